@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The rest of the kernel, where it changed its names. */
+#ifndef _KVMLOG_COMPAT_KERNEL_H
+#define _KVMLOG_COMPAT_KERNEL_H
+
+#include <linux/cgroup.h>
+#include <linux/netlink.h>
+#include <linux/preempt.h>
+#include <linux/sched.h>
+#include <linux/version.h>
+
+/*
+ * Around each probe: what it uses of this CPU stays this CPU's. Up to v6.12 the
+ * tracepoint itself calls its probes with preemption disabled; later kernels call
+ * them preemptible, under SRCU.
+ */
+static __always_inline void kvmlog_probe_begin(void)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+	preempt_disable_notrace();
+#endif
+}
+
+static __always_inline void kvmlog_probe_end(void)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+	preempt_enable_notrace();
+#endif
+}
+
+/* Time the task has stood runnable without a CPU; unknown without CONFIG_SCHED_INFO. */
+static inline u64 kvmlog_run_delay_ns(void)
+{
+#ifdef CONFIG_SCHED_INFO
+	return current->sched_info.run_delay;
+#else
+	return 0;
+#endif
+}
+
+/* Id of the task's cgroup v2, 0 without cgroups. Caller holds off RCU (preemption disabled). */
+static inline u64 kvmlog_cgroup_id(struct task_struct *task)
+{
+#ifdef CONFIG_CGROUPS
+	return cgroup_id(task_dfl_cgroup(task));
+#else
+	return 0;
+#endif
+}
+
+/* NL_SET_ERR_MSG() for a text that is no literal; it must live on, as literals do. */
+static inline void kvmlog_set_extack(struct netlink_ext_ack *extack, const char *text)
+{
+	if (extack)
+		extack->_msg = text;
+}
+
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The one number that says most about an exit of a given reason; inlined into the
+ * probe. Sources: Intel SDM vol. 3, 28.2.1 (exit qualification) and appendix C
+ * (reasons); AMD APM vol. 2, 15.7 and following, and appendix C (intercept codes).
+ * Registers are those of the guest at the exit: KVM stores all general ones at
+ * each exit, on both vendors.
+ */
+#ifndef _KVMLOG_DETAIL_H
+#define _KVMLOG_DETAIL_H
+
+#include <linux/cpufeature.h>
+#include <linux/kvm_host.h>
+
+#include <kvmlog/record.h>
+
+/* Those whose address comes from another tracepoint. */
+enum {
+	KVMLOG_VMX_EPT_VIOLATION = 48,
+	KVMLOG_VMX_EPT_MISCONFIG = 49,
+};
+
+enum {
+	VMX_EXCEPTION = 0,
+	VMX_EXTERNAL_INTERRUPT = 1,
+	VMX_CPUID = 10,
+	VMX_INVLPG = 14,
+	VMX_VMCALL = 18,
+	VMX_CR_ACCESS = 28,
+	VMX_DR_ACCESS = 29,
+	VMX_IO = 30,
+	VMX_RDMSR = 31,
+	VMX_WRMSR = 32,
+	VMX_EOI_INDUCED = 45,
+
+	VMX_INTR_INFO_VALID = 1U << 31,
+	VMX_FLAGS = 0xffff0000U, /* entry failure, SGX, ...: another kind of information */
+
+	SVM_CR = 0x00, /* reads 0x00-0x0f, writes 0x10-0x1f */
+	SVM_DR = 0x20, /* reads 0x20-0x2f, writes 0x30-0x3f */
+	SVM_EXCEPTION = 0x40,
+	SVM_EXCEPTION_LAST = 0x5f,
+	SVM_CPUID = 0x72,
+	SVM_INVLPG = 0x79,
+	SVM_IOIO = 0x7b,
+	SVM_MSR = 0x7c,
+	SVM_VMMCALL = 0x81,
+	SVM_NPF = 0x400,
+};
+
+static __always_inline u64 leaf_and_subleaf(const struct kvm_vcpu *vcpu)
+{
+	return (u32)vcpu->arch.regs[VCPU_REGS_RAX] | (u64)(u32)vcpu->arch.regs[VCPU_REGS_RCX] << 32;
+}
+
+static __always_inline bool from_register(struct kvmlog_record *record, u64 value, bool protected)
+{
+	if (protected)
+		return false;
+	record->detail = value;
+	return true;
+}
+
+static __always_inline bool vmx_detail(struct kvmlog_record *record, const struct kvm_vcpu *vcpu,
+				       u32 intr_info, bool protected)
+{
+	if (record->reason & VMX_FLAGS)
+		return false;
+	switch (record->reason) {
+	case VMX_EXCEPTION:
+	case VMX_EXTERNAL_INTERRUPT:
+		record->detail = intr_info & 0xff;
+		return intr_info & VMX_INTR_INFO_VALID;
+	case VMX_CPUID:
+		return from_register(record, leaf_and_subleaf(vcpu), protected);
+	case VMX_INVLPG:
+		record->detail = record->info1;
+		return true;
+	case VMX_VMCALL:
+		return from_register(record, vcpu->arch.regs[VCPU_REGS_RAX], protected);
+	case VMX_CR_ACCESS:
+		record->detail = record->info1 & 0xf;
+		return true;
+	case VMX_DR_ACCESS:
+		record->detail = record->info1 & 0x7;
+		return true;
+	case VMX_IO:
+		record->detail = record->info1 >> 16 & 0xffff;
+		return true;
+	case VMX_RDMSR:
+	case VMX_WRMSR:
+		return from_register(record, (u32)vcpu->arch.regs[VCPU_REGS_RCX], protected);
+	case VMX_EOI_INDUCED:
+		record->detail = record->info1 & 0xff;
+		return true;
+	}
+	return false;
+}
+
+static __always_inline bool svm_detail(struct kvmlog_record *record, const struct kvm_vcpu *vcpu,
+				       bool protected)
+{
+	switch (record->reason) {
+	case SVM_CPUID:
+		return from_register(record, leaf_and_subleaf(vcpu), protected);
+	case SVM_IOIO:
+		record->detail = record->info1 >> 16 & 0xffff;
+		return true;
+	case SVM_MSR:
+		return from_register(record, (u32)vcpu->arch.regs[VCPU_REGS_RCX], protected);
+	case SVM_NPF:
+		record->detail = record->info2;
+		return true;
+	case SVM_VMMCALL:
+		return from_register(record, vcpu->arch.regs[VCPU_REGS_RAX], protected);
+	case SVM_INVLPG:
+		record->detail = record->info1;
+		return boot_cpu_has(X86_FEATURE_DECODEASSISTS);
+	case SVM_CR ... SVM_EXCEPTION - 1:
+		record->detail = record->reason & 0xf;
+		return true;
+	case SVM_EXCEPTION ... SVM_EXCEPTION_LAST:
+		record->detail = record->reason - SVM_EXCEPTION;
+		return true;
+	}
+	return false;
+}
+
+/*
+ * Sets record->detail from its reason and infos, and the vCPU's registers unless
+ * they are @protected. False: this exit has none, or it cannot be had.
+ */
+static __always_inline bool kvmlog_detail_get(u32 isa, struct kvmlog_record *record,
+					      const struct kvm_vcpu *vcpu, u32 intr_info,
+					      bool protected)
+{
+	bool valid = false;
+
+	if (isa == KVMLOG_ISA_SVM)
+		valid = svm_detail(record, vcpu, protected);
+	else if (isa == KVMLOG_ISA_VMX)
+		valid = vmx_detail(record, vcpu, intr_info, protected);
+	if (!valid)
+		record->detail = 0;
+	return valid;
+}
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Attaches the probes to KVM's tracepoints while KVM is there and tracing is on. */
+#ifndef _KVMLOG_HOOKS_H
+#define _KVMLOG_HOOKS_H
+
+#include <linux/types.h>
+
+struct netlink_ext_ack;
+
+int kvmlog_hooks_init(void);
+void kvmlog_hooks_exit(void);
+
+/*
+ * Process context. enable() attaches now or, when KVM is not loaded yet, as soon
+ * as it is. disable() returns when no probe runs any more.
+ */
+int kvmlog_hooks_enable(void);
+void kvmlog_hooks_disable(void);
+
+bool kvmlog_hooks_attached(void);
+/* What is missing before probes can be attached; NULL: nothing. */
+const char *kvmlog_hooks_waiting_for(void);
+
+/* The prototypes this module was compiled for. False: no such index. */
+bool kvmlog_hooks_prototype(unsigned int index, const char **name, const char **signature);
+/* -EPROTOTYPE when the running kernel's @name takes other arguments. Unknown names pass. */
+int kvmlog_hooks_check(const char *name, const char *signature, struct netlink_ext_ack *extack);
+
+#endif

@@ -1,0 +1,479 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Generic netlink family "kvmlog"; the protocol is told in
+ * include/uapi/kvmlog/netlink.h.
+ *
+ * The family lives in the initial network namespace only, so a port id names a
+ * socket.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/module.h>
+#include <linux/netlink.h>
+#include <linux/notifier.h>
+#include <linux/slab.h>
+#include <linux/sort.h>
+#include <linux/workqueue.h>
+#include <net/genetlink.h>
+#include <net/net_namespace.h>
+#include <net/sock.h>
+
+#include <kvmlog/netlink.h>
+#include <kvmlog/record.h>
+
+#include "batch.h"
+#include "config.h"
+#include "genl.h"
+#include "hooks.h"
+#include "pending.h"
+#include "switch.h"
+#include "vendor.h"
+
+static struct genl_family kvmlog_family;
+
+/*
+ * The one receiver. The socket is held, so that a dead one can be told from a
+ * new one with the same port id. The mutex is taken by senders, subscribe and
+ * the release notifier; never while waiting for the flush worker.
+ */
+static DEFINE_MUTEX(receiver_mutex);
+static struct sock *receiver;
+static u32 receiver_portid;
+
+static void receiver_gone_worker(struct work_struct *work)
+{
+	mutex_lock(&kvmlog_switch_mutex);
+	/* A new one may have come and switched on already: that is its own affair. */
+	if (!kvmlog_genl_has_receiver() && !kvmlog_switch_off(KVMLOG_SWITCH_RECEIVER_GONE))
+		pr_info("the receiver is gone, tracing is off\n");
+	mutex_unlock(&kvmlog_switch_mutex);
+}
+
+static DECLARE_WORK(receiver_gone_work, receiver_gone_worker);
+
+static int release_notify(struct notifier_block *nb, unsigned long action, void *data)
+{
+	const struct netlink_notify *notify = data;
+
+	if (action != NETLINK_URELEASE || notify->protocol != NETLINK_GENERIC ||
+	    !net_eq(notify->net, &init_net))
+		return NOTIFY_DONE;
+	mutex_lock(&receiver_mutex);
+	if (receiver && receiver_portid == notify->portid) {
+		sock_put(receiver);
+		receiver = NULL;
+		schedule_work(&receiver_gone_work);
+	}
+	mutex_unlock(&receiver_mutex);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block release_notifier = { .notifier_call = release_notify };
+
+int kvmlog_genl_family_id(void)
+{
+	return kvmlog_family.id;
+}
+
+bool kvmlog_genl_has_receiver(void)
+{
+	return READ_ONCE(receiver);
+}
+
+int kvmlog_genl_deliver(struct sk_buff *skb)
+{
+	int err = -ENOTCONN;
+
+	mutex_lock(&receiver_mutex);
+	if (receiver && !sock_flag(receiver, SOCK_DEAD))
+		err = genlmsg_unicast(&init_net, skb, receiver_portid);
+	else
+		kfree_skb(skb);
+	mutex_unlock(&receiver_mutex);
+	return err == -ECONNREFUSED ? -ENOTCONN : err;
+}
+
+static int subscribe(struct sk_buff *skb, struct genl_info *info)
+{
+	struct sock *sk = NETLINK_CB(skb).sk;
+	int err = 0;
+
+	/* When the last one's end has not been dealt with yet, its session is over first. */
+	flush_work(&receiver_gone_work);
+	mutex_lock(&receiver_mutex);
+	if (receiver) {
+		NL_SET_ERR_MSG(info->extack, "There is a receiver already; only one is served");
+		err = -EBUSY;
+	} else if (!sk) {
+		NL_SET_ERR_MSG(info->extack, "The sender is no socket");
+		err = -EINVAL;
+	} else {
+		sock_hold(sk);
+		receiver = sk;
+		receiver_portid = info->snd_portid;
+	}
+	mutex_unlock(&receiver_mutex);
+	return err;
+}
+
+static int put_prototypes(struct sk_buff *msg)
+{
+	const char *name, *signature;
+	unsigned int i;
+
+	for (i = 0; kvmlog_hooks_prototype(i, &name, &signature); i++) {
+		struct nlattr *nest = nla_nest_start(msg, KVMLOG_A_PROTOTYPE);
+
+		if (!nest || nla_put_string(msg, KVMLOG_PROTO_A_NAME, name) ||
+		    nla_put_string(msg, KVMLOG_PROTO_A_SIGNATURE, signature))
+			return -EMSGSIZE;
+		nla_nest_end(msg, nest);
+	}
+	return 0;
+}
+
+static int put_cpus(struct sk_buff *msg)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct kvmlog_cpu_status status;
+		struct nlattr *nest;
+
+		if (!kvmlog_batch_cpu_status(cpu, &status))
+			continue;
+		nest = nla_nest_start(msg, KVMLOG_A_CPU);
+		if (!nest || nla_put_u32(msg, KVMLOG_CPU_A_ID, cpu) ||
+		    nla_put_u64_64bit(msg, KVMLOG_CPU_A_DROPPED, status.dropped,
+				      KVMLOG_CPU_A_PAD) ||
+		    nla_put_u64_64bit(msg, KVMLOG_CPU_A_MESSAGES, status.messages,
+				      KVMLOG_CPU_A_PAD) ||
+		    nla_put_u64_64bit(msg, KVMLOG_CPU_A_BYTES, status.bytes, KVMLOG_CPU_A_PAD))
+			return -EMSGSIZE;
+		nla_nest_end(msg, nest);
+	}
+	return 0;
+}
+
+/* What left the sum is read before what entered it: see struct kvmlog_count. */
+static void read_counters(struct kvmlog_counters *counters)
+{
+	u64 taken = 0, discarded = 0;
+	int cpu;
+
+	memset(counters, 0, sizeof(*counters));
+	for_each_possible_cpu(cpu) {
+		const struct kvmlog_count *count = per_cpu_ptr(&kvmlog_counts, cpu);
+
+		counters->emitted += READ_ONCE(count->emitted);
+		counters->dropped += READ_ONCE(count->dropped_buffer);
+		discarded += READ_ONCE(count->discarded);
+	}
+	smp_rmb();
+	for_each_possible_cpu(cpu) {
+		const struct kvmlog_count *count = per_cpu_ptr(&kvmlog_counts, cpu);
+
+		taken += READ_ONCE(count->taken);
+		counters->filtered += READ_ONCE(count->filtered);
+		counters->sampled += READ_ONCE(count->sampled);
+		counters->dropped_table += READ_ONCE(count->dropped_table);
+		counters->notes += READ_ONCE(count->notes);
+	}
+	counters->pending = taken - counters->emitted - counters->dropped;
+	counters->emitted -= discarded;
+	counters->dropped += discarded + counters->dropped_table;
+	counters->seen = taken + counters->filtered + counters->sampled + counters->dropped_table;
+}
+
+static int put_config(struct sk_buff *msg)
+{
+	const struct kvmlog_config *config = kvmlog_switch_config();
+
+	if (!config)
+		return 0;
+	if (nla_put_u32(msg, KVMLOG_A_ONE_IN, config->one_in) ||
+	    nla_put_u32(msg, KVMLOG_A_ON_MS, config->on_ms) ||
+	    nla_put_u32(msg, KVMLOG_A_OFF_MS, config->off_ms))
+		return -EMSGSIZE;
+	if (config->nr_tgids &&
+	    nla_put(msg, KVMLOG_A_TGIDS, config->nr_tgids * sizeof(u32), config->tgids))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int put_status(struct sk_buff *msg)
+{
+	const bool on = kvmlog_switch_config();
+	const char *waiting_for = on && !kvmlog_hooks_attached() ? kvmlog_hooks_waiting_for()
+								 : NULL;
+	const char *vendor = READ_ONCE(kvmlog_vendor.module); /* may be unloaded any time */
+	struct kvmlog_counters counters;
+
+	read_counters(&counters);
+	if (nla_put_u8(msg, KVMLOG_A_STATE, on) ||
+	    nla_put_u8(msg, KVMLOG_A_ATTACHED, kvmlog_hooks_attached()) ||
+	    (waiting_for && nla_put_string(msg, KVMLOG_A_WAITING_FOR, waiting_for)) ||
+	    nla_put_u32(msg, KVMLOG_A_EPOCH, kvmlog_switch_epoch()) || put_config(msg) ||
+	    nla_put_u32(msg, KVMLOG_A_FLUSH_MS, kvmlog_batch_flush_interval_ms()) ||
+	    nla_put(msg, KVMLOG_A_COUNTERS, sizeof(counters), &counters) ||
+	    (kvmlog_genl_has_receiver() &&
+	     nla_put_u32(msg, KVMLOG_A_RECEIVER, READ_ONCE(receiver_portid))) ||
+	    nla_put_u32(msg, KVMLOG_A_SCHEMA, KVMLOG_SCHEMA_VERSION) ||
+	    nla_put_u32(msg, KVMLOG_A_RECORD_BYTES, KVMLOG_RECORD_BYTES) ||
+	    nla_put_u8(msg, KVMLOG_A_ISA, kvmlog_vendor.isa) ||
+	    (vendor && nla_put_string(msg, KVMLOG_A_VENDOR, vendor)) ||
+	    nla_put_string(msg, KVMLOG_A_MODULE_VERSION, THIS_MODULE->version) ||
+	    nla_put_u32(msg, KVMLOG_A_PENDING_SLOTS, kvmlog_pending_slots()))
+		return -EMSGSIZE;
+	return put_cpus(msg) ?: put_prototypes(msg);
+}
+
+/* Room for put_status() on a host with as many CPUs as this one may have. */
+static size_t status_bytes(void)
+{
+	return 4096 + num_possible_cpus() * 64 + KVMLOG_MAX_TGIDS * sizeof(u32);
+}
+
+static int get_status(struct sk_buff *skb, struct genl_info *info)
+{
+	struct sk_buff *msg = genlmsg_new(status_bytes(), GFP_KERNEL);
+	void *header;
+	int err;
+
+	if (!msg)
+		return -ENOMEM;
+	header = genlmsg_put_reply(msg, info, &kvmlog_family, 0, KVMLOG_CMD_GET_STATUS);
+	if (!header) {
+		err = -EMSGSIZE;
+		goto err_free_msg;
+	}
+	mutex_lock(&kvmlog_switch_mutex);
+	err = put_status(msg);
+	mutex_unlock(&kvmlog_switch_mutex);
+	if (err)
+		goto err_free_msg;
+	genlmsg_end(msg, header);
+	return genlmsg_reply(msg, info);
+
+err_free_msg:
+	nlmsg_free(msg);
+	return err;
+}
+
+static const struct nla_policy prototype_policy[KVMLOG_PROTO_A_MAX + 1] = {
+	[KVMLOG_PROTO_A_NAME] = { .type = NLA_NUL_STRING, .len = KVMLOG_MAX_NAME_BYTES - 1 },
+	[KVMLOG_PROTO_A_SIGNATURE] = { .type = NLA_NUL_STRING,
+				       .len = KVMLOG_MAX_SIGNATURE_BYTES - 1 },
+};
+
+static int check_prototypes(struct genl_info *info)
+{
+	struct nlattr *tb[KVMLOG_PROTO_A_MAX + 1];
+	unsigned int count = 0;
+	struct nlattr *attr;
+	int remaining, err;
+
+	nlmsg_for_each_attr(attr, info->nlhdr, GENL_HDRLEN, remaining)
+	{
+		if (nla_type(attr) != KVMLOG_A_PROTOTYPE)
+			continue;
+		if (++count > KVMLOG_MAX_PROTOTYPES) {
+			NL_SET_ERR_MSG_ATTR(info->extack, attr, "Too many prototypes, at most 16");
+			return -E2BIG;
+		}
+		err = nla_parse_nested(tb, KVMLOG_PROTO_A_MAX, attr, prototype_policy,
+				       info->extack);
+		if (err)
+			return err;
+		if (!tb[KVMLOG_PROTO_A_NAME] || !tb[KVMLOG_PROTO_A_SIGNATURE]) {
+			NL_SET_ERR_MSG_ATTR(info->extack, attr,
+					    "A prototype needs a name and a signature");
+			return -EINVAL;
+		}
+		err = kvmlog_hooks_check(nla_data(tb[KVMLOG_PROTO_A_NAME]),
+					 nla_data(tb[KVMLOG_PROTO_A_SIGNATURE]), info->extack);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int compare_tgids(const void *a, const void *b)
+{
+	u32 left = *(const u32 *)a, right = *(const u32 *)b;
+
+	return left < right ? -1 : left > right;
+}
+
+static struct kvmlog_config *parse_config(struct genl_info *info)
+{
+	const struct nlattr *tgids = info->attrs[KVMLOG_A_TGIDS];
+	struct kvmlog_config *config;
+	u32 nr_tgids = 0;
+
+	if (tgids) {
+		nr_tgids = nla_len(tgids) / sizeof(u32);
+		if (!nr_tgids || nla_len(tgids) % sizeof(u32)) {
+			NL_SET_ERR_MSG_ATTR(info->extack, tgids,
+					    "The filter is not a list of 32 bit process ids");
+			return ERR_PTR(-EINVAL);
+		}
+	}
+	if (!info->attrs[KVMLOG_A_ON_MS] != !info->attrs[KVMLOG_A_OFF_MS]) {
+		NL_SET_ERR_MSG(info->extack, "A sampling window needs both on_ms and off_ms");
+		return ERR_PTR(-EINVAL);
+	}
+	config = kzalloc(struct_size(config, tgids, nr_tgids), GFP_KERNEL);
+	if (!config)
+		return ERR_PTR(-ENOMEM);
+	config->one_in = 1;
+	if (info->attrs[KVMLOG_A_ONE_IN])
+		config->one_in = nla_get_u32(info->attrs[KVMLOG_A_ONE_IN]);
+	if (info->attrs[KVMLOG_A_ON_MS]) {
+		config->on_ms = nla_get_u32(info->attrs[KVMLOG_A_ON_MS]);
+		config->off_ms = nla_get_u32(info->attrs[KVMLOG_A_OFF_MS]);
+	}
+	if (nr_tgids) {
+		config->nr_tgids = nr_tgids;
+		nla_memcpy(config->tgids, tgids, nr_tgids * sizeof(u32));
+		sort(config->tgids, nr_tgids, sizeof(u32), compare_tgids, NULL);
+	}
+	return config;
+}
+
+static int configure(struct sk_buff *skb, struct genl_info *info)
+{
+	struct kvmlog_config *config;
+	int err;
+
+	if (GENL_REQ_ATTR_CHECK(info, KVMLOG_A_STATE)) {
+		NL_SET_ERR_MSG(info->extack, "State is missing: 1 on, 0 off");
+		return -EINVAL;
+	}
+	if (!nla_get_u8(info->attrs[KVMLOG_A_STATE])) {
+		mutex_lock(&kvmlog_switch_mutex);
+		err = kvmlog_switch_off(KVMLOG_SWITCH_COMMAND);
+		mutex_unlock(&kvmlog_switch_mutex);
+		if (err == -EALREADY)
+			NL_SET_ERR_MSG(info->extack, "Tracing is already off");
+		return err;
+	}
+	err = check_prototypes(info);
+	if (err)
+		return err;
+	config = parse_config(info);
+	if (IS_ERR(config))
+		return PTR_ERR(config);
+	mutex_lock(&kvmlog_switch_mutex);
+	err = kvmlog_switch_on(config, info->extack);
+	mutex_unlock(&kvmlog_switch_mutex);
+	return err;
+}
+
+static int dump_pending(struct sk_buff *msg, struct netlink_callback *cb)
+{
+	unsigned int index = cb->args[0];
+	struct kvmlog_record record;
+
+	mutex_lock(&kvmlog_switch_mutex);
+	for (;;) {
+		unsigned int before = index;
+		void *header;
+
+		if (!kvmlog_pending_next(&index, &record))
+			break;
+		header = genlmsg_put(msg, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq,
+				     &kvmlog_family, NLM_F_MULTI, KVMLOG_CMD_GET_PENDING);
+		if (!header || nla_put(msg, KVMLOG_A_RECORD, sizeof(record), &record)) {
+			if (header)
+				genlmsg_cancel(msg, header);
+			index = before;
+			break;
+		}
+		genlmsg_end(msg, header);
+	}
+	mutex_unlock(&kvmlog_switch_mutex);
+	cb->args[0] = index;
+	return msg->len;
+}
+
+/* Not const: the policy's member was not before v6.9. */
+static struct netlink_range_validation one_in_range = { 1, KVMLOG_MAX_ONE_IN };
+static struct netlink_range_validation window_range = { 1, KVMLOG_MAX_WINDOW_MS };
+
+static const struct nla_policy no_attributes[1] = {};
+
+static const struct nla_policy configure_policy[KVMLOG_A_MAX + 1] = {
+	[KVMLOG_A_STATE] = NLA_POLICY_MAX(NLA_U8, 1),
+	[KVMLOG_A_TGIDS] = { .type = NLA_BINARY, .len = KVMLOG_MAX_TGIDS * sizeof(u32) },
+	[KVMLOG_A_ONE_IN] = NLA_POLICY_FULL_RANGE(NLA_U32, &one_in_range),
+	[KVMLOG_A_ON_MS] = NLA_POLICY_FULL_RANGE(NLA_U32, &window_range),
+	[KVMLOG_A_OFF_MS] = NLA_POLICY_FULL_RANGE(NLA_U32, &window_range),
+	[KVMLOG_A_PROTOTYPE] = NLA_POLICY_NESTED(prototype_policy),
+};
+
+static const struct genl_ops kvmlog_ops[] = {
+	{
+		.cmd = KVMLOG_CMD_GET_STATUS,
+		.flags = GENL_ADMIN_PERM,
+		.doit = get_status,
+		.policy = no_attributes,
+		.maxattr = 0,
+	},
+	{
+		.cmd = KVMLOG_CMD_SUBSCRIBE,
+		.flags = GENL_ADMIN_PERM,
+		.doit = subscribe,
+		.policy = no_attributes,
+		.maxattr = 0,
+	},
+	{
+		.cmd = KVMLOG_CMD_CONFIGURE,
+		.flags = GENL_ADMIN_PERM,
+		.doit = configure,
+		.policy = configure_policy,
+		.maxattr = KVMLOG_A_MAX,
+	},
+	{
+		.cmd = KVMLOG_CMD_GET_PENDING,
+		.flags = GENL_ADMIN_PERM,
+		.dumpit = dump_pending,
+		.policy = no_attributes,
+		.maxattr = 0,
+	},
+};
+
+static struct genl_family kvmlog_family __ro_after_init = {
+	.name = KVMLOG_GENL_NAME,
+	.version = KVMLOG_GENL_VERSION,
+	.netnsok = false,
+	.parallel_ops =
+		true, /* switching off may wait for a slow receiver: not under genl's lock */
+	.module = THIS_MODULE,
+	.ops = kvmlog_ops,
+	.n_ops = ARRAY_SIZE(kvmlog_ops),
+	.resv_start_op = KVMLOG_CMD_GET_STATUS,
+};
+
+int kvmlog_genl_init(void)
+{
+	int err;
+
+	err = netlink_register_notifier(&release_notifier);
+	if (err)
+		return err;
+	err = genl_register_family(&kvmlog_family);
+	if (err)
+		netlink_unregister_notifier(&release_notifier);
+	return err;
+}
+
+void kvmlog_genl_exit(void)
+{
+	genl_unregister_family(&kvmlog_family);
+	netlink_unregister_notifier(&release_notifier);
+	cancel_work_sync(&receiver_gone_work);
+	if (receiver)
+		sock_put(receiver);
+	receiver = NULL;
+}

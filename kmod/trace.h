@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The probes. */
+#ifndef _KVMLOG_TRACE_H
+#define _KVMLOG_TRACE_H
+
+#include <linux/types.h>
+
+struct kvm_vcpu;
+struct kvmlog_record;
+struct kvmlog_slot;
+struct task_struct;
+
+/*
+ * Probe functions, in the types of the tracepoints (compat/kvm.h). They disable
+ * preemption themselves: recent kernels call them preemptible, under SRCU.
+ */
+void kvmlog_probe_kvm_exit(void *data, struct kvm_vcpu *vcpu, u32 isa);
+void kvmlog_probe_kvm_entry(void *data, struct kvm_vcpu *vcpu);
+void kvmlog_probe_kvm_userspace_exit(void *data, __u32 reason, int error);
+void kvmlog_probe_kvm_vcpu_wakeup(void *data, __u64 ns, bool waited, bool valid);
+void kvmlog_probe_kvm_page_fault(void *data, struct kvm_vcpu *vcpu, u64 address, u64 error_code);
+void kvmlog_probe_kvm_fast_mmio(void *data, u64 gpa);
+void kvmlog_probe_sched_process_exit(void *data, struct task_struct *task);
+
+/* @slot locked and pending: writes its record without a re-entry; it is not pending after. */
+void kvmlog_trace_give_up(struct kvmlog_slot *slot);
+/* @slot locked and pending: the record as it stands now. */
+void kvmlog_trace_peek(const struct kvmlog_slot *slot, struct kvmlog_record *record);
+
+#endif
