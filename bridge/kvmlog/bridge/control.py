@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The local side of the switch: a Unix datagram socket, and the client for it.
+
+Who may connect is decided by the socket file's permissions: 0660, group kvmlog.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import socket
+import stat
+from typing import Any, Final
+
+from kvmlog.bridge import access
+from kvmlog.bridge.datagram import DatagramEnd
+from kvmlog.bridge.errors import SwitchError
+from kvmlog.bridge.switch import Switch
+
+DEFAULT_SOCKET: Final = "/run/kvmlog/switch"
+SOCKET_MODE: Final = 0o660
+_ANSWER_BYTES: Final = 1 << 16
+
+
+class ControlServer(DatagramEnd):
+    """The bound socket; handle() answers one datagram. SwitchError when it cannot be had."""
+
+    channel = "unix"
+
+    def __init__(self, path: str, switch: Switch) -> None:
+        self.path = path
+        self._switch = switch
+        access.make_parent(path)
+        _remove_stale(path)
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        try:
+            # Closed to everybody until owner and mode are right.
+            mask = os.umask(0o177)
+            try:
+                self.socket.bind(path)
+            finally:
+                os.umask(mask)
+            access.hand_to_group(path)
+            os.chmod(path, SOCKET_MODE)
+        except OSError as error:
+            self.socket.close()
+            raise SwitchError(
+                f"{path}: cannot be bound ({error.strerror or error}); "
+                "run the bridge as root or give another place (--switch)"
+            ) from None
+        self.socket.setblocking(False)
+        self._inode = os.stat(path).st_ino
+
+    def _answerable(self, sender: Any) -> bool:
+        # Autobound clients have an abstract address (bytes). A path is the client's choice and
+        # may lead anywhere by the time of the answer: root sends nothing there.
+        return isinstance(sender, bytes) and sender.startswith(b"\0")
+
+    def close(self) -> None:
+        """Closes the socket and removes its file, unless another bridge has put its own there."""
+        self.socket.close()
+        with contextlib.suppress(OSError):
+            if os.lstat(self.path).st_ino == self._inode:
+                os.unlink(self.path)
+
+
+class SwitchClient:
+    """Sends commands to a running bridge; usable from any process that may use the socket."""
+
+    def __init__(self, path: str = DEFAULT_SOCKET, timeout_s: float = 5.0) -> None:
+        self.path = path
+        self.timeout_s = timeout_s
+
+    def send(self, command: str) -> str:
+        """The bridge's answer as it came: "ok on", "ok status {...}", "error: sentence".
+
+        SwitchError when no bridge answers.
+        """
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as link:
+            link.settimeout(self.timeout_s)
+            try:
+                link.bind("")  # an abstract address of the kernel's choice, for the answer
+                link.connect(self.path)
+                link.send(command.encode())
+                return link.recv(_ANSWER_BYTES).decode("utf-8", "replace")
+            except TimeoutError:
+                raise SwitchError(
+                    f"{self.path}: no answer within {self.timeout_s:g} s; "
+                    "look at the bridge's log or restart it"
+                ) from None
+            except OSError as error:
+                raise SwitchError(_unreachable(self.path, error)) from None
+
+    def switch(self, on: bool) -> str:
+        """Switches tracing and returns the answer; SwitchError when it was not acknowledged."""
+        command = "on" if on else "off"
+        answer = self.send(command)
+        if answer != f"ok {command}":
+            raise SwitchError(_refusal(answer))
+        return answer
+
+    def status(self) -> dict[str, Any]:
+        """The status answer; SwitchError when there is none."""
+        answer = self.send("status")
+        words = answer.removeprefix("ok status ")
+        if words == answer:
+            raise SwitchError(_refusal(answer))
+        try:
+            status = json.loads(words)
+        except ValueError:
+            status = None
+        if not isinstance(status, dict):
+            raise SwitchError(f"{self.path}: the bridge's status cannot be read; restart it")
+        return status
+
+
+def _refusal(answer: str) -> str:
+    if answer.startswith("error: "):
+        return answer.removeprefix("error: ")
+    return f"the bridge answered {answer[:80]!r}; use bridge and command of the same version"
+
+
+def _unreachable(path: str, error: OSError) -> str:
+    if error.errno in (errno.ENOENT, errno.ECONNREFUSED):
+        return f"{path}: no bridge is running; start it (kvmlog bridge)"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"{path}: no permission; be root or in the group {access.GROUP}"
+    return f"{path}: the bridge cannot be reached ({error.strerror or error})"
+
+
+def _remove_stale(path: str) -> None:
+    """Removes the socket file of a bridge that is gone; SwitchError when it is something else."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise SwitchError(f"{path}: {error.strerror}; give another place (--switch)") from None
+    if not stat.S_ISSOCK(mode):
+        raise SwitchError(f"{path}: is no socket; remove it or give another place (--switch)")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            return
+        except OSError as error:
+            raise SwitchError(f"{path}: {error.strerror}; give another place (--switch)") from None
+    raise SwitchError(
+        f"{path}: another bridge answers there; stop it or give another place (--switch)"
+    )

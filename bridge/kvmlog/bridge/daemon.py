@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The bridge process: switch and log engine around one loop."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+from kvmlog.bridge.control import DEFAULT_SOCKET, ControlServer
+from kvmlog.bridge.engine import Engine
+from kvmlog.bridge.errors import SourceError
+from kvmlog.bridge.kmod import KmodSource
+from kvmlog.bridge.log import log
+from kvmlog.bridge.ring import DEFAULT_RING
+from kvmlog.bridge.source import Source
+from kvmlog.bridge.switch import Switch
+from kvmlog.bridge.udp import DEFAULT_UDP, UdpServer
+from kvmlog.bridge.writer import DEFAULT_SLOTS, RingWriter
+
+TICK_S: Final = 1.0
+_MODPROBE_S: Final = 30
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `kvmlog bridge`."""
+    parser.add_argument(
+        "--source",
+        choices=("auto", "kmod", "bpf"),
+        default="auto",
+        help="where the records come from (default: auto, the kernel module, loaded if need be)",
+    )
+    parser.add_argument("--ring", default=DEFAULT_RING, help="ring file (default: %(default)s)")
+    parser.add_argument(
+        "--slots",
+        type=int,
+        default=DEFAULT_SLOTS,
+        help="records that the ring holds, a power of two (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--udp",
+        default=DEFAULT_UDP,
+        metavar="HOST:PORT",
+        help="loopback address for commands (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--switch",
+        default=DEFAULT_SOCKET,
+        metavar="SOCKET",
+        help="local socket for commands (default: %(default)s)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the bridge until SIGTERM or SIGINT; 0. KvmlogError when it cannot start."""
+    source = make_source(args.source)
+    with contextlib.ExitStack() as stack:
+        wake = stack.enter_context(_signals())
+        writer = stack.enter_context(RingWriter(args.ring, args.slots))
+        if writer.killed_before:
+            log(f"{args.ring}: the last bridge was killed; its ring goes on")
+        engine = Engine(writer, source)
+        stack.callback(engine.stop)
+        bridge = _Bridge(args.ring, writer, engine)
+        switch = Switch(engine, bridge.about)
+        udp = UdpServer(args.udp, switch)
+        stack.callback(udp.close)
+        control = ControlServer(args.switch, switch)
+        stack.callback(control.close)
+        bridge.servers = {"udp": udp.address, "switch": args.switch}
+
+        if args.source == "auto":
+            load_module()
+        engine.start()
+        log(
+            f"ready: ring {args.ring} ({writer.geometry.capacity} records), "
+            f"commands on {udp.address} and {args.switch}"
+        )
+        _serve(wake, (udp, control), engine)
+        log("stopping: tracing off, ring kept")
+    return 0
+
+
+def make_source(name: str) -> Source:
+    """The source of a --source option."""
+    if name == "bpf":
+        raise SourceError(
+            "the source bpf is not built in this version of kvmlog; use --source kmod or auto"
+        )
+    return KmodSource()
+
+
+def load_module() -> None:
+    """Tries modprobe where the module is not loaded; what is missing is said when connecting."""
+    if os.path.isdir("/sys/module/kvmlog"):
+        return
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        subprocess.run(
+            ["modprobe", "--quiet", "kvmlog"],
+            check=False,
+            timeout=_MODPROBE_S,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+
+class _Bridge:
+    """What the status answer says about the process itself."""
+
+    def __init__(self, ring: str, writer: RingWriter, engine: Engine) -> None:
+        self.servers: dict[str, str] = {}
+        self._ring = os.path.abspath(ring)
+        self._writer = writer
+        self._engine = engine
+        self._began = time.monotonic()
+
+    def about(self) -> dict[str, Any]:
+        header = self._writer.header()
+        return {
+            "pid": os.getpid(),
+            "uptime_s": int(time.monotonic() - self._began),
+            "resident_bytes": resident_bytes(),
+            **self.servers,
+            "ring": {
+                "path": self._ring,
+                "ring_id": bytes(header.ring_id).hex(),
+                "capacity": header.capacity,
+                "head": header.head,
+                "lost_records": header.lost_records,
+                "lost_messages": header.lost_messages,
+                "bad_messages": header.bad_messages,
+            },
+        }
+
+
+def resident_bytes() -> int:
+    """Memory that this process has in RAM (statm, proc(5))."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[socket.socket]:
+    """A socket that becomes readable at a signal that ends the bridge."""
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    reader.setblocking(False)
+    before = {number: signal.signal(number, lambda *_: None) for number in _SIGNALS}
+    descriptor = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    try:
+        yield reader
+    finally:
+        signal.set_wakeup_fd(descriptor)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        reader.close()
+        writer.close()
+
+
+def _serve(
+    wake: socket.socket, servers: tuple[UdpServer | ControlServer, ...], engine: Engine
+) -> None:
+    """Answers commands and ticks until a signal comes."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(wake, selectors.EVENT_READ)
+        for server in servers:
+            selector.register(server, selectors.EVENT_READ)
+        due = time.monotonic() + TICK_S
+        while True:
+            for key, _ in selector.select(max(0.0, due - time.monotonic())):
+                if key.fileobj is wake:
+                    return
+                assert isinstance(key.fileobj, UdpServer | ControlServer)
+                key.fileobj.handle()
+            if time.monotonic() >= due:
+                engine.tick()
+                due = time.monotonic() + TICK_S

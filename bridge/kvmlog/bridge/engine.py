@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The log engine: keeps a source connected to the ring and in the wanted state.
+
+All methods are called from one thread; the records flow in the pump's thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any, Final
+
+from kvmlog.bridge.counters import Ledger
+from kvmlog.bridge.errors import SourceError
+from kvmlog.bridge.log import log
+from kvmlog.bridge.pump import Pump
+from kvmlog.bridge.source import Source, SourceGoneError, SourceStatus, SwitchConfig
+from kvmlog.bridge.wire import enum_names
+from kvmlog.bridge.writer import RingWriter
+
+# How long the last batches may take after tracing was switched off.
+SETTLE_S: Final = 3.0
+_SETTLE_STEP_S: Final = 0.005
+# A receiver that was killed is forgotten by the source's worker, not at once.
+_OPEN_TRIES: Final = 10
+_OPEN_STEP_S: Final = 0.05
+
+_ISAS = enum_names("kvmlog_isa", "KVMLOG_ISA_")
+
+
+class Engine:
+    """Source, pump and ring together. `wanted`: what was asked for last; `on`: what is."""
+
+    def __init__(self, writer: RingWriter, source: Source) -> None:
+        self.writer = writer
+        self.source = source
+        self.pump = Pump(writer)
+        self.wanted = False
+        self.on = False
+        self.connected = False
+        self.trouble: str | None = None  # why the source is not there or not on
+        self._ledger = Ledger(writer.counters())
+        self._arrived_before = self._arrived()
+        self._status: SourceStatus | None = None
+        self._dropped_before: dict[int, int] = {}
+        self._unsettled = False  # switched on, and what came since not compared with the source
+        self._checked: tuple[bool, str | None] | None = None
+
+    def start(self) -> None:
+        """Begins the heartbeat and connects; without a source it says so and goes on."""
+        self.pump.start()
+        try:
+            self._connect(tries=_OPEN_TRIES)
+        except SourceError as error:
+            self._waiting(str(error))
+
+    def stop(self) -> None:
+        """Tracing off, everything that was taken in the ring, source left."""
+        self.wanted = False
+        if self.connected:
+            try:
+                self._switch_off()
+            except SourceError as error:
+                log(str(error))
+                self._lost(str(error))
+        self.pump.close()
+        self.source.close()
+        self.connected = False
+
+    def switch(self, on: bool) -> None:
+        """Switches tracing; SourceError when the source did not acknowledge it."""
+        if not on:
+            self.wanted = False
+            if self.connected:
+                # A source that is gone traces nothing.
+                with contextlib.suppress(SourceGoneError):
+                    self._guarded(self._switch_off)
+            return
+        if self.connected:
+            # It may have gone since the last tick, and be back already.
+            with contextlib.suppress(SourceGoneError):
+                self._guarded(self._refresh)
+        if not self.connected:
+            self._connect(tries=_OPEN_TRIES)
+        if not self.on:
+            self._guarded(self._switch_on)
+        self.wanted = True
+
+    def tick(self) -> None:
+        """Once a second: publishes the counters, notices a source that went or returned."""
+        failure = self.pump.failure()
+        if failure is not None and self.connected:
+            self._lost(f"the receiving socket failed ({failure}); connecting again")
+        try:
+            if not self.connected:
+                self._connect(tries=1)
+            else:
+                self._guarded(self._refresh)
+            if self.wanted and not self.on:
+                self._guarded(self._switch_on)
+        except SourceError as error:
+            self._waiting(str(error))
+
+    def state(self) -> str:
+        """off, on, or waiting: wanted on, but the source is not there or refuses."""
+        if self.on:
+            return "on"
+        return "waiting" if self.wanted else "off"
+
+    def describe(self) -> dict[str, Any]:
+        """For the status answer: state, source and pump in plain values."""
+        status = self._status if self.connected else None
+        return {
+            "state": self.state(),
+            "wanted": "on" if self.wanted else "off",
+            "trouble": self.trouble,
+            "source": {
+                "name": self.source.name,
+                "connected": self.connected,
+                "notes": self.source.notes(),
+                **({} if status is None else _describe_status(status)),
+            },
+            "pump": self.pump.statistics(),
+            "counters": dict(self._ledger.totals),
+        }
+
+    def _connect(self, tries: int) -> None:
+        for left in reversed(range(tries)):
+            try:
+                status = self.source.open()
+                break
+            except SourceGoneError:
+                raise
+            except SourceError:
+                if not left:
+                    raise
+                time.sleep(_OPEN_STEP_S)
+        self.pump.stop()
+        self.source.pump(self.pump.native)
+        self.pump.start()
+        self._ledger.begin(status.counters)
+        self._arrived_before = self._arrived()
+        self._status = status
+        self._checked = None
+        self.connected = True
+        self.trouble = None
+        log(f"connected to the source {self.source.name} {status.version}".rstrip())
+
+    def _guarded(self, step: Any) -> None:
+        """Runs a step; when the source turns out to be gone, takes note before passing it on."""
+        try:
+            step()
+        except SourceGoneError as error:
+            self._lost(str(error))
+            raise
+
+    def _refresh(self) -> SourceStatus:
+        status = self.source.status()
+        self._status = status
+        self.writer.publish_counters(self._ledger.update(status.counters))
+        if self.on and not status.on:
+            self._note_off("the source switched itself off")
+        if status.on:
+            self._check_prototypes(status)
+        return status
+
+    def _switch_on(self) -> None:
+        self._settle()
+        before = self.source.status()
+        self._dropped_before = {number: cpu.dropped for number, cpu in before.cpus.items()}
+        self.source.switch(SwitchConfig(on=True))
+        self.on = self._unsettled = True
+        self.trouble = None
+        self.writer.switched(True, self.source.number)
+        self._status = self.source.status()
+        self._checked = (self._status.attached, self._status.vendor)
+        log("tracing is on" + _waiting_words(self._status))
+
+    def _switch_off(self) -> None:
+        self.source.switch(SwitchConfig(on=False))
+        was_on, self.on = self.on, False
+        self._settle()
+        if was_on:
+            self._note_off("tracing is off")
+
+    def _note_off(self, sentence: str) -> None:
+        self.on = False
+        self.writer.switched(False, self.source.number)
+        log(sentence)
+
+    def _settle(self) -> None:
+        """After off: waits until every message that the source delivered is in the ring."""
+        if not self._unsettled:
+            return
+        deadline = time.monotonic() + SETTLE_S
+        while True:
+            status = self._refresh()
+            late = [
+                number
+                for number, cpu in status.cpus.items()
+                if cpu.messages > self.pump.received(number)
+            ]
+            if not late or time.monotonic() > deadline:
+                break
+            time.sleep(_SETTLE_STEP_S)
+        for number, cpu in status.cpus.items():
+            dropped = cpu.dropped - self._dropped_before.get(number, 0)
+            self.pump.settle(number, cpu.messages, dropped)
+        self._unsettled = False
+
+    def _check_prototypes(self, status: SourceStatus) -> None:
+        """KVM, or another build of it, was loaded after switching on: has the source check it."""
+        state = (status.attached, status.vendor)
+        if state == self._checked:
+            return
+        self._checked = state
+        try:
+            self.source.switch(SwitchConfig(on=True))
+        except SourceGoneError:
+            raise
+        except SourceError as error:
+            self.source.switch(SwitchConfig(on=False))
+            self.wanted = False
+            self._note_off(f"tracing is off: {error}")
+            self.trouble = str(error)
+
+    def _lost(self, sentence: str) -> None:
+        """The source is gone: keep the ring going and wait."""
+        self.pump.detach()
+        self.source.close()
+        self.connected = self._unsettled = False
+        arrived = {name: n - self._arrived_before[name] for name, n in self._arrived().items()}
+        self.writer.publish_counters(self._ledger.lose(arrived))
+        if self.on:
+            self.on = False
+            self.writer.switched(False, self.source.number)
+        self._waiting(sentence)
+
+    def _arrived(self) -> dict[str, int]:
+        """What the pump has received so far, under the names of struct kvmlog_counters."""
+        pump = self.pump.statistics()
+        exits = pump["exits"]
+        return {"emitted": exits, "notes": pump["records"] - exits, "dropped": pump["lost_records"]}
+
+    def _waiting(self, sentence: str) -> None:
+        if sentence != self.trouble:
+            log(sentence + (" (tracing goes on when it is back)" if self.wanted else ""))
+        self.trouble = sentence
+
+
+def _waiting_words(status: SourceStatus) -> str:
+    return f", waiting for {status.waiting_for}" if status.waiting_for else ""
+
+
+def _describe_status(status: SourceStatus) -> dict[str, Any]:
+    cpus = status.cpus.values()
+    return {
+        "version": status.version,
+        "on": status.on,
+        "attached": status.attached,
+        "waiting_for": status.waiting_for,
+        "config_epoch": status.epoch,
+        "one_in": status.one_in,
+        "on_ms": status.on_ms,
+        "off_ms": status.off_ms,
+        "tgids": len(status.tgids),
+        "flush_ms": status.flush_ms,
+        "isa": _ISAS.get(status.isa, str(status.isa)),
+        "vendor": status.vendor,
+        "pending_slots": status.pending_slots,
+        "counters": status.counters,
+        "cpus": len(status.cpus),
+        "buffer_bytes": sum(cpu.buffer_bytes for cpu in cpus),
+    }

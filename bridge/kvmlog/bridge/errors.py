@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What kvmlog raises on purpose.
+
+Each message is one sentence for the person at the keyboard: the value, the limit and the remedy.
+"""
+
+from __future__ import annotations
+
+
+class KvmlogError(Exception):
+    """Base of all; str() is the sentence that is shown."""
+
+
+class RingError(KvmlogError):
+    """The ring file cannot be used."""
+
+
+class RingMissingError(RingError):
+    """There is no ring file at the path."""
+
+
+class RingFormatError(RingError):
+    """The ring file is not one that this version understands."""
+
+
+class RingBusyError(RingError):
+    """Another process writes the ring."""
+
+
+class SwitchError(KvmlogError):
+    """A switch command was not carried out, or the bridge cannot be reached."""
+
+
+class SourceError(KvmlogError):
+    """The source of the records (the kernel module) is absent or refused."""

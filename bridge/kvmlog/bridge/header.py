@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Checks a ring file's header before anything is mapped (ring.h; docs/ring-format.md)."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import Any, Final
+
+from kvmlog.bridge._native import ffi, lib
+from kvmlog.bridge.errors import RingError, RingFormatError, RingMissingError
+
+MAGIC: Final = b"KVMLOGR\n"
+HEADER_BYTES: Final[int] = lib.KVMLOG_RING_HEADER_BYTES
+_STATES: Final = frozenset(ffi.typeof("enum kvmlog_ring_state").elements)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What decides whether a ring can be reused: its slots and their size in bytes."""
+
+    capacity: int
+    record_bytes: int
+
+    @property
+    def file_bytes(self) -> int:
+        """Header and slots."""
+        return HEADER_BYTES + self.capacity * self.record_bytes
+
+
+def open_ring_file(path: str, flags: int) -> int:
+    """A descriptor of the ring file at `path`, or RingMissingError, RingError."""
+    try:
+        fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise RingMissingError(
+            f"{path}: there is no ring; start the bridge (kvmlog bridge) or name its ring (--ring)"
+        ) from None
+    except PermissionError:
+        raise RingError(
+            f"{path}: no permission; be root or in the group of the file (group kvmlog)"
+        ) from None
+    except OSError as error:
+        raise RingError(f"{path}: cannot be opened: {error.strerror}") from None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise RingFormatError(f"{path}: not a regular file; name the bridge's ring (--ring)")
+    return fd
+
+
+def read_header(path: str, fd: int) -> Any:
+    """The header as a cffi struct kvmlog_ring_header, checked; RingFormatError."""
+    header = ffi.new("struct kvmlog_ring_header *")
+    raw = os.pread(fd, HEADER_BYTES, 0)
+    if len(raw) < HEADER_BYTES:
+        raise RingFormatError(
+            f"{path}: {len(raw)} bytes are too short for a ring's header ({HEADER_BYTES}); "
+            "remove the file and restart the bridge"
+        )
+    ffi.memmove(header, raw, HEADER_BYTES)
+    check_header(path, header, os.fstat(fd).st_size)
+    return header
+
+
+def check_header(path: str, header: Any, file_bytes: int) -> Geometry:
+    """The geometry, when this version understands the header and the file holds all of it."""
+    if bytes(header.magic) != MAGIC:
+        raise RingFormatError(
+            f"{path}: no kvmlog ring (it begins {bytes(header.magic)!r}, not {MAGIC!r}); "
+            "name the bridge's ring (--ring)"
+        )
+    _expect(path, "format", header.format_version, lib.KVMLOG_RING_FORMAT_VERSION)
+    _expect(path, "record schema", header.schema_version, lib.KVMLOG_SCHEMA_VERSION)
+    unknown = header.incompat_flags & ~lib.KVMLOG_RING_INCOMPAT_KNOWN
+    if unknown:
+        raise RingFormatError(
+            f"{path}: needs features {unknown:#x} that this version does not know; upgrade kvmlog"
+        )
+    _expect(path, "header size", header.header_bytes, HEADER_BYTES)
+    _expect(path, "record size", header.record_bytes, lib.KVMLOG_RECORD_BYTES)
+    capacity = header.capacity
+    if not is_capacity(capacity):
+        raise _damaged(path, f"capacity {capacity}")
+    geometry = Geometry(capacity, header.record_bytes)
+    if file_bytes < geometry.file_bytes:
+        raise _damaged(path, f"{file_bytes} bytes, its header says {geometry.file_bytes}")
+    if header.state not in _STATES:
+        raise _damaged(path, f"state {header.state}")
+    if not header.head <= header.reserve <= header.head + capacity:
+        raise _damaged(path, f"head {header.head}, reserve {header.reserve}")
+    return geometry
+
+
+def is_capacity(slots: int) -> bool:
+    """A power of two within the limits of ring.h."""
+    limits = lib.KVMLOG_RING_MIN_SLOTS <= slots <= lib.KVMLOG_RING_MAX_SLOTS
+    return limits and slots & (slots - 1) == 0
+
+
+def _expect(path: str, what: str, found: int, known: int) -> None:
+    if found != known:
+        raise RingFormatError(
+            f"{path}: {what} {found}, this version knows {known}; "
+            "restart the bridge or use the kvmlog that wrote it"
+        )
+
+
+def _damaged(path: str, what: str) -> RingFormatError:
+    return RingFormatError(f"{path}: damaged ring ({what}); remove the file and restart the bridge")

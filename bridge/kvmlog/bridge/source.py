@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What every source of records is to the log engine."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any
+
+from kvmlog.bridge.errors import SourceError
+
+
+class SourceGoneError(SourceError):
+    """The source is not there (any more): the engine waits until it returns."""
+
+
+@dataclass(frozen=True)
+class SwitchConfig:
+    """The whole configuration of a source, as KVMLOG_CMD_CONFIGURE carries it (netlink.h)."""
+
+    on: bool
+    tgids: tuple[int, ...] = ()  # trace only these processes; empty: all
+    one_in: int = 1
+    on_ms: int = 0
+    off_ms: int = 0
+
+
+@dataclass(frozen=True)
+class CpuStatus:
+    """One CPU's buffers: `messages` since switched on, `dropped` since the source was loaded."""
+
+    dropped: int = 0
+    messages: int = 0
+    buffer_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class SourceStatus:
+    """What the source says of itself."""
+
+    on: bool
+    attached: bool
+    waiting_for: str | None
+    epoch: int
+    one_in: int
+    on_ms: int
+    off_ms: int
+    tgids: tuple[int, ...]
+    flush_ms: int
+    counters: dict[str, int]  # fields of struct kvmlog_counters, since the source was loaded
+    receiver: int | None  # netlink port id
+    schema: int
+    record_bytes: int
+    isa: int  # enum kvmlog_isa
+    vendor: str | None
+    version: str
+    pending_slots: int
+    cpus: dict[int, CpuStatus] = field(default_factory=dict)
+    prototypes: dict[str, str] = field(default_factory=dict)  # name: expected signature
+
+
+class Source(ABC):
+    """A source of records. All methods raise SourceError, SourceGoneError when it is not there."""
+
+    name: str
+    number: int  # enum kvmlog_source
+
+    @abstractmethod
+    def open(self) -> SourceStatus:
+        """Becomes the source's one receiver; an open source is not opened again."""
+
+    @abstractmethod
+    def switch(self, config: SwitchConfig) -> None:
+        """Replaces the source's configuration, after checking that it fits the running kernel.
+
+        The same configuration again changes nothing and is no error; the check is made again.
+        """
+
+    @abstractmethod
+    def pump(self, native: Any) -> None:
+        """Says to a native pump that does not run (struct kvmlog_pump) where the batches come."""
+
+    @abstractmethod
+    def status(self) -> SourceStatus:
+        """Asks the source."""
+
+    @abstractmethod
+    def pending(self) -> bytes:
+        """Exits whose re-entry has not come: whole records, KVMLOG_F_NO_REENTRY set."""
+
+    @abstractmethod
+    def notes(self) -> list[str]:
+        """What an operator should know, such as a check that could not be made."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stops being the receiver, which switches tracing off; a second call does nothing."""

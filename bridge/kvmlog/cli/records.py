@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What `dump` and `tail` share: records of a snapshot in time order, as lines."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+
+from kvmlog.bridge import wire
+from kvmlog.bridge.ring import RingReader, Snapshot
+from kvmlog.exits import objects, text
+from kvmlog.exits.notes import counted
+
+
+def lines(ring: RingReader, snapshot: Snapshot, *, as_json: bool = False) -> Iterator[str]:
+    """Yields one line per record, oldest first by time.
+
+    Records of different CPUs arrive in order of arrival.
+    """
+    info = ring.info()
+    # One pair of clocks for all, so that a heartbeat in between moves nothing.
+    to_wall_ns = info.realtime_ns - info.monotonic_ns
+    for record in in_time_order(wire.unpack(snapshot.records)):
+        wall_ns = record.ns + to_wall_ns
+        if as_json:
+            yield json.dumps(objects.record_object(record, wall_ns, info.utc_offset_s))
+        else:
+            yield text.format_record(record, wall_ns, info.utc_offset_s)
+
+
+def in_time_order(records: list[wire.AnyRecord]) -> list[wire.AnyRecord]:
+    """Returns the records sorted by time, equal times as they came, each guest before its exits.
+
+    A guest has the time of the exit that it was first seen by; another vCPU's may be a hair
+    earlier. Numbers of guests begin again when the source is loaded again, so only exits that came
+    after it are its own.
+    """
+    keys: list[tuple[int, bool]] = []
+    first_ns: dict[int, int] = {}
+    for record in reversed(records):
+        is_guest = isinstance(record, wire.GuestRecord)
+        ns = record.ns
+        if is_guest:
+            ns = min(ns, first_ns.pop(record.guest, ns))
+        elif isinstance(record, wire.Record):
+            first_ns[record.guest] = min(ns, first_ns.get(record.guest, ns))
+        keys.append((ns, not is_guest))
+    keys.reverse()
+    return [records[at] for at in sorted(range(len(records)), key=keys.__getitem__)]
+
+
+def overwritten_line(count: int) -> str:
+    """Returns the line that stands for records the reader came too late for."""
+    return text.sentence_line(f"LOST {counted(count, 'record')}: overwritten before they were read")
+
+
+def positive(value: str) -> int:
+    """Parses a count of at least 1, for argparse."""
+    if not_negative(value) == 0:
+        raise argparse.ArgumentTypeError("0: must be at least 1")
+    return int(value)
+
+
+def not_negative(value: str) -> int:
+    """Parses a count of at least 0, for argparse."""
+    if not (value.isascii() and value.isdigit()):
+        raise argparse.ArgumentTypeError(f"{value!r}: no whole number of at least 0")
+    return int(value)

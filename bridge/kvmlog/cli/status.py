@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`kvmlog status`: what the bridge says, and what the ring says when there is no bridge."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from typing import Any, Final
+
+from kvmlog.bridge.control import DEFAULT_SOCKET, SwitchClient
+from kvmlog.bridge.errors import RingError, SwitchError
+from kvmlog.bridge.ring import DEFAULT_RING, RingInfo, RingReader
+
+_NS_PER_S: Final = 1_000_000_000
+_COUNTERS: Final = ("seen", "emitted", "filtered", "sampled", "dropped", "pending")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `kvmlog status`."""
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    parser.add_argument("--ring", default=DEFAULT_RING, help="ring file (default: %(default)s)")
+    parser.add_argument(
+        "--switch",
+        default=DEFAULT_SOCKET,
+        metavar="SOCKET",
+        help="the bridge's local socket (default: %(default)s)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when bridge and ring both answered, else 1: what can be told is told either way."""
+    bridge, bridge_error = _ask_bridge(args.switch)
+    ring, ring_error = _read_ring(args.ring)
+    if args.json:
+        print(
+            json.dumps(
+                {
+                    "bridge": bridge,
+                    "bridge_error": bridge_error,
+                    "ring": None if ring is None else dataclasses.asdict(ring),
+                    "ring_error": ring_error,
+                }
+            )
+        )
+    else:
+        lines = _bridge_lines(bridge) if bridge is not None else [("bridge", bridge_error or "")]
+        lines += _ring_lines(ring) if ring is not None else [("ring", ring_error or "")]
+        for name, text in lines:
+            print(f"{name:<12}{text}")
+    return 0 if bridge is not None and ring is not None else 1
+
+
+def _ask_bridge(path: str) -> tuple[dict[str, Any] | None, str | None]:
+    try:
+        return SwitchClient(path).status(), None
+    except SwitchError as error:
+        return None, str(error)
+
+
+def _read_ring(path: str) -> tuple[RingInfo | None, str | None]:
+    try:
+        with RingReader(path) as reader:
+            return reader.info(), None
+    except RingError as error:
+        return None, str(error)
+
+
+def _bridge_lines(status: dict[str, Any]) -> list[tuple[str, str]]:
+    source = status.get("source", {})
+    words = [str(source.get("name", "unknown"))]
+    if source.get("version"):
+        words.append(str(source["version"]))
+    words.append("connected" if source.get("connected") else "not there")
+    if source.get("vendor"):
+        words.append(f"for {source['vendor']}")
+    if source.get("waiting_for"):
+        words.append(f"waiting for {source['waiting_for']}")
+    lines = [
+        ("bridge", f"pid {status.get('pid')}, up {status.get('uptime_s')} s"),
+        ("tracing", str(status.get("state"))),
+        ("source", ", ".join(words)),
+    ]
+    if status.get("trouble"):
+        lines.append(("", str(status["trouble"])))
+    lines += [("", str(note)) for note in source.get("notes", [])]
+    lines.append(("commands", f"{status.get('udp')} (UDP), {status.get('switch')}"))
+    return lines
+
+
+def _ring_lines(info: RingInfo) -> list[tuple[str, str]]:
+    kept = min(info.head, info.capacity)
+    lines = [
+        ("ring", f"{info.path}, {info.state}, id {info.ring_id}"),
+        ("records", f"{info.head} written, newest {kept} kept, room for {info.capacity}"),
+        ("exits", ", ".join(f"{info.counters[name]} {name}" for name in _COUNTERS)),
+        (
+            "lost",
+            f"{info.lost_records} records, {info.lost_messages} messages; "
+            f"{info.bad_messages} bad messages",
+        ),
+        ("heartbeat", f"{info.heartbeat_age_ns / _NS_PER_S:.1f} s ago"),
+    ]
+    if info.state == "running" and not info.writer_alive:
+        lines.append(("", f"its writer (pid {info.writer_pid}) is gone; restart the bridge"))
+    return lines

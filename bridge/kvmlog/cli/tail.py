@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`kvmlog tail`: follow the ring, printing records as they come.
+
+Polls the ring, so that a reader costs the writer nothing. Survives the bridge
+restarting and the ring being replaced; says so when it happens. Records are
+sorted by time within what one poll found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import time
+from typing import Final
+
+from kvmlog.bridge.errors import RingMissingError
+from kvmlog.bridge.ring import DEFAULT_RING, RingReader, Snapshot
+from kvmlog.cli import records
+from kvmlog.exits import text
+
+DEFAULT_COUNT: Final = 10
+POLL_S: Final = 0.1
+LOOK_AGAIN_POLLS: Final = 10  # without a record
+
+REPLACED: Final = "the ring was replaced; what the old one got since the last poll is not shown"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the sub-command's flags."""
+    parser.add_argument(
+        "-n",
+        dest="count",
+        metavar="N",
+        type=records.not_negative,
+        default=DEFAULT_COUNT,
+        help="how many records from before to begin with (default %(default)s)",
+    )
+    parser.add_argument(
+        "--ring",
+        metavar="PATH",
+        default=DEFAULT_RING,
+        help="ring file (default %(default)s)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Follows until Ctrl-C; returns 0. Raises RingError for a ring that cannot be read."""
+    with contextlib.suppress(KeyboardInterrupt):
+        _follow(args.ring, args.count)
+    return 0
+
+
+def _follow(path: str, count: int) -> None:
+    ring = RingReader(path)
+    snapshot = ring.snapshot(count=count)
+    print(text.HEADER)
+    # That many from before were asked for; that the ring held fewer is no gap.
+    _print(ring, snapshot, overwritten=0)
+    idle_polls = 0
+    while True:
+        time.sleep(POLL_S)
+        following = snapshot.ring_id
+        snapshot = ring.snapshot(since=snapshot.next_index)
+        idle_polls = 0 if snapshot.records else idle_polls + 1
+        if idle_polls == LOOK_AGAIN_POLLS:
+            idle_polls = 0
+            ring = _looked_up_again(ring, path)
+            snapshot = ring.snapshot(since=snapshot.next_index)
+        if snapshot.ring_id != following:
+            print(text.sentence_line(REPLACED))
+            snapshot = ring.snapshot(since=0)
+        _print(ring, snapshot, overwritten=snapshot.overwritten)
+
+
+def _looked_up_again(ring: RingReader, path: str) -> RingReader:
+    """Returns a reader of the file that has the name now.
+
+    A ring that was removed, not replaced, says nothing of a new one.
+    """
+    try:
+        fresh = RingReader(path)
+    except RingMissingError:
+        return ring
+    ring.close()
+    return fresh
+
+
+def _print(ring: RingReader, snapshot: Snapshot, overwritten: int) -> None:
+    if overwritten:
+        print(records.overwritten_line(overwritten))
+    for line in records.lines(ring, snapshot):
+        print(line)
+    sys.stdout.flush()

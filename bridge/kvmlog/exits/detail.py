@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a record's `detail` is, per (isa, reason), and how to say it.
+
+Whether the field holds anything is told by KVMLOG_F_DETAIL_VALID, not here.
+Sources: VMX: Intel SDM volume 3, "Basic Exit Reasons" and "Exit Qualification";
+SVM: AMD APM volume 2, chapter 15 (EXITINFO1, EXITINFO2 per intercept); arm64:
+Arm ARM DDI 0487, ESR_EL2 and HPFAR_EL2, and the SMC Calling Convention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from kvmlog.bridge._native import lib
+from kvmlog.exits import registers, svm
+from kvmlog.exits.reasons import basic_reason
+
+_VMX: Final[Mapping[int, int]] = {
+    0: lib.KVMLOG_DETAIL_VECTOR,  # EXCEPTION_NMI
+    1: lib.KVMLOG_DETAIL_VECTOR,  # EXTERNAL_INTERRUPT
+    10: lib.KVMLOG_DETAIL_CPUID,
+    14: lib.KVMLOG_DETAIL_GVA,  # INVLPG
+    18: lib.KVMLOG_DETAIL_HYPERCALL,  # VMCALL
+    28: lib.KVMLOG_DETAIL_CR,
+    29: lib.KVMLOG_DETAIL_DR,
+    30: lib.KVMLOG_DETAIL_PORT,
+    31: lib.KVMLOG_DETAIL_MSR,
+    32: lib.KVMLOG_DETAIL_MSR,
+    45: lib.KVMLOG_DETAIL_VECTOR,  # EOI_INDUCED
+    48: lib.KVMLOG_DETAIL_GPA,  # EPT_VIOLATION
+    49: lib.KVMLOG_DETAIL_GPA,  # EPT_MISCONFIG
+    84: lib.KVMLOG_DETAIL_MSR,
+    85: lib.KVMLOG_DETAIL_MSR,
+}
+
+_SVM: Final[Mapping[int, int]] = {
+    **dict.fromkeys(range(0x20), lib.KVMLOG_DETAIL_CR),
+    **dict.fromkeys(range(0x20, 0x40), lib.KVMLOG_DETAIL_DR),
+    **dict.fromkeys(range(svm.EXCEPTION_FIRST, svm.EXCEPTION_LAST + 1), lib.KVMLOG_DETAIL_VECTOR),
+    0x065: lib.KVMLOG_DETAIL_CR,  # CR0_SEL_WRITE
+    0x072: lib.KVMLOG_DETAIL_CPUID,
+    0x075: lib.KVMLOG_DETAIL_VECTOR,  # SWINT
+    0x079: lib.KVMLOG_DETAIL_GVA,  # INVLPG
+    0x07B: lib.KVMLOG_DETAIL_PORT,  # IOIO
+    0x07C: lib.KVMLOG_DETAIL_MSR,
+    0x081: lib.KVMLOG_DETAIL_HYPERCALL,  # VMMCALL
+    **dict.fromkeys(range(0x90, 0xA0), lib.KVMLOG_DETAIL_CR),  # CR write traps
+    0x400: lib.KVMLOG_DETAIL_GPA,  # NPF
+    0x80000001: lib.KVMLOG_DETAIL_GPA,  # VMGEXIT_MMIO_READ
+    0x80000002: lib.KVMLOG_DETAIL_GPA,  # VMGEXIT_MMIO_WRITE
+}
+
+_ARM64: Final[Mapping[int, int]] = {
+    0x12: lib.KVMLOG_DETAIL_HYPERCALL,  # HVC32
+    0x13: lib.KVMLOG_DETAIL_HYPERCALL,  # SMC32
+    0x16: lib.KVMLOG_DETAIL_HYPERCALL,  # HVC64
+    0x17: lib.KVMLOG_DETAIL_HYPERCALL,  # SMC64
+    0x20: lib.KVMLOG_DETAIL_GPA,  # IABT_LOW
+    0x24: lib.KVMLOG_DETAIL_GPA,  # DABT_LOW
+}
+
+_KINDS: Final[Mapping[int, Mapping[int, int]]] = {
+    lib.KVMLOG_ISA_VMX: _VMX,
+    lib.KVMLOG_ISA_SVM: _SVM,
+    lib.KVMLOG_ISA_ARM64: _ARM64,
+}
+
+
+def detail_kind(isa: int, reason: int) -> int:
+    """Returns what the detail of this reason is: one of enum kvmlog_detail.
+
+    KVMLOG_DETAIL_NONE for a reason that has none or is unknown.
+    """
+    kind = _KINDS.get(isa, {}).get(basic_reason(isa, reason))
+    return int(lib.KVMLOG_DETAIL_NONE if kind is None else kind)
+
+
+def detail_words(isa: int, reason: int, detail: int) -> str:
+    """Returns a valid detail in words: "port 0x3f8 (com1)", "gpa 0xfee000b0".
+
+    A detail of a reason that should have none is shown as "detail 0x...".
+    """
+    say = _WORDS.get(detail_kind(isa, reason))
+    if say is None:
+        return f"detail {detail:#x}"
+    return say(isa, detail)
+
+
+def detail_kind_name(kind: int) -> str:
+    """Returns a word for one of enum kvmlog_detail, as the JSON output has it."""
+    return _KIND_NAMES.get(kind, hex(kind))
+
+
+def _named(word: str, names: Mapping[int, str], number: int) -> str:
+    name = names.get(number)
+    return f"{word} {number:#x}" + (f" ({name})" if name else "")
+
+
+def _cpuid(_isa: int, detail: int) -> str:
+    leaf, subleaf = detail & 0xFFFFFFFF, detail >> 32
+    return f"leaf {leaf:#x} subleaf {subleaf:#x}"
+
+
+def _hypercall(isa: int, detail: int) -> str:
+    # Arm function identifiers are bit fields, x86 hypercalls a small enumeration.
+    if isa == lib.KVMLOG_ISA_ARM64:
+        return f"function {detail:#x}"
+    name = registers.HYPERCALLS.get(detail)
+    number = str(detail) if detail < 1_000 else hex(detail)
+    return f"hypercall {number}" + (f" ({name})" if name else "")
+
+
+_WORDS: Final[Mapping[int, Callable[[int, int], str]]] = {
+    lib.KVMLOG_DETAIL_PORT: lambda _isa, n: _named("port", registers.PORTS, n),
+    lib.KVMLOG_DETAIL_MSR: lambda _isa, n: _named("msr", registers.MSRS, n),
+    lib.KVMLOG_DETAIL_GPA: lambda _isa, n: f"gpa {n:#x}",
+    lib.KVMLOG_DETAIL_CPUID: _cpuid,
+    lib.KVMLOG_DETAIL_VECTOR: lambda _isa, n: _named("vector", registers.EXCEPTIONS, n),
+    lib.KVMLOG_DETAIL_HYPERCALL: _hypercall,
+    lib.KVMLOG_DETAIL_CR: lambda _isa, n: f"cr{n}",
+    lib.KVMLOG_DETAIL_DR: lambda _isa, n: f"dr{n}",
+    lib.KVMLOG_DETAIL_GVA: lambda _isa, n: f"gva {n:#x}",
+}
+
+_KIND_NAMES: Final[Mapping[int, str]] = {
+    lib.KVMLOG_DETAIL_NONE: "none",
+    lib.KVMLOG_DETAIL_PORT: "port",
+    lib.KVMLOG_DETAIL_MSR: "msr",
+    lib.KVMLOG_DETAIL_GPA: "gpa",
+    lib.KVMLOG_DETAIL_CPUID: "cpuid",
+    lib.KVMLOG_DETAIL_VECTOR: "vector",
+    lib.KVMLOG_DETAIL_HYPERCALL: "hypercall",
+    lib.KVMLOG_DETAIL_CR: "cr",
+    lib.KVMLOG_DETAIL_DR: "dr",
+    lib.KVMLOG_DETAIL_GVA: "gva",
+}

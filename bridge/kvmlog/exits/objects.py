@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One JSON-ready object per record: every number as it is, and its name beside it.
+
+Keys are the field names of include/uapi/kvmlog/record.h. Added: `time` (ISO 8601,
+local, microseconds), `wall_ns` (CLOCK_REALTIME), and for each code its name.
+A field whose flag is clear is left out, so that a zero is always a measured zero.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from kvmlog.bridge import wire
+from kvmlog.bridge._native import lib
+from kvmlog.exits import detail, notes, reasons, units
+
+_SOURCES: Final = wire.enum_names("kvmlog_source", "KVMLOG_SOURCE_")
+_TYPES: Final = wire.enum_names("kvmlog_record_type", "KVMLOG_RECORD_")
+_FLAG_NAMES: Final = sorted(wire.enum_names("kvmlog_flag", "KVMLOG_F_").items())
+
+# Fields of an exit that mean something only under a flag.
+_GUARDED: Final[dict[str, int]] = {
+    "rip": lib.KVMLOG_F_RIP_VALID,
+    "info1": lib.KVMLOG_F_INFO_VALID,
+    "info2": lib.KVMLOG_F_INFO_VALID,
+    "detail": lib.KVMLOG_F_DETAIL_VALID,
+    "user_reason": lib.KVMLOG_F_USER_REASON,
+    "user_errno": lib.KVMLOG_F_USER_REASON,
+    "delay_kernel_us": lib.KVMLOG_F_DELAY_VALID,
+    "delay_user_us": lib.KVMLOG_F_DELAY_VALID,
+}
+
+
+def record_object(record: wire.AnyRecord, wall_ns: int, utc_offset_s: int) -> dict[str, Any]:
+    """Returns a dict of numbers and names for a record of any type.
+
+    wall_ns, utc_offset_s: as for text.format_record. Integers are up to 64 bits.
+    """
+    out: dict[str, Any] = {
+        "time": units.local_time(wall_ns, utc_offset_s).isoformat(timespec="microseconds"),
+        "wall_ns": wall_ns,
+        "type_name": _TYPES.get(record.type, str(record.type)),
+    }
+    if isinstance(record, wire.Record):
+        fields = record._asdict()
+        out |= {name: fields[name] for name in fields if _is_valid(name, record.flags)}
+        out |= _exit_names(record)
+    else:
+        out |= record._asdict() | _note_names(record)
+    out["source_name"] = _SOURCES.get(record.source, str(record.source))
+    if out["vcpu"] == wire.NO_VCPU:
+        out["vcpu"] = None
+    if out["cpu"] == wire.NO_CPU:
+        out["cpu"] = None
+    return out
+
+
+def _is_valid(field: str, flags: int) -> bool:
+    guard = _GUARDED.get(field)
+    return guard is None or bool(flags & guard)
+
+
+def _exit_names(record: wire.Record) -> dict[str, Any]:
+    names: dict[str, Any] = {
+        "isa_name": reasons.isa_name(record.isa),
+        "reason_name": reasons.reason_name(record.isa, record.reason),
+        "reason_flags": reasons.reason_flags(record.isa, record.reason),
+        "flag_names": [name for value, name in _FLAG_NAMES if record.flags & value],
+    }
+    if record.flags & lib.KVMLOG_F_DETAIL_VALID:
+        kind = detail.detail_kind(record.isa, record.reason)
+        names["detail_kind"] = detail.detail_kind_name(kind)
+        names["detail_words"] = detail.detail_words(record.isa, record.reason, record.detail)
+    if record.flags & lib.KVMLOG_F_USER_REASON:
+        names["user_reason_name"] = reasons.user_reason_name(record.user_reason)
+    return names
+
+
+def _note_names(note: wire.AnyRecord) -> dict[str, Any]:
+    names: dict[str, Any] = {"words": notes.note_words(note)}
+    if isinstance(note, wire.GuestRecord):
+        names["comm"] = notes.comm(note)
+    elif isinstance(note, wire.LossRecord | wire.SwitchRecord):
+        names["cause_name"] = notes.cause_name(note)
+    elif isinstance(note, wire.ClockRecord):
+        names["event_name"] = notes.event_name(note)
+    elif isinstance(note, wire.UnknownRecord):
+        names["raw"] = note.raw.hex()
+    return names

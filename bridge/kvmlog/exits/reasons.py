@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Names of exit reasons, chosen by the record's ISA.
+
+A code that its table does not know is shown as a number, never guessed: the
+same number means different things on Intel, AMD and arm64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from kvmlog.bridge._native import lib
+from kvmlog.exits import arm64, svm, userspace, vmx
+
+_TABLES: Final[Mapping[int, Mapping[int, str]]] = {
+    lib.KVMLOG_ISA_VMX: vmx.NAMES,
+    lib.KVMLOG_ISA_SVM: svm.NAMES,
+    lib.KVMLOG_ISA_ARM64: arm64.NAMES,
+}
+
+_ISA_NAMES: Final[Mapping[int, str]] = {
+    lib.KVMLOG_ISA_NONE: "none",
+    lib.KVMLOG_ISA_VMX: "vmx",
+    lib.KVMLOG_ISA_SVM: "svm",
+    lib.KVMLOG_ISA_ARM64: "arm64",
+}
+
+
+def isa_name(isa: int) -> str:
+    """Returns "vmx", "svm", "arm64" or "none"; a number for an unknown one."""
+    return _ISA_NAMES.get(isa, hex(isa))
+
+
+def basic_reason(isa: int, reason: int) -> int:
+    """Returns `reason` without the flags that VMX keeps in its high half."""
+    if isa == lib.KVMLOG_ISA_VMX:
+        return reason & vmx.BASIC_REASON_MASK
+    return reason
+
+
+def reason_name(isa: int, reason: int) -> str:
+    """Returns the kernel's name of an exit reason, without flags.
+
+    isa: enum kvmlog_isa; reason: u32 as the record has it. Unknown: a number
+    such as "0x7f".
+    """
+    basic = basic_reason(isa, reason)
+    return _TABLES.get(isa, {}).get(basic) or hex(basic)
+
+
+def reason_flags(isa: int, reason: int) -> list[str]:
+    """Returns the flags of a VMX exit reason in words, lowest bit first.
+
+    A bit without a word is a number. Other ISAs have no flags in the reason.
+    """
+    if isa != lib.KVMLOG_ISA_VMX:
+        return []
+    flags = reason & ~vmx.BASIC_REASON_MASK
+    bits = [1 << bit for bit in range(16, 32) if flags & (1 << bit)]
+    return [vmx.FLAGS.get(bit, hex(bit)) for bit in bits]
+
+
+def user_reason_name(number: int) -> str:
+    """Returns the name of a KVM_EXIT_* number, for example "KVM_EXIT_IO".
+
+    Unknown: a number such as "KVM_EXIT_99".
+    """
+    return userspace.NAMES.get(number, f"KVM_EXIT_{number}")

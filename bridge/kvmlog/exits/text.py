@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One readable line per record.
+
+The columns of an exit: local time, the source's number of the guest, vCPU, host
+CPU, reason, its detail in words, time from exit to re-entry, of it outside the
+kernel (in the VMM), of it halted; then whatever else is worth saying. A time
+that is none is "-". Other records are one sentence after the time.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import Final
+
+from kvmlog.bridge import wire
+from kvmlog.bridge._native import lib
+from kvmlog.exits import detail, reasons, units
+from kvmlog.exits.notes import note_words
+
+_COLUMNS: Final = "{:<21} {:>5} {:>4} {:>4}  {:<20} {:<28} {:>7} {:>7} {:>7}  {}"
+
+HEADER: Final = _COLUMNS.format(
+    "TIME", "GUEST", "VCPU", "CPU", "REASON", "DETAIL", "TOTAL", "VMM", "HALT", "NOTES"
+).rstrip()
+
+# What to say when a flag is set, in this order.
+_FLAG_WORDS: Final[tuple[tuple[int, str], ...]] = (
+    (lib.KVMLOG_F_NESTED, "nested"),
+    (lib.KVMLOG_F_PROTECTED, "protected"),
+    (lib.KVMLOG_F_NO_REENTRY, "no re-entry"),
+    (lib.KVMLOG_F_HALT_SLEPT, "slept"),
+    (lib.KVMLOG_F_MIGRATED, "migrated"),
+    (lib.KVMLOG_F_USER_EINTR, "interrupted"),
+)
+
+
+def format_record(record: wire.AnyRecord, wall_ns: int, utc_offset_s: int) -> str:
+    """Returns one line, without newline, for a record of any type.
+
+    wall_ns: the record's time as CLOCK_REALTIME ns (RingReader.wall_ns).
+    utc_offset_s: seconds that local time is east of UTC.
+    """
+    if isinstance(record, wire.Record):
+        return _exit_line(record, wall_ns, utc_offset_s)
+    return f"{units.time_column(wall_ns, utc_offset_s)} -- {note_words(record)}"
+
+
+def sentence_line(words: str) -> str:
+    """Returns a line of the reader's own (a gap, a replaced ring), with an empty time column."""
+    return f"{'':<21} -- {words}"
+
+
+def exit_notes(record: wire.Record) -> list[str]:
+    """Returns what a line says about an exit beyond its columns, in words."""
+    notes = reasons.reason_flags(record.isa, record.reason)
+    if record.flags & lib.KVMLOG_F_USER_REASON:
+        notes.append(reasons.user_reason_name(record.user_reason))
+        if record.user_errno:
+            notes.append(_errno_name(-record.user_errno))
+    if record.user_exits > 1:
+        notes.append(f"{record.user_exits} returns to the VMM")
+    notes += [word for flag, word in _FLAG_WORDS if record.flags & flag]
+    if record.flags & lib.KVMLOG_F_DELAY_VALID:
+        waited_us = record.delay_kernel_us + record.delay_user_us
+        if waited_us:
+            notes.append(f"waited {units.duration(waited_us * 1_000)} for a CPU")
+    return notes
+
+
+def _exit_line(record: wire.Record, wall_ns: int, utc_offset_s: int) -> str:
+    words = ""
+    if record.flags & lib.KVMLOG_F_DETAIL_VALID:
+        words = detail.detail_words(record.isa, record.reason, record.detail)
+    line = _COLUMNS.format(
+        units.time_column(wall_ns, utc_offset_s),
+        record.guest,
+        "-" if record.vcpu == wire.NO_VCPU else record.vcpu,
+        "-" if record.cpu == wire.NO_CPU else record.cpu,
+        reasons.reason_name(record.isa, record.reason),
+        words,
+        units.duration(record.total_ns),
+        units.duration(record.user_ns) if record.user_ns else "-",
+        units.duration(record.halt_ns) if record.halt_ns else "-",
+        ", ".join(exit_notes(record)),
+    )
+    return line.rstrip()
+
+
+def _errno_name(number: int) -> str:
+    return errno.errorcode.get(number, f"errno {number}")

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What Python calls, through cffi: this file, preprocessed, is the extension's
+ * cdef. Only declarations cffi can read: no inline functions, no attributes.
+ *
+ * Functions that return int give 0 or more on success and -errno on failure.
+ */
+#ifndef KVMLOG_NATIVE_API_H
+#define KVMLOG_NATIVE_API_H
+
+#include <kvmlog/netlink.h>
+#include <kvmlog/record.h>
+#include <kvmlog/ring.h>
+
+/* --- ring_map.c: one mapping of a ring file --- */
+
+struct kvmlog_ring {
+	struct kvmlog_ring_header *header;
+	__u8 *slots;
+	__u64 capacity;	    /* slots, a power of two */
+	__u64 record_bytes; /* of one slot */
+	__u64 map_bytes;
+	int fd; /* borrowed: closed by who opened it */
+};
+
+int kvmlog_ring_map(struct kvmlog_ring *ring, int fd, __u64 capacity, __u64 record_bytes,
+		    int writable);
+void kvmlog_ring_unmap(struct kvmlog_ring *ring);
+int kvmlog_ring_whole(const struct kvmlog_ring *ring);
+
+/* --- ring_read.c --- */
+
+/* What one copy gave: records first_index .. next_index - 1. */
+struct kvmlog_span {
+	__u64 first_index;
+	__u64 next_index;
+	__u64 overwritten; /* wanted, but gone before or while copying */
+	__u64 offset;	   /* bytes into the buffer where first_index stands */
+};
+
+int kvmlog_ring_newest(const struct kvmlog_ring *ring, __u64 count, void *buffer,
+		       __u64 buffer_bytes, struct kvmlog_span *span);
+int kvmlog_ring_since(const struct kvmlog_ring *ring, __u64 index, __u64 count, void *buffer,
+		      __u64 buffer_bytes, struct kvmlog_span *span);
+int kvmlog_ring_read_header(const struct kvmlog_ring *ring, struct kvmlog_ring_header *copy);
+
+/* --- ring_write.c --- */
+
+struct kvmlog_writer;
+
+struct kvmlog_writer *kvmlog_writer_new(int fd, __u64 capacity, __u64 record_bytes);
+void kvmlog_writer_free(struct kvmlog_writer *writer);
+void kvmlog_writer_append(struct kvmlog_writer *writer, const void *records, __u64 count);
+void kvmlog_writer_start(struct kvmlog_writer *writer, __u32 pid, __u64 start_ticks,
+			 const __u8 *boot_id);
+void kvmlog_writer_state(struct kvmlog_writer *writer, __u32 state);
+void kvmlog_writer_switched(struct kvmlog_writer *writer, __u32 on, __u32 source);
+void kvmlog_writer_counters(struct kvmlog_writer *writer, const struct kvmlog_counters *counters);
+void kvmlog_writer_heartbeat(struct kvmlog_writer *writer);
+void kvmlog_writer_loss(struct kvmlog_writer *writer, __u32 cause, __u64 lost, __u64 total,
+			__u16 cpu);
+void kvmlog_writer_header(struct kvmlog_writer *writer, struct kvmlog_ring_header *copy);
+
+/* --- batch.c: one message of the source, checked --- */
+
+enum kvmlog_batch_verdict {
+	KVMLOG_BATCH_OK = 0,
+	KVMLOG_BATCH_CONTROL = 1, /* an ack, an error, another command: no batch, no harm */
+	KVMLOG_BATCH_SENDER = 2,  /* not from the kernel */
+	KVMLOG_BATCH_TRUNCATED = 3,
+	KVMLOG_BATCH_LENGTH = 4, /* the lengths contradict each other */
+	KVMLOG_BATCH_LAYOUT = 5, /* the attributes are not those of netlink.h */
+	KVMLOG_BATCH_COUNT = 6,	 /* no records, or more than fit */
+	KVMLOG_BATCH_RECORD = 7, /* record_bytes is not this build's */
+	KVMLOG_BATCH_CPU = 8,	 /* a CPU number that no record can carry */
+	KVMLOG_BATCH_VERDICTS = 9,
+};
+
+/* `head`: the first KVMLOG_BATCH_OFFSET bytes; `bytes`: what recvmsg returned. */
+int kvmlog_batch_check(const void *head, __u64 bytes, __u32 sender_port, int truncated,
+		       __u16 family, struct kvmlog_batch *batch);
+
+/* --- pump.c: from the source's socket into the ring --- */
+
+struct kvmlog_pump_statistics {
+	__u64 wakeups; /* returns of poll() */
+	__u64 messages;
+	__u64 records;
+	__u64 exits; /* of them EXIT records */
+	__u64 control_messages;
+	__u64 bad_messages;
+	__u64 bad_by_verdict[9]; /* index: enum kvmlog_batch_verdict */
+	__u64 errors;		 /* recvmsg() that failed and was tried again */
+	__u64 lost_messages;
+	__u64 lost_records;
+	__s64 last_control_error; /* -errno of the last NLMSG_ERROR, 0 an ack */
+};
+
+struct kvmlog_pump;
+
+struct kvmlog_pump *kvmlog_pump_new(struct kvmlog_writer *writer);
+void kvmlog_pump_free(struct kvmlog_pump *pump);
+void kvmlog_pump_socket(struct kvmlog_pump *pump, int fd, __u16 family);
+int kvmlog_pump_run(struct kvmlog_pump *pump);
+void kvmlog_pump_stop(struct kvmlog_pump *pump);
+void kvmlog_pump_read(struct kvmlog_pump *pump, struct kvmlog_pump_statistics *statistics);
+__u64 kvmlog_pump_received(struct kvmlog_pump *pump, __u32 cpu);
+void kvmlog_pump_settle(struct kvmlog_pump *pump, __u32 cpu, __u64 messages, __u64 dropped);
+int kvmlog_pump_message(struct kvmlog_pump *pump, const void *message, __u64 bytes,
+			__u32 sender_port);
+
+/* --- btf.c: prototypes as the running kernel has them --- */
+
+struct kvmlog_btf;
+
+struct kvmlog_btf *kvmlog_btf_open(const char *vmlinux_path, int *error);
+void kvmlog_btf_close(struct kvmlog_btf *btf);
+int kvmlog_btf_module(struct kvmlog_btf *btf, const char *name);
+int kvmlog_btf_signature(struct kvmlog_btf *btf, const char *name, char *text, __u64 text_bytes);
+
+/* --- stress.c: the torn-record test's two ends --- */
+
+struct kvmlog_stress {
+	__u64 read; /* records looked at */
+	__u64 torn; /* of them not whole */
+	__u64 snapshots;
+	__u64 overwritten; /* discarded by the protocol */
+};
+
+void kvmlog_stress_write(struct kvmlog_writer *writer, __u64 records, __u64 batch);
+int kvmlog_stress_read(const struct kvmlog_ring *ring, __u64 until, __u64 count, int head_only,
+		       struct kvmlog_stress *result);
+
+#endif
