@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reading a client's bytes within bounds of time and of size.
+
+A timeout per recv() is no bound: a client that sends one byte a second holds its
+thread for ever. Here a whole request has one deadline, and its head a budget.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import time
+from http.client import LineTooLong
+from typing import Any
+
+
+class DeadlineReader(io.RawIOBase):
+    """The raw side of a connection.
+
+    Once the deadline has passed it raises TimeoutError within a request, and gives an
+    end of file when none had begun: an idle connection simply ends.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        super().__init__()
+        self._connection = connection
+        self._deadline = 0.0
+        self._after_first_byte: float | None = None
+
+    def allow(self, first_byte_s: float, then_s: float) -> None:
+        """Starts a request: so long for its first byte, then so long for all the rest."""
+        self._deadline = time.monotonic() + first_byte_s
+        self._after_first_byte = then_s
+
+    def readable(self) -> bool:
+        """It is: what io asks of a raw reader."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fills the buffer with what has come and returns how much, 0 at the end."""
+        left_s = self._deadline - time.monotonic()
+        try:
+            if left_s <= 0:
+                raise TimeoutError("the request took too long")
+            self._connection.settimeout(left_s)
+            count = self._connection.recv_into(buffer)
+        except TimeoutError:
+            if self._after_first_byte is None:
+                raise
+            return 0
+        if count and self._after_first_byte is not None:
+            self._deadline = time.monotonic() + self._after_first_byte
+            self._after_first_byte = None
+        return count
+
+
+class HeadReader:
+    """What http.server and http.client read a request's head from: readline() with a budget."""
+
+    def __init__(self, stream: io.BufferedReader[DeadlineReader], budget_bytes: int) -> None:
+        self._stream = stream
+        self._budget_bytes = budget_bytes
+
+    def readline(self, limit: int = -1) -> bytes:
+        """Returns one line; raises LineTooLong once the head has used up its budget."""
+        most = self._budget_bytes + 1
+        line = self._stream.readline(most if limit < 0 else min(limit, most))
+        self._budget_bytes -= len(line)
+        if self._budget_bytes < 0:
+            raise LineTooLong("request head")
+        return line

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Fault codes: a part of the interface, documented in docs/rpc.md, never reused.
+
+The negative ones follow "Specification for Fault Code Interoperability"
+(xmlrpc-epi, version 20010516).
+"""
+
+from __future__ import annotations
+
+import reprlib
+from typing import Final
+from xmlrpc.client import Fault
+
+NOT_WELL_FORMED: Final = -32700
+"""The body is no well-formed XML, or holds a DTD or an entity."""
+
+INVALID_REQUEST: Final = -32600
+"""The XML is no XML-RPC methodCall."""
+
+UNKNOWN_METHOD: Final = -32601
+INVALID_PARAMETERS: Final = -32602
+
+INTERNAL: Final = -32603
+"""A defect of the server; its log has the traceback."""
+
+SWITCH_FAILED: Final = 101
+"""The bridge is not there, or did not acknowledge the switch."""
+
+NO_RING: Final = 102
+"""There is no ring file: no bridge has run here."""
+
+RING_UNREADABLE: Final = 103
+"""The ring file is there and cannot be read: permissions, format."""
+
+
+def fault(code: int, sentence: str) -> Fault:
+    """Returns a Fault whose text any XML parser takes: ASCII without control characters."""
+    safe = "".join(c if c.isascii() and c.isprintable() else _escaped(c) for c in sentence)
+    return Fault(code, safe)
+
+
+def shown(value: object) -> str:
+    """Returns a client's value for a sentence: ASCII, short, however deep or long it is."""
+    return _SHORT.repr(value).encode("ascii", "backslashreplace").decode("ascii")
+
+
+def _escaped(character: str) -> str:
+    return " " if character.isspace() else ascii(character)[1:-1]
+
+
+_SHORT: Final = reprlib.Repr()
+_SHORT.maxlevel = 2
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60

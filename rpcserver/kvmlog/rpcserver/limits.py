@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What one client may cost the server. Documented in docs/rpc.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on connections, times and sizes of the RPC server."""
+
+    connections: int = 64
+    """Connections served at the same time, one thread each; one more gets a 503."""
+
+    idle_s: float = 30.0
+    """How long a connection may wait between two requests."""
+
+    request_s: float = 10.0
+    """How long one request, from its first byte to the last of its body, may take."""
+
+    reply_s: float = 10.0
+    """How long a client may take to accept its reply."""
+
+    head_bytes: int = 16 * 1024
+    """Request line and headers together."""
+
+    body_bytes: int = 64 * 1024
+    """Content-Length at most; the longest real call is well under 1 KiB."""
+
+    depth: int = 32
+    """Nested XML elements in a request at most."""
+
+    stop_s: float = 6.0
+    """How long calls under way may take to finish once the server was told to stop."""
