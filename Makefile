@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# kvmlog. Each target is one line to explain; what it takes stands in scripts/.
+
+PYTHON := .venv/bin/python
+GUEST := build/guest/kvmlog-guest
+GUEST_SOURCES := $(addprefix tests/guest/,main.c machine.c code.S)
+RECEIVER := build/diskless/kvmlog-receiver
+RECEIVER_SOURCES := $(addprefix tests/vm/diskless/,receiver.c genl.c)
+
+# For vm-sh.
+KERNEL ?= 6.1
+CPUS ?=
+MEMORY ?= 2G
+ICOUNT ?=
+CMD ?= uname -a
+# As it was typed: the dollars in it are for the VM's shell.
+override CMD := $(value CMD)
+export CMD
+
+help: ## print this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r target text; do \
+		printf '  make %-10s %s\n' "$$target" "$$text"; done
+
+setup: ## install what is needed and build everything; a second run takes seconds
+	@scripts/setup
+
+run: ## set up, then show live exits of a guest: here, or in a VM where this kernel cannot
+	@scripts/run
+
+test: ## set up, then run all tests (unit, system, in VMs with real kernels)
+	@scripts/setup
+	$(PYTHON) -m pytest
+
+test-unit: ## only the tests that need no VM
+	$(PYTHON) -m pytest tests/unit tests/system
+
+test-vm: ## only the tests in VMs; KVMLOG_KERNELS=6.1 limits what runs inside to one kernel
+	$(PYTHON) -m pytest tests/vm
+
+vm-sh: ## run CMD='...' in a VM; KERNEL=6.1, CPUS=2, MEMORY=2G, ICOUNT=1 (counts instructions)
+	@$(PYTHON) -m tests.vm --kernel '$(KERNEL)' --memory '$(MEMORY)' \
+		$(if $(CPUS),--cpus '$(CPUS)') $(if $(filter 1,$(ICOUNT)),--icount) -- "$$CMD"
+
+kmod: ## build kvmlog.ko and the test modules for every fetched kernel, into build/kmod/VERSION
+	@scripts/build-kmod
+
+guest: $(GUEST) ## build the test guest
+
+$(GUEST): $(GUEST_SOURCES) tests/guest/guest.h
+	@mkdir -p $(@D)
+	gcc -static -O2 -Wall -Wextra -Werror -pthread -o $@ $(GUEST_SOURCES)
+
+receiver: $(RECEIVER) ## build the receiver of the VM that can sleep
+
+$(RECEIVER): $(RECEIVER_SOURCES) tests/vm/diskless/genl.h $(wildcard include/uapi/kvmlog/*.h include/kvmlog/*.h)
+	@mkdir -p $(@D)
+	gcc -static -O2 -Wall -Wextra -Werror -Iinclude/uapi -Iinclude -o $@ $(RECEIVER_SOURCES)
+
+lint: ## ruff, mypy --strict, clang-format, sparse, shellcheck
+	@scripts/lint
+
+bench: ## measure the cost per exit and print the table (not a test)
+	$(PYTHON) -m tests.bench
+
+soak: ## what races, repeated a hundred times as often as in make test: an hour
+	@scripts/setup
+	KVMLOG_SOAK=1 $(PYTHON) -m pytest tests/unit/test_ring_torn.py tests/vm/inside
+
+clean: ## remove what was built; keeps .venv and the fetched kernels
+	rm -rf build/guest build/diskless build/kmod build/native build/vm build/stamps build/lib* build/bdist* \
+		*.egg-info bridge/kvmlog/bridge/_native*.so
+
+.PHONY: help setup run test test-unit test-vm vm-sh kmod guest receiver lint bench soak clean

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+# Sourced by the scripts beside it; the working directory becomes the project's root.
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+stamps=build/stamps
+# shellcheck disable=SC2034 # for the scripts that source this
+python=.venv/bin/python
+
+say() {
+	printf '%s: %s\n' "${0##*/}" "$*"
+}
+
+die() {
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+	exit 1
+}
+
+# fingerprint FILE...: one line for the content and names of all of them.
+fingerprint() {
+	sha256sum -- "$@" | sha256sum | cut -d' ' -f1
+}
+
+# done_before NAME FILE...: whether step NAME was done with the files as they are now.
+done_before() {
+	local name=$1
+	shift
+	[[ -f $stamps/$name && $(<"$stamps/$name") == "$(fingerprint "$@")" ]]
+}
+
+# mark_done NAME FILE...
+mark_done() {
+	local name=$1
+	shift
+	mkdir -p "$stamps"
+	fingerprint "$@" >"$stamps/$name"
+}
+
+# as_root COMMAND...: run it as root, or say how and fail.
+as_root() {
+	if [[ $EUID -eq 0 ]]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		die "neither root nor sudo here. Run this as root, then try again: $*"
+	fi
+}

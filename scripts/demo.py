@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Shows kvmlog at work on this kernel, as root: `make run` calls it, here or in a VM.
+
+Loads the module, starts the bridge, the RPC server and, when no guest runs, a small
+one; switches tracing on and fetches the log as a cloud engine would, over XML-RPC; then
+prints exits as they come. Everything it started ends with it.
+
+    python -m scripts.demo [--seconds N]     0: until Ctrl-C or SIGTERM
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from kvmlog.bridge import wire
+from kvmlog.bridge.control import SwitchClient
+from kvmlog.bridge.errors import SwitchError
+from kvmlog.exits.reasons import reason_name
+
+PROJECT = Path(__file__).resolve().parents[1]
+KVMLOG = PROJECT / ".venv" / "bin" / "kvmlog"
+GUEST = PROJECT / "build" / "guest" / "kvmlog-guest"
+LOGS = Path("/run/kvmlog-demo")
+RPC_ADDRESS = "127.0.0.1:50080"
+START_LIMIT_S = 60
+FIRST_RECORDS_S = 20
+LEGACY_CHARACTERS = 9  # of one record in getKvmLog's answer
+SHOWN_RECORDS = 8
+WANTED_RECORDS = 40  # so that the guest's own turns are among the newest
+COLUMNS = """\
+       TOTAL is the time from the exit until the guest ran again; of it, VMM was spent in the
+       guest's own process outside the kernel, and HALT asleep. Other notes stand at the end."""
+
+
+class DemoError(Exception):
+    """A part did not start; the text says which, with the end of its log."""
+
+
+class Ended(Exception):  # noqa: N818 - no error: somebody asked for the end
+    """Ctrl-C or SIGTERM."""
+
+
+def say(text: str) -> None:
+    """One line to whoever watches."""
+    print(f"run: {text}", flush=True)
+
+
+def end(number: int, frame: FrameType | None) -> None:
+    """Signal handler."""
+    raise Ended
+
+
+class Part:
+    """One process of the demo; Ctrl-C does not reach it, so that it ends in its turn."""
+
+    def __init__(self, name: str, *command: str | Path) -> None:
+        self.name = name
+        self._log = LOGS / f"{name}.log"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait_until(self, ready: Callable[[], bool]) -> None:
+        """Returns once `ready()`; raises DemoError when the process ends or takes too long."""
+        begin = time.monotonic()
+        shown_s = 0.0
+        while not ready():
+            waited_s = time.monotonic() - begin
+            if self._process.poll() is not None or waited_s > START_LIMIT_S:
+                text = self._log.read_text(errors="replace")[-2000:]
+                raise DemoError(f"The {self.name} does not start after {waited_s:.0f} s: {text}")
+            if waited_s - shown_s >= 5:
+                shown_s = waited_s
+                say(f"still waiting for the {self.name} ({waited_s:.0f} s)")
+            time.sleep(0.1)
+
+    def end(self) -> None:
+        """SIGTERM, and SIGKILL if that is not heard within 10 s."""
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            say(f"the {self.name} did not end when asked; killing it")
+            self._process.kill()
+            self._process.wait()
+
+
+def load_module() -> Callable[[], None]:
+    """Loads kvmlog.ko unless it is loaded; returns what undoes that."""
+    if Path("/sys/module/kvmlog").exists():
+        say("the module kvmlog is loaded already")
+        return lambda: None
+    module = PROJECT / "build" / "kmod" / os.uname().release / "kvmlog.ko"
+    if not module.exists():
+        raise DemoError(f"{module} is missing: run `make kmod`")
+    done = subprocess.run(["/sbin/insmod", module], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise DemoError(f"insmod {module}: {done.stderr.strip()}")
+    say("loaded the module kvmlog")
+
+    def unload() -> None:
+        subprocess.run(["/sbin/rmmod", "kvmlog"], check=False)
+
+    return unload
+
+
+def guests() -> list[int]:
+    """Processes that hold a virtual machine open."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/fd"):
+        with contextlib.suppress(OSError):  # it may have ended meanwhile
+            if any(os.readlink(fd) == "anon_inode:kvm-vm" for fd in entry.iterdir()):
+                found.append(int(entry.parent.name))
+    return found
+
+
+def bridge_answers() -> bool:
+    """Whether the bridge is there, and with it its ring."""
+    try:
+        SwitchClient().status()
+    except SwitchError:
+        return False
+    return True
+
+
+def rpc_answers(server: xmlrpc.client.ServerProxy) -> bool:
+    """Whether the RPC server is there."""
+    try:
+        server.kvmLogStatus()
+    except xmlrpc.client.Fault:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def legacy_line(record: str, isa: int) -> str:
+    """One record of getKvmLog's answer in words; its reason's name needs the processor's kind."""
+    reason, minute, second, ms = (record[a:b] for a, b in ((0, 2), (2, 4), (4, 6), (6, 9)))
+    code = int(reason, 16)
+    words = "above 0xfe" if reason == "FF" else f"{code:#04x} {reason_name(isa, code)}"
+    return f"{record}   reason {words:<16} at minute {minute}, second {second}.{ms}"
+
+
+def show_legacy_log(server: xmlrpc.client.ServerProxy) -> None:
+    """Fetches getKvmLog once, as the ancestor's engines do, and explains a few of its records."""
+    deadline = time.monotonic() + FIRST_RECORDS_S
+    text = "none"
+    while len(text) < WANTED_RECORDS * LEGACY_CHARACTERS and time.monotonic() < deadline:
+        time.sleep(0.2)
+        text = str(server.getKvmLog())
+    if text == "none":
+        raise DemoError(f"No exit was recorded within {FIRST_RECORDS_S} s: getKvmLog says 'none'")
+    records = [text[at : at + LEGACY_CHARACTERS] for at in range(0, len(text), LEGACY_CHARACTERS)]
+    numbers = {name: n for n, name in wire.enum_names("kvmlog_isa", "KVMLOG_ISA_").items()}
+    isa = numbers[SwitchClient().status()["source"]["isa"]]
+    say(f"getKvmLog() over XML-RPC gave {len(records)} exits, newest first; the first of them:")
+    for record in records[:SHOWN_RECORDS]:
+        print(f"       {legacy_line(record, isa)}")
+    sys.stdout.flush()
+
+
+def say_where_all_went(server: xmlrpc.client.ServerProxy) -> None:
+    """One line of the final counts, unless the server has gone."""
+    with contextlib.suppress(xmlrpc.client.Error, OSError):
+        status = server.kvmLogStatus()
+        assert isinstance(status, dict)
+        say(f"{status['seen']} exits seen, {status['emitted']} recorded, {status['dropped']} lost")
+
+
+def show(seconds: int, cleanup: contextlib.ExitStack) -> None:
+    """Starts everything, shows it until the time is up; `cleanup` ends what was started."""
+    LOGS.mkdir(mode=0o755, exist_ok=True)
+    cleanup.callback(load_module())
+    say("starting the bridge and the RPC server")
+    bridge = Part("bridge", KVMLOG, "bridge", "--source", "kmod")
+    cleanup.callback(bridge.end)
+    rpc = Part("RPC server", KVMLOG, "rpc", "--listen", RPC_ADDRESS)
+    cleanup.callback(rpc.end)
+    bridge.wait_until(bridge_answers)
+    server = xmlrpc.client.ServerProxy(f"http://{RPC_ADDRESS}")
+    rpc.wait_until(lambda: rpc_answers(server))
+    server.kvmLogSwitch("on")
+    cleanup.callback(lambda: say_where_all_went(server))
+    cleanup.callback(lambda: server.kvmLogSwitch("off"))
+
+    running = guests()
+    if not running:
+        guest = Part(
+            *("demo guest", GUEST, "--turns", "0", "--name", "demo-guest"),
+            *("--kinds", "cpuid,pio,mmio,hlt,msr", "--hlt", "timer", "--pause-ms", "400"),
+        )
+        cleanup.callback(guest.end)
+    names = (Path(f"/proc/{pid}/comm").read_text().strip() for pid in running)
+    who = ", ".join(names) or "demo-guest, a small guest of kvmlog's tests"
+    say("running now:")
+    print(f"       the module kvmlog in kernel {os.uname().release}: sees every exit")
+    print("       kvmlog bridge: takes the records and writes the ring /run/kvmlog/ring")
+    print(f"       kvmlog rpc: serves it to cloud engines, XML-RPC on {RPC_ADDRESS}")
+    print(f"       guest: {who}")
+    print("       tracing: on, switched by kvmLogSwitch('on') over XML-RPC", flush=True)
+    show_legacy_log(server)
+
+    limit = f"for {seconds} s" if seconds else "until Ctrl-C"
+    say(f"live exits, {limit}, as `kvmlog tail` shows them:")
+    print(COLUMNS, flush=True)
+    tail = subprocess.Popen([KVMLOG, "tail"], stdin=subprocess.DEVNULL, start_new_session=True)
+    cleanup.callback(tail.wait)
+    cleanup.callback(tail.terminate)
+    try:
+        status_code = tail.wait(seconds or None)
+    except subprocess.TimeoutExpired:
+        return
+    raise DemoError(f"kvmlog tail ended by itself with status {status_code}")
+
+
+def main() -> int:
+    """Returns 0 when it ended as asked, 1 with a sentence when a part did not work."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.demo", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--seconds", type=int, default=0)
+    seconds = parser.parse_args().seconds
+    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGTERM, end)
+    failed = False
+    with contextlib.ExitStack() as cleanup:
+        # Last in, first out: once ending has begun, more signals change nothing.
+        try:
+            show(seconds, cleanup)
+        except Ended:
+            pass
+        except (DemoError, xmlrpc.client.Error, OSError) as error:
+            print(f"run: {error}", file=sys.stderr, flush=True)
+            failed = True
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    say("everything has ended" + (", but not as it should" if failed else ""))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

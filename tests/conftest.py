@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What all tests share: in continuous integration (CI=true) a skipped test is a failure."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+
+def pytest_configure() -> None:
+    """Started in the background, Ctrl-C may be ignored here, and then in all that tests start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Nothing is left out quietly where everything has to run."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if not os.environ.get("CI") or reporter is None:
+        return
+    skipped = reporter.stats.get("skipped", [])
+    if skipped and session.exitstatus == pytest.ExitCode.OK:
+        reporter.write_line(f"\nCI: {len(skipped)} skipped, which counts as failed", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the host side, the guest's code and the tests agree on. */
+#ifndef KVMLOG_TEST_GUEST_H
+#define KVMLOG_TEST_GUEST_H
+
+/* Kinds of exit, in the order in which a turn does them. */
+#define KIND_CPUID 0
+#define KIND_PIO 1
+#define KIND_MMIO 2
+#define KIND_HLT 3
+#define KIND_RDMSR 4
+#define KIND_WRMSR 5
+#define KINDS 6
+
+#define PIO_PORT 0x3f8
+#define END_PORT 0x501
+#define MMIO_ADDRESS 0xd0000000
+#define MMIO_VALUE 0x6b766d6c
+#define MSR_INDEX 0x1a0 /* IA32_MISC_ENABLE: emulated by KVM on Intel and AMD, never passed on */
+
+#define APIC_EOI 0xfee000b0
+#define APIC_INITIAL_COUNT 0xfee00380
+#define TIMER_VECTOR 0x40
+
+/* Guest physical layout. */
+#define GUEST_GDT 0x1000
+#define GUEST_IDT 0x2000
+#define GUEST_INTERRUPT 0x3000
+#define GUEST_CODE 0x4000
+#define GUEST_PAGES 0x10000  /* struct guest_page of vCPU 0, one 4 KiB page each */
+#define GUEST_STACKS 0x80000 /* tops, growing down, one 4 KiB page each */
+#define GUEST_BYTES 0x100000
+#define MAX_VCPUS 64
+
+/* Offsets in struct guest_page. */
+#define PAGE_DONE 0
+#define PAGE_TICKS 128
+#define PAGE_MSR 136
+
+#ifndef __ASSEMBLER__
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What one vCPU's code reads and writes. */
+struct guest_page {
+	uint64_t done[KINDS]; /* how often each kind was done, counted by the guest itself */
+	uint64_t unused[16 - KINDS];
+	uint32_t ticks; /* of the APIC timer (1 ns each under KVM) for one halt */
+	uint32_t unused2;
+	uint64_t msr; /* what WRMSR writes */
+};
+
+_Static_assert(offsetof(struct guest_page, ticks) == PAGE_TICKS, "ticks");
+_Static_assert(offsetof(struct guest_page, msr) == PAGE_MSR, "msr");
+
+struct guest_options {
+	bool kinds[KINDS];
+	uint32_t turns; /* 0: until ended */
+	unsigned int vcpus;
+	unsigned int pause_ms; /* slept in user space at each I/O */
+	unsigned int halt_us;  /* length of a halt when the timer wakes it */
+	bool halt_timer;       /* interrupt controller in the kernel; else KVM_EXIT_HLT */
+	bool hold;	       /* stay in the last exit until ended */
+};
+
+#define USER_EXITS 64
+
+struct guest_result {
+	uint64_t done[KINDS];
+	uint64_t user_exits[USER_EXITS]; /* returns of KVM_RUN by KVM_EXIT_* */
+	uint64_t interrupted;		 /* returns with -EINTR */
+	uint64_t finished;		 /* vCPUs that did all their turns */
+	uint64_t elapsed_ns; /* CLOCK_MONOTONIC, from the first vCPU's start to the end of all */
+};
+
+/*
+ * Runs the guest to its end; errors are printed and end the program with status 1.
+ * `report` is called once when every vCPU is done, before it is held.
+ */
+void machine_run(const struct guest_options *options, struct guest_result *result,
+		 void (*report)(const struct guest_options *, const struct guest_result *));
+
+/* Async-signal-safe: ends the guest at its next exit, or its holding. */
+void machine_end(void);
+
+void die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
+#endif
+
+#endif

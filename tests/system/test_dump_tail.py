@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`kvmlog dump` and `kvmlog tail` as real processes over real rings."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kvmlog.bridge._native import lib
+from kvmlog.bridge.writer import RingWriter
+from tests import ring_making as make
+from tests.system.rpc_process import KVMLOG
+
+WAIT_S = 60
+
+
+def dump(ring: Path, *arguments: str) -> list[str]:
+    """The lines that a successful dump prints."""
+    command = [*KVMLOG, "dump", "--ring", str(ring), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+@contextlib.contextmanager
+def tail(ring: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A running tail whose header has been read; killed if it does not end."""
+    command = [*KVMLOG, "tail", "--ring", str(ring), *arguments]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("TIME")
+            yield process
+        finally:
+            process.kill()
+
+
+def read(process: subprocess.Popen[str]) -> str:
+    """Its next line."""
+    assert process.stdout is not None
+    return process.stdout.readline().rstrip("\n")
+
+
+def exits(first: int, count: int) -> bytes:
+    """Exits of guests first, first + 1, ...: the guest's number tells them apart."""
+    now = time.monotonic_ns()
+    return b"".join(
+        make.exit_bytes(reason=0x78, guest=n, exit_ns=now + n) for n in range(first, first + count)
+    )
+
+
+def guests(lines: list[str]) -> list[int]:
+    """The guest column of exit lines."""
+    return [int(line.split()[2]) for line in lines]
+
+
+def test_dump_sorts_by_time(tmp_path: Path) -> None:
+    """Records of different CPUs arrive in any order."""
+    now = time.monotonic_ns()
+    with RingWriter(str(tmp_path / "ring"), 1_024) as writer:
+        for guest in (3, 1, 2):
+            writer.append(make.exit_bytes(reason=0x78, guest=guest, exit_ns=now + guest))
+        header, *lines = dump(tmp_path / "ring")
+    assert header.split()[:5] == ["TIME", "GUEST", "VCPU", "CPU", "REASON"]
+    assert guests(lines) == [1, 2, 3]
+
+
+def test_dump_takes_the_newest(tmp_path: Path) -> None:
+    """-n counts records from the end; asking for more than there are gives all."""
+    with RingWriter(str(tmp_path / "ring"), 1_024) as writer:
+        writer.append(exits(1, 50))
+    assert guests(dump(tmp_path / "ring", "-n", "2")[1:]) == [49, 50]
+    assert guests(dump(tmp_path / "ring", "-n", "99999999999")[1:]) == list(range(1, 51))
+
+
+def test_dump_json_is_one_object_per_line(tmp_path: Path) -> None:
+    """All types, each with numbers and names, and no header."""
+    with RingWriter(str(tmp_path / "ring"), 1_024) as writer:
+        now = time.monotonic_ns()
+        writer.append(make.switch_bytes(on=1, cause=lib.KVMLOG_SWITCH_COMMAND, ns=now))
+        writer.append(make.guest_bytes(b"qemu", tgid=7, ns=now + 1))
+        writer.append(make.exit_bytes(reason=0x7B, exit_ns=now + 2, total_ns=5))
+    found = [json.loads(line) for line in dump(tmp_path / "ring", "--json")]
+    assert [record["type_name"] for record in found] == ["switch", "guest", "exit"]
+    assert (found[2]["reason_name"], found[2]["reason"], found[2]["total_ns"]) == ("io", 0x7B, 5)
+
+
+def test_dump_of_an_empty_ring_is_its_header(tmp_path: Path) -> None:
+    """No records is no error."""
+    with RingWriter(str(tmp_path / "ring"), 1_024):
+        assert len(dump(tmp_path / "ring")) == 1
+        assert dump(tmp_path / "ring", "--json") == []
+
+
+@pytest.mark.parametrize("command", ["dump", "tail"])
+def test_no_ring_is_a_sentence(tmp_path: Path, command: str) -> None:
+    """Status 1 and what to do, no traceback."""
+    done = subprocess.run(
+        [*KVMLOG, command, "--ring", str(tmp_path / "none")],
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "start the bridge" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("count", ["-1", "x", "1.5", ""])
+@pytest.mark.parametrize("command", ["dump", "tail"])
+def test_bad_count_is_refused(command: str, count: str) -> None:
+    """argparse's own status, and the value in the sentence."""
+    done = subprocess.run(
+        [*KVMLOG, command, f"-n{count}", "--ring", "none"],
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
+    )
+    assert done.returncode == 2
+
+
+def test_dump_into_a_closed_pipe(tmp_path: Path) -> None:
+    """`kvmlog dump | head -1` ends without a word of its own."""
+    with RingWriter(str(tmp_path / "ring"), 65_536) as writer:
+        writer.append(exits(1, 20_000))
+    with subprocess.Popen(
+        [*KVMLOG, "dump", "-n", "20000", "--ring", str(tmp_path / "ring")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
+def test_tail_begins_with_the_newest_and_follows(tmp_path: Path) -> None:
+    """-n records from before, then each as it comes."""
+    with RingWriter(str(tmp_path / "ring"), 1_024) as writer:
+        writer.append(exits(1, 20))
+        with tail(tmp_path / "ring", "-n", "2") as process:
+            assert guests([read(process), read(process)]) == [19, 20]
+            for n in (21, 22, 23):
+                writer.append(exits(n, 1))
+                assert guests([read(process)]) == [n]
+
+
+def test_tail_of_nothing_before(tmp_path: Path) -> None:
+    """-n 0 shows only what comes."""
+    with RingWriter(str(tmp_path / "ring"), 1_024) as writer:
+        writer.append(exits(1, 20))
+        with tail(tmp_path / "ring", "-n", "0") as process:
+            writer.append(exits(21, 1))
+            assert guests([read(process)]) == [21]
+
+
+def test_tail_tells_a_gap(tmp_path: Path) -> None:
+    """Records overwritten before they were read are one line with their number."""
+    with RingWriter(str(tmp_path / "ring"), 1_024) as writer:
+        writer.append(exits(1, 1))
+        with tail(tmp_path / "ring", "-n", "1") as process:
+            assert guests([read(process)]) == [1]
+            process.send_signal(signal.SIGSTOP)
+            writer.append(exits(2, 5_000))
+            process.send_signal(signal.SIGCONT)
+            lost = read(process)
+            lines = [read(process) for _ in range(1_024)]
+    assert lost.split("-- ")[1] == "LOST 3,976 records: overwritten before they were read"
+    assert guests(lines) == list(range(3_978, 5_002))
+
+
+def test_tail_survives_a_restart_and_a_replaced_ring(tmp_path: Path) -> None:
+    """The same ring taken over by a new writer just goes on; a new ring is told."""
+    ring = tmp_path / "ring"
+    first = RingWriter(str(ring), 1_024)
+    first.append(exits(1, 1))
+    with tail(ring, "-n", "1") as process:
+        assert guests([read(process)]) == [1]
+        first.close()
+        with RingWriter(str(ring), 1_024) as writer:
+            writer.append(exits(2, 1))
+            assert guests([read(process)]) == [2]
+        with RingWriter(str(ring), 2_048) as writer:
+            writer.append(exits(3, 2))
+            assert "the ring was replaced" in read(process)
+            assert guests([read(process), read(process)]) == [3, 4]
+
+
+def test_tail_finds_a_ring_made_anew(tmp_path: Path) -> None:
+    """A ring that somebody removed is followed by the next one of that name."""
+    ring = tmp_path / "ring"
+    with RingWriter(str(ring), 1_024) as writer, tail(ring, "-n", "0") as process:
+        ring.unlink()
+        writer.append(exits(1, 1))
+        assert guests([read(process)]) == [1]
+        writer.close()
+        with RingWriter(str(ring), 1_024) as second:
+            second.append(exits(2, 1))
+            assert "the ring was replaced" in read(process)
+            assert guests([read(process)]) == [2]
+
+
+def test_tail_ends_on_ctrl_c(tmp_path: Path) -> None:
+    """Status 0 and nothing on stderr."""
+    with RingWriter(str(tmp_path / "ring"), 1_024), tail(tmp_path / "ring") as process:
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=WAIT_S)
+        assert (process.returncode, errors) == (0, "")
+
+
+def test_tail_ends_with_its_reader(tmp_path: Path) -> None:
+    """The reader of the pipe goes: so does tail, at the next record."""
+    with RingWriter(str(tmp_path / "ring"), 1_024) as writer, tail(tmp_path / "ring") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        writer.append(exits(1, 1))
+        assert process.wait(timeout=WAIT_S) == 141
+        assert process.stderr.read() == ""

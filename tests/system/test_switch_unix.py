@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The local socket of a real bridge, its client, and the commands that use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kvmlog.bridge.control import SwitchClient
+from kvmlog.bridge.errors import SwitchError
+from tests.system.bridge_process import (
+    KVMLOG,
+    NOT_LOADED,
+    Bridge,
+    kvmlog,
+    options,
+    running_bridge,
+    without_module,
+)
+
+
+@pytest.fixture
+def bridge(tmp_path: Path) -> Iterator[Bridge]:
+    """A bridge without its module."""
+    with running_bridge(tmp_path) as process:
+        yield process
+
+
+@pytest.fixture
+def client(bridge: Bridge) -> SwitchClient:
+    """Its client."""
+    return SwitchClient(str(bridge.switch))
+
+
+def test_commands_are_answered(client: SwitchClient) -> None:
+    """As text, and as calls that raise."""
+    assert client.send("off") == "ok off"
+    assert client.switch(on=False) == "ok off"
+    assert client.send("nonsense").startswith("error: unknown command 'nonsense'")
+    assert client.status()["commands"]["unix"] == {"off": 2, "unknown": 1, "status": 1}
+
+
+@without_module
+def test_a_command_that_was_not_carried_out_raises(client: SwitchClient) -> None:
+    """The sentence is the bridge's own."""
+    with pytest.raises(SwitchError, match=NOT_LOADED):
+        client.switch(on=True)
+
+
+def test_no_bridge_is_a_sentence(tmp_path: Path) -> None:
+    """No socket, a stale one, a file that is none."""
+    path = tmp_path / "switch"
+    with pytest.raises(SwitchError, match="no bridge is running"):
+        SwitchClient(str(path)).status()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stale:
+        stale.bind(str(path))
+    with pytest.raises(SwitchError, match="no bridge is running"):
+        SwitchClient(str(path)).status()
+
+
+def test_a_bridge_that_does_not_answer_is_a_sentence(tmp_path: Path) -> None:
+    """Bound, never read."""
+    path = tmp_path / "switch"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(str(path))
+        with pytest.raises(SwitchError, match=r"no answer within 0\.05 s"):
+            SwitchClient(str(path), timeout_s=0.05).status()
+
+
+def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    """A slip in --switch must not cost anybody a file."""
+    path = tmp_path / "switch"
+    path.write_text("Dear reader,\n")
+    refused = kvmlog("bridge", *options(tmp_path))
+    assert refused.returncode == 1
+    assert "is no socket" in refused.stderr
+    assert path.read_text() == "Dear reader,\n"
+
+
+def test_clients_without_an_answerable_address_are_counted(
+    bridge: Bridge, client: SwitchClient, tmp_path: Path
+) -> None:
+    """Unbound, bound to a path, and gone before the answer."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as unbound:
+        unbound.sendto(b"off", str(bridge.switch))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as named:
+        named.bind(str(tmp_path / "client"))
+        named.sendto(b"off", str(bridge.switch))
+    counts = client.status()["commands"]["unix"]
+    assert counts == {"off": 2, "no_reply_address": 2, "status": 1}
+
+
+def test_the_command_line_switches_and_shows_the_status(bridge: Bridge) -> None:
+    """`kvmlog switch off`, `kvmlog status`, `kvmlog status --json`."""
+    place = ["--switch", str(bridge.switch)]
+    off = kvmlog("switch", "off", *place)
+    assert (off.returncode, off.stdout) == (0, "ok off\n")
+    shown = kvmlog("status", *place, "--ring", str(bridge.ring))
+    assert shown.returncode == 0
+    lines = dict(line.split(maxsplit=1) for line in shown.stdout.splitlines() if line[0] != " ")
+    assert lines["tracing"] == "off"
+    assert lines["bridge"].startswith(f"pid {bridge.process.pid}, ")
+    assert lines["records"] == "0 written, newest 0 kept, room for 65536"
+    answer = kvmlog("status", "--json", *place, "--ring", str(bridge.ring))
+    status = json.loads(answer.stdout)
+    assert status["bridge"]["pid"] == bridge.process.pid
+    assert status["ring"]["state"] == "running"
+
+
+@without_module
+def test_a_refused_switch_is_exit_status_1_and_one_sentence(bridge: Bridge) -> None:
+    """`kvmlog switch on` without the module."""
+    refused = kvmlog("switch", "on", "--switch", str(bridge.switch))
+    assert refused.returncode == 1
+    assert NOT_LOADED in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+def test_status_without_a_bridge_tells_what_it_can(tmp_path: Path) -> None:
+    """The ring of a bridge that was stopped; exit status 1."""
+    with running_bridge(tmp_path) as bridge:
+        bridge.stop()
+    place = ["--switch", str(tmp_path / "switch"), "--ring", str(tmp_path / "ring")]
+    shown = kvmlog("status", *place)
+    assert shown.returncode == 1
+    assert "no bridge is running" in shown.stdout
+    assert ", stopped, id " in shown.stdout
+    gone = json.loads(kvmlog("status", "--json", *place[:2], "--ring", "/none").stdout)
+    assert gone["ring"] is None
+    assert "there is no ring" in gone["ring_error"]
+
+
+def test_usage_errors_are_exit_status_2() -> None:
+    """As argparse says them."""
+    assert kvmlog().returncode == 2
+    assert kvmlog("switch", "sideways").returncode == 2
+    assert kvmlog("nonsense").returncode == 2
+    assert kvmlog("--help").returncode == 0
+
+
+def test_a_closed_pipe_is_no_traceback(bridge: Bridge) -> None:
+    """`kvmlog status | true`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as closed:
+        ended = subprocess.run(
+            [*KVMLOG, "status", "--switch", str(bridge.switch), "--ring", str(bridge.ring)],
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ended.stderr == ""
+    assert ended.returncode == 141

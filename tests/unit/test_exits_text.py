@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Readable lines and JSON objects, from records as the C structs lay them out."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from kvmlog.bridge import wire
+from kvmlog.bridge._native import lib
+from kvmlog.exits import objects, text
+from tests import ring_making as make
+
+WALL_NS = 1_700_000_000_123_456_789  # 2023-11-14 22:13:20.123456789 UTC
+TIME = "11-14 23:13:20.123456"
+OFFSET_S = 3_600
+
+
+def line(record: bytes) -> str:
+    """The line of one record, taken at WALL_NS, an hour east of UTC."""
+    return text.format_record(wire.decode(record), WALL_NS, OFFSET_S)
+
+
+def test_exit_line_has_all_columns() -> None:
+    """Every column stands under its head, and the notes say what else there is."""
+    record = make.exit_bytes(
+        reason=0x7B,
+        detail=0x3F8,
+        guest=12,
+        vcpu=3,
+        cpu=41,
+        total_ns=12_345,
+        user_ns=8_000,
+        user_reason=2,
+        user_exits=1,
+        flags=lib.KVMLOG_F_DETAIL_VALID | lib.KVMLOG_F_USER_REASON | lib.KVMLOG_F_MIGRATED,
+    )
+    assert line(record).split() == [
+        *TIME.split(),
+        *("12", "3", "41", "io", "port", "0x3f8", "(com1)", "12.3us", "8.00us", "-"),
+        *("KVM_EXIT_IO,", "migrated"),
+    ]
+    for column, value in (("VCPU", "3"), ("CPU", "41"), ("TOTAL", "12.3us"), ("VMM", "8.00us")):
+        end = text.HEADER.index(f" {column} ") + 1 + len(column)
+        assert line(record)[:end].endswith(value)
+
+
+def test_invalid_detail_is_not_shown() -> None:
+    """Without the flag the field means nothing, whatever it holds."""
+    assert "0x3f8" not in line(make.exit_bytes(reason=0x7B, detail=0x3F8))
+
+
+def test_flags_in_words() -> None:
+    """Each flag that says something has its words; times of waiting are summed."""
+    record = make.exit_bytes(
+        reason=0x78,
+        halt_ns=2_000_000_000,
+        total_ns=2_000_001_000,
+        user_exits=3,
+        user_reason=10,
+        user_errno=-11,
+        delay_kernel_us=5,
+        delay_user_us=7,
+        flags=lib.KVMLOG_F_NESTED
+        | lib.KVMLOG_F_PROTECTED
+        | lib.KVMLOG_F_NO_REENTRY
+        | lib.KVMLOG_F_HALT_SLEPT
+        | lib.KVMLOG_F_USER_REASON
+        | lib.KVMLOG_F_USER_EINTR
+        | lib.KVMLOG_F_DELAY_VALID,
+    )
+    assert line(record).endswith(
+        "KVM_EXIT_INTR, EAGAIN, 3 returns to the VMM, nested, protected, no re-entry, slept, "
+        "interrupted, waited 12.0us for a CPU"
+    )
+
+
+def test_vmx_flags_are_shown_beside_the_name() -> None:
+    """The name column has the basic reason; the flag is a note."""
+    shown = line(make.exit_bytes(isa=lib.KVMLOG_ISA_VMX, reason=0x80000021))
+    assert " INVALID_STATE " in shown
+    assert shown.endswith("FAILED_VMENTRY")
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        (
+            make.guest_bytes(b"qemu-kvm", guest=3, tgid=812, start_boottime_ns=61_000_000_000),
+            "guest 3 is process 812 (qemu-kvm), started 61.0s after boot",
+        ),
+        (
+            make.guest_bytes(b"a\x1b[2J\xff", guest=4, tgid=1),
+            "guest 4 is process 1 (a\\x1b[2J\\xff), started 0ns after boot",
+        ),
+        (
+            make.loss_bytes(lost=65_536, cause=lib.KVMLOG_LOSS_BUFFER_FULL, cpu=2, total=70_000),
+            "LOST 65,536 records on CPU 2: the source's buffers were full; "
+            "70,000 since switched on",
+        ),
+        (
+            make.loss_bytes(lost=1, cause=lib.KVMLOG_LOSS_MESSAGE, cpu=0, total=1),
+            "LOST 1 message on CPU 0: messages of the source did not arrive; 1 since switched on",
+        ),
+        (
+            make.loss_bytes(lost=0, cause=lib.KVMLOG_LOSS_RESTART),
+            "LOST an unknown number of records: the bridge ended without stopping",
+        ),
+        (make.loss_bytes(lost=2, cause=77), "LOST 2 records: cause 77"),
+        (
+            make.switch_bytes(
+                on=1,
+                cause=lib.KVMLOG_SWITCH_COMMAND,
+                one_in=100,
+                on_ms=5,
+                off_ms=95,
+                filter_tgids=2,
+                config_epoch=7,
+            ),
+            "tracing is on: by command, one exit in 100 on average, "
+            "sampling window 5 ms on, 95 ms off, only 2 chosen process(es) (configuration 7)",
+        ),
+        (
+            make.switch_bytes(on=0, cause=lib.KVMLOG_SWITCH_RECEIVER_GONE),
+            "tracing is off: the receiver closed its socket",
+        ),
+        (make.clock_bytes(event=lib.KVMLOG_CLOCK_ANCHOR), "clocks noted"),
+        (
+            make.clock_bytes(event=lib.KVMLOG_CLOCK_STEP, delta_ns=-1_500_000_000),
+            "wall time was set back by 1.50s",
+        ),
+        (
+            make.clock_bytes(event=lib.KVMLOG_CLOCK_STEP, delta_ns=20_000_000),
+            "wall time was set forward by 20.0ms",
+        ),
+        (
+            make.clock_bytes(event=lib.KVMLOG_CLOCK_SUSPEND, delta_ns=7_200_000_000_000),
+            "the host slept for 120m00s",
+        ),
+        (make.cpu_bytes(cpu=5, online=1), "host CPU 5 went online"),
+        (make.cpu_bytes(cpu=5, online=0), "host CPU 5 went offline"),
+        (
+            bytes([200]) + make.cpu_bytes()[1:],
+            "a record of type 200, which this version of kvmlog does not know",
+        ),
+    ],
+)
+def test_other_records_are_sentences(record: bytes, words: str) -> None:
+    """What happened stands in words after the time."""
+    assert line(record) == f"{TIME} -- {words}"
+
+
+def test_exit_object_has_numbers_and_names() -> None:
+    """Every valid field as a number, with its name beside it."""
+    record = make.exit_bytes(
+        reason=0x400,
+        detail=0xFEE000B0,
+        rip=2**64 - 1,
+        exit_ns=99,
+        flags=lib.KVMLOG_F_DETAIL_VALID | lib.KVMLOG_F_RIP_VALID,
+    )
+    found = json.loads(json.dumps(objects.record_object(wire.decode(record), WALL_NS, OFFSET_S)))
+    expected = {
+        "time": "2023-11-14T23:13:20.123456+01:00",
+        "wall_ns": WALL_NS,
+        "exit_ns": 99,
+        "type_name": "exit",
+        "isa": 2,
+        "isa_name": "svm",
+        "source_name": "kmod",
+        "reason": 0x400,
+        "reason_name": "npf",
+        "detail": 0xFEE000B0,
+        "detail_kind": "gpa",
+        "rip": 2**64 - 1,
+        "flag_names": ["detail_valid", "rip_valid"],
+    }
+    assert {key: found[key] for key in expected} == expected
+
+
+def test_exit_object_leaves_out_what_is_not_valid() -> None:
+    """A zero that was never measured does not appear."""
+    found = objects.record_object(wire.decode(make.exit_bytes(reason=0x78)), WALL_NS, 0)
+    absent = {"rip", "info1", "info2", "detail", "user_reason", "user_errno", "delay_user_us"}
+    assert not absent & found.keys()
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        make.guest_bytes(b"x"),
+        make.loss_bytes(),
+        make.switch_bytes(),
+        make.clock_bytes(),
+        make.cpu_bytes(),
+        bytes([200]) + make.cpu_bytes()[1:],
+    ],
+)
+def test_every_record_is_json(record: bytes) -> None:
+    """No type has a field that JSON cannot carry."""
+    found = objects.record_object(wire.decode(record), WALL_NS, 0)
+    assert json.loads(json.dumps(found))["words"]

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Commands: what is answered to what, and that everything is counted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kvmlog.bridge.engine import Engine
+from kvmlog.bridge.errors import SwitchError
+from kvmlog.bridge.switch import COMMAND_BYTES, Switch
+from kvmlog.bridge.udp import parse_address, resolve_loopback
+from kvmlog.bridge.writer import RingWriter
+from tests.scripted_source import ScriptedSource
+
+
+@pytest.fixture
+def switch(tmp_path: Path) -> Iterator[Switch]:
+    """On an engine with a source that is there."""
+    with RingWriter(str(tmp_path / "ring"), 1024) as writer:
+        engine = Engine(writer, ScriptedSource())
+        engine.start()
+        yield Switch(engine, lambda: {"pid": 7})
+        engine.stop()
+
+
+@pytest.mark.parametrize("ending", [b"", b"\0", b"\n", b"\r\n", b"\n\0", b"\0\n"])
+def test_the_ancestors_commands_with_every_ending(switch: Switch, ending: bytes) -> None:
+    """With and without NUL and newline."""
+    assert switch.answer("udp", b"on" + ending) == b"ok on"
+    assert switch.engine.state() == "on"
+    assert switch.answer("udp", b"off" + ending) == b"ok off"
+    assert switch.engine.state() == "off"
+
+
+def test_status_is_one_line_of_json(switch: Switch) -> None:
+    """With state, source, pump, what was told to it, and the commands counted so far."""
+    switch.answer("udp", b"hello")
+    answer = switch.answer("unix", b"status")
+    assert answer is not None
+    assert answer.startswith(b"ok status {")
+    assert b"\n" not in answer
+    status = json.loads(answer.removeprefix(b"ok status "))
+    assert (status["state"], status["wanted"], status["pid"]) == ("off", "off", 7)
+    assert status["source"]["name"] == "scripted"
+    assert status["commands"] == {"udp": {"unknown": 1}, "unix": {"status": 1}}
+
+
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [
+        (b"", "empty"),
+        (b"\0\n", "empty"),
+        (b"x" * (COMMAND_BYTES + 1), "oversized"),
+        (b"\xff\xfe", "not_ascii"),
+        (b"on\x07", "not_ascii"),
+        ("ön".encode(), "not_ascii"),
+        (b"ON", "unknown"),
+        (b"on off", "unknown"),
+        (b" on", "unknown"),
+        (b"%s%n", "unknown"),
+    ],
+)
+def test_what_is_no_command_is_refused_and_counted(
+    switch: Switch, command: bytes, kind: str
+) -> None:
+    """One sentence each, nothing switched."""
+    answer = switch.answer("udp", command)
+    assert answer is not None
+    assert answer.startswith(b"error: ")
+    assert answer.isascii()
+    assert len(answer) < 200
+    assert switch.status()["commands"] == {"udp": {kind: 1}}
+    assert switch.engine.state() == "off"
+
+
+def test_a_command_that_was_cut_is_oversized(switch: Switch) -> None:
+    """Even when what is left looks like one."""
+    answer = switch.answer("udp", b"on", truncated=True)
+    assert answer is not None
+    assert answer.startswith(b"error: a command has at most 512 bytes")
+
+
+@pytest.mark.parametrize("answer", [b"ok on", b"ok status {}", b"error: something"])
+def test_an_answer_is_not_answered(switch: Switch, answer: bytes) -> None:
+    """Two bridges sent to each other by a forged sender fall silent."""
+    assert switch.answer("udp", answer) is None
+    assert switch.status()["commands"] == {"udp": {"answer": 1}}
+
+
+def test_a_refused_command_is_an_error_and_counted(switch: Switch) -> None:
+    """Not acknowledged means not "ok"."""
+    source = switch.engine.source
+    assert isinstance(source, ScriptedSource)
+    source.refusal = "no"
+    assert switch.answer("udp", b"on") == b"error: no"
+    assert switch.status()["commands"] == {"udp": {"on": 1, "failed": 1}}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(command=st.binary(max_size=COMMAND_BYTES + 10))
+def test_any_bytes_are_answered_or_dropped(switch: Switch, command: bytes) -> None:
+    """Never a traceback."""
+    answer = switch.answer("udp", command)
+    assert answer is None or answer.startswith((b"ok ", b"error: "))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("127.0.0.1:50000", ("127.0.0.1", 50_000)),
+        ("localhost:0", ("localhost", 0)),
+        ("[::1]:50000", ("::1", 50_000)),
+    ],
+)
+def test_addresses(text: str, expected: tuple[str, int]) -> None:
+    """HOST:PORT."""
+    assert parse_address(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "50000", ":50000", "localhost:", "h:-1", "h:65536", "h:x"])
+def test_what_is_no_address_is_refused(text: str) -> None:
+    """With an example of one."""
+    with pytest.raises(SwitchError, match="give HOST:PORT"):
+        parse_address(text)
+
+
+@pytest.mark.parametrize("text", ["0.0.0.0:50000", "192.0.2.1:50000", "[::]:50000"])
+def test_nothing_listens_beyond_loopback(text: str) -> None:
+    """Until there are keys."""
+    with pytest.raises(SwitchError, match="on loopback only"):
+        resolve_loopback(text)

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Collection of tests/vm: what stands in inside/ runs in VMs, one boot per kernel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.vm.inside_items import INSIDE, InsideModule, in_vm
+
+
+def pytest_pycollect_makemodule(
+    module_path: Path, parent: pytest.Collector
+) -> pytest.Collector | None:
+    """On the host, a file of inside/ becomes one item per test and kernel."""
+    if in_vm() or INSIDE not in module_path.parents:
+        return None
+    module: pytest.Collector = InsideModule.from_parent(parent, path=module_path)
+    return module
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here boots a VM, except inside one."""
+    here = Path(__file__).parent
+    for item in items:
+        if not in_vm() and here in item.path.parents:
+            item.add_marker(pytest.mark.vm)

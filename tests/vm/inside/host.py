@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The VM's kernel and the guests in it, as the tests use them."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import struct
+import subprocess
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parents[3]
+GUEST = PROJECT / "build/guest/kvmlog-guest"
+TRACING = Path("/sys/kernel/tracing")
+MODULE_DIRECTORY = PROJECT / "build/kmod" / os.uname().release
+MODULE = MODULE_DIRECTORY / "kvmlog.ko"
+EMIT_TEST_MODULE = MODULE_DIRECTORY / "kvmlog_emit_test.ko"
+
+
+def run(*command: str, check: bool = True) -> str:
+    """Runs a command; returns what it printed."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if check:
+        assert done.returncode == 0, f"{command}: {done.returncode}: {done.stderr}{done.stdout}"
+    return done.stdout
+
+
+def repeats(count: int) -> int:
+    """How often to repeat what races: `count` times, in `make soak` a hundred times as often."""
+    return count * (100 if os.environ.get("KVMLOG_SOAK") else 1)
+
+
+def loaded(module: str) -> bool:
+    """The module is loaded."""
+    return Path("/sys/module", module, "initstate").exists()
+
+
+def guest(*options: str) -> dict[str, Any]:
+    """Runs the test guest to its end; returns its report."""
+    report: dict[str, Any] = json.loads(run(str(GUEST), "--json", *options))
+    return report
+
+
+def start_guest(*options: str) -> subprocess.Popen[str]:
+    """Starts the test guest and leaves it running."""
+    return subprocess.Popen(
+        [str(GUEST), "--json", *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+class Histogram:
+    """The kernel's own count of exits by reason: a hist trigger on kvm:kvm_exit."""
+
+    def __init__(self) -> None:
+        self.event = TRACING / "events/kvm/kvm_exit"
+        self.trigger = "hist:keys=exit_reason:size=4096"
+        (self.event / "trigger").write_text(self.trigger + "\n")
+
+    def counts(self) -> Counter[int]:
+        """Exits by reason since it was armed."""
+        text = (self.event / "hist").read_text()
+        rows = re.findall(r"exit_reason:\s*(\d+)\s*\}\s*hitcount:\s*(\d+)", text)
+        assert "Dropped: 0" in text
+        return Counter({int(reason): int(count) for reason, count in rows})
+
+    def close(self) -> None:
+        """Takes the trigger away."""
+        (self.event / "trigger").write_text("!" + self.trigger + "\n")
+
+
+def kernel_log() -> str:
+    """What the kernel said, all of it."""
+    return run("dmesg")
+
+
+def symbol_addresses(*names: str) -> dict[str, int]:
+    """Addresses of kernel or module symbols, from /proc/kallsyms."""
+    wanted = "|".join(re.escape(name) for name in names)
+    symbols = Path("/proc/kallsyms").read_text()
+    found = re.findall(rf"^([0-9a-f]+) \w ({wanted})\b(?!\.)", symbols, re.MULTILINE)
+    addresses = {name: int(address, 16) for address, name in found}
+    missing = set(names) - addresses.keys()
+    assert not missing, f"{missing} not in /proc/kallsyms"
+    return addresses
+
+
+def symbol_address(name: str) -> int:
+    """Address of one of them."""
+    return symbol_addresses(name)[name]
+
+
+def read_kernel(address: int, size: int) -> bytes:
+    """Kernel memory through /proc/kcore."""
+    with open("/proc/kcore", "rb") as core:
+        header = core.read(64)
+        (offset,) = struct.unpack_from("<Q", header, 32)
+        entry_bytes, entries = struct.unpack_from("<HH", header, 54)
+        core.seek(offset)
+        table = core.read(entry_bytes * entries)
+        for i in range(entries):
+            kind, _, at, start, _, length = struct.unpack_from("<IIQQQQ", table, i * entry_bytes)
+            if kind == 1 and start <= address and address + size <= start + length:
+                core.seek(at + address - start)
+                return core.read(size)
+    raise AssertionError(f"{address:#x} is not in /proc/kcore")
+
+
+@functools.cache
+def _tracepoints(names: tuple[str, ...], _kvm_loaded_as: int) -> dict[str, int]:
+    """Where they are: reading /proc/kallsyms takes a third of a second in emulation."""
+    return symbol_addresses(*(f"__tracepoint_{name}" for name in names))
+
+
+def probe_counts(*tracepoints: str) -> dict[str, int]:
+    """How often each tracepoint is enabled: its static key's count, whoever attached.
+
+    struct tracepoint begins with `const char *name; struct static_key key`, and that with an
+    atomic_t count (linux/tracepoint-defs.h, linux/jump_label_types.h).
+    """
+    # The directory is made anew, and kvm may lie elsewhere, when kvm is loaded again.
+    addresses = _tracepoints(tracepoints, os.stat("/sys/module/kvm").st_ino)
+    counts = {}
+    for name in tracepoints:
+        raw = read_kernel(addresses[f"__tracepoint_{name}"] + 8, 4)
+        counts[name] = int(struct.unpack("<i", raw)[0])
+    return counts
+
+
+def probes_on(tracepoint: str) -> int:
+    """The same of one."""
+    return probe_counts(tracepoint)[tracepoint]

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The whole path, switched and fetched over XML-RPC: every exit arrives, none after off."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import time
+
+from kvmlog.bridge._native import lib
+from kvmlog.bridge.ring import RingInfo
+from tests.vm.inside import host, recorded
+from tests.vm.inside.processes import ZONE_S, Bridge, Rpc, load, probes, until
+
+# arch/x86/include/uapi/asm/svm.h
+SVM_CPUID, SVM_HLT, SVM_IOIO, SVM_MSR, SVM_NPF = 0x72, 0x78, 0x7B, 0x7C, 0x400
+KINDS = ("--kinds", "cpuid,pio,mmio,hlt,msr")
+TURNS = 1009
+VCPUS = 2
+FIRMWARE_EXITS = 2_000
+LEGACY_RECORDS = 1024
+LEGACY_CHARACTERS = 9
+
+
+def test_every_exit_of_a_run_is_in_the_ring(
+    bridge: Bridge, rpc: Rpc, histogram: host.Histogram
+) -> None:
+    """A prime number of turns of every kind: ring, status and the kernel's own count agree."""
+    before = bridge.info()
+    with rpc.client() as kvm:
+        assert kvm.kvmLogSwitch("on") == "true"
+        assert kvm.kvmLogStatus()["tracing"] == "on"
+        report = host.guest("--turns", str(TURNS), "--vcpus", str(VCPUS), *KINDS)
+        assert kvm.kvmLogSwitchSC("off") == "true"
+        told = kvm.kvmLogStatus()
+    expected = histogram.counts()
+
+    turns = TURNS * VCPUS
+    kinds = ("cpuid", "pio", "mmio", "hlt", "rdmsr", "wrmsr")
+    assert report["done"] == dict.fromkeys(kinds, turns)
+    assert (expected[SVM_CPUID], expected[SVM_HLT]) == (turns, turns)
+    assert (expected[SVM_IOIO], expected[SVM_MSR]) == (turns + VCPUS, 2 * turns)
+    assert recorded.reasons(bridge.records(before.head)) == expected
+
+    after = bridge.info()
+    counted = {name: after.counters[name] - before.counters[name] for name in after.counters}
+    notes = counted.pop("notes")
+    assert after.head - before.head == expected.total() + notes
+    assert counted.pop("seen") == counted.pop("emitted") == expected.total()
+    assert set(counted.values()) == {0}
+    assert {name: told[name] for name in after.counters if name in told} == {
+        name: str(value) for name, value in after.counters.items() if name in told
+    }
+    assert (told["tracing"], told["bridge"], told["source"]) == ("off", "up", "kmod")
+    assert (told["lost_records"], told["lost_messages"]) == ("0", "0")
+
+
+def legacy_text(exits: list[tuple[int, int]], info: RingInfo) -> str:
+    """What getKvmLog has to say about exits in order of arrival (architecture, legacy calls)."""
+    arrived = sorted(enumerate(exits), key=lambda item: (item[1][0], item[0]), reverse=True)
+    text = ""
+    for _, (exit_ns, reason) in arrived[:LEGACY_RECORDS]:
+        local_ms = (exit_ns + info.realtime_ns - info.monotonic_ns) // 1_000_000 + ZONE_S * 1000
+        clock = time.gmtime(local_ms // 1000)
+        code = f"{reason:02X}" if reason <= 0xFE else "FF"
+        text += f"{code}{clock.tm_min:02d}{clock.tm_sec:02d}{local_ms % 1000:03d}"
+    return text
+
+
+def test_the_legacy_text_is_the_newest_of_them(bridge: Bridge, rpc: Rpc) -> None:
+    """Every character of getKvmLog, from the records and the header's clocks."""
+    with rpc.client() as kvm:
+        begin = bridge.info().head
+        kvm.kvmLogSwitch("on")
+        host.guest("--turns", "307", *KINDS)
+        kvm.kvmLogSwitch("off")
+        exits = recorded.exits(bridge.records(begin))
+        assert len(exits) > LEGACY_RECORDS
+        while True:  # a heartbeat between the two may move all times by a moment
+            info = bridge.info()
+            text = kvm.getKvmLog()
+            again = bridge.info()
+            if info.monotonic_ns == again.monotonic_ns:
+                break
+    assert info.utc_offset_s == ZONE_S
+    assert len(text) == LEGACY_RECORDS * LEGACY_CHARACTERS
+    assert text == legacy_text(exits, info)
+    codes = {text[at : at + 2] for at in range(0, len(text), LEGACY_CHARACTERS)}
+    assert {"72", "78", "7B", "7C", "FF"} <= codes
+
+
+def test_off_writes_nothing_more_and_leaves_no_probe(bridge: Bridge, rpc: Rpc) -> None:
+    """The tracepoints themselves say so, while a guest runs on."""
+    before = probes()
+    assert before["kvm_exit"] == before["kvm_entry"] == 0
+    with rpc.client() as kvm, load("--kinds", "pio", "--pause-ms", "1"):
+        begin = bridge.info().head
+        kvm.kvmLogSwitch("on")
+        assert probes() == {name: count + 1 for name, count in before.items()}
+        until(lambda: bridge.info().head > begin + 100, "exits in the ring")
+        kvm.kvmLogSwitch("off")
+        assert probes() == before
+        records = bridge.records(begin)
+        host.guest("--turns", "1009")
+        assert bridge.records(begin) == records
+    *_, last = recorded.switch_causes(records)
+    assert last == (0, lib.KVMLOG_SWITCH_COMMAND)
+
+
+def test_on_and_off_again_and_again_under_load(
+    bridge: Bridge, rpc: Rpc, histogram: host.Histogram
+) -> None:
+    """Through the bridge's own socket; each time the sum holds and nothing is pending."""
+    begin = bridge.info()
+    with load(*KINDS):
+        for _ in range(5):
+            bridge.client.switch(on=True)
+            time.sleep(0.02)
+            bridge.client.switch(on=False)
+            assert bridge.status()["counters"]["pending"] == 0
+    records = bridge.records(begin.head)
+    emitted = bridge.info().counters["emitted"] - begin.counters["emitted"]
+    assert len(recorded.exits(records)) == emitted > 0
+    assert emitted < histogram.counts().total()
+    switches = recorded.switch_causes(records)
+    expected = itertools.islice(itertools.cycle((1, 0)), 10)
+    assert switches == [(on, lib.KVMLOG_SWITCH_COMMAND) for on in expected]
+
+
+def test_a_real_guest_of_qemu(bridge: Bridge, rpc: Rpc, histogram: host.Histogram) -> None:
+    """Its firmware's exits, to the last one."""
+    begin = bridge.info().head
+    with rpc.client() as kvm:
+        assert kvm.kvmLogSwitch("on") == "true"
+        qemu = subprocess.Popen(
+            [
+                *("qemu-system-x86_64", "-machine", "q35,accel=kvm", "-m", "64"),
+                *("-name", "guest=firmware", "-display", "none", "-nodefaults"),
+            ]
+        )
+        try:
+            until(lambda: bridge.info().head > begin + FIRMWARE_EXITS, "firmware at work")
+        finally:
+            qemu.terminate()
+            qemu.wait(timeout=60)
+        assert kvm.kvmLogSwitch("off") == "true"
+    reasons = recorded.reasons(bridge.records(begin))
+    assert reasons == histogram.counts()
+    assert reasons[SVM_IOIO] > 100

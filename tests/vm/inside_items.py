@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Tests that run inside a VM, shown as tests of their own on the host.
+
+Every test in tests/vm/inside/ appears once for each kernel, as "test_name[6.1]".
+The first of a kernel's items to run boots one VM, in which pytest runs all of
+that kernel's items; the others only read their outcome. Nothing in tests/vm/inside
+is imported on the host.
+
+    KVMLOG_KERNELS="6.1"         only these kernels (default: 6.1 6.12)
+    KVMLOG_VM_TIMEOUT_S=900      for one VM
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from tests.vm import console, reporting
+from tests.vm.kernels import PROJECT, SERIES, KernelError
+from tests.vm.runner import RUNS, VmError, run_vm
+
+INSIDE = Path(__file__).with_name("inside")
+_IN_VM = "KVMLOG_IN_VM"
+_NODEIDS = pytest.StashKey[list[str]]()
+_SESSIONS = pytest.StashKey[dict[str, "VmSession"]]()
+
+
+def in_vm() -> bool:
+    """Whether this very pytest is the one inside the VM."""
+    return _IN_VM in os.environ
+
+
+class InsideError(Exception):
+    """A test inside the VM failed, or the VM did; the text is the report."""
+
+
+class VmSession:
+    """One boot of one kernel, and what its pytest said."""
+
+    def __init__(self, kernel: str, nodeids: list[str]) -> None:
+        results = RUNS / f"inside-{kernel}-{os.getpid()}.jsonl"
+        results.parent.mkdir(parents=True, exist_ok=True)
+        environment = {
+            _IN_VM: kernel,
+            reporting.RESULTS_ENVIRONMENT: str(results),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        soak = os.environ.get("KVMLOG_SOAK")
+        if soak:
+            environment["KVMLOG_SOAK"] = soak
+        words = [
+            *("env", *(f"{name}={value}" for name, value in environment.items())),
+            *(str(PROJECT / ".venv/bin/python"), "-m", "pytest", "-p", "no:cacheprovider"),
+            *("-p", "tests.vm.reporting", f"--junitxml={RUNS / f'inside-{kernel}.xml'}"),
+            *nodeids,
+        ]
+        self.trouble = ""
+        self._culprits: set[str] = set()
+        try:
+            done = run_vm(
+                kernel,
+                shlex.join(words),
+                name=f"inside-{kernel}",
+                timeout_s=float(os.environ.get("KVMLOG_VM_TIMEOUT_S", "14400" if soak else "900")),
+            )
+            if done.exit_code not in (0, 1):
+                self.trouble = (
+                    f"pytest in the VM gave {done.exit_code}:\n{done.stdout}{done.stderr}"
+                )
+        except VmError as error:
+            self.trouble = f"{error}\n--- output ---\n{error.result.stdout}{error.result.stderr}"
+            text = error.result.console.read_text(errors="replace")
+            self._culprits = console.culprits(text, reporting.MARKER)
+        except KernelError as error:
+            self.trouble = str(error)
+        self._outcomes = reporting.read(results)
+        results.unlink(missing_ok=True)
+        self._told = False
+        # The kernel's complaint fails the test in which it came. One that came outside of any,
+        # or trouble that kept no test from ending, fails all.
+        all_ended = self._outcomes.keys() >= set(nodeids)
+        self._is_everybodys = bool(self.trouble) and (
+            "" in self._culprits or (all_ended and not self._culprits)
+        )
+
+    def check(self, nodeid: str) -> None:
+        """Returns if the test passed; raises InsideError, or skips, if it did not."""
+        outcome = self._outcomes.get(nodeid)
+        if outcome is None:
+            raise InsideError(f"did not end: {self._trouble()}")
+        if nodeid in self._culprits or self._is_everybodys:
+            raise InsideError(f"{outcome.outcome}, but its VM failed: {self._trouble()}")
+        if outcome.outcome == "skipped":
+            pytest.skip(outcome.text)
+        if outcome.outcome == "failed":
+            raise InsideError(outcome.text)
+
+    def _trouble(self) -> str:
+        """In full the first time only."""
+        told, self._told = self._told, True
+        return self.trouble.splitlines()[0] + " (shown above)" if told else self.trouble
+
+
+class InsideModule(pytest.File):
+    """One file of tests/vm/inside."""
+
+    def collect(self) -> Iterable[pytest.Item]:
+        """Each of its tests, for each kernel."""
+        path = self.path.relative_to(PROJECT).as_posix()
+        for nodeid in _inside_nodeids(self.config):
+            file, _, test = nodeid.partition("::")
+            if file != path:
+                continue
+            for kernel in os.environ.get("KVMLOG_KERNELS", " ".join(SERIES)).split():
+                item = InsideItem.from_parent(self, name=f"{test}[{kernel}]")
+                item.nodeid_inside, item.kernel = nodeid, kernel
+                item.add_marker(pytest.mark.vm)
+                yield item
+
+
+class InsideItem(pytest.Item):
+    """One test on one kernel."""
+
+    nodeid_inside: str
+    kernel: str
+
+    def runtest(self) -> None:
+        """Boot the kernel's VM unless it was, then tell this test's outcome."""
+        sessions = self.config.stash.setdefault(_SESSIONS, {})
+        if self.kernel not in sessions:
+            wanted = [
+                item.nodeid_inside
+                for item in self.session.items
+                if isinstance(item, InsideItem) and item.kernel == self.kernel
+            ]
+            sessions[self.kernel] = VmSession(self.kernel, wanted)
+        sessions[self.kernel].check(self.nodeid_inside)
+
+    def repr_failure(
+        self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None
+    ) -> str:
+        """The report from inside, without the traceback of this file."""
+        if isinstance(excinfo.value, InsideError):
+            return f"on kernel {self.kernel}: {excinfo.value}"
+        return str(super().repr_failure(excinfo))
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """Where the test stands."""
+        return self.path, None, self.name
+
+
+def _inside_nodeids(config: pytest.Config) -> list[str]:
+    """Node ids of all tests inside, as a pytest of the VM's kind collects them."""
+    if _NODEIDS not in config.stash:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "--collect-only", "-q", str(INSIDE)],
+            cwd=PROJECT,
+            env={**os.environ, _IN_VM: "collecting"},
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode not in (0, 5):
+            raise pytest.Collector.CollectError(done.stdout + done.stderr)
+        config.stash[_NODEIDS] = [line for line in done.stdout.splitlines() if "::" in line]
+    return config.stash[_NODEIDS]
