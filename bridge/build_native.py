@@ -22,7 +22,7 @@ from cffi import FFI
 
 ROOT = Path(__file__).resolve().parent.parent
 NATIVE = ROOT / "bridge" / "native"
-INCLUDES = [ROOT / "include" / "uapi", ROOT / "include", NATIVE]
+INCLUDES = [ROOT / "include" / "uapi", ROOT / "include", ROOT / "bridge" / "bpf", NATIVE]
 SOURCES = sorted(NATIVE.glob("*.c"))
 WARNINGS = ["-std=gnu11", "-O2", "-g", "-Wall", "-Wextra"]
 
@@ -86,7 +86,7 @@ def make_builder(base: Path | None = ROOT) -> FFI:
         f'#include "api.h"\n{texts}\n',
         sources=[str(source.relative_to(base) if base else source) for source in SOURCES],
         include_dirs=[str(path) for path in INCLUDES],
-        depends=[str(path) for path in [*NATIVE.glob("*.h"), *ROOT.glob("include/**/*.h")]],
+        depends=[str(path) for folder in INCLUDES for path in folder.rglob("*.h")],
         extra_compile_args=WARNINGS,
         libraries=["bpf", "pthread"],
     )

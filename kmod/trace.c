@@ -7,6 +7,7 @@
  * thread; kvm_entry with interrupts off, kvm_exit with them on up to v6.2 and
  * off since.
  */
+#include <linux/cpufeature.h>
 #include <linux/kvm_host.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
@@ -19,12 +20,18 @@
 #include "compat/kernel.h"
 #include "compat/kvm.h"
 #include "config.h"
-#include "detail.h"
 #include "guest.h"
 #include "pending.h"
 #include "stage.h"
 #include "trace.h"
 #include "vendor.h"
+
+#define kvmlog_vcpu_t const struct kvm_vcpu *
+#define kvmlog_guest_register(vcpu, number) ((vcpu)->arch.regs[number])
+#define kvmlog_has_decode_assists() boot_cpu_has(X86_FEATURE_DECODEASSISTS)
+#include <kvmlog/detail.h>
+
+static_assert((int)KVMLOG_RAX == (int)VCPU_REGS_RAX && (int)KVMLOG_RCX == (int)VCPU_REGS_RCX);
 
 /* For one-in-N: how many exits this CPU still leaves out, and its random state. */
 struct sampler {

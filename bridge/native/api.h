@@ -12,6 +12,8 @@
 #include <kvmlog/record.h>
 #include <kvmlog/ring.h>
 
+#include "shared.h"
+
 /* --- ring_map.c: one mapping of a ring file --- */
 
 struct kvmlog_ring {
@@ -80,7 +82,7 @@ enum kvmlog_batch_verdict {
 int kvmlog_batch_check(const void *head, __u64 bytes, __u32 sender_port, int truncated,
 		       __u16 family, struct kvmlog_batch *batch);
 
-/* --- pump.c: from the source's socket into the ring --- */
+/* --- pump.c, pump_netlink.c, pump_bpf.c: from the source into the ring --- */
 
 struct kvmlog_pump_statistics {
 	__u64 wakeups; /* returns of poll() */
@@ -97,12 +99,17 @@ struct kvmlog_pump_statistics {
 };
 
 struct kvmlog_pump;
+struct kvmlog_bpf_maps;
 
 struct kvmlog_pump *kvmlog_pump_new(struct kvmlog_writer *writer);
 void kvmlog_pump_free(struct kvmlog_pump *pump);
 void kvmlog_pump_socket(struct kvmlog_pump *pump, int fd, __u16 family);
+void kvmlog_pump_maps(struct kvmlog_pump *pump, struct kvmlog_bpf_maps *maps);
 int kvmlog_pump_run(struct kvmlog_pump *pump);
 void kvmlog_pump_stop(struct kvmlog_pump *pump);
+void kvmlog_pump_wake(struct kvmlog_pump *pump);
+void kvmlog_pump_lost(struct kvmlog_pump *pump, __u64 lost, __u64 total);
+void kvmlog_pump_append(struct kvmlog_pump *pump, const struct kvmlog_record *records, __u32 count);
 void kvmlog_pump_read(struct kvmlog_pump *pump, struct kvmlog_pump_statistics *statistics);
 __u64 kvmlog_pump_received(struct kvmlog_pump *pump, __u32 cpu);
 void kvmlog_pump_settle(struct kvmlog_pump *pump, __u32 cpu, __u64 messages, __u64 dropped);
@@ -117,6 +124,48 @@ struct kvmlog_btf *kvmlog_btf_open(const char *vmlinux_path, int *error);
 void kvmlog_btf_close(struct kvmlog_btf *btf);
 int kvmlog_btf_module(struct kvmlog_btf *btf, const char *name);
 int kvmlog_btf_signature(struct kvmlog_btf *btf, const char *name, char *text, __u64 text_bytes);
+
+/* --- btf_layout.c --- */
+
+int kvmlog_btf_member(struct kvmlog_btf *btf, const char *name, const char *path, __u32 *offset,
+		      __u32 *bytes);
+int kvmlog_btf_tracepoint(struct kvmlog_btf *btf, const char *name, int *module);
+
+/* --- bpf_programs.c --- */
+
+enum kvmlog_bpf_kind {
+	KVMLOG_BPF_RAW = 1,   /* raw tracepoint */
+	KVMLOG_BPF_TYPED = 2, /* raw tracepoint with its BTF: pointers may be followed */
+	KVMLOG_BPF_EVENT = 3, /* classic tracepoint: the event's fields */
+};
+
+int kvmlog_bpf_load(const char *name, int kind, const void *instructions, __u64 bytes,
+		    __u32 type_id, const char *module, char *log, __u64 log_bytes);
+int kvmlog_bpf_attach(int program, const char *name);
+int kvmlog_bpf_attach_event(int program, __u64 id);
+__s64 kvmlog_bpf_misses(int program);
+void kvmlog_bpf_quiesce(void);
+
+/* --- bpf_maps.c --- */
+
+struct kvmlog_bpf_maps {
+	struct kvmlog_bpf_control *control;
+	struct kvmlog_bpf_cpu *cpus;   /* count of them */
+	struct kvmlog_record *records; /* count times KVMLOG_BPF_CPU_RECORDS of them */
+	__u32 count;
+	int slots_fd;
+};
+
+struct kvmlog_bpf_maps *kvmlog_bpf_maps_new(int control_fd, int cpus_fd, int records_fd,
+					    int slots_fd, __u32 count);
+void kvmlog_bpf_maps_free(struct kvmlog_bpf_maps *maps);
+void kvmlog_bpf_counters(const struct kvmlog_bpf_maps *maps, struct kvmlog_counters *counters);
+int kvmlog_bpf_pending(const struct kvmlog_bpf_maps *maps, struct kvmlog_record *records,
+		       __u32 capacity);
+int kvmlog_bpf_forget(const struct kvmlog_bpf_maps *maps);
+void kvmlog_bpf_clear(int map_fd, __u32 key_bytes);
+int kvmlog_bpf_add_tgid(int map_fd, __u32 config, __u32 tgid);
+void kvmlog_bpf_drop_tgids(int map_fd, __u32 config);
 
 /* --- stress.c: the torn-record test's two ends --- */
 

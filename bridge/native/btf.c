@@ -9,23 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
-#include "api.h"
-
-enum {
-	KVMLOG_BTF_MODULES = 8,
-	KVMLOG_BTF_DEPTH = 16, /* of nested types; the kernel's own signatures need 4 */
-	KVMLOG_BTF_NAME_BYTES = 128,
-};
-
-/* vmlinux, and the modules whose BTF builds on it. */
-struct kvmlog_btf {
-	struct btf *vmlinux;
-	struct btf *modules[KVMLOG_BTF_MODULES];
-	int count;
-};
+#include "btf.h"
 
 struct text {
 	char *to;
@@ -205,8 +191,8 @@ static int put_parameters(const struct btf *btf, const struct btf_type *prototyp
  * The type of that name among @in's own, without those it builds on: 0 when none.
  * libbpf's search would go through all of vmlinux again for each module.
  */
-static __u32 find_own(const struct kvmlog_btf *btf, const struct btf *in, const char *name,
-		      __u32 kind)
+__u32 kvmlog_btf_find_own(const struct kvmlog_btf *btf, const struct btf *in, const char *name,
+			  __u32 kind)
 {
 	__u32 end = btf__type_cnt(in);
 
@@ -233,7 +219,7 @@ static int tracepoint_prototype(const struct kvmlog_btf *btf, const struct btf *
 
 	if (snprintf(alias, sizeof(alias), "btf_trace_%s", name) >= (int)sizeof(alias))
 		return -ENAMETOOLONG;
-	id = find_own(btf, in, alias, BTF_KIND_TYPEDEF);
+	id = kvmlog_btf_find_own(btf, in, alias, BTF_KIND_TYPEDEF);
 	if (!id)
 		return -ENOENT;
 	type = btf__type_by_id(in, btf__type_by_id(in, id)->type);
@@ -246,7 +232,7 @@ static int tracepoint_prototype(const struct kvmlog_btf *btf, const struct btf *
 static int function_prototype(const struct kvmlog_btf *btf, const struct btf *in, const char *name,
 			      const struct btf_type **prototype)
 {
-	__u32 id = find_own(btf, in, name, BTF_KIND_FUNC);
+	__u32 id = kvmlog_btf_find_own(btf, in, name, BTF_KIND_FUNC);
 
 	if (!id)
 		return -ENOENT;

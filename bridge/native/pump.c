@@ -1,23 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The pump: carries batches from the source's netlink socket into the ring.
+ * The pump: carries records from the source into the ring, from a netlink socket
+ * (pump_netlink.c) or from BPF maps (pump_bpf.c).
  *
- * recvmsg() writes the records straight into the slots behind head, so that the
- * kernel's copy to user space is the only one; head moves only when the message
- * turned out to be what netlink.h promises. kvmlog_pump_run() blocks in poll()
- * and is called without Python's lock; kvmlog_pump_stop() ends it from anywhere.
+ * kvmlog_pump_run() blocks in poll() and is called without Python's lock;
+ * kvmlog_pump_stop() ends it from anywhere.
  */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-#include <linux/netlink.h>
 
-#include "ring.h"
+#include "pump.h"
 
 enum {
 	KVMLOG_HEARTBEAT_MS = 1000,
@@ -26,28 +23,6 @@ enum {
 	 * (some 500 messages) even when every CPU delivers at full speed.
 	 */
 	KVMLOG_COALESCE_MS = 5,
-	/* Messages between two looks at the stop event and the clock. */
-	KVMLOG_DRAIN_MESSAGES = 256,
-};
-
-/* One CPU's stream of messages, since tracing was switched on. */
-struct pump_cpu {
-	__u64 next;	     /* sequence expected next */
-	__u64 dropped;	     /* records, as its last batch said */
-	__u64 lost_messages; /* that never came */
-};
-
-/* The writer's lock covers all but stop_fd and the fields of the running loop. */
-struct kvmlog_pump {
-	struct kvmlog_writer *writer;
-	struct pump_cpu *cpus; /* KVMLOG_NO_CPU of them; untouched ones take no memory */
-	__u32 cpus_used;       /* of them, from 0 on */
-	struct kvmlog_pump_statistics statistics;
-	int stop_fd;
-	int data_fd;
-	__u16 family;
-	__u64 heartbeat_ms; /* when the next one is due */
-	__u8 scratch[KVMLOG_BATCH_RECORDS * KVMLOG_RECORD_BYTES];
 };
 
 static __u64 now_ms(void)
@@ -79,8 +54,13 @@ struct kvmlog_pump *kvmlog_pump_new(struct kvmlog_writer *writer)
 	pump->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (pump->stop_fd < 0)
 		goto err_cpus;
+	pump->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (pump->wake_fd < 0)
+		goto err_stop;
 	return pump;
 
+err_stop:
+	close(pump->stop_fd);
 err_cpus:
 	free(pump->cpus);
 err_pump:
@@ -92,25 +72,57 @@ void kvmlog_pump_free(struct kvmlog_pump *pump)
 {
 	if (!pump)
 		return;
+	close(pump->wake_fd);
 	close(pump->stop_fd);
 	free(pump->cpus);
 	free(pump);
 }
 
-/* While the pump does not run: receive from @fd (-1: from nowhere, only keep the clocks). */
-void kvmlog_pump_socket(struct kvmlog_pump *pump, int fd, __u16 family)
+static void set_input(struct kvmlog_pump *pump, int fd, __u16 family, struct kvmlog_bpf_maps *maps)
 {
 	pthread_mutex_lock(&pump->writer->lock);
 	pump->data_fd = fd;
 	pump->family = family;
+	pump->maps = maps;
 	memset(pump->cpus, 0, pump->cpus_used * sizeof(*pump->cpus));
 	pump->cpus_used = 0;
 	pthread_mutex_unlock(&pump->writer->lock);
 }
 
-static void lose_messages(struct kvmlog_pump *pump, __u16 number, __u64 lost, __u64 ns)
+/* While the pump does not run: receive from @fd (-1: from nowhere, only keep the clocks). */
+void kvmlog_pump_socket(struct kvmlog_pump *pump, int fd, __u16 family)
 {
-	struct pump_cpu *cpu = &pump->cpus[number];
+	set_input(pump, fd, family, NULL);
+}
+
+/* While the pump does not run: take records out of these maps, which outlive that input. */
+void kvmlog_pump_maps(struct kvmlog_pump *pump, struct kvmlog_bpf_maps *maps)
+{
+	set_input(pump, -1, 0, maps);
+}
+
+struct kvmlog_pump_cpu *kvmlog_pump_cpu(struct kvmlog_pump *pump, __u32 number)
+{
+	if (number >= pump->cpus_used)
+		pump->cpus_used = number + 1;
+	return &pump->cpus[number];
+}
+
+/* The configuration that records are taken under, as the header tells it. */
+void kvmlog_pump_epoch(struct kvmlog_pump *pump, __u32 config_epoch)
+{
+	struct kvmlog_ring_header *header = pump->writer->ring.header;
+
+	if (config_epoch == header->config_epoch)
+		return;
+	kvmlog_writer_info_begin(pump->writer);
+	header->config_epoch = config_epoch;
+	kvmlog_writer_info_end(pump->writer);
+}
+
+void kvmlog_pump_lose_messages(struct kvmlog_pump *pump, __u16 number, __u64 lost, __u64 ns)
+{
+	struct kvmlog_pump_cpu *cpu = &pump->cpus[number];
 	struct kvmlog_loss_note note = { .cause = KVMLOG_LOSS_MESSAGE, .cpu = number, .ns = ns };
 
 	cpu->lost_messages += lost;
@@ -120,9 +132,9 @@ static void lose_messages(struct kvmlog_pump *pump, __u16 number, __u64 lost, __
 	kvmlog_writer_note_loss(pump->writer, &note);
 }
 
-static void lose_records(struct kvmlog_pump *pump, __u16 number, __u64 dropped, __u64 ns)
+void kvmlog_pump_lose_records(struct kvmlog_pump *pump, __u16 number, __u64 dropped, __u64 ns)
 {
-	struct pump_cpu *cpu = &pump->cpus[number];
+	struct kvmlog_pump_cpu *cpu = &pump->cpus[number];
 	struct kvmlog_loss_note note = { .cause = KVMLOG_LOSS_BUFFER_FULL,
 					 .cpu = number,
 					 .ns = ns };
@@ -132,154 +144,6 @@ static void lose_records(struct kvmlog_pump *pump, __u16 number, __u64 dropped, 
 	cpu->dropped = dropped;
 	pump->statistics.lost_records += note.lost;
 	kvmlog_writer_note_loss(pump->writer, &note);
-}
-
-/* The batch's records stand behind head, but losses have to stand in front of them. */
-static void publish_after_losses(struct kvmlog_pump *pump, const struct kvmlog_batch *batch)
-{
-	struct kvmlog_writer *writer = pump->writer;
-	const struct kvmlog_ring *ring = &writer->ring;
-	struct pump_cpu *cpu = &pump->cpus[batch->cpu];
-	__u64 head = ring->header->head;
-	__u64 first = kvmlog_ring_until_wrap(ring, head, batch->count);
-	__u64 bytes = first * KVMLOG_RECORD_BYTES;
-	struct kvmlog_record record;
-
-	memcpy(pump->scratch, kvmlog_ring_slot(ring, head), bytes);
-	memcpy(pump->scratch + bytes, ring->slots, (batch->count - first) * KVMLOG_RECORD_BYTES);
-	memcpy(&record, pump->scratch, sizeof(record));
-
-	/* The losses take the batch's own time, so that sorting by time leaves them in place. */
-	if (batch->sequence > cpu->next)
-		lose_messages(pump, batch->cpu, batch->sequence - cpu->next, record.exit_ns);
-	if (batch->dropped > cpu->dropped)
-		lose_records(pump, batch->cpu, batch->dropped, record.exit_ns);
-
-	kvmlog_writer_reserve(writer, batch->count);
-	kvmlog_writer_copy(writer, pump->scratch, batch->count);
-	kvmlog_writer_publish(writer, batch->count);
-}
-
-/* The batch's records are in their slots: account for them and show them. */
-static void accept_batch(struct kvmlog_pump *pump, const struct kvmlog_batch *batch)
-{
-	struct kvmlog_ring_header *header = pump->writer->ring.header;
-	struct pump_cpu *cpu = &pump->cpus[batch->cpu];
-
-	if (batch->cpu >= pump->cpus_used)
-		pump->cpus_used = batch->cpu + 1;
-
-	/* The numbers start again at each switching on. */
-	if (batch->sequence < cpu->next)
-		memset(cpu, 0, sizeof(*cpu));
-
-	if (batch->config_epoch != header->config_epoch) {
-		kvmlog_writer_info_begin(pump->writer);
-		header->config_epoch = batch->config_epoch;
-		kvmlog_writer_info_end(pump->writer);
-	}
-
-	/* What remains when the source goes away before it could give its own counts. */
-	pump->statistics.exits += batch->exits;
-
-	if (batch->sequence == cpu->next && batch->dropped <= cpu->dropped)
-		kvmlog_writer_publish(pump->writer, batch->count);
-	else
-		publish_after_losses(pump, batch);
-
-	cpu->next = batch->sequence + 1;
-	pump->statistics.messages++;
-	pump->statistics.records += batch->count;
-}
-
-static void refuse_message(struct kvmlog_pump *pump, int verdict)
-{
-	pump->statistics.bad_messages++;
-	pump->statistics.bad_by_verdict[verdict]++;
-	kvmlog_writer_info_begin(pump->writer);
-	pump->writer->ring.header->bad_messages++;
-	kvmlog_writer_info_end(pump->writer);
-}
-
-static void note_control(struct kvmlog_pump *pump, const void *head, __u64 bytes)
-{
-	struct {
-		struct nlmsghdr message;
-		struct nlmsgerr error;
-	} control;
-
-	pump->statistics.control_messages++;
-	if (bytes < sizeof(control))
-		return;
-	memcpy(&control, head, sizeof(control));
-	if (control.message.nlmsg_type == NLMSG_ERROR)
-		pump->statistics.last_control_error = control.error.error;
-}
-
-/* @head: the message's first bytes; its records stand in the ring already. */
-static void take_message(struct kvmlog_pump *pump, const void *head, __u64 bytes, __u32 sender_port,
-			 int truncated)
-{
-	struct kvmlog_batch batch;
-	int verdict = kvmlog_batch_check(head, bytes, sender_port, truncated, pump->family, &batch);
-
-	if (verdict == KVMLOG_BATCH_OK)
-		accept_batch(pump, &batch);
-	else if (verdict == KVMLOG_BATCH_CONTROL)
-		note_control(pump, head, bytes);
-	else
-		refuse_message(pump, verdict);
-}
-
-/* 0: one message taken; -EAGAIN: none there; else recvmsg's -errno. */
-static int receive_message(struct kvmlog_pump *pump)
-{
-	const struct kvmlog_ring *ring = &pump->writer->ring;
-	__u64 head = ring->header->head;
-	__u64 first = kvmlog_ring_until_wrap(ring, head, KVMLOG_BATCH_RECORDS);
-	__u8 message_head[KVMLOG_BATCH_OFFSET];
-	struct sockaddr_nl sender = { 0 };
-	struct iovec parts[3] = {
-		{ message_head, sizeof(message_head) },
-		{ kvmlog_ring_slot(ring, head), first * KVMLOG_RECORD_BYTES },
-		{ ring->slots, (KVMLOG_BATCH_RECORDS - first) * KVMLOG_RECORD_BYTES },
-	};
-	struct msghdr message = {
-		.msg_name = &sender,
-		.msg_namelen = sizeof(sender),
-		.msg_iov = parts,
-		.msg_iovlen = first == KVMLOG_BATCH_RECORDS ? 2 : 3,
-	};
-	ssize_t bytes;
-
-	kvmlog_writer_reserve(pump->writer, KVMLOG_BATCH_RECORDS);
-	bytes = recvmsg(pump->data_fd, &message, MSG_DONTWAIT);
-	if (bytes < 0)
-		return -errno;
-	take_message(pump, message_head, (__u64)bytes, sender.nl_pid,
-		     !!(message.msg_flags & MSG_TRUNC));
-	return 0;
-}
-
-/* 0: nothing left; 1: stopped at the limit, there may be more; else -errno. */
-static int drain(struct kvmlog_pump *pump)
-{
-	for (int i = 0; i < KVMLOG_DRAIN_MESSAGES; i++) {
-		int rc;
-
-		pthread_mutex_lock(&pump->writer->lock);
-		rc = receive_message(pump);
-		if (rc == -ENOBUFS || rc == -EINTR) {
-			pump->statistics.errors++;
-			rc = 0;
-		}
-		pthread_mutex_unlock(&pump->writer->lock);
-		if (rc == -EAGAIN)
-			return 0;
-		if (rc)
-			return rc;
-	}
-	return 1;
 }
 
 static int heartbeat(struct kvmlog_pump *pump)
@@ -293,39 +157,50 @@ static int heartbeat(struct kvmlog_pump *pump)
 	return (int)(pump->heartbeat_ms - now);
 }
 
+static int sooner(int a_ms, int b_ms)
+{
+	return b_ms >= 0 && b_ms < a_ms ? b_ms : a_ms;
+}
+
 /*
  * Runs until kvmlog_pump_stop(): 0; or until the socket fails: -errno. What the
- * socket holds at the stop is still taken.
+ * source holds at the stop is still taken.
  */
 int kvmlog_pump_run(struct kvmlog_pump *pump)
 {
-	struct pollfd events[2] = {
+	struct pollfd events[3] = {
 		{ .fd = pump->stop_fd, .events = POLLIN },
+		{ .fd = pump->wake_fd, .events = POLLIN },
 		{ .fd = pump->data_fd, .events = POLLIN },
 	};
+	int again_ms = pump->maps ? 0 : -1;
 	int rc = 0;
 
 	for (;;) {
-		int timeout_ms = heartbeat(pump);
-		eventfd_t stops;
+		int timeout_ms = sooner(heartbeat(pump), rc == 1 ? 0 : again_ms);
+		eventfd_t value;
 		int stopped;
 
 		/* Data that came within KVMLOG_COALESCE_MS after a drain waits for its end. */
-		events[1].revents = 0;
-		if (poll(events, 2, rc == 1 ? 0 : timeout_ms) < 0 && errno != EINTR)
+		events[2].revents = 0;
+		if (poll(events, 3, timeout_ms) < 0 && errno != EINTR)
 			return -errno;
 		pump->statistics.wakeups++;
+		if (events[1].revents)
+			eventfd_read(pump->wake_fd, &value);
 
 		/* The stop is taken before the last drain: it must not end a later run. */
-		stopped = events[0].revents && !eventfd_read(pump->stop_fd, &stops);
+		stopped = events[0].revents && !eventfd_read(pump->stop_fd, &value);
 		rc = 0;
-		if (pump->data_fd >= 0 && (events[1].revents || stopped))
-			rc = drain(pump);
+		if (pump->maps)
+			again_ms = kvmlog_pump_drain_maps(pump);
+		if (pump->data_fd >= 0 && (events[2].revents || stopped))
+			rc = kvmlog_pump_drain_socket(pump);
 		while (stopped && rc == 1)
-			rc = drain(pump);
+			rc = kvmlog_pump_drain_socket(pump);
 		if (rc < 0 || stopped)
 			return rc;
-		if (rc == 0 && events[1].revents)
+		if (rc == 0 && events[2].revents)
 			poll(events, 1, KVMLOG_COALESCE_MS);
 	}
 }
@@ -336,6 +211,12 @@ void kvmlog_pump_stop(struct kvmlog_pump *pump)
 	eventfd_write(pump->stop_fd, 1);
 }
 
+/* From any thread: look at the maps now. */
+void kvmlog_pump_wake(struct kvmlog_pump *pump)
+{
+	eventfd_write(pump->wake_fd, 1);
+}
+
 void kvmlog_pump_read(struct kvmlog_pump *pump, struct kvmlog_pump_statistics *statistics)
 {
 	pthread_mutex_lock(&pump->writer->lock);
@@ -343,16 +224,21 @@ void kvmlog_pump_read(struct kvmlog_pump *pump, struct kvmlog_pump_statistics *s
 	pthread_mutex_unlock(&pump->writer->lock);
 }
 
-/* Messages of @cpu accounted for (come, or known to be lost) since tracing was switched on. */
+/*
+ * What came of @cpu: messages accounted for (come, or known to be lost) since tracing
+ * was switched on; of a BPF source, records since its maps were made.
+ */
 __u64 kvmlog_pump_received(struct kvmlog_pump *pump, __u32 cpu)
 {
-	__u64 next = 0;
+	__u64 count = 0;
 
 	pthread_mutex_lock(&pump->writer->lock);
-	if (cpu < KVMLOG_NO_CPU)
-		next = pump->cpus[cpu].next;
+	if (pump->maps)
+		count = cpu < pump->maps->count ? pump->maps->cpus[cpu].tail : 0;
+	else if (cpu < KVMLOG_NO_CPU)
+		count = pump->cpus[cpu].next;
 	pthread_mutex_unlock(&pump->writer->lock);
-	return next;
+	return count;
 }
 
 /*
@@ -360,38 +246,47 @@ __u64 kvmlog_pump_received(struct kvmlog_pump *pump, __u32 cpu)
  * dropped @dropped records on it since switched on: writes down what is missing
  * at the end, where no later message shows the gap, and starts afresh.
  */
-void kvmlog_pump_settle(struct kvmlog_pump *pump, __u32 cpu, __u64 messages, __u64 dropped)
+void kvmlog_pump_settle(struct kvmlog_pump *pump, __u32 number, __u64 messages, __u64 dropped)
 {
-	if (cpu >= KVMLOG_NO_CPU)
+	struct kvmlog_pump_cpu *cpu;
+
+	if (number >= KVMLOG_NO_CPU)
 		return;
 	pthread_mutex_lock(&pump->writer->lock);
-	if (cpu >= pump->cpus_used)
-		pump->cpus_used = cpu + 1;
-	if (messages > pump->cpus[cpu].next)
-		lose_messages(pump, (__u16)cpu, messages - pump->cpus[cpu].next, 0);
-	if (dropped > pump->cpus[cpu].dropped)
-		lose_records(pump, (__u16)cpu, dropped, 0);
-	memset(&pump->cpus[cpu], 0, sizeof(pump->cpus[cpu]));
+	cpu = kvmlog_pump_cpu(pump, number);
+	if (!pump->maps && messages > cpu->next)
+		kvmlog_pump_lose_messages(pump, (__u16)number, messages - cpu->next, 0);
+	if (dropped > cpu->dropped)
+		kvmlog_pump_lose_records(pump, (__u16)number, dropped, 0);
+	memset(cpu, 0, sizeof(*cpu));
 	pthread_mutex_unlock(&pump->writer->lock);
 }
 
-/* A message that did not come through a socket (tests, recorded data). -EMSGSIZE: too long. */
-int kvmlog_pump_message(struct kvmlog_pump *pump, const void *message, __u64 bytes,
-			__u32 sender_port)
+/* Records that the engine writes in the source's name: a switch, a step of the clock. */
+void kvmlog_pump_append(struct kvmlog_pump *pump, const struct kvmlog_record *records, __u32 count)
 {
-	__u8 message_head[KVMLOG_BATCH_OFFSET] = { 0 };
-	__u64 records = 0;
+	kvmlog_writer_append(pump->writer, records, count);
+	pthread_mutex_lock(&pump->writer->lock);
+	for (__u32 i = 0; i < count; i++)
+		pump->statistics.exits += records[i].type == KVMLOG_RECORD_EXIT;
+	pump->statistics.records += count;
+	if (count)
+		kvmlog_pump_epoch(pump, records[count - 1].config_epoch);
+	pthread_mutex_unlock(&pump->writer->lock);
+}
 
-	if (bytes > KVMLOG_MESSAGE_BYTES)
-		return -EMSGSIZE;
-	memcpy(message_head, message, bytes < sizeof(message_head) ? bytes : sizeof(message_head));
-	if (bytes > sizeof(message_head))
-		records = (bytes - sizeof(message_head)) / KVMLOG_RECORD_BYTES;
+/* Exits that the source lost on no CPU in particular. */
+void kvmlog_pump_lost(struct kvmlog_pump *pump, __u64 lost, __u64 total)
+{
+	struct kvmlog_loss_note note = {
+		.cause = KVMLOG_LOSS_BUFFER_FULL,
+		.cpu = KVMLOG_NO_CPU,
+		.lost = lost,
+		.total = total,
+	};
 
 	pthread_mutex_lock(&pump->writer->lock);
-	kvmlog_writer_reserve(pump->writer, KVMLOG_BATCH_RECORDS);
-	kvmlog_writer_copy(pump->writer, (const __u8 *)message + sizeof(message_head), records);
-	take_message(pump, message_head, bytes, sender_port, 0);
+	pump->statistics.lost_records += lost;
+	kvmlog_writer_note_loss(pump->writer, &note);
 	pthread_mutex_unlock(&pump->writer->lock);
-	return 0;
 }

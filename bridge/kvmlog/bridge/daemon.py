@@ -14,9 +14,10 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
+from kvmlog.bridge.bpf.plan import REASONS
+from kvmlog.bridge.bpf.source import BpfSource
 from kvmlog.bridge.control import DEFAULT_SOCKET, ControlServer
 from kvmlog.bridge.engine import Engine
-from kvmlog.bridge.errors import SourceError
 from kvmlog.bridge.kmod import KmodSource
 from kvmlog.bridge.log import log
 from kvmlog.bridge.ring import DEFAULT_RING
@@ -36,7 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--source",
         choices=("auto", "kmod", "bpf"),
         default="auto",
-        help="where the records come from (default: auto, the kernel module, loaded if need be)",
+        help="where the records come from: the kernel module, BPF programs that need no module, "
+        "or auto, the module where it is loaded or can be, else bpf (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--bpf-reason",
+        choices=REASONS,
+        default="auto",
+        help="how bpf learns an exit's reason: from the vCPU (SVM with BTF), from the event "
+        "kvm_exit (works everywhere, costs twice as much), or whichever fits (default: "
+        "%(default)s)",
     )
     parser.add_argument("--ring", default=DEFAULT_RING, help="ring file (default: %(default)s)")
     parser.add_argument(
@@ -61,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the bridge until SIGTERM or SIGINT; 0. KvmlogError when it cannot start."""
-    source = make_source(args.source)
+    source = make_source(args.source, args.bpf_reason)
     with contextlib.ExitStack() as stack:
         wake = stack.enter_context(_signals())
         writer = stack.enter_context(RingWriter(args.ring, args.slots))
@@ -77,8 +87,6 @@ def run(args: argparse.Namespace) -> int:
         stack.callback(control.close)
         bridge.servers = {"udp": udp.address, "switch": args.switch}
 
-        if args.source == "auto":
-            load_module()
         engine.start()
         log(
             f"ready: ring {args.ring} ({writer.geometry.capacity} records), "
@@ -89,28 +97,34 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def make_source(name: str) -> Source:
-    """The source of a --source option."""
-    if name == "bpf":
-        raise SourceError(
-            "the source bpf is not built in this version of kvmlog; use --source kmod or auto"
-        )
-    return KmodSource()
+def make_source(name: str, reason: str = "auto") -> Source:
+    """The source of a --source option; reason: of --bpf-reason."""
+    if name == "auto":
+        name, why = choose_source()
+        log(f"source {name}: {why}")
+    return BpfSource(reason) if name == "bpf" else KmodSource()
 
 
-def load_module() -> None:
-    """Tries modprobe where the module is not loaded; what is missing is said when connecting."""
+def choose_source() -> tuple[str, str]:
+    """kmod where the module is loaded or can be, else bpf; and why."""
     if os.path.isdir("/sys/module/kvmlog"):
-        return
+        return "kmod", "the kernel module kvmlog is loaded"
+    if not os.path.exists("/proc/modules"):
+        return "bpf", "this kernel cannot load modules"
+    why_not = "modprobe is not installed"
     with contextlib.suppress(OSError, subprocess.SubprocessError):
-        subprocess.run(
-            ["modprobe", "--quiet", "kvmlog"],
+        done = subprocess.run(
+            ["modprobe", "kvmlog"],
             check=False,
+            capture_output=True,
+            text=True,
             timeout=_MODPROBE_S,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
         )
+        if done.returncode == 0:
+            return "kmod", "modprobe has loaded the kernel module kvmlog"
+        why_not = (done.stderr.strip().splitlines() or ["modprobe gave no reason"])[-1]
+    return "bpf", f"the kernel module kvmlog cannot be loaded ({why_not})"
 
 
 class _Bridge:

@@ -1,18 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The one number that says most about an exit of a given reason; inlined into the
- * probe. Sources: Intel SDM vol. 3, 28.2.1 (exit qualification) and appendix C
- * (reasons); AMD APM vol. 2, 15.7 and following, and appendix C (intercept codes).
- * Registers are those of the guest at the exit: KVM stores all general ones at
- * each exit, on both vendors.
+ * probe of the module and into the BPF program. Sources: Intel SDM vol. 3, 28.2.1
+ * (exit qualification) and appendix C (reasons); AMD APM vol. 2, 15.7 and
+ * following, and appendix C (intercept codes). Registers are those of the guest at
+ * the exit: KVM stores all general ones at each exit, on both vendors.
+ *
+ * Who includes this defines before:
+ *   kvmlog_vcpu_t                        how it holds a vCPU
+ *   kvmlog_guest_register(vcpu, number)  enum kvmlog_guest_register_number
+ *   kvmlog_has_decode_assists()          the CPU tells INVLPG's address (SVM)
  */
 #ifndef _KVMLOG_DETAIL_H
 #define _KVMLOG_DETAIL_H
 
-#include <linux/cpufeature.h>
-#include <linux/kvm_host.h>
-
 #include <kvmlog/record.h>
+
+/* As KVM numbers them (asm/kvm_vcpu_regs.h). */
+enum kvmlog_guest_register_number {
+	KVMLOG_RAX = 0,
+	KVMLOG_RCX = 1,
+	KVMLOG_RIP = 16,
+};
 
 /* Those whose address comes from another tracepoint. */
 enum {
@@ -48,12 +57,13 @@ enum {
 	SVM_NPF = 0x400,
 };
 
-static __always_inline u64 leaf_and_subleaf(const struct kvm_vcpu *vcpu)
+static __always_inline __u64 leaf_and_subleaf(kvmlog_vcpu_t vcpu)
 {
-	return (u32)vcpu->arch.regs[VCPU_REGS_RAX] | (u64)(u32)vcpu->arch.regs[VCPU_REGS_RCX] << 32;
+	return (__u32)kvmlog_guest_register(vcpu, KVMLOG_RAX) |
+	       (__u64)(__u32)kvmlog_guest_register(vcpu, KVMLOG_RCX) << 32;
 }
 
-static __always_inline bool from_register(struct kvmlog_record *record, u64 value, bool protected)
+static __always_inline bool from_register(struct kvmlog_record *record, __u64 value, bool protected)
 {
 	if (protected)
 		return false;
@@ -61,8 +71,8 @@ static __always_inline bool from_register(struct kvmlog_record *record, u64 valu
 	return true;
 }
 
-static __always_inline bool vmx_detail(struct kvmlog_record *record, const struct kvm_vcpu *vcpu,
-				       u32 intr_info, bool protected)
+static __always_inline bool vmx_detail(struct kvmlog_record *record, kvmlog_vcpu_t vcpu,
+				       __u32 intr_info, bool protected)
 {
 	if (record->reason & VMX_FLAGS)
 		return false;
@@ -77,7 +87,7 @@ static __always_inline bool vmx_detail(struct kvmlog_record *record, const struc
 		record->detail = record->info1;
 		return true;
 	case VMX_VMCALL:
-		return from_register(record, vcpu->arch.regs[VCPU_REGS_RAX], protected);
+		return from_register(record, kvmlog_guest_register(vcpu, KVMLOG_RAX), protected);
 	case VMX_CR_ACCESS:
 		record->detail = record->info1 & 0xf;
 		return true;
@@ -89,7 +99,8 @@ static __always_inline bool vmx_detail(struct kvmlog_record *record, const struc
 		return true;
 	case VMX_RDMSR:
 	case VMX_WRMSR:
-		return from_register(record, (u32)vcpu->arch.regs[VCPU_REGS_RCX], protected);
+		return from_register(record, (__u32)kvmlog_guest_register(vcpu, KVMLOG_RCX),
+				     protected);
 	case VMX_EOI_INDUCED:
 		record->detail = record->info1 & 0xff;
 		return true;
@@ -97,7 +108,7 @@ static __always_inline bool vmx_detail(struct kvmlog_record *record, const struc
 	return false;
 }
 
-static __always_inline bool svm_detail(struct kvmlog_record *record, const struct kvm_vcpu *vcpu,
+static __always_inline bool svm_detail(struct kvmlog_record *record, kvmlog_vcpu_t vcpu,
 				       bool protected)
 {
 	switch (record->reason) {
@@ -107,15 +118,16 @@ static __always_inline bool svm_detail(struct kvmlog_record *record, const struc
 		record->detail = record->info1 >> 16 & 0xffff;
 		return true;
 	case SVM_MSR:
-		return from_register(record, (u32)vcpu->arch.regs[VCPU_REGS_RCX], protected);
+		return from_register(record, (__u32)kvmlog_guest_register(vcpu, KVMLOG_RCX),
+				     protected);
 	case SVM_NPF:
 		record->detail = record->info2;
 		return true;
 	case SVM_VMMCALL:
-		return from_register(record, vcpu->arch.regs[VCPU_REGS_RAX], protected);
+		return from_register(record, kvmlog_guest_register(vcpu, KVMLOG_RAX), protected);
 	case SVM_INVLPG:
 		record->detail = record->info1;
-		return boot_cpu_has(X86_FEATURE_DECODEASSISTS);
+		return kvmlog_has_decode_assists();
 	case SVM_CR ... SVM_EXCEPTION - 1:
 		record->detail = record->reason & 0xf;
 		return true;
@@ -130,9 +142,8 @@ static __always_inline bool svm_detail(struct kvmlog_record *record, const struc
  * Sets record->detail from its reason and infos, and the vCPU's registers unless
  * they are @protected. False: this exit has none, or it cannot be had.
  */
-static __always_inline bool kvmlog_detail_get(u32 isa, struct kvmlog_record *record,
-					      const struct kvm_vcpu *vcpu, u32 intr_info,
-					      bool protected)
+static __always_inline bool kvmlog_detail_get(__u32 isa, struct kvmlog_record *record,
+					      kvmlog_vcpu_t vcpu, __u32 intr_info, bool protected)
 {
 	bool valid = false;
 

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Which struct kvm is which guest. It is known by its address and its process while
+ * a slot refers to it; a vCPU whose count of exits has fallen stands at the address
+ * of one that is gone, and so does its guest.
+ */
+
+static __always_inline void kvmlog_guest_put(const struct kvmlog_bpf_slot *slot)
+{
+	struct kvmlog_bpf_guest_key key = { .kvm = slot->kvm, .tgid = slot->tgid };
+	struct kvmlog_bpf_guest *guest = kvmlog_guests.lookup(&key);
+
+	if (!guest || guest->number != slot->record.guest)
+		return;
+	kvmlog_add(guest->refs, -1);
+	if (!guest->refs)
+		kvmlog_guests.delete(&key);
+}
+
+/* Puts the slot to the guest of @vcpu; false: the table of guests is full. */
+static __always_inline bool kvmlog_guest_get(struct kvmlog_bpf_control *control,
+					     struct kvmlog_bpf_slot *slot, u64 vcpu, u64 kvm,
+					     u32 tgid)
+{
+	struct kvmlog_bpf_guest_key key = { .kvm = kvm, .tgid = tgid };
+	struct kvmlog_bpf_guest fresh = {};
+	struct kvmlog_bpf_guest *guest;
+	u32 before = slot->record.guest;
+	bool remade = before && slot->vcpu == vcpu;
+
+	if (before && !remade)
+		kvmlog_guest_put(slot);
+	slot->record.guest = 0;
+	guest = kvmlog_guests.lookup(&key);
+	if (guest && remade && guest->number == before) {
+		kvmlog_guests.delete(&key);
+		guest = 0;
+	}
+	if (!guest) {
+		fresh.number = kvmlog_add(control->last_guest, 1) + 1;
+		kvmlog_guests.insert(&key, &fresh);
+		guest = kvmlog_guests.lookup(&key);
+		if (!guest)
+			return false;
+	}
+	kvmlog_add(guest->refs, 1);
+	slot->vcpu = vcpu;
+	slot->kvm = kvm;
+	slot->tgid = tgid;
+	slot->record.guest = guest->number;
+	slot->announced = 0;
+	slot->exits = 0;
+	return true;
+}
+
+/* The guest's record into the stream, once; where there is no room the next exit tries again. */
+static __always_inline void kvmlog_guest_announce(struct kvmlog_bpf_cpu *cpu, u32 number,
+						  struct kvmlog_bpf_slot *slot, u32 isa,
+						  u32 epoch, u64 now_ns)
+{
+	struct kvmlog_bpf_guest_key key = { .kvm = slot->kvm, .tgid = slot->tgid };
+	struct kvmlog_bpf_guest *guest = kvmlog_guests.lookup(&key);
+	union {
+		struct kvmlog_record_guest note;
+		struct kvmlog_record record;
+	} out = {};
+
+	if (!guest)
+		return;
+	slot->announced = 1;
+	if (!__sync_bool_compare_and_swap(&guest->announced, 0, 1))
+		return;
+	out.note.type = KVMLOG_RECORD_GUEST;
+	out.note.isa = isa;
+	out.note.source = KVMLOG_SOURCE_BPF;
+	out.note.ns = now_ns;
+	out.note.cgroup = bpf_get_current_cgroup_id();
+	out.note.config_epoch = epoch;
+	out.note.tgid = slot->tgid;
+	out.note.tid = (u32)bpf_get_current_pid_tgid();
+	out.note.guest = slot->record.guest;
+	out.note.vcpu = KVMLOG_NO_VCPU;
+	out.note.cpu = number;
+#ifdef KVMLOG_TASK
+	u64 task = bpf_get_current_task();
+	u64 leader = 0;
+
+	bpf_probe_read_kernel(&leader, sizeof(leader), (void *)(task + KVMLOG_AT_GROUP_LEADER));
+	bpf_probe_read_kernel(&out.note.start_boottime_ns, sizeof(u64),
+			      (void *)(leader + KVMLOG_AT_START_BOOTTIME));
+	bpf_probe_read_kernel(&out.note.comm, sizeof(out.note.comm),
+			      (void *)(leader + KVMLOG_AT_COMM));
+	out.note.comm[KVMLOG_COMM_BYTES - 1] = 0;
+#else
+	bpf_get_current_comm(&out.note.comm, sizeof(out.note.comm));
+#endif
+	/* Before the record itself: whoever reads head first counts too few exits, never too many. */
+	kvmlog_add(cpu->notes, 1);
+	if (!kvmlog_write(cpu, number, &out.record)) {
+		kvmlog_add(cpu->notes, -1);
+		guest->announced = 0;
+		slot->announced = 0;
+	}
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The BPF source. kvmlog.bridge.bpf.text joins the files of this folder into one
+ * text, this one first, and bcc compiles it. What depends on the running kernel
+ * comes as macros (kvmlog.bridge.bpf.plan), the offsets among them from its BTF:
+ *
+ *   KVMLOG_CPUS             possible CPUs
+ *   KVMLOG_REASON_VCPU      reasons are read from the vendor's vCPU, or
+ *   KVMLOG_REASON_EVENT     come from the fields of the event kvm_exit, or
+ *   KVMLOG_REASON_NONE      cannot be had: only returns to user space are seen
+ *   KVMLOG_VCPU             tracepoints pass a vCPU whose layout is known
+ *   KVMLOG_TASK             struct task_struct's layout is known
+ *   KVMLOG_AT_*             offsets in bytes
+ *   KVMLOG_ARGUMENT_*       which of a tracepoint's arguments it is
+ *   KVMLOG_DECODE_ASSISTS   the CPU has that feature
+ *
+ * A tracepoint that passes a vCPU is hooked with its BTF (tp_btf): then reading
+ * through the pointer costs one instruction and the check of its range, where
+ * bpf_probe_read_kernel() costs some sixty.
+ */
+#include <kvmlog/record.h>
+
+#include "shared.h"
+
+#ifdef KVMLOG_VCPU
+#define kvmlog_load(type, base, at) (*(type *)((base) + (at)))
+#endif
+
+BPF_F_TABLE("array", int, struct kvmlog_bpf_control, kvmlog_control, 1, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", u32, struct kvmlog_bpf_cpu, kvmlog_cpus, KVMLOG_CPUS, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", u32, struct kvmlog_record, kvmlog_records,
+	    KVMLOG_CPUS * KVMLOG_BPF_CPU_RECORDS, BPF_F_MMAPABLE);
+BPF_TABLE("hash", u32, struct kvmlog_bpf_slot, kvmlog_slots, KVMLOG_BPF_THREADS);
+BPF_TABLE("hash", struct kvmlog_bpf_guest_key, struct kvmlog_bpf_guest, kvmlog_guests,
+	  KVMLOG_BPF_GUESTS);
+BPF_TABLE("hash", struct kvmlog_bpf_tgid, u8, kvmlog_tgids, KVMLOG_BPF_TGIDS);
+/* What a new slot begins with: too large for the stack. */
+BPF_TABLE("array", int, struct kvmlog_bpf_slot, kvmlog_zero, 1);
+
+#define kvmlog_add(counter, n) __sync_fetch_and_add(&(counter), n)
+#define kvmlog_barrier() asm volatile("" ::: "memory")
+
+static __always_inline u64 kvmlog_elapsed_ns(u64 from_ns, u64 to_ns)
+{
+	return to_ns > from_ns ? to_ns - from_ns : 0;
+}
+
+static __always_inline u32 kvmlog_saturated_us(u64 ns)
+{
+	u64 us = ns / 1000;
+
+	return us > 0xffffffffULL ? 0xffffffff : us;
+}
+
+/* Time that this thread has stood runnable without a CPU. */
+static __always_inline u64 kvmlog_run_delay_ns(void)
+{
+#ifdef KVMLOG_AT_RUN_DELAY
+	u64 task = (u64)bpf_get_current_task_btf();
+
+	return *(u64 *)(task + KVMLOG_AT_RUN_DELAY);
+#else
+	return 0;
+#endif
+}

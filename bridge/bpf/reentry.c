@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What happens between an exit and the re-entry, and the re-entry itself. */
+
+#ifndef KVMLOG_REASON_NONE
+int kvmlog_kvm_entry(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct kvmlog_bpf_slot *slot = kvmlog_slot_of_current();
+	u32 flags = 0;
+
+	if (!slot || !slot->pending)
+		return 0;
+#ifdef KVMLOG_VCPU
+	/* The thread enters another vCPU than it left. */
+	if (slot->vcpu != ctx->args[0])
+		flags = KVMLOG_F_NO_REENTRY;
+#endif
+	kvmlog_finish(slot, flags);
+	return 0;
+}
+
+int kvmlog_kvm_userspace_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct kvmlog_bpf_slot *slot = kvmlog_slot_of_current();
+	struct kvmlog_record *record;
+	s32 error = ctx->args[1];
+
+	if (!slot || !slot->pending)
+		return 0;
+	record = &slot->record;
+	if (!record->user_exits) {
+		slot->user_since_ns = bpf_ktime_get_ns();
+		slot->delay_user_ns = kvmlog_run_delay_ns();
+	}
+	if (record->user_exits != 0xffff)
+		record->user_exits++;
+	if (error == -4 /* EINTR */) {
+		/* The reason may still be that of an earlier return. */
+		record->flags |= KVMLOG_F_USER_EINTR;
+	} else if (!(record->flags & KVMLOG_F_USER_REASON)) {
+		record->flags |= KVMLOG_F_USER_REASON;
+		record->user_reason = ctx->args[0];
+		record->user_errno = error;
+	}
+	return 0;
+}
+
+int kvmlog_kvm_vcpu_wakeup(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct kvmlog_bpf_slot *slot = kvmlog_slot_of_current();
+
+	if (!slot || !slot->pending)
+		return 0;
+	slot->record.halt_ns += ctx->args[0];
+	if ((u8)ctx->args[1])
+		slot->record.flags |= KVMLOG_F_HALT_SLEPT;
+	return 0;
+}
+#else
+
+/*
+ * No exits are traced here, so a return from KVM_RUN is a record of its own: that it
+ * was, when, and why KVM gave the vCPU back; nothing tells of the way in again.
+ */
+int kvmlog_kvm_userspace_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	s32 error = ctx->args[1];
+	struct kvmlog_bpf_slot *slot = kvmlog_open(0, 0, 0, KVMLOG_NO_VCPU, KVMLOG_ISA_NONE);
+	struct kvmlog_record *record;
+
+	if (!slot)
+		return 0;
+	record = &slot->record;
+	record->user_exits = 1;
+	if (error == -4 /* EINTR */) {
+		record->flags |= KVMLOG_F_USER_EINTR;
+	} else {
+		record->flags |= KVMLOG_F_USER_REASON;
+		record->user_reason = ctx->args[0];
+		record->user_errno = error;
+	}
+	record->flags |= KVMLOG_F_NO_REENTRY;
+	kvmlog_take(slot);
+	kvmlog_emit(slot, record->cpu);
+	return 0;
+}
+#endif
+
+#ifdef KVMLOG_VMX_ADDRESSES
+/* Sets the address of an exit whose own information lacks it. */
+static __always_inline void kvmlog_add_address(u32 vmx_reason, u64 address)
+{
+	struct kvmlog_bpf_slot *slot = kvmlog_slot_of_current();
+	struct kvmlog_record *record;
+
+	if (!slot || !slot->pending)
+		return;
+	record = &slot->record;
+	if (record->isa != KVMLOG_ISA_VMX || record->reason != vmx_reason ||
+	    record->flags & KVMLOG_F_DETAIL_VALID)
+		return;
+	record->detail = address;
+	record->flags |= KVMLOG_F_DETAIL_VALID;
+}
+
+int kvmlog_kvm_page_fault(struct bpf_raw_tracepoint_args *ctx)
+{
+	kvmlog_add_address(KVMLOG_VMX_EPT_VIOLATION, ctx->args[KVMLOG_ARGUMENT_FAULT_ADDRESS]);
+	return 0;
+}
+
+int kvmlog_kvm_fast_mmio(struct bpf_raw_tracepoint_args *ctx)
+{
+	kvmlog_add_address(KVMLOG_VMX_EPT_MISCONFIG, ctx->args[0]);
+	return 0;
+}
+#endif
+
+/* The thread ends: what it left unfinished is written, its slot and its guest given back. */
+int kvmlog_sched_process_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct kvmlog_bpf_slot *slot = kvmlog_slot_of_current();
+	u32 tid = bpf_get_current_pid_tgid();
+
+	if (!slot)
+		return 0;
+	if (slot->pending)
+		kvmlog_finish(slot, KVMLOG_F_NO_REENTRY);
+	else if (slot->opened)
+		kvmlog_lose_here();
+	if (slot->record.guest)
+		kvmlog_guest_put(slot);
+	kvmlog_slots.delete(&tid);
+	return 0;
+}

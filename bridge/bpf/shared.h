@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the BPF programs and the log engine share: the maps, which both have mapped.
+ * Internal to one version of kvmlog: programs and engine are always of the same.
+ *
+ * Each CPU has its part of the records' map, a ring of KVMLOG_BPF_CPU_RECORDS:
+ *
+ *   program  busy 0 -> 1, else the record is lost (and counted)
+ *            head - tail < KVMLOG_BPF_CPU_RECORDS, else the same
+ *            write record head % KVMLOG_BPF_CPU_RECORDS
+ *            head = head + 1                     full barrier
+ *            busy = 0
+ *
+ *   engine   h = head                            acquire
+ *            take records tail .. h - 1
+ *            tail = h                            release
+ *
+ * `busy` is for kernels that call programs preemptible: another thread's may begin
+ * on the same CPU before this one has finished.
+ */
+#ifndef KVMLOG_BPF_SHARED_H
+#define KVMLOG_BPF_SHARED_H
+
+#include <kvmlog/netlink.h>
+#include <kvmlog/record.h>
+
+enum kvmlog_bpf_limit {
+	KVMLOG_BPF_CPU_RECORDS = 4096, /* a power of two */
+	KVMLOG_BPF_THREADS = 8192,     /* that run vCPUs at once */
+	KVMLOG_BPF_GUESTS = 4096,
+	KVMLOG_BPF_TGIDS = 512, /* twice KVMLOG_MAX_TGIDS: of the old and the new configuration */
+	KVMLOG_BPF_POLL_MS = 10,
+};
+
+/* Map kvmlog_tgids: a process that is traced, under configuration 0 or 1. */
+struct kvmlog_bpf_tgid {
+	__u32 config;
+	__u32 tgid;
+};
+
+struct kvmlog_bpf_config {
+	__u64 window_ns; /* CLOCK_MONOTONIC when the sampling window first opened ... */
+	__u64 open_ns;	 /* ... it is open this long ... */
+	__u64 period_ns; /* ... out of this long; 0: always */
+	__u64 until_ns;	 /* CLOCK_MONOTONIC when the lease ends; 0: never */
+	__u32 epoch;
+	__u32 one_in;
+	__u32 tgids; /* how many processes are traced, 0 all */
+	__u32 reserved;
+};
+
+/* Map kvmlog_control, one element. Written by the engine, but for last_guest. */
+struct kvmlog_bpf_control {
+	__u32 on;
+	__u32 active; /* which of the configurations holds */
+	struct kvmlog_bpf_config configs[2];
+	__u64 last_guest; /* highest number given to a guest so far */
+};
+
+/* Map kvmlog_cpus, one for each possible CPU; written by programs on it, but for tail. */
+struct kvmlog_bpf_cpu {
+	__u64 head; /* records written into this CPU's part of kvmlog_records */
+	__u64 busy;
+	__u64 lost;	/* exits dropped here; the engine sets it to 0 when switching on */
+	__u64 taken;	/* exits that have a slot */
+	__u64 filtered; /* as in struct kvmlog_counters, as are the next two */
+	__u64 sampled;
+	__u64 dropped_table;
+	__u64 dropped_full; /* exits for which there was no room in kvmlog_records */
+	__u64 notes;	    /* of head: records of other types */
+	__u32 skip;	    /* one-in-N: exits still to be left out */
+	__u32 reserved;
+	__u64 reserved_line[6];
+
+	__u64 tail; /* records that the engine has taken; alone on its cache line */
+	__u64 reserved_tail[7];
+};
+
+/* Map kvmlog_slots, by thread: the exit that it is in, as far as it is known. */
+struct kvmlog_bpf_slot {
+	struct kvmlog_record record;
+	__u64 vcpu;  /* address; 0 where it cannot be had */
+	__u64 kvm;   /* address of its guest, the same */
+	__u64 exits; /* least that vcpu->stat.exits can be at the next exit of the same vCPU */
+	__u64 delay_exit_ns; /* run delay of the thread at the exit ... */
+	__u64 delay_user_ns; /* ... and at the first return from KVM_RUN */
+	__u64 user_since_ns; /* that return */
+	__u32 tgid;
+	__u32 pending;	 /* set last, cleared first: the record is one to be written */
+	__u32 opened;	 /* the event kvm_exit has still to tell the reason */
+	__u32 announced; /* the guest's record stands in the stream */
+};
+
+/* Map kvmlog_guests. */
+struct kvmlog_bpf_guest_key {
+	__u64 kvm;
+	__u32 tgid;
+	__u32 reserved;
+};
+
+struct kvmlog_bpf_guest {
+	__u64 number;
+	__u64 refs; /* slots */
+	__u64 announced;
+};
+
+#endif

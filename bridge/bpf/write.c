@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* One record into this CPU's part of kvmlog_records; see shared.h. */
+
+static __always_inline bool kvmlog_write(struct kvmlog_bpf_cpu *cpu, u32 number,
+					 const struct kvmlog_record *record)
+{
+	struct kvmlog_record *to;
+	u64 head;
+	u32 index;
+	bool room;
+
+	if (!__sync_bool_compare_and_swap(&cpu->busy, 0, 1))
+		return false;
+	head = cpu->head;
+	room = head - *(volatile u64 *)&cpu->tail < KVMLOG_BPF_CPU_RECORDS;
+	index = number * KVMLOG_BPF_CPU_RECORDS + (head & (KVMLOG_BPF_CPU_RECORDS - 1));
+	to = kvmlog_records.lookup(&index);
+	if (room && to) {
+		*to = *record;
+		kvmlog_barrier();
+		__sync_lock_test_and_set(&cpu->head, head + 1);
+	}
+	kvmlog_barrier();
+	*(volatile u64 *)&cpu->busy = 0;
+	return room && to;
+}
+
+static __always_inline void kvmlog_lose(struct kvmlog_bpf_cpu *cpu)
+{
+	kvmlog_add(cpu->dropped_table, 1);
+	kvmlog_add(cpu->lost, 1);
+}
+
+static __always_inline void kvmlog_lose_here(void)
+{
+	u32 number = bpf_get_smp_processor_id();
+	struct kvmlog_bpf_cpu *cpu = kvmlog_cpus.lookup(&number);
+
+	if (cpu)
+		kvmlog_lose(cpu);
+}
+
+/* The slot's record as it is; dropped, and counted, where there is no room. */
+static __always_inline void kvmlog_emit(struct kvmlog_bpf_slot *slot, u32 number)
+{
+	struct kvmlog_bpf_cpu *cpu = kvmlog_cpus.lookup(&number);
+
+	if (!cpu)
+		return;
+	slot->pending = 0;
+	kvmlog_barrier();
+	if (!kvmlog_write(cpu, number, &slot->record)) {
+		kvmlog_add(cpu->dropped_full, 1);
+		kvmlog_add(cpu->lost, 1);
+	}
+}
+
+/* Completes the slot's record with the times up to now and writes it. */
+static __always_inline void kvmlog_finish(struct kvmlog_bpf_slot *slot, u32 flags)
+{
+	struct kvmlog_record *record = &slot->record;
+	u32 number = bpf_get_smp_processor_id();
+	u64 now_ns = bpf_ktime_get_ns();
+
+	record->total_ns = kvmlog_elapsed_ns(record->exit_ns, now_ns);
+	if (record->user_exits)
+		record->user_ns = kvmlog_elapsed_ns(slot->user_since_ns, now_ns);
+#ifdef KVMLOG_AT_RUN_DELAY
+	u64 delay_ns = kvmlog_run_delay_ns();
+	u64 kernel_until_ns = record->user_exits ? slot->delay_user_ns : delay_ns;
+
+	/* Nearly always nothing: a division costs more than the test. */
+	if (delay_ns != slot->delay_exit_ns) {
+		record->delay_kernel_us = kvmlog_saturated_us(kernel_until_ns - slot->delay_exit_ns);
+		record->delay_user_us = kvmlog_saturated_us(delay_ns - kernel_until_ns);
+	}
+	flags |= KVMLOG_F_DELAY_VALID;
+#endif
+	if (record->cpu != number && !(flags & KVMLOG_F_NO_REENTRY))
+		flags |= KVMLOG_F_MIGRATED;
+	record->flags |= flags;
+	kvmlog_emit(slot, number);
+}

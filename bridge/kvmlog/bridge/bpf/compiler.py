@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The child process that holds LLVM: compiles, loads, hands the descriptors over, ends.
+
+    python -m kvmlog.bridge.bpf.compiler FD     a Plan as JSON on stdin, the answer through socket FD
+
+The answer is one JSON object with the descriptors of maps and programs beside it (SCM_RIGHTS), in
+the order of its lists `maps` and `programs`; or {"error": sentence}. What clang says goes to stderr.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from kvmlog.bridge._native import ffi, lib
+from kvmlog.bridge.bpf import text
+from kvmlog.bridge.bpf.headers import VARIABLE, find_headers, header_tree
+from kvmlog.bridge.errors import SourceError
+
+MAPS: Final = (
+    "kvmlog_control",
+    "kvmlog_cpus",
+    "kvmlog_records",
+    "kvmlog_slots",
+    "kvmlog_guests",
+    "kvmlog_tgids",
+)
+# bcc knows nothing of BTF: what it is told to load is a raw tracepoint, for which any text will do.
+_LOG_BYTES: Final = 1 << 20
+_WORDS_BYTES: Final = 1500
+
+
+def compile_text(macros: dict[str, int], tree: Path | None) -> Any:
+    """The compiled text as bcc's module, with its maps made."""
+    try:
+        from bcc import BPF
+    except ImportError as error:
+        raise SourceError(
+            f"bcc cannot be imported ({error}); install python3-bpfcc, and give a virtual "
+            "environment the system's packages (python3 -m venv --system-site-packages)"
+        ) from None
+    if tree is not None:
+        os.environ[VARIABLE] = str(tree)
+    else:
+        os.environ.pop(VARIABLE, None)
+    flags = [f"-D{name}={value}" for name, value in macros.items()] + text.include_flags()
+    # In memory mapped by program and engine alike nothing may be reordered: v3 has the atomics.
+    try:
+        return BPF(text=text.program_text(), cflags=flags)
+    except Exception as error:  # noqa: BLE001 - bcc raises bare ones
+        raise SourceError(f"the BPF programs cannot be compiled: {error}") from None
+
+
+def load(code: bytes, program: dict[str, Any]) -> int:
+    """The program's descriptor; SourceError with the verifier's last words."""
+    log = ffi.new("char[]", _LOG_BYTES)
+    module = program["module"]
+    fd = lib.kvmlog_bpf_load(
+        program["function"].encode()[:15],
+        program["kind"],
+        ffi.from_buffer(code),
+        len(code),
+        program["type_id"],
+        ffi.NULL if module is None else ffi.new("char[]", module.encode()),
+        log,
+        _LOG_BYTES,
+    )
+    if fd >= 0:
+        return int(fd)
+    words = ffi.string(log).decode(errors="replace").strip()[-_WORDS_BYTES:]
+    raise SourceError(
+        f"the kernel refuses the BPF program {program['function']} ({os.strerror(-fd)}); "
+        f"use --source kmod, and report this{': ' if words else ''}{words}"
+    )
+
+
+def compile_and_load(plan: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+    """The answer and the descriptors that go with it."""
+    begin = time.monotonic()
+    headers = find_headers()
+    with header_tree(headers) as tree:
+        module = compile_text(plan["macros"], tree)
+    compiled = time.monotonic()
+    fds = [module[name].map_fd for name in MAPS]
+    fds += [load(module.dump_func(p["function"].encode()), p) for p in plan["programs"]]
+    answer = {
+        "maps": list(MAPS),
+        "programs": [program["function"] for program in plan["programs"]],
+        "headers": headers.words,
+        "compile_s": compiled - begin,
+        "load_s": time.monotonic() - compiled,
+    }
+    return answer, fds
+
+
+def main() -> int:
+    """0 when an answer was sent, an error too."""
+    plan = json.load(sys.stdin)
+    fds: list[int] = []
+    try:
+        answer, fds = compile_and_load(plan)
+    except SourceError as error:
+        answer = {"error": str(error)}
+    with socket.socket(fileno=int(sys.argv[1])) as link:
+        socket.send_fds(link, [json.dumps(answer).encode()], fds)
+    sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
+    # bcc takes its time to take itself apart.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

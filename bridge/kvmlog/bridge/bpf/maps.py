@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The maps that programs and log engine share, as Python uses them (bridge/bpf/shared.h)."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, Final
+
+from kvmlog.bridge._native import ffi, lib
+from kvmlog.bridge.errors import SourceError
+from kvmlog.bridge.source import CpuStatus, SwitchConfig
+
+_COUNTERS: Final = [name for name, _ in ffi.typeof("struct kvmlog_counters").fields]
+_NS_PER_MS: Final = 1_000_000
+_BUFFER_BYTES: Final[int] = lib.KVMLOG_BPF_CPU_RECORDS * lib.KVMLOG_RECORD_BYTES
+
+
+class Maps:
+    """fds: descriptors by the map's name, the caller's; cpus: possible CPUs."""
+
+    def __init__(self, fds: dict[str, int], cpus: int) -> None:
+        self._fds = fds
+        self.native: Any = lib.kvmlog_bpf_maps_new(
+            fds["kvmlog_control"],
+            fds["kvmlog_cpus"],
+            fds["kvmlog_records"],
+            fds["kvmlog_slots"],
+            cpus,
+        )
+        if self.native == ffi.NULL:
+            raise SourceError(
+                f"the BPF maps cannot be mapped ({os.strerror(ffi.errno)}); "
+                "kvmlog's bpf needs Linux 5.11 or newer"
+            )
+        self._dropped_before = [0] * cpus
+
+    def close(self) -> None:
+        """Unmaps them; a second call does nothing. The pump must have left them."""
+        if self.native != ffi.NULL:
+            lib.kvmlog_bpf_maps_free(self.native)
+            self.native = ffi.NULL
+
+    def configure(self, config: SwitchConfig, epoch: int) -> None:
+        """Writes the configuration beside the one that holds, then lets it hold."""
+        control = self.native.control
+        number = (control.active & 1) ^ 1
+        tgids = self._fds["kvmlog_tgids"]
+        lib.kvmlog_bpf_drop_tgids(tgids, number)
+        for tgid in config.tgids:
+            if lib.kvmlog_bpf_add_tgid(tgids, number, tgid):
+                raise SourceError(f"process {tgid} cannot be put into the filter; try again")
+        fresh = control.configs[number]
+        fresh.window_ns = time.monotonic_ns()
+        fresh.open_ns = config.on_ms * _NS_PER_MS
+        fresh.period_ns = (config.on_ms + config.off_ms) * _NS_PER_MS if config.off_ms else 0
+        fresh.until_ns = 0
+        fresh.epoch = epoch
+        fresh.one_in = config.one_in
+        fresh.tgids = len(config.tgids)
+        control.active = number
+
+    def begin(self) -> None:
+        """Nothing runs: losses are counted from 0, and programs will see that tracing is on."""
+        for number in range(self.native.count):
+            cpu = self.native.cpus[number]
+            self._dropped_before[number] += cpu.lost
+            cpu.lost = 0
+        self.native.control.on = 1
+
+    def end(self) -> None:
+        """Programs that begin from here on do nothing; returns when no other runs any more."""
+        self.native.control.on = 0
+        lib.kvmlog_bpf_quiesce()
+
+    def forget(self) -> None:
+        """Nothing runs: all slots and guests go; exits whose reason never came are lost."""
+        unfinished = lib.kvmlog_bpf_forget(self.native)
+        self.native.cpus[0].dropped_table += unfinished
+        self.native.cpus[0].lost += unfinished
+        lib.kvmlog_bpf_clear(
+            self._fds["kvmlog_guests"], ffi.sizeof("struct kvmlog_bpf_guest_key")
+        )
+
+    def drained(self) -> bool:
+        """The pump has taken every record."""
+        cpus = self.native.cpus
+        return all(cpus[n].head == cpus[n].tail for n in range(self.native.count))
+
+    def pending(self) -> bytes:
+        """Exits that wait for their re-entry, as whole records."""
+        most = lib.KVMLOG_BPF_THREADS
+        records = ffi.new("struct kvmlog_record[]", most)
+        count = lib.kvmlog_bpf_pending(self.native, records, most)
+        return bytes(ffi.buffer(records, count * lib.KVMLOG_RECORD_BYTES))
+
+    def counters(self) -> dict[str, int]:
+        """Fields of struct kvmlog_counters, of what programs did."""
+        counters = ffi.new("struct kvmlog_counters *")
+        lib.kvmlog_bpf_counters(self.native, counters)
+        return {name: int(getattr(counters, name)) for name in _COUNTERS}
+
+    def cpus(self) -> dict[int, CpuStatus]:
+        """Of each possible CPU; `messages` counts records here."""
+        return {
+            number: CpuStatus(
+                dropped=self._dropped_before[number] + self.native.cpus[number].lost,
+                messages=self.native.cpus[number].head,
+                buffer_bytes=_BUFFER_BYTES,
+            )
+            for number in range(self.native.count)
+        }

@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""BPF programs as a source: compiled and loaded when it is opened, attached while tracing is on.
+
+Descriptors hold everything: when this process ends, however it does, the kernel detaches and frees.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from kvmlog.bridge._native import ffi, lib
+from kvmlog.bridge.bpf import notes
+from kvmlog.bridge.bpf.loader import Loaded, compile_plan
+from kvmlog.bridge.bpf.maps import Maps
+from kvmlog.bridge.bpf.plan import Plan, Program, make_plan, waiting_for
+from kvmlog.bridge.errors import SourceError
+from kvmlog.bridge.log import log
+from kvmlog.bridge.source import CpuStatus, Source, SourceGoneError, SourceStatus, SwitchConfig
+from kvmlog.bridge.wire import RECORD_BYTES, SCHEMA_VERSION
+
+# A compiler that failed is not asked again at once: it takes a CPU for a second.
+RETRY_S: Final = 10.0
+# How long the pump may take for the last records.
+DRAIN_S: Final = 3.0
+_DRAIN_STEP_S: Final = 0.002
+_COUNTERS: Final = [name for name, _ in ffi.typeof("struct kvmlog_counters").fields]
+# The program whose run begins an exit: what the kernel leaves out of it is an exit lost.
+_FIRST: Final = ("kvmlog_kvm_exit", "kvmlog_event_exit", "kvmlog_kvm_userspace_exit")
+_CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 21, 38, 39
+
+
+class BpfSource(Source):
+    """reason: how an exit's reason is got (plan.REASONS)."""
+
+    name = "bpf"
+    number: int = lib.KVMLOG_SOURCE_BPF
+
+    def __init__(self, reason: str = "auto") -> None:
+        self._reason = reason
+        self._open = False
+        self._plan: Plan | None = None
+        self._stamp: tuple[int, ...] = ()
+        self._loaded: Loaded | None = None
+        self._maps: Maps | None = None
+        self._links: list[int] = []
+        self._pump: Any = None
+        self._config: SwitchConfig | None = None  # None: off
+        self._epoch = 0
+        self._clocks: notes.Clocks | None = None
+        self._online: notes.OnlineCpus | None = None
+        self._own = dict.fromkeys(_COUNTERS, 0)  # what this process did itself
+        self._missed = 0  # told in LOSS records
+        self._failed: tuple[float, str] | None = None  # not before this time again, and why
+
+    def open(self) -> SourceStatus:
+        """Compiles and loads, where KVM is there; where it is not, waits for it."""
+        if self._open:
+            return self.status()
+        _check_capabilities()
+        if waiting_for() is None:
+            self._compile()
+        self._open = True
+        return self._status()
+
+    def switch(self, config: SwitchConfig) -> None:
+        if not self._open:
+            raise SourceGoneError("the source bpf is not open")
+        if not config.on:
+            self._switch_off()
+            return
+        _check_limits(config)
+        if config == self._config:
+            return
+        self._epoch += 1
+        if self._maps is not None:
+            self._maps.configure(config, self._epoch)
+        if self._config is not None:
+            self._config = config
+            self._note_switch(True, lib.KVMLOG_SWITCH_COMMAND)
+            return
+        self._config = config
+        self._clocks, self._online = notes.Clocks(), notes.OnlineCpus()
+        self._note(self._clocks.anchor(self._epoch))
+        self._note_switch(True, lib.KVMLOG_SWITCH_COMMAND)
+        if self._maps is not None:
+            try:
+                self._attach(self._maps)
+            except SourceError:
+                self._switch_off()
+                raise
+
+    def pump(self, native: Any) -> None:
+        self._pump = native
+        if self._maps is not None:
+            lib.kvmlog_pump_maps(native, self._maps.native)
+        else:
+            lib.kvmlog_pump_socket(native, -1, 0)
+
+    def status(self) -> SourceStatus:
+        if not self._open:
+            raise SourceGoneError("the source bpf is not open")
+        if waiting_for() is None and self._stamp != _stamp():
+            raise SourceGoneError(
+                "KVM was loaded; compiling the BPF programs for it"
+                if self._maps is None
+                else "KVM was loaded anew; compiling the BPF programs again"
+            )
+        if self._config is not None:
+            assert self._clocks is not None
+            assert self._online is not None
+            for note in self._clocks.check(self._epoch) + self._online.check(self._epoch):
+                self._note(note)
+            self._tell_misses()
+        return self._status()
+
+    def pending(self) -> bytes:
+        return b"" if self._maps is None else self._maps.pending()
+
+    def notes(self) -> list[str]:
+        if self._plan is None or self._loaded is None:
+            return []
+        return [
+            self._plan.words,
+            f"compiled in {self._loaded.compile_s:.1f} s, loaded in {self._loaded.load_s:.1f} s, "
+            f"with the headers of {self._loaded.headers}",
+        ]
+
+    def close(self) -> None:
+        self._detach()
+        if self._maps is not None:
+            self._maps.close()
+        if self._loaded is not None:
+            self._loaded.close()
+        self._open = False
+        self._plan = self._loaded = self._maps = self._pump = self._config = None
+        self._stamp = ()
+        self._own = dict.fromkeys(_COUNTERS, 0)
+        self._missed = 0
+
+    def _compile(self) -> None:
+        if self._failed is not None and time.monotonic() < self._failed[0]:
+            raise SourceError(self._failed[1])
+        self._failed = None
+        try:
+            stamp = _stamp()
+            plan = make_plan(self._reason)
+            log(f"compiling the BPF programs ({plan.words})")
+            loaded = compile_plan(plan)
+            try:
+                maps = Maps(loaded.maps, plan.macros["KVMLOG_CPUS"])
+            except SourceError:
+                loaded.close()
+                raise
+        except SourceGoneError:
+            raise
+        except SourceError as error:
+            self._failed = (time.monotonic() + RETRY_S, str(error))
+            raise
+        self._plan, self._loaded, self._maps, self._stamp = plan, loaded, maps, stamp
+        log(f"compiled in {loaded.compile_s:.1f} s, loaded in {loaded.load_s:.1f} s")
+
+    def _attach(self, maps: Maps) -> None:
+        assert self._plan is not None
+        assert self._loaded is not None
+        maps.begin()
+        for program in self._plan.programs:
+            self._links.append(_attach(program, self._loaded.programs[program.function]))
+        if self._pump is not None:
+            lib.kvmlog_pump_wake(self._pump)
+
+    def _detach(self) -> None:
+        while self._links:
+            with contextlib.suppress(OSError):
+                os.close(self._links.pop())
+
+    def _switch_off(self) -> None:
+        if self._config is None:
+            return
+        if self._maps is not None:
+            self._end(self._maps)
+        self._note_switch(False, lib.KVMLOG_SWITCH_COMMAND)
+        self._config = None
+
+    def _end(self, maps: Maps) -> None:
+        """Detaches, and brings in what is still under way."""
+        self._detach()
+        maps.end()
+        deadline = time.monotonic() + DRAIN_S
+        while self._pump is not None and not maps.drained() and time.monotonic() < deadline:
+            lib.kvmlog_pump_wake(self._pump)
+            time.sleep(_DRAIN_STEP_S)
+        left = maps.pending()
+        self._append(left)
+        count = len(left) // RECORD_BYTES
+        self._own["emitted"] += count
+        self._own["pending"] -= count
+        maps.forget()
+
+    def _note_switch(self, on: bool, cause: int) -> None:
+        assert self._config is not None
+        self._note(notes.switch_note(self._config, on, cause, self._epoch))
+
+    def _note(self, record: bytes) -> None:
+        self._append(record)
+        self._own["notes"] += 1
+
+    def _append(self, records: bytes) -> None:
+        if self._pump is None or not records:
+            return
+        native = ffi.from_buffer("struct kvmlog_record[]", records)
+        lib.kvmlog_pump_append(self._pump, native, len(records) // RECORD_BYTES)
+
+    def _misses(self) -> int:
+        """Exits that the kernel left out, since the programs were loaded."""
+        if self._loaded is None:
+            return 0
+        first = next(name for name in _FIRST if name in self._loaded.programs)
+        return max(0, int(lib.kvmlog_bpf_misses(self._loaded.programs[first])))
+
+    def _tell_misses(self) -> None:
+        missed = self._misses()
+        if missed > self._missed and self._pump is not None:
+            lib.kvmlog_pump_lost(self._pump, missed - self._missed, missed)
+            self._missed = missed
+
+    def _status(self) -> SourceStatus:
+        config = self._config or SwitchConfig(on=False)
+        counters = dict(self._own)
+        cpus: dict[int, CpuStatus] = {}
+        if self._maps is not None:
+            missed = self._misses()
+            for name, value in self._maps.counters().items():
+                counters[name] += value
+            for name in ("seen", "dropped", "dropped_table"):
+                counters[name] += missed
+            cpus = self._maps.cpus()
+        return SourceStatus(
+            on=self._config is not None,
+            attached=bool(self._links),
+            waiting_for=waiting_for(),
+            epoch=self._epoch,
+            one_in=config.one_in,
+            on_ms=config.on_ms,
+            off_ms=config.off_ms,
+            tgids=config.tgids,
+            flush_ms=lib.KVMLOG_BPF_POLL_MS,
+            counters=counters,
+            receiver=os.getpid(),
+            schema=SCHEMA_VERSION,
+            record_bytes=RECORD_BYTES,
+            isa=lib.KVMLOG_ISA_NONE if self._plan is None else self._plan.isa,
+            vendor=None if self._plan is None else self._plan.vendor,
+            version="",
+            pending_slots=lib.KVMLOG_BPF_THREADS,
+            cpus=cpus,
+        )
+
+
+def _attach(program: Program, fd: int) -> int:
+    """The link's descriptor; closing it detaches."""
+    if program.kind == lib.KVMLOG_BPF_EVENT:
+        link = lib.kvmlog_bpf_attach_event(fd, program.event_id)
+    else:
+        typed = program.kind == lib.KVMLOG_BPF_TYPED
+        name = ffi.NULL if typed else ffi.new("char[]", program.tracepoint.encode())
+        link = lib.kvmlog_bpf_attach(fd, name)
+    if link < 0:
+        raise SourceError(
+            f"the BPF program cannot be attached to {program.tracepoint} ({os.strerror(-link)}); "
+            "is KVM loaded? Else use --source kmod"
+        )
+    return int(link)
+
+
+def _stamp() -> tuple[int, ...]:
+    """Changes whenever kvm, kvm_amd or kvm_intel are loaded anew: offsets are of one build."""
+    stamps = []
+    for name in ("kvm", "kvm_amd", "kvm_intel"):
+        with contextlib.suppress(OSError):
+            stamps.append(os.stat(Path("/sys/module", name)).st_ino)
+    return tuple(stamps)
+
+
+def _check_limits(config: SwitchConfig) -> None:
+    """The same limits as the module's (netlink.h)."""
+    if not 1 <= config.one_in <= lib.KVMLOG_MAX_ONE_IN:
+        raise SourceError(f"one in {config.one_in}: give 1 to {lib.KVMLOG_MAX_ONE_IN}")
+    if (config.on_ms == 0) != (config.off_ms == 0):
+        raise SourceError("a sampling window needs both times, open and closed, or neither")
+    if max(config.on_ms, config.off_ms) > lib.KVMLOG_MAX_WINDOW_MS:
+        raise SourceError(f"a window of more than {lib.KVMLOG_MAX_WINDOW_MS} ms; give less")
+    if len(config.tgids) > lib.KVMLOG_MAX_TGIDS:
+        raise SourceError(f"{len(config.tgids)} processes; give at most {lib.KVMLOG_MAX_TGIDS}")
+
+
+def _check_capabilities() -> None:
+    text = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    line = next(line for line in text.splitlines() if line.startswith("CapEff:"))
+    have = int(line.split()[1], 16)
+
+    def has(capability: int) -> bool:
+        return bool(have >> capability & 1)
+
+    if not has(_CAP_SYS_ADMIN) and not (has(_CAP_BPF) and has(_CAP_PERFMON)):
+        raise SourceError(
+            "loading BPF programs needs CAP_BPF and CAP_PERFMON; run the bridge as root"
+        )
+    lockdown = Path("/sys/kernel/security/lockdown")
+    with contextlib.suppress(OSError):
+        if "[confidentiality]" in lockdown.read_text(encoding="ascii"):
+            raise SourceError(
+                "kernel lockdown (confidentiality) forbids BPF to read the kernel's memory; "
+                "boot with lockdown=integrity, or use --source kmod with a signed module"
+            )

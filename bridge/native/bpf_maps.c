@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The maps that programs and engine share (bridge/bpf/shared.h), as this process has them. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+#include <bpf/bpf.h>
+
+#include "api.h"
+
+static __u64 now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (__u64)now.tv_sec * 1000000000ULL + (__u64)now.tv_nsec;
+}
+
+static __u64 whole_pages(__u64 bytes)
+{
+	__u64 page = (__u64)sysconf(_SC_PAGESIZE);
+
+	return (bytes + page - 1) / page * page;
+}
+
+static void *map(int fd, __u64 bytes)
+{
+	void *at = mmap(NULL, whole_pages(bytes), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	return at == MAP_FAILED ? NULL : at;
+}
+
+static void unmap(void *at, __u64 bytes)
+{
+	if (at)
+		munmap(at, whole_pages(bytes));
+}
+
+static __u64 records_bytes(const struct kvmlog_bpf_maps *maps)
+{
+	return (__u64)maps->count * KVMLOG_BPF_CPU_RECORDS * KVMLOG_RECORD_BYTES;
+}
+
+/* NULL with errno set. The descriptors stay the caller's. @count: possible CPUs. */
+struct kvmlog_bpf_maps *kvmlog_bpf_maps_new(int control_fd, int cpus_fd, int records_fd,
+					    int slots_fd, __u32 count)
+{
+	struct kvmlog_bpf_maps *maps = calloc(1, sizeof(*maps));
+	int error;
+
+	if (!maps)
+		return NULL;
+	maps->count = count;
+	maps->slots_fd = slots_fd;
+	maps->control = map(control_fd, sizeof(*maps->control));
+	maps->cpus = map(cpus_fd, count * sizeof(*maps->cpus));
+	maps->records = map(records_fd, records_bytes(maps));
+	if (maps->control && maps->cpus && maps->records)
+		return maps;
+	error = errno;
+	kvmlog_bpf_maps_free(maps);
+	errno = error;
+	return NULL;
+}
+
+void kvmlog_bpf_maps_free(struct kvmlog_bpf_maps *maps)
+{
+	if (!maps)
+		return;
+	unmap(maps->control, sizeof(*maps->control));
+	unmap(maps->cpus, maps->count * sizeof(*maps->cpus));
+	unmap(maps->records, records_bytes(maps));
+	free(maps);
+}
+
+/*
+ * Where all exits went, but for what the engine itself did. What ends an exit is read
+ * before what begins one, so that the sum holds while programs run.
+ */
+void kvmlog_bpf_counters(const struct kvmlog_bpf_maps *maps, struct kvmlog_counters *counters)
+{
+	__u64 taken = 0, full = 0;
+
+	memset(counters, 0, sizeof(*counters));
+	for (__u32 i = 0; i < maps->count; i++) {
+		const struct kvmlog_bpf_cpu *cpu = &maps->cpus[i];
+		__u64 head = __atomic_load_n(&cpu->head, __ATOMIC_ACQUIRE);
+		__u64 notes = __atomic_load_n(&cpu->notes, __ATOMIC_ACQUIRE);
+
+		counters->emitted += head > notes ? head - notes : 0;
+		counters->notes += notes;
+		full += __atomic_load_n(&cpu->dropped_full, __ATOMIC_ACQUIRE);
+	}
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	for (__u32 i = 0; i < maps->count; i++) {
+		const struct kvmlog_bpf_cpu *cpu = &maps->cpus[i];
+
+		taken += __atomic_load_n(&cpu->taken, __ATOMIC_RELAXED);
+		counters->filtered += __atomic_load_n(&cpu->filtered, __ATOMIC_RELAXED);
+		counters->sampled += __atomic_load_n(&cpu->sampled, __ATOMIC_RELAXED);
+		counters->dropped_table += __atomic_load_n(&cpu->dropped_table, __ATOMIC_RELAXED);
+	}
+	counters->pending = taken - counters->emitted - full;
+	counters->dropped = full + counters->dropped_table;
+	counters->seen = taken + counters->filtered + counters->sampled + counters->dropped_table;
+}
+
+/* The pending exit of one thread, with times up to now. 0: it has none. */
+static int read_pending(const struct kvmlog_bpf_maps *maps, __u32 tid, struct kvmlog_record *record)
+{
+	struct kvmlog_bpf_slot slot, again;
+	__u64 now;
+
+	/* A program may be writing it; what two readings agree on stood still. */
+	do {
+		if (bpf_map_lookup_elem(maps->slots_fd, &tid, &slot) ||
+		    bpf_map_lookup_elem(maps->slots_fd, &tid, &again))
+			return 0;
+	} while (memcmp(&slot, &again, sizeof(slot)));
+	if (!slot.pending)
+		return 0;
+	now = now_ns();
+	*record = slot.record;
+	record->total_ns = now > record->exit_ns ? now - record->exit_ns : 0;
+	if (record->user_exits)
+		record->user_ns = now > slot.user_since_ns ? now - slot.user_since_ns : 0;
+	record->flags |= KVMLOG_F_NO_REENTRY;
+	return 1;
+}
+
+/* Exits that wait for their re-entry, at most @capacity of them; how many. */
+int kvmlog_bpf_pending(const struct kvmlog_bpf_maps *maps, struct kvmlog_record *records,
+		       __u32 capacity)
+{
+	__u32 count = 0, looked = 0, tid, next;
+	int rc = bpf_map_get_next_key(maps->slots_fd, NULL, &next);
+
+	/* A key that goes meanwhile makes the walk begin anew: bounded. */
+	while (!rc && count < capacity && looked++ < 2 * KVMLOG_BPF_THREADS) {
+		tid = next;
+		count += (__u32)read_pending(maps, tid, &records[count]);
+		rc = bpf_map_get_next_key(maps->slots_fd, &tid, &next);
+	}
+	return (int)count;
+}
+
+/* No program runs: forgets all slots. How many had an exit whose reason never came. */
+int kvmlog_bpf_forget(const struct kvmlog_bpf_maps *maps)
+{
+	struct kvmlog_bpf_slot slot;
+	int unfinished = 0;
+	__u32 tid;
+
+	while (!bpf_map_get_next_key(maps->slots_fd, NULL, &tid)) {
+		if (!bpf_map_lookup_elem(maps->slots_fd, &tid, &slot))
+			unfinished += !!slot.opened;
+		if (bpf_map_delete_elem(maps->slots_fd, &tid))
+			break;
+	}
+	return unfinished;
+}
+
+/* The same for a map with keys of @key_bytes, at most 16. */
+void kvmlog_bpf_clear(int map_fd, __u32 key_bytes)
+{
+	__u8 key[16];
+
+	if (key_bytes > sizeof(key))
+		return;
+	while (!bpf_map_get_next_key(map_fd, NULL, key))
+		if (bpf_map_delete_elem(map_fd, key))
+			return;
+}
+
+/* Adds one process to map kvmlog_tgids. */
+int kvmlog_bpf_add_tgid(int map_fd, __u32 config, __u32 tgid)
+{
+	struct kvmlog_bpf_tgid key = { .config = config, .tgid = tgid };
+	__u8 yes = 1;
+
+	return bpf_map_update_elem(map_fd, &key, &yes, BPF_ANY) ? -errno : 0;
+}
+
+/* Takes away all of one configuration. */
+void kvmlog_bpf_drop_tgids(int map_fd, __u32 config)
+{
+	struct kvmlog_bpf_tgid keys[KVMLOG_BPF_TGIDS], key;
+	int count = 0;
+	int rc = bpf_map_get_next_key(map_fd, NULL, &key);
+
+	while (!rc && count < KVMLOG_BPF_TGIDS) {
+		keys[count++] = key;
+		rc = bpf_map_get_next_key(map_fd, &key, &key);
+	}
+	for (int i = 0; i < count; i++)
+		if (keys[i].config == config)
+			bpf_map_delete_elem(map_fd, &keys[i]);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The pump's state, and what its loop (pump.c) and its two inputs share. */
+#ifndef KVMLOG_NATIVE_PUMP_H
+#define KVMLOG_NATIVE_PUMP_H
+
+#include "ring.h"
+
+/* One CPU's stream, since tracing was switched on. */
+struct kvmlog_pump_cpu {
+	__u64 next;	     /* sequence of the message expected next; netlink only */
+	__u64 dropped;	     /* records, as the source said last */
+	__u64 lost_messages; /* that never came; netlink only */
+};
+
+/* The writer's lock covers all but the descriptors and the fields of the running loop. */
+struct kvmlog_pump {
+	struct kvmlog_writer *writer;
+	struct kvmlog_pump_cpu *cpus; /* KVMLOG_NO_CPU of them; untouched ones take no memory */
+	__u32 cpus_used;	      /* of them, from 0 on */
+	struct kvmlog_pump_statistics statistics;
+	int stop_fd;
+	int wake_fd;
+	int data_fd; /* netlink socket, or -1 */
+	__u16 family;
+	struct kvmlog_bpf_maps *maps; /* borrowed, or NULL */
+	__u64 heartbeat_ms;	      /* when the next one is due */
+	__u8 scratch[KVMLOG_BATCH_RECORDS * KVMLOG_RECORD_BYTES];
+};
+
+/* With the writer's lock held: */
+struct kvmlog_pump_cpu *kvmlog_pump_cpu(struct kvmlog_pump *pump, __u32 number);
+void kvmlog_pump_epoch(struct kvmlog_pump *pump, __u32 config_epoch);
+void kvmlog_pump_lose_messages(struct kvmlog_pump *pump, __u16 number, __u64 lost, __u64 ns);
+void kvmlog_pump_lose_records(struct kvmlog_pump *pump, __u16 number, __u64 dropped, __u64 ns);
+
+/* pump_netlink.c. 0: nothing left; 1: stopped at its limit, there may be more; else -errno. */
+int kvmlog_pump_drain_socket(struct kvmlog_pump *pump);
+
+/* pump_bpf.c. Takes all there is; returns when to look again, in ms, -1: when woken. */
+int kvmlog_pump_drain_maps(struct kvmlog_pump *pump);
+
+#endif

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The pump's input from the BPF programs: each CPU's part of the records' map
+ * (bridge/bpf/shared.h). Nobody wakes the pump: a wakeup for each record would cost
+ * ten times the record, so it looks again every KVMLOG_BPF_POLL_MS while tracing is
+ * on.
+ */
+#include "pump.h"
+
+/* What a CPU wrote until now into the ring. The writer's lock is held. */
+static void take_records(struct kvmlog_pump *pump, __u32 number, __u64 count)
+{
+	const struct kvmlog_bpf_maps *maps = pump->maps;
+	const struct kvmlog_ring *ring = &pump->writer->ring;
+	__u64 tail = maps->cpus[number].tail;
+	const struct kvmlog_record *from = maps->records + number * KVMLOG_BPF_CPU_RECORDS;
+	__u64 head = ring->header->head;
+	__u32 config_epoch = ring->header->config_epoch;
+
+	kvmlog_writer_reserve(pump->writer, count);
+	/* One by one: a copy of known size is a few vector moves, shorter than memcpy's start. */
+	for (__u64 i = 0; i < count; i++) {
+		struct kvmlog_record *to = (void *)kvmlog_ring_slot(ring, head + i);
+
+		*to = from[(tail + i) & (KVMLOG_BPF_CPU_RECORDS - 1)];
+		pump->statistics.exits += to->type == KVMLOG_RECORD_EXIT;
+		config_epoch = to->config_epoch;
+	}
+	kvmlog_pump_epoch(pump, config_epoch);
+	kvmlog_writer_publish(pump->writer, count);
+	pump->statistics.messages++;
+	pump->statistics.records += count;
+	__atomic_store_n(&maps->cpus[number].tail, tail + count, __ATOMIC_RELEASE);
+}
+
+static void drain_cpu(struct kvmlog_pump *pump, __u32 number)
+{
+	struct kvmlog_bpf_cpu *shared = &pump->maps->cpus[number];
+	__u64 lost = kvmlog_load_relaxed(&shared->lost);
+	__u64 left = kvmlog_load_acquire(&shared->head) - shared->tail;
+	__u64 most = pump->writer->ring.capacity / 2;
+
+	if (left > KVMLOG_BPF_CPU_RECORDS) {
+		/* Only a map that somebody else wrote into. */
+		pump->statistics.bad_messages++;
+		shared->tail = shared->head;
+		return;
+	}
+	if (lost > kvmlog_pump_cpu(pump, number)->dropped) {
+		const struct kvmlog_record *first = pump->maps->records +
+						    number * KVMLOG_BPF_CPU_RECORDS +
+						    (shared->tail & (KVMLOG_BPF_CPU_RECORDS - 1));
+
+		/* The records' own time, so that sorting by time leaves the loss in place. */
+		kvmlog_pump_lose_records(pump, (__u16)number, lost, left ? first->exit_ns : 0);
+	}
+	while (left) {
+		__u64 count = left < most ? left : most;
+
+		take_records(pump, number, count);
+		left -= count;
+	}
+}
+
+int kvmlog_pump_drain_maps(struct kvmlog_pump *pump)
+{
+	for (__u32 i = 0; i < pump->maps->count; i++) {
+		const struct kvmlog_bpf_cpu *shared = &pump->maps->cpus[i];
+
+		if (kvmlog_load_acquire(&shared->head) == shared->tail && !shared->lost)
+			continue;
+		pthread_mutex_lock(&pump->writer->lock);
+		drain_cpu(pump, i);
+		pthread_mutex_unlock(&pump->writer->lock);
+	}
+	return pump->maps->control->on ? KVMLOG_BPF_POLL_MS : -1;
+}
