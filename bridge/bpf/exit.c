@@ -23,13 +23,6 @@ static __always_inline u64 kvmlog_guest_register(u64 vcpu, int number)
 #define kvmlog_has_decode_assists() KVMLOG_DECODE_ASSISTS
 #include <kvmlog/detail.h>
 
-#ifdef KVMLOG_VCPU
-static __always_inline u32 kvmlog_protected(u64 vcpu)
-{
-	return kvmlog_load(u8, vcpu, KVMLOG_AT_PROTECTED) ? KVMLOG_F_PROTECTED : 0;
-}
-#endif
-
 #ifdef KVMLOG_AT_VMCB
 /* svm->vmcb, and behind it svm->vmcb01.ptr: another one is in use for a nested guest. */
 struct kvmlog_vmcbs {
@@ -44,6 +37,24 @@ static __always_inline bool kvmlog_read_vmcbs(u64 vcpu, struct kvmlog_vmcbs *vmc
 #endif
 
 #ifdef KVMLOG_REASON_VCPU
+/* The VMCB in use, 0 if it cannot be had; tells in *flags when it is a nested guest's. */
+static __always_inline u64 kvmlog_vmcb(struct kvmlog_bpf_slot *slot, u64 vcpu, u32 *flags)
+{
+	struct kvmlog_vmcbs vmcbs;
+
+#ifdef KVMLOG_HFLAGS_IDLE
+	/* Without a flag that could mean a nested guest it is the one found before. */
+	if (slot->vmcb && !(kvmlog_load(u32, vcpu, KVMLOG_AT_HFLAGS) & ~KVMLOG_HFLAGS_IDLE))
+		return slot->vmcb;
+#endif
+	if (!kvmlog_read_vmcbs(vcpu, &vmcbs))
+		return 0;
+	slot->vmcb = vmcbs.own;
+	if (vmcbs.used != vmcbs.own)
+		*flags |= KVMLOG_F_NESTED;
+	return vmcbs.used;
+}
+
 /* As svm_get_exit_info() reads it. */
 int kvmlog_kvm_exit(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -53,23 +64,23 @@ int kvmlog_kvm_exit(struct bpf_raw_tracepoint_args *ctx)
 		u64 info1;
 		u64 info2;
 	} control;
-	struct kvmlog_vmcbs vmcbs;
-	u32 flags;
 	struct kvmlog_bpf_slot *slot;
 	struct kvmlog_record *record;
+	struct kvmlog_here here;
+	u64 vmcb;
+	u32 flags;
 
-	slot = kvmlog_open(vcpu, kvmlog_load(u64, vcpu, KVMLOG_AT_KVM),
-			   kvmlog_load(u64, vcpu, KVMLOG_AT_EXITS),
-			   kvmlog_load(u32, vcpu, KVMLOG_AT_VCPU_ID), KVMLOG_ISA_SVM);
+	/* It is never 0, but the verifier of recent kernels asks. */
+	if (!vcpu || !kvmlog_find_here(&here))
+		return 0;
+	slot = kvmlog_open(&here, vcpu, KVMLOG_ISA_SVM);
 	if (!slot)
 		return 0;
 	record = &slot->record;
-	flags = kvmlog_protected(vcpu);
-	if (kvmlog_read_vmcbs(vcpu, &vmcbs) &&
-	    !bpf_probe_read_kernel(&control, sizeof(control),
-				   (void *)(vmcbs.used + KVMLOG_AT_EXIT_CODE))) {
-		if (vmcbs.used != vmcbs.own)
-			flags |= KVMLOG_F_NESTED;
+	flags = slot->vcpu_flags;
+	vmcb = kvmlog_vmcb(slot, vcpu, &flags);
+	if (vmcb && !bpf_probe_read_kernel(&control, sizeof(control),
+					   (void *)(vmcb + KVMLOG_AT_EXIT_CODE))) {
 		record->reason = control.code;
 		record->info1 = control.info1;
 		record->info2 = control.info2;
@@ -89,7 +100,7 @@ int kvmlog_kvm_exit(struct bpf_raw_tracepoint_args *ctx)
 		flags |= KVMLOG_F_RIP_VALID;
 	}
 	record->flags = flags;
-	kvmlog_take(slot);
+	kvmlog_take(&here, slot);
 	return 0;
 }
 #endif
@@ -118,14 +129,15 @@ int kvmlog_kvm_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 vcpu = ctx->args[KVMLOG_ARGUMENT_VCPU];
 	struct kvmlog_bpf_slot *slot;
+	struct kvmlog_here here;
 
-	slot = kvmlog_open(vcpu, kvmlog_load(u64, vcpu, KVMLOG_AT_KVM),
-			   kvmlog_load(u64, vcpu, KVMLOG_AT_EXITS),
-			   kvmlog_load(u32, vcpu, KVMLOG_AT_VCPU_ID),
-			   ctx->args[KVMLOG_ARGUMENT_ISA]);
+	/* It is never 0, but the verifier of recent kernels asks. */
+	if (!vcpu || !kvmlog_find_here(&here))
+		return 0;
+	slot = kvmlog_open(&here, vcpu, ctx->args[KVMLOG_ARGUMENT_ISA]);
 	if (!slot)
 		return 0;
-	slot->record.flags = kvmlog_protected(vcpu) | kvmlog_nested(vcpu);
+	slot->record.flags = slot->vcpu_flags | kvmlog_nested(vcpu);
 	slot->opened = 1;
 	return 0;
 }
@@ -135,13 +147,16 @@ int kvmlog_kvm_exit(struct bpf_raw_tracepoint_args *ctx)
 int kvmlog_event_exit(void *ctx)
 {
 	struct kvmlog_bpf_slot *slot;
+	struct kvmlog_here here;
 	struct kvmlog_record *record;
 	bool unreadable = true;
 	u32 intr_info = 0;
 	u32 flags = 0;
 
+	if (!kvmlog_find_here(&here))
+		return 1;
 #ifdef KVMLOG_VCPU
-	slot = kvmlog_slot_of_current();
+	slot = kvmlog_slot_find(&here);
 	if (!slot || !slot->opened)
 		return 1;
 	slot->opened = 0;
@@ -149,11 +164,11 @@ int kvmlog_event_exit(void *ctx)
 	flags = record->flags;
 	unreadable = flags & KVMLOG_F_PROTECTED;
 #else
-	slot = kvmlog_open(0, 0, 0, *(u32 *)(ctx + KVMLOG_AT_EVENT_VCPU_ID),
-			   *(u32 *)(ctx + KVMLOG_AT_EVENT_ISA));
+	slot = kvmlog_open(&here, 0, *(u32 *)(ctx + KVMLOG_AT_EVENT_ISA));
 	if (!slot)
 		return 1;
 	record = &slot->record;
+	record->vcpu = *(u32 *)(ctx + KVMLOG_AT_EVENT_VCPU_ID);
 #endif
 	record->reason = *(u32 *)(ctx + KVMLOG_AT_EVENT_REASON);
 	record->info1 = *(u64 *)(ctx + KVMLOG_AT_EVENT_INFO1);
@@ -168,7 +183,7 @@ int kvmlog_event_exit(void *ctx)
 	if (kvmlog_detail_get(record->isa, record, slot->vcpu, intr_info, unreadable))
 		flags |= KVMLOG_F_DETAIL_VALID;
 	record->flags = flags;
-	kvmlog_take(slot);
+	kvmlog_take(&here, slot);
 	return 1;
 }
 #endif

@@ -19,9 +19,13 @@ static __always_inline void kvmlog_guest_put(const struct kvmlog_bpf_slot *slot)
 
 /* Puts the slot to the guest of @vcpu; false: the table of guests is full. */
 static __always_inline bool kvmlog_guest_get(struct kvmlog_bpf_control *control,
-					     struct kvmlog_bpf_slot *slot, u64 vcpu, u64 kvm,
-					     u32 tgid)
+					     struct kvmlog_bpf_slot *slot, u64 vcpu, u32 tgid)
 {
+#ifdef KVMLOG_VCPU
+	u64 kvm = kvmlog_load(u64, vcpu, KVMLOG_AT_KVM);
+#else
+	u64 kvm = 0;
+#endif
 	struct kvmlog_bpf_guest_key key = { .kvm = kvm, .tgid = tgid };
 	struct kvmlog_bpf_guest fresh = {};
 	struct kvmlog_bpf_guest *guest;
@@ -50,11 +54,19 @@ static __always_inline bool kvmlog_guest_get(struct kvmlog_bpf_control *control,
 	slot->record.guest = guest->number;
 	slot->announced = 0;
 	slot->exits = 0;
+	slot->vmcb = 0;
+	slot->vcpu_flags = 0;
+#ifdef KVMLOG_VCPU
+	/* What stays as it is while the vCPU lives. */
+	slot->record.vcpu = kvmlog_load(u32, vcpu, KVMLOG_AT_VCPU_ID);
+	if (kvmlog_load(u8, vcpu, KVMLOG_AT_PROTECTED))
+		slot->vcpu_flags = KVMLOG_F_PROTECTED;
+#endif
 	return true;
 }
 
 /* The guest's record into the stream, once; where there is no room the next exit tries again. */
-static __always_inline void kvmlog_guest_announce(struct kvmlog_bpf_cpu *cpu, u32 number,
+static __always_inline void kvmlog_guest_announce(const struct kvmlog_here *here,
 						  struct kvmlog_bpf_slot *slot, u32 isa,
 						  u32 epoch, u64 now_ns)
 {
@@ -77,10 +89,10 @@ static __always_inline void kvmlog_guest_announce(struct kvmlog_bpf_cpu *cpu, u3
 	out.note.cgroup = bpf_get_current_cgroup_id();
 	out.note.config_epoch = epoch;
 	out.note.tgid = slot->tgid;
-	out.note.tid = (u32)bpf_get_current_pid_tgid();
+	out.note.tid = here->tid;
 	out.note.guest = slot->record.guest;
 	out.note.vcpu = KVMLOG_NO_VCPU;
-	out.note.cpu = number;
+	out.note.cpu = here->number;
 #ifdef KVMLOG_TASK
 	u64 task = bpf_get_current_task();
 	u64 leader = 0;
@@ -95,9 +107,9 @@ static __always_inline void kvmlog_guest_announce(struct kvmlog_bpf_cpu *cpu, u3
 	bpf_get_current_comm(&out.note.comm, sizeof(out.note.comm));
 #endif
 	/* Before the record itself: whoever reads head first counts too few exits, never too many. */
-	kvmlog_add(cpu->notes, 1);
-	if (!kvmlog_write(cpu, number, &out.record)) {
-		kvmlog_add(cpu->notes, -1);
+	kvmlog_add(here->cpu->notes, 1);
+	if (!kvmlog_write(here, &out.record)) {
+		kvmlog_add(here->cpu->notes, -1);
 		guest->announced = 0;
 		slot->announced = 0;
 	}

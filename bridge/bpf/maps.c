@@ -30,15 +30,35 @@ BPF_F_TABLE("array", int, struct kvmlog_bpf_control, kvmlog_control, 1, BPF_F_MM
 BPF_F_TABLE("array", u32, struct kvmlog_bpf_cpu, kvmlog_cpus, KVMLOG_CPUS, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", u32, struct kvmlog_record, kvmlog_records,
 	    KVMLOG_CPUS * KVMLOG_BPF_CPU_RECORDS, BPF_F_MMAPABLE);
-BPF_TABLE("hash", u32, struct kvmlog_bpf_slot, kvmlog_slots, KVMLOG_BPF_THREADS);
+BPF_F_TABLE("array", u32, struct kvmlog_bpf_slot, kvmlog_slots, KVMLOG_BPF_THREADS,
+	    BPF_F_MMAPABLE);
+BPF_TABLE("hash", u32, u32, kvmlog_threads, KVMLOG_BPF_THREADS);
+BPF_QUEUE(kvmlog_free, u32, KVMLOG_BPF_THREADS);
 BPF_TABLE("hash", struct kvmlog_bpf_guest_key, struct kvmlog_bpf_guest, kvmlog_guests,
 	  KVMLOG_BPF_GUESTS);
 BPF_TABLE("hash", struct kvmlog_bpf_tgid, u8, kvmlog_tgids, KVMLOG_BPF_TGIDS);
-/* What a new slot begins with: too large for the stack. */
-BPF_TABLE("array", int, struct kvmlog_bpf_slot, kvmlog_zero, 1);
 
 #define kvmlog_add(counter, n) __sync_fetch_and_add(&(counter), n)
 #define kvmlog_barrier() asm volatile("" ::: "memory")
+
+/* Where a program runs, and in whose name. */
+struct kvmlog_here {
+	struct kvmlog_bpf_cpu *cpu;
+	u32 number;
+	u32 tid;
+	u32 tgid;
+};
+
+static __always_inline bool kvmlog_find_here(struct kvmlog_here *here)
+{
+	u64 pid_tgid = bpf_get_current_pid_tgid();
+
+	here->number = bpf_get_smp_processor_id();
+	here->tid = (u32)pid_tgid;
+	here->tgid = pid_tgid >> 32;
+	here->cpu = kvmlog_cpus.lookup(&here->number);
+	return here->cpu;
+}
 
 static __always_inline u64 kvmlog_elapsed_ns(u64 from_ns, u64 to_ns)
 {

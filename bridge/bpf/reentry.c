@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What happens between an exit and the re-entry, and the re-entry itself. */
 
+static __always_inline struct kvmlog_bpf_slot *kvmlog_slot_here(struct kvmlog_here *here)
+{
+	return kvmlog_find_here(here) ? kvmlog_slot_find(here) : 0;
+}
+
 #ifndef KVMLOG_REASON_NONE
 int kvmlog_kvm_entry(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct kvmlog_bpf_slot *slot = kvmlog_slot_of_current();
+	struct kvmlog_here here;
+	struct kvmlog_bpf_slot *slot = kvmlog_slot_here(&here);
 	u32 flags = 0;
 
 	if (!slot || !slot->pending)
@@ -14,13 +20,14 @@ int kvmlog_kvm_entry(struct bpf_raw_tracepoint_args *ctx)
 	if (slot->vcpu != ctx->args[0])
 		flags = KVMLOG_F_NO_REENTRY;
 #endif
-	kvmlog_finish(slot, flags);
+	kvmlog_finish(&here, slot, flags);
 	return 0;
 }
 
 int kvmlog_kvm_userspace_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct kvmlog_bpf_slot *slot = kvmlog_slot_of_current();
+	struct kvmlog_here here;
+	struct kvmlog_bpf_slot *slot = kvmlog_slot_here(&here);
 	struct kvmlog_record *record;
 	s32 error = ctx->args[1];
 
@@ -46,7 +53,8 @@ int kvmlog_kvm_userspace_exit(struct bpf_raw_tracepoint_args *ctx)
 
 int kvmlog_kvm_vcpu_wakeup(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct kvmlog_bpf_slot *slot = kvmlog_slot_of_current();
+	struct kvmlog_here here;
+	struct kvmlog_bpf_slot *slot = kvmlog_slot_here(&here);
 
 	if (!slot || !slot->pending)
 		return 0;
@@ -64,12 +72,17 @@ int kvmlog_kvm_vcpu_wakeup(struct bpf_raw_tracepoint_args *ctx)
 int kvmlog_kvm_userspace_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	s32 error = ctx->args[1];
-	struct kvmlog_bpf_slot *slot = kvmlog_open(0, 0, 0, KVMLOG_NO_VCPU, KVMLOG_ISA_NONE);
+	struct kvmlog_bpf_slot *slot;
 	struct kvmlog_record *record;
+	struct kvmlog_here here;
 
+	if (!kvmlog_find_here(&here))
+		return 0;
+	slot = kvmlog_open(&here, 0, KVMLOG_ISA_NONE);
 	if (!slot)
 		return 0;
 	record = &slot->record;
+	record->vcpu = KVMLOG_NO_VCPU;
 	record->user_exits = 1;
 	if (error == -4 /* EINTR */) {
 		record->flags |= KVMLOG_F_USER_EINTR;
@@ -79,8 +92,8 @@ int kvmlog_kvm_userspace_exit(struct bpf_raw_tracepoint_args *ctx)
 		record->user_errno = error;
 	}
 	record->flags |= KVMLOG_F_NO_REENTRY;
-	kvmlog_take(slot);
-	kvmlog_emit(slot, record->cpu);
+	kvmlog_take(&here, slot);
+	kvmlog_emit(&here, slot);
 	return 0;
 }
 #endif
@@ -89,7 +102,8 @@ int kvmlog_kvm_userspace_exit(struct bpf_raw_tracepoint_args *ctx)
 /* Sets the address of an exit whose own information lacks it. */
 static __always_inline void kvmlog_add_address(u32 vmx_reason, u64 address)
 {
-	struct kvmlog_bpf_slot *slot = kvmlog_slot_of_current();
+	struct kvmlog_here here;
+	struct kvmlog_bpf_slot *slot = kvmlog_slot_here(&here);
 	struct kvmlog_record *record;
 
 	if (!slot || !slot->pending)
@@ -118,17 +132,17 @@ int kvmlog_kvm_fast_mmio(struct bpf_raw_tracepoint_args *ctx)
 /* The thread ends: what it left unfinished is written, its slot and its guest given back. */
 int kvmlog_sched_process_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct kvmlog_bpf_slot *slot = kvmlog_slot_of_current();
-	u32 tid = bpf_get_current_pid_tgid();
+	struct kvmlog_here here;
+	struct kvmlog_bpf_slot *slot = kvmlog_slot_here(&here);
 
 	if (!slot)
 		return 0;
 	if (slot->pending)
-		kvmlog_finish(slot, KVMLOG_F_NO_REENTRY);
+		kvmlog_finish(&here, slot, KVMLOG_F_NO_REENTRY);
 	else if (slot->opened)
-		kvmlog_lose_here();
+		kvmlog_lose(here.cpu);
 	if (slot->record.guest)
 		kvmlog_guest_put(slot);
-	kvmlog_slots.delete(&tid);
+	kvmlog_slot_free(&here, slot);
 	return 0;
 }

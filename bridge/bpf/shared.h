@@ -49,12 +49,13 @@ struct kvmlog_bpf_config {
 	__u32 reserved;
 };
 
-/* Map kvmlog_control, one element. Written by the engine, but for last_guest. */
+/* Map kvmlog_control, one element. Written by the engine, but for the last two. */
 struct kvmlog_bpf_control {
 	__u32 on;
 	__u32 active; /* which of the configurations holds */
 	struct kvmlog_bpf_config configs[2];
 	__u64 last_guest; /* highest number given to a guest so far */
+	__u64 slots_used; /* slots that were ever taken: how far to look */
 };
 
 /* Map kvmlog_cpus, one for each possible CPU; written by programs on it, but for tail. */
@@ -69,26 +70,37 @@ struct kvmlog_bpf_cpu {
 	__u64 dropped_full; /* exits for which there was no room in kvmlog_records */
 	__u64 notes;	    /* of head: records of other types */
 	__u32 skip;	    /* one-in-N: exits still to be left out */
+	__u32 last_tid;	    /* thread whose slot was looked for last, and where it is */
+	__u32 last_slot;
 	__u32 reserved;
-	__u64 reserved_line[6];
+	__u64 reserved_line[5];
 
 	__u64 tail; /* records that the engine has taken; alone on its cache line */
 	__u64 reserved_tail[7];
 };
 
-/* Map kvmlog_slots, by thread: the exit that it is in, as far as it is known. */
+/*
+ * Map kvmlog_slots: the exit that a thread is in, as far as it is known. A thread
+ * keeps its slot until it ends; map kvmlog_threads tells which, kvmlog_free those
+ * that were given back.
+ */
 struct kvmlog_bpf_slot {
 	struct kvmlog_record record;
+	__u32 tid; /* whose it is; 0: free */
+	__u32 tgid;
 	__u64 vcpu;  /* address; 0 where it cannot be had */
 	__u64 kvm;   /* address of its guest, the same */
+	__u64 vmcb;  /* SVM: address of the VMCB that is in use unless a nested guest runs */
 	__u64 exits; /* least that vcpu->stat.exits can be at the next exit of the same vCPU */
 	__u64 delay_exit_ns; /* run delay of the thread at the exit ... */
 	__u64 delay_user_ns; /* ... and at the first return from KVM_RUN */
 	__u64 user_since_ns; /* that return */
-	__u32 tgid;
-	__u32 pending;	 /* set last, cleared first: the record is one to be written */
-	__u32 opened;	 /* the event kvm_exit has still to tell the reason */
-	__u32 announced; /* the guest's record stands in the stream */
+	__u32 pending;	     /* set last, cleared first: the record is one to be written */
+	__u32 opened;	     /* the event kvm_exit has still to tell the reason */
+	__u32 announced;     /* the guest's record stands in the stream */
+	__u32 index;	     /* which slot this is */
+	__u32 vcpu_flags;    /* of each exit of this vCPU: KVMLOG_F_PROTECTED */
+	__u32 reserved;
 };
 
 /* Map kvmlog_guests. */

@@ -4,22 +4,73 @@
  * interrupts, so that they never meet: no lock.
  */
 
-static __always_inline struct kvmlog_bpf_slot *kvmlog_slot_of_current(void)
+/* The thread's slot, or none. Nearly always the one that this CPU looked for last. */
+static __always_inline struct kvmlog_bpf_slot *kvmlog_slot_find(const struct kvmlog_here *here)
 {
-	u32 tid = bpf_get_current_pid_tgid();
+	u32 index = here->cpu->last_slot;
+	struct kvmlog_bpf_slot *slot;
+	u32 tid = here->tid;
+	u32 *found;
 
-	return kvmlog_slots.lookup(&tid);
+	if (here->cpu->last_tid == tid) {
+		slot = kvmlog_slots.lookup(&index);
+		if (slot && slot->tid == tid)
+			return slot;
+	}
+	found = kvmlog_threads.lookup(&tid);
+	if (!found)
+		return 0;
+	index = *found;
+	slot = kvmlog_slots.lookup(&index);
+	if (!slot || slot->tid != tid)
+		return 0;
+	here->cpu->last_slot = index;
+	here->cpu->last_tid = tid;
+	return slot;
 }
 
-static __always_inline struct kvmlog_bpf_slot *kvmlog_slot_make(void)
+/* A slot of its own for a thread that has none; none when all are taken. */
+static __always_inline struct kvmlog_bpf_slot *kvmlog_slot_make(const struct kvmlog_here *here,
+								struct kvmlog_bpf_control *control)
 {
-	u32 tid = bpf_get_current_pid_tgid();
-	int zero = 0;
-	struct kvmlog_bpf_slot *fresh = kvmlog_zero.lookup(&zero);
+	struct kvmlog_bpf_slot *slot;
+	u32 tid = here->tid;
+	u32 index = 0;
 
-	if (!fresh || kvmlog_slots.update(&tid, fresh))
+	if (kvmlog_free.pop(&index)) {
+		if (control->slots_used >= KVMLOG_BPF_THREADS)
+			return 0;
+		index = kvmlog_add(control->slots_used, 1);
+	}
+	slot = kvmlog_slots.lookup(&index);
+	if (!slot)
 		return 0;
-	return kvmlog_slots.lookup(&tid);
+	if (kvmlog_threads.update(&tid, &index)) {
+		kvmlog_free.push(&index, 0);
+		return 0;
+	}
+	slot->record.guest = 0;
+	slot->vcpu = 0;
+	slot->kvm = 0;
+	slot->exits = 0;
+	slot->pending = 0;
+	slot->opened = 0;
+	slot->index = index;
+	kvmlog_barrier();
+	slot->tid = tid;
+	return slot;
+}
+
+/* The thread ends. */
+static __always_inline void kvmlog_slot_free(const struct kvmlog_here *here,
+					     struct kvmlog_bpf_slot *slot)
+{
+	u32 tid = here->tid;
+	u32 index = slot->index;
+
+	slot->tid = 0;
+	kvmlog_threads.delete(&tid);
+	kvmlog_free.push(&index, 0);
 }
 
 /* In the closed phase of the sampling window the programs stay, and return after this test. */
@@ -43,13 +94,15 @@ static __always_inline bool kvmlog_leave_out(struct kvmlog_bpf_cpu *cpu, u32 one
 	return false;
 }
 
-static __always_inline bool kvmlog_wanted(const struct kvmlog_bpf_control *control,
-					  const struct kvmlog_bpf_config *config,
-					  struct kvmlog_bpf_cpu *cpu, u64 now_ns)
+static __always_inline bool kvmlog_wanted(const struct kvmlog_here *here,
+					  const struct kvmlog_bpf_control *control,
+					  const struct kvmlog_bpf_config *config, u64 now_ns)
 {
+	struct kvmlog_bpf_cpu *cpu = here->cpu;
+
 	if (config->tgids) {
 		struct kvmlog_bpf_tgid key = { .config = control->active & 1,
-					       .tgid = bpf_get_current_pid_tgid() >> 32 };
+					       .tgid = here->tgid };
 
 		if (!kvmlog_tgids.lookup(&key)) {
 			kvmlog_add(cpu->filtered, 1);
@@ -68,53 +121,57 @@ static __always_inline bool kvmlog_wanted(const struct kvmlog_bpf_control *contr
  * An exit begins: the slot with a record that lacks only what is known of the reason,
  * or none: off, not wanted, no room (and counted). @vcpu: 0 where it is not known.
  */
-static __always_inline struct kvmlog_bpf_slot *kvmlog_open(u64 vcpu, u64 kvm, u64 exits,
-							   u32 vcpu_id, u32 isa)
+static __always_inline struct kvmlog_bpf_slot *kvmlog_open(const struct kvmlog_here *here,
+							   u64 vcpu, u32 isa)
 {
+#ifdef KVMLOG_VCPU
+	u64 exits = kvmlog_load(u64, vcpu, KVMLOG_AT_EXITS);
+#else
+	u64 exits = 0;
+#endif
 	u64 now_ns = bpf_ktime_get_ns();
-	u32 number = bpf_get_smp_processor_id();
-	u64 pid_tgid = bpf_get_current_pid_tgid();
 	int zero = 0;
 	struct kvmlog_bpf_control *control = kvmlog_control.lookup(&zero);
-	struct kvmlog_bpf_cpu *cpu = kvmlog_cpus.lookup(&number);
 	const struct kvmlog_bpf_config *config;
 	struct kvmlog_bpf_slot *slot;
 	struct kvmlog_record *record;
 
-	if (!control || !cpu || !control->on)
+	if (!control || !control->on)
 		return 0;
 	config = &control->configs[control->active & 1];
 	if (config->until_ns && now_ns >= config->until_ns)
 		return 0;
-	if (!kvmlog_wanted(control, config, cpu, now_ns))
+	if (!kvmlog_wanted(here, control, config, now_ns))
 		return 0;
-	slot = kvmlog_slot_of_current();
+	slot = kvmlog_slot_find(here);
 	if (!slot) {
-		slot = kvmlog_slot_make();
+		slot = kvmlog_slot_make(here, control);
 		if (!slot)
 			goto lost;
 	}
 	record = &slot->record;
 	/* KVM re-enters before it exits again, unless a program missed it. */
 	if (slot->pending)
-		kvmlog_finish(slot, KVMLOG_F_NO_REENTRY);
+		kvmlog_finish(here, slot, KVMLOG_F_NO_REENTRY);
 	else if (slot->opened)
-		kvmlog_lose(cpu); /* the event that should have told the reason was missed */
+		kvmlog_lose(here->cpu); /* the event that should have told the reason was missed */
 	slot->opened = 0;
 	if (slot->vcpu != vcpu || (vcpu && exits < slot->exits) || !record->guest) {
-		if (!kvmlog_guest_get(control, slot, vcpu, kvm, pid_tgid >> 32))
+		if (!kvmlog_guest_get(control, slot, vcpu, here->tgid))
 			goto lost;
 	}
 	slot->exits = exits + 1;
 	if (!slot->announced)
-		kvmlog_guest_announce(cpu, number, slot, isa, config->epoch, now_ns);
+		kvmlog_guest_announce(here, slot, isa, config->epoch, now_ns);
 
 	record->type = KVMLOG_RECORD_EXIT;
 	record->isa = isa;
 	record->source = KVMLOG_SOURCE_BPF;
+	record->reserved = 0;
 	record->flags = 0;
 	record->user_exits = 0;
 	record->exit_ns = now_ns;
+	record->total_ns = 0;
 	record->user_ns = 0;
 	record->halt_ns = 0;
 	record->delay_kernel_us = 0;
@@ -122,26 +179,20 @@ static __always_inline struct kvmlog_bpf_slot *kvmlog_open(u64 vcpu, u64 kvm, u6
 	record->config_epoch = config->epoch;
 	record->user_reason = 0;
 	record->user_errno = 0;
-	record->tid = (u32)pid_tgid;
-	record->vcpu = vcpu_id;
-	record->cpu = number;
+	record->tid = here->tid;
+	record->cpu = here->number;
 	slot->delay_exit_ns = kvmlog_run_delay_ns();
 	return slot;
 
 lost:
-	kvmlog_lose(cpu);
+	kvmlog_lose(here->cpu);
 	return 0;
 }
 
 /* The record that kvmlog_open() began is whole: from here it is one to be written. */
-static __always_inline void kvmlog_take(struct kvmlog_bpf_slot *slot)
+static __always_inline void kvmlog_take(const struct kvmlog_here *here, struct kvmlog_bpf_slot *slot)
 {
-	u32 number = slot->record.cpu;
-	struct kvmlog_bpf_cpu *cpu = kvmlog_cpus.lookup(&number);
-
-	if (!cpu)
-		return;
-	kvmlog_add(cpu->taken, 1);
+	kvmlog_add(here->cpu->taken, 1);
 	kvmlog_barrier();
 	slot->pending = 1;
 }

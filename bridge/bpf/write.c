@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* One record into this CPU's part of kvmlog_records; see shared.h. */
 
-static __always_inline bool kvmlog_write(struct kvmlog_bpf_cpu *cpu, u32 number,
+static __always_inline bool kvmlog_write(const struct kvmlog_here *here,
 					 const struct kvmlog_record *record)
 {
+	struct kvmlog_bpf_cpu *cpu = here->cpu;
 	struct kvmlog_record *to;
 	u64 head;
 	u32 index;
@@ -13,7 +14,7 @@ static __always_inline bool kvmlog_write(struct kvmlog_bpf_cpu *cpu, u32 number,
 		return false;
 	head = cpu->head;
 	room = head - *(volatile u64 *)&cpu->tail < KVMLOG_BPF_CPU_RECORDS;
-	index = number * KVMLOG_BPF_CPU_RECORDS + (head & (KVMLOG_BPF_CPU_RECORDS - 1));
+	index = here->number * KVMLOG_BPF_CPU_RECORDS + (head & (KVMLOG_BPF_CPU_RECORDS - 1));
 	to = kvmlog_records.lookup(&index);
 	if (room && to) {
 		*to = *record;
@@ -31,35 +32,23 @@ static __always_inline void kvmlog_lose(struct kvmlog_bpf_cpu *cpu)
 	kvmlog_add(cpu->lost, 1);
 }
 
-static __always_inline void kvmlog_lose_here(void)
-{
-	u32 number = bpf_get_smp_processor_id();
-	struct kvmlog_bpf_cpu *cpu = kvmlog_cpus.lookup(&number);
-
-	if (cpu)
-		kvmlog_lose(cpu);
-}
-
 /* The slot's record as it is; dropped, and counted, where there is no room. */
-static __always_inline void kvmlog_emit(struct kvmlog_bpf_slot *slot, u32 number)
+static __always_inline void kvmlog_emit(const struct kvmlog_here *here,
+					struct kvmlog_bpf_slot *slot)
 {
-	struct kvmlog_bpf_cpu *cpu = kvmlog_cpus.lookup(&number);
-
-	if (!cpu)
-		return;
 	slot->pending = 0;
 	kvmlog_barrier();
-	if (!kvmlog_write(cpu, number, &slot->record)) {
-		kvmlog_add(cpu->dropped_full, 1);
-		kvmlog_add(cpu->lost, 1);
+	if (!kvmlog_write(here, &slot->record)) {
+		kvmlog_add(here->cpu->dropped_full, 1);
+		kvmlog_add(here->cpu->lost, 1);
 	}
 }
 
 /* Completes the slot's record with the times up to now and writes it. */
-static __always_inline void kvmlog_finish(struct kvmlog_bpf_slot *slot, u32 flags)
+static __always_inline void kvmlog_finish(const struct kvmlog_here *here,
+					  struct kvmlog_bpf_slot *slot, u32 flags)
 {
 	struct kvmlog_record *record = &slot->record;
-	u32 number = bpf_get_smp_processor_id();
 	u64 now_ns = bpf_ktime_get_ns();
 
 	record->total_ns = kvmlog_elapsed_ns(record->exit_ns, now_ns);
@@ -76,8 +65,8 @@ static __always_inline void kvmlog_finish(struct kvmlog_bpf_slot *slot, u32 flag
 	}
 	flags |= KVMLOG_F_DELAY_VALID;
 #endif
-	if (record->cpu != number && !(flags & KVMLOG_F_NO_REENTRY))
+	if (record->cpu != here->number && !(flags & KVMLOG_F_NO_REENTRY))
 		flags |= KVMLOG_F_MIGRATED;
 	record->flags |= flags;
-	kvmlog_emit(slot, number);
+	kvmlog_emit(here, slot);
 }

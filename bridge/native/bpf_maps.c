@@ -38,6 +38,11 @@ static void unmap(void *at, __u64 bytes)
 		munmap(at, whole_pages(bytes));
 }
 
+static __u64 slots_bytes(void)
+{
+	return (__u64)KVMLOG_BPF_THREADS * sizeof(struct kvmlog_bpf_slot);
+}
+
 static __u64 records_bytes(const struct kvmlog_bpf_maps *maps)
 {
 	return (__u64)maps->count * KVMLOG_BPF_CPU_RECORDS * KVMLOG_RECORD_BYTES;
@@ -53,11 +58,11 @@ struct kvmlog_bpf_maps *kvmlog_bpf_maps_new(int control_fd, int cpus_fd, int rec
 	if (!maps)
 		return NULL;
 	maps->count = count;
-	maps->slots_fd = slots_fd;
 	maps->control = map(control_fd, sizeof(*maps->control));
 	maps->cpus = map(cpus_fd, count * sizeof(*maps->cpus));
 	maps->records = map(records_fd, records_bytes(maps));
-	if (maps->control && maps->cpus && maps->records)
+	maps->slots = map(slots_fd, slots_bytes());
+	if (maps->control && maps->cpus && maps->records && maps->slots)
 		return maps;
 	error = errno;
 	kvmlog_bpf_maps_free(maps);
@@ -72,6 +77,7 @@ void kvmlog_bpf_maps_free(struct kvmlog_bpf_maps *maps)
 	unmap(maps->control, sizeof(*maps->control));
 	unmap(maps->cpus, maps->count * sizeof(*maps->cpus));
 	unmap(maps->records, records_bytes(maps));
+	unmap(maps->slots, slots_bytes());
 	free(maps);
 }
 
@@ -107,19 +113,28 @@ void kvmlog_bpf_counters(const struct kvmlog_bpf_maps *maps, struct kvmlog_count
 	counters->seen = taken + counters->filtered + counters->sampled + counters->dropped_table;
 }
 
-/* The pending exit of one thread, with times up to now. 0: it has none. */
-static int read_pending(const struct kvmlog_bpf_maps *maps, __u32 tid, struct kvmlog_record *record)
+static __u32 slots_used(const struct kvmlog_bpf_maps *maps)
+{
+	__u64 used = __atomic_load_n(&maps->control->slots_used, __ATOMIC_ACQUIRE);
+
+	/* Threads that come at once may count past the last one. */
+	return used < KVMLOG_BPF_THREADS ? (__u32)used : KVMLOG_BPF_THREADS;
+}
+
+/* The pending exit of one slot, with times up to now. 0: it has none. */
+static int read_pending(const struct kvmlog_bpf_slot *shared, struct kvmlog_record *record)
 {
 	struct kvmlog_bpf_slot slot, again;
 	__u64 now;
 
 	/* A program may be writing it; what two readings agree on stood still. */
 	do {
-		if (bpf_map_lookup_elem(maps->slots_fd, &tid, &slot) ||
-		    bpf_map_lookup_elem(maps->slots_fd, &tid, &again))
-			return 0;
+		slot = *shared;
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		__asm__ volatile("" ::: "memory");
+		again = *shared;
 	} while (memcmp(&slot, &again, sizeof(slot)));
-	if (!slot.pending)
+	if (!slot.tid || !slot.pending)
 		return 0;
 	now = now_ns();
 	*record = slot.record;
@@ -130,39 +145,38 @@ static int read_pending(const struct kvmlog_bpf_maps *maps, __u32 tid, struct kv
 	return 1;
 }
 
-/* Exits that wait for their re-entry, at most @capacity of them; how many. */
-int kvmlog_bpf_pending(const struct kvmlog_bpf_maps *maps, struct kvmlog_record *records,
-		       __u32 capacity)
+/* Exits that wait for their re-entry: at most KVMLOG_BPF_THREADS records; how many. */
+int kvmlog_bpf_pending(const struct kvmlog_bpf_maps *maps, struct kvmlog_record *records)
 {
-	__u32 count = 0, looked = 0, tid, next;
-	int rc = bpf_map_get_next_key(maps->slots_fd, NULL, &next);
+	int count = 0;
 
-	/* A key that goes meanwhile makes the walk begin anew: bounded. */
-	while (!rc && count < capacity && looked++ < 2 * KVMLOG_BPF_THREADS) {
-		tid = next;
-		count += (__u32)read_pending(maps, tid, &records[count]);
-		rc = bpf_map_get_next_key(maps->slots_fd, &tid, &next);
-	}
-	return (int)count;
+	for (__u32 i = 0; i < slots_used(maps); i++)
+		count += read_pending(&maps->slots[i], &records[count]);
+	return count;
 }
 
 /* No program runs: forgets all slots. How many had an exit whose reason never came. */
 int kvmlog_bpf_forget(const struct kvmlog_bpf_maps *maps)
 {
-	struct kvmlog_bpf_slot slot;
 	int unfinished = 0;
-	__u32 tid;
 
-	while (!bpf_map_get_next_key(maps->slots_fd, NULL, &tid)) {
-		if (!bpf_map_lookup_elem(maps->slots_fd, &tid, &slot))
-			unfinished += !!slot.opened;
-		if (bpf_map_delete_elem(maps->slots_fd, &tid))
-			break;
-	}
+	for (__u32 i = 0; i < slots_used(maps); i++)
+		unfinished += maps->slots[i].tid && maps->slots[i].opened;
+	memset(maps->slots, 0, slots_used(maps) * sizeof(*maps->slots));
+	maps->control->slots_used = 0;
 	return unfinished;
 }
 
-/* The same for a map with keys of @key_bytes, at most 16. */
+/* Takes everything out of a queue of 32 bit numbers. */
+void kvmlog_bpf_empty(int queue_fd)
+{
+	__u32 value;
+
+	while (!bpf_map_lookup_and_delete_elem(queue_fd, NULL, &value))
+		;
+}
+
+/* The same for a hash map with keys of @key_bytes, at most 16. */
 void kvmlog_bpf_clear(int map_fd, __u32 key_bytes)
 {
 	__u8 key[16];

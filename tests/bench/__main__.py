@@ -49,7 +49,7 @@ def main() -> int:
                 ".venv/bin/python -m tests.bench.inside",
                 cpus=1,
                 icount=True,
-                timeout_s=1200,
+                timeout_s=2400,
                 name=f"bench-{kernel}",
             )
         except (VmError, KernelError) as error:

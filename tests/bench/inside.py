@@ -80,22 +80,31 @@ def _answers(client: SwitchClient) -> bool:
 
 
 @contextlib.contextmanager
-def kvmlog_on() -> Iterator[None]:
-    """Everything: module, netlink, log engine, ring."""
-    with module_off():
-        bridge = subprocess.Popen(
-            [sys.executable, "-m", "kvmlog.cli.main", "bridge", "--source", "kmod"],
-            stderr=subprocess.DEVNULL,
-        )
-        client = SwitchClient()
-        try:
-            wait_for("the bridge", lambda: _answers(client))
-            client.switch(True)
-            yield
-            client.switch(False)
-        finally:
-            bridge.terminate()
-            bridge.wait()
+def bridge_on(*options: str) -> Iterator[None]:
+    """Everything: a source, the log engine, the ring."""
+    command = [sys.executable, "-m", "kvmlog.cli.main", "bridge", *options]
+    bridge = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    client = SwitchClient(timeout_s=60)
+    try:
+        wait_for("the bridge", lambda: _answers(client))
+        client.switch(True)
+        yield
+        client.switch(False)
+    finally:
+        bridge.terminate()
+        bridge.wait()
+
+
+@contextlib.contextmanager
+def kmod_on() -> Iterator[None]:
+    """The kernel module, netlink, log engine, ring."""
+    with module_off(), bridge_on("--source", "kmod"):
+        yield
+
+
+def bpf_on(reason: str) -> AbstractContextManager[None]:
+    """BPF programs, their maps, log engine, ring."""
+    return bridge_on("--source", "bpf", "--bpf-reason", reason)
 
 
 @contextlib.contextmanager
@@ -131,7 +140,9 @@ def perf_kvm_stat() -> Iterator[None]:
 SETUPS: dict[str, Callable[[], AbstractContextManager[None]]] = {
     "nothing": nothing,
     "module loaded, off": module_off,
-    "kvmlog on, all-in": kvmlog_on,
+    "kvmlog kmod on, all-in": kmod_on,
+    "kvmlog bpf on, all-in": lambda: bpf_on("vcpu"),
+    "kvmlog bpf on, by event": lambda: bpf_on("event"),
     "ftrace kvm_exit": lambda: ftrace("kvm_exit"),
     "ftrace kvm_exit + kvm_entry": lambda: ftrace("kvm_exit", "kvm_entry"),
     "perf kvm stat record": perf_kvm_stat,

@@ -28,12 +28,12 @@ MAPS: Final = (
     "kvmlog_cpus",
     "kvmlog_records",
     "kvmlog_slots",
+    "kvmlog_threads",
+    "kvmlog_free",
     "kvmlog_guests",
     "kvmlog_tgids",
 )
-# bcc knows nothing of BTF: what it is told to load is a raw tracepoint, for which any text will do.
 _LOG_BYTES: Final = 1 << 20
-_WORDS_BYTES: Final = 1500
 
 
 def compile_text(macros: dict[str, int], tree: Path | None) -> Any:
@@ -50,7 +50,7 @@ def compile_text(macros: dict[str, int], tree: Path | None) -> Any:
     else:
         os.environ.pop(VARIABLE, None)
     flags = [f"-D{name}={value}" for name, value in macros.items()] + text.include_flags()
-    # In memory mapped by program and engine alike nothing may be reordered: v3 has the atomics.
+    flags.append("-Wno-ignored-attributes")  # of the kernel's headers
     try:
         return BPF(text=text.program_text(), cflags=flags)
     except Exception as error:  # noqa: BLE001 - bcc raises bare ones
@@ -58,7 +58,7 @@ def compile_text(macros: dict[str, int], tree: Path | None) -> Any:
 
 
 def load(code: bytes, program: dict[str, Any]) -> int:
-    """The program's descriptor; SourceError with the verifier's last words."""
+    """The program's descriptor; SourceError, and the verifier's words on stderr."""
     log = ffi.new("char[]", _LOG_BYTES)
     module = program["module"]
     fd = lib.kvmlog_bpf_load(
@@ -73,10 +73,10 @@ def load(code: bytes, program: dict[str, Any]) -> int:
     )
     if fd >= 0:
         return int(fd)
-    words = ffi.string(log).decode(errors="replace").strip()[-_WORDS_BYTES:]
+    print(ffi.string(log).decode(errors="replace"), file=sys.stderr)
     raise SourceError(
-        f"the kernel refuses the BPF program {program['function']} ({os.strerror(-fd)}); "
-        f"use --source kmod, and report this{': ' if words else ''}{words}"
+        f"the kernel refuses the BPF program {program['function']} ({os.strerror(-fd)}); use "
+        "--source kmod, and report what the bridge's log says"
     )
 
 

@@ -14,15 +14,16 @@ import socket
 import subprocess
 import sys
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from kvmlog.bridge.bpf.plan import Plan
 from kvmlog.bridge.errors import SourceError
+from kvmlog.bridge.log import log
 
 COMPILE_LIMIT_S: Final = 300.0  # seconds natively, half a minute in emulation
 _ANSWER_BYTES: Final = 1 << 16
 _MOST_FDS: Final = 64
-_WORDS_BYTES: Final = 1500
+_LOGGED_LINES: Final = 40
 
 
 @dataclass
@@ -77,16 +78,19 @@ def compile_plan(plan: Plan) -> Loaded:
             data, fds = b"", []
     for fd in fds:
         os.set_inheritable(fd, False)
-    words = errors.decode(errors="replace").strip()[-_WORDS_BYTES:]
-    return _parse(data, fds, f"ended with {child.returncode}: {words}", words)
+    return _parse(data, fds, child.returncode, errors.decode(errors="replace"))
 
 
-def _parse(data: bytes, fds: list[int], end: str, words: str) -> Loaded:
-    answer = json.loads(data) if data else {"error": f"the BPF compiler {end}"}
+def _parse(data: bytes, fds: list[int], status: int, errors: str) -> Loaded:
+    answer: dict[str, Any] = {"error": f"the BPF compiler ended with {status}; the bridge's log says why"}
+    if data:
+        answer = json.loads(data)
     if "error" in answer:
         for fd in fds:
             os.close(fd)
-        raise SourceError(answer["error"] + (f" [{words}]" if words and data else ""))
+        for line in errors.strip().splitlines()[-_LOGGED_LINES:]:
+            log(f"compiler: {line}")
+        raise SourceError(answer["error"])
     count = len(answer["maps"])
     return Loaded(
         dict(zip(answer["maps"], fds[:count], strict=True)),

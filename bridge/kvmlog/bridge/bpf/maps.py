@@ -78,6 +78,8 @@ class Maps:
         unfinished = lib.kvmlog_bpf_forget(self.native)
         self.native.cpus[0].dropped_table += unfinished
         self.native.cpus[0].lost += unfinished
+        lib.kvmlog_bpf_clear(self._fds["kvmlog_threads"], ffi.sizeof("__u32"))
+        lib.kvmlog_bpf_empty(self._fds["kvmlog_free"])
         lib.kvmlog_bpf_clear(
             self._fds["kvmlog_guests"], ffi.sizeof("struct kvmlog_bpf_guest_key")
         )
@@ -89,9 +91,8 @@ class Maps:
 
     def pending(self) -> bytes:
         """Exits that wait for their re-entry, as whole records."""
-        most = lib.KVMLOG_BPF_THREADS
-        records = ffi.new("struct kvmlog_record[]", most)
-        count = lib.kvmlog_bpf_pending(self.native, records, most)
+        records = ffi.new("struct kvmlog_record[]", lib.KVMLOG_BPF_THREADS)
+        count = lib.kvmlog_bpf_pending(self.native, records)
         return bytes(ffi.buffer(records, count * lib.KVMLOG_RECORD_BYTES))
 
     def counters(self) -> dict[str, int]:

@@ -10,6 +10,7 @@ Three ways to get an exit's reason:
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,8 @@ REASONS: Final = ("auto", "vcpu", "event")
 _TRACEFS: Final = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 _VENDORS: Final = {"kvm_amd": lib.KVMLOG_ISA_SVM, "kvm_intel": lib.KVMLOG_ISA_VMX}
 _VCPU: Final = "struct kvm_vcpu *"
+# Whose arch/x86/kvm was read for what BTF does not tell.
+NEWEST_KNOWN: Final = (6, 12)
 
 # Signatures that the text is written for; the kernel may pass more arguments, not other ones.
 _FIXED: Final = {
@@ -213,6 +216,8 @@ class _Planner:
         missing = [name for name, at in offsets.items() if at is None]
         if missing:
             return f"its BTF lacks {', '.join(missing)}"
+        if self._isa == lib.KVMLOG_ISA_SVM:
+            self._macros |= _idle_hflags(btf)
         self._macros |= {name: at for name, at in offsets.items() if at is not None}
         self._macros |= arguments | {"KVMLOG_VCPU": 1}
         return None
@@ -275,6 +280,26 @@ class _Planner:
         self._programs.append(
             Program("kvmlog_event_exit", "kvm_exit", lib.KVMLOG_BPF_EVENT, event_id=number)
         )
+
+
+def _idle_hflags(btf: Btf) -> dict[str, int]:
+    """The flags in vcpu->arch.hflags that may be set while no nested guest runs.
+
+    While no other is, a vCPU uses the VMCB that it always uses. HF_GIF_MASK (1 << 0) was one until
+    v6.4 moved it to vcpu_svm.guest_gif and gave its bit to HF_GUEST_MASK. Kernels that were not
+    looked at have none known: the pointer is read at each exit.
+    """
+    at = btf.offset("kvm_vcpu", "arch.hflags")
+    if at is None or kernel_version() > NEWEST_KNOWN:
+        return {}
+    idle = 1 if btf.offset("vcpu_svm", "guest_gif") is None else 0
+    return {"KVMLOG_AT_HFLAGS": at, "KVMLOG_HFLAGS_IDLE": idle}
+
+
+def kernel_version(release: str | None = None) -> tuple[int, int]:
+    """(6, 12) for a release of "6.12.117+deb12-amd64"."""
+    numbers = re.findall(r"\d+", release or os.uname().release)
+    return int(numbers[0]), int(numbers[1])
 
 
 def _begins(signature: str, expected: str) -> bool:
