@@ -198,6 +198,9 @@ static int put_config(struct sk_buff *msg)
 	if (config->nr_tgids &&
 	    nla_put(msg, KVMLOG_A_TGIDS, config->nr_tgids * sizeof(u32), config->tgids))
 		return -EMSGSIZE;
+	if (kvmlog_switch_lease_ms() &&
+	    nla_put_u32(msg, KVMLOG_A_LEASE_MS, kvmlog_switch_lease_ms()))
+		return -EMSGSIZE;
 	return 0;
 }
 
@@ -344,6 +347,7 @@ static struct kvmlog_config *parse_config(struct genl_info *info)
 static int configure(struct sk_buff *skb, struct genl_info *info)
 {
 	struct kvmlog_config *config;
+	u32 lease_ms = 0;
 	int err;
 
 	if (GENL_REQ_ATTR_CHECK(info, KVMLOG_A_STATE)) {
@@ -364,8 +368,10 @@ static int configure(struct sk_buff *skb, struct genl_info *info)
 	config = parse_config(info);
 	if (IS_ERR(config))
 		return PTR_ERR(config);
+	if (info->attrs[KVMLOG_A_LEASE_MS])
+		lease_ms = nla_get_u32(info->attrs[KVMLOG_A_LEASE_MS]);
 	mutex_lock(&kvmlog_switch_mutex);
-	err = kvmlog_switch_on(config, info->extack);
+	err = kvmlog_switch_on(config, lease_ms, info->extack);
 	mutex_unlock(&kvmlog_switch_mutex);
 	return err;
 }
@@ -400,6 +406,7 @@ static int dump_pending(struct sk_buff *msg, struct netlink_callback *cb)
 /* Not const: the policy's member was not before v6.9. */
 static struct netlink_range_validation one_in_range = { 1, KVMLOG_MAX_ONE_IN };
 static struct netlink_range_validation window_range = { 1, KVMLOG_MAX_WINDOW_MS };
+static struct netlink_range_validation lease_range = { 1, KVMLOG_MAX_LEASE_MS };
 
 static const struct nla_policy no_attributes[1] = {};
 
@@ -410,6 +417,7 @@ static const struct nla_policy configure_policy[KVMLOG_A_MAX + 1] = {
 	[KVMLOG_A_ON_MS] = NLA_POLICY_FULL_RANGE(NLA_U32, &window_range),
 	[KVMLOG_A_OFF_MS] = NLA_POLICY_FULL_RANGE(NLA_U32, &window_range),
 	[KVMLOG_A_PROTOTYPE] = NLA_POLICY_NESTED(prototype_policy),
+	[KVMLOG_A_LEASE_MS] = NLA_POLICY_FULL_RANGE(NLA_U32, &lease_range),
 };
 
 static const struct genl_ops kvmlog_ops[] = {

@@ -6,6 +6,9 @@
  * Off: probes detached and waited for -> pending exits written out -> buffers
  *      delivered -> configuration withdrawn -> memory freed.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/jiffies.h>
 #include <linux/netlink.h>
 #include <linux/slab.h>
 #include <linux/tracepoint.h>
@@ -28,6 +31,10 @@ bool kvmlog_window_open = true;
 static u32 epoch; /* of the newest configuration; grows, so that it names one for good */
 static bool closed;
 static struct delayed_work window_work;
+
+/* Covered by the mutex; the work takes it too, so that its end is never waited for below it. */
+static struct delayed_work lease_work;
+static unsigned long lease_end; /* jiffies; 0: no lease */
 
 DEFINE_STATIC_KEY_FALSE(kvmlog_key);
 EXPORT_SYMBOL_GPL(kvmlog_key);
@@ -125,6 +132,36 @@ static void start_window(const struct kvmlog_config *config)
 				   msecs_to_jiffies(config->on_ms));
 }
 
+u32 kvmlog_switch_lease_ms(void)
+{
+	if (!lease_end)
+		return 0;
+	/* At least one: while its end is being carried out it is still on. */
+	return time_before(jiffies, lease_end) ? jiffies_to_msecs(lease_end - jiffies) ?: 1 : 1;
+}
+
+/* Mutex held. */
+static void set_lease(u32 lease_ms)
+{
+	lease_end = 0;
+	cancel_delayed_work(&lease_work);
+	if (!lease_ms)
+		return;
+	lease_end = (jiffies + msecs_to_jiffies(lease_ms)) ?: 1;
+	queue_delayed_work(system_unbound_wq, &lease_work, msecs_to_jiffies(lease_ms));
+}
+
+static void lease_worker(struct work_struct *work)
+{
+	mutex_lock(&kvmlog_switch_mutex);
+	/* It may have been renewed or withdrawn while this waited. */
+	if (lease_end && !time_before(jiffies, lease_end)) {
+		pr_info("the lease is over, tracing is off\n");
+		kvmlog_switch_off(KVMLOG_SWITCH_LEASE);
+	}
+	mutex_unlock(&kvmlog_switch_mutex);
+}
+
 /* Mutex held. Between two configurations there is no moment without one. */
 static void publish(struct kvmlog_config *config)
 {
@@ -141,7 +178,7 @@ static void publish(struct kvmlog_config *config)
 	}
 }
 
-int kvmlog_switch_on(struct kvmlog_config *config, struct netlink_ext_ack *extack)
+int kvmlog_switch_on(struct kvmlog_config *config, u32 lease_ms, struct netlink_ext_ack *extack)
 {
 	struct kvmlog_config *old = current_config();
 	int err;
@@ -157,12 +194,18 @@ int kvmlog_switch_on(struct kvmlog_config *config, struct netlink_ext_ack *extac
 		goto err_free_config;
 	}
 	if (old) {
+		if (same_config(old, config) && (lease_ms || lease_end)) {
+			set_lease(lease_ms);
+			kfree(config);
+			return 0;
+		}
 		if (same_config(old, config)) {
 			NL_SET_ERR_MSG(extack, "Tracing is already on with this configuration");
 			err = -EALREADY;
 			goto err_free_config;
 		}
 		publish(config);
+		set_lease(lease_ms);
 		kvmlog_switch_note(KVMLOG_SWITCH_COMMAND, true);
 		return 0;
 	}
@@ -187,6 +230,7 @@ int kvmlog_switch_on(struct kvmlog_config *config, struct netlink_ext_ack *extac
 		goto err_switch_off;
 	}
 	static_branch_enable(&kvmlog_key);
+	set_lease(lease_ms);
 	return 0;
 
 err_switch_off:
@@ -205,6 +249,7 @@ int kvmlog_switch_off(enum kvmlog_switch_cause cause)
 
 	if (!current_config())
 		return -EALREADY;
+	set_lease(0);
 	static_branch_disable(&kvmlog_key);
 	kvmlog_hooks_disable();
 	/* Whoever saw the key enabled in kvmlog_emit() has left it after this. */
@@ -223,9 +268,11 @@ void kvmlog_switch_close(void)
 	closed = true;
 	kvmlog_switch_off(KVMLOG_SWITCH_UNLOAD);
 	mutex_unlock(&kvmlog_switch_mutex);
+	cancel_delayed_work_sync(&lease_work);
 }
 
 void kvmlog_switch_init(void)
 {
 	INIT_DELAYED_WORK(&window_work, window_worker);
+	INIT_DELAYED_WORK(&lease_work, lease_worker);
 }

@@ -21,10 +21,11 @@ extern struct mutex kvmlog_switch_mutex;
 void kvmlog_switch_init(void);
 
 /*
- * Process context, mutex held. Takes @config over, in case of an error too.
- * -EALREADY when on with the same configuration.
+ * Process context, mutex held. Takes @config over, in case of an error too. Off again by
+ * itself after @lease_ms, unless that is 0. -EALREADY when on with the same
+ * configuration, and neither it nor this call has a lease.
  */
-int kvmlog_switch_on(struct kvmlog_config *config, struct netlink_ext_ack *extack);
+int kvmlog_switch_on(struct kvmlog_config *config, u32 lease_ms, struct netlink_ext_ack *extack);
 /* -EALREADY when off. Returns when no probe runs any more and all was handed over. */
 int kvmlog_switch_off(enum kvmlog_switch_cause cause);
 
@@ -34,6 +35,7 @@ void kvmlog_switch_close(void);
 /* Mutex held. */
 const struct kvmlog_config *kvmlog_switch_config(void);
 u32 kvmlog_switch_epoch(void);
+u32 kvmlog_switch_lease_ms(void); /* what is left of the lease, 0 without one */
 
 /* Probes came or went while on; writes the SWITCH record. Any process context. */
 void kvmlog_switch_note(enum kvmlog_switch_cause cause, bool on);

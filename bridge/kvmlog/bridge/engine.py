@@ -263,6 +263,7 @@ def _describe_status(status: SourceStatus) -> dict[str, Any]:
         "one_in": status.one_in,
         "on_ms": status.on_ms,
         "off_ms": status.off_ms,
+        "lease_ms": status.lease_ms,
         "tgids": len(status.tgids),
         "flush_ms": status.flush_ms,
         "isa": _ISAS.get(status.isa, str(status.isa)),

@@ -38,6 +38,7 @@ _CODECS = {
     "KVMLOG_A_RECORD": "cdata",
     "KVMLOG_A_BATCH": "cdata",
     "KVMLOG_A_RECORDS": "cdata",
+    "KVMLOG_A_LEASE_MS": "uint32",
 }
 _CPU_CODECS = {
     "KVMLOG_CPU_A_ID": "uint32",
@@ -100,6 +101,8 @@ def configure(config: SwitchConfig, prototypes: dict[str, str]) -> Message:
     if config.on_ms or config.off_ms:
         attributes.append(("KVMLOG_A_ON_MS", config.on_ms))
         attributes.append(("KVMLOG_A_OFF_MS", config.off_ms))
+    if config.lease_ms:
+        attributes.append(("KVMLOG_A_LEASE_MS", config.lease_ms))
     for name, signature in prototypes.items():
         nested = {"attrs": [("KVMLOG_PROTO_A_NAME", name), ("KVMLOG_PROTO_A_SIGNATURE", signature)]}
         attributes.append(("KVMLOG_A_PROTOTYPE", nested))
@@ -136,6 +139,7 @@ def parse_status(message: Any) -> SourceStatus:
         vendor=text("KVMLOG_A_VENDOR"),
         version=text("KVMLOG_A_MODULE_VERSION") or "",
         pending_slots=number("KVMLOG_A_PENDING_SLOTS"),
+        lease_ms=number("KVMLOG_A_LEASE_MS"),
         cpus={
             int(cpu.get_attr("KVMLOG_CPU_A_ID")): CpuStatus(
                 dropped=int(cpu.get_attr("KVMLOG_CPU_A_DROPPED") or 0),

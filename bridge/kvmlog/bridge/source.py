@@ -23,6 +23,7 @@ class SwitchConfig:
     one_in: int = 1
     on_ms: int = 0
     off_ms: int = 0
+    lease_ms: int = 0  # off by itself after this long; 0: not
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class SourceStatus:
     version: str
     pending_slots: int
     cpus: dict[int, CpuStatus] = field(default_factory=dict)
+    lease_ms: int = 0  # what is left of the lease; 0: none
     prototypes: dict[str, str] = field(default_factory=dict)  # name: expected signature
 
 
@@ -73,7 +75,8 @@ class Source(ABC):
     def switch(self, config: SwitchConfig) -> None:
         """Replaces the source's configuration, after checking that it fits the running kernel.
 
-        The same configuration again changes nothing and is no error; the check is made again.
+        The same configuration again changes nothing but the lease, which begins anew, and is no
+        error; the check is made again.
         """
 
     @abstractmethod

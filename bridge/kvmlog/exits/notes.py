@@ -22,6 +22,7 @@ _SWITCH: Final[Mapping[int, str]] = {
     lib.KVMLOG_SWITCH_UNLOAD: "the source was unloaded",
     lib.KVMLOG_SWITCH_ATTACHED: "KVM was loaded",
     lib.KVMLOG_SWITCH_DETACHED: "KVM was unloaded",
+    lib.KVMLOG_SWITCH_LEASE: "its lease is over",
 }
 
 

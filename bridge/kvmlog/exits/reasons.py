@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from kvmlog.bridge import wire
 from kvmlog.bridge._native import lib
 from kvmlog.exits import arm64, svm, userspace, vmx
 
@@ -30,6 +31,15 @@ _ISA_NAMES: Final[Mapping[int, str]] = {
 def isa_name(isa: int) -> str:
     """Returns "vmx", "svm", "arm64" or "none"; a number for an unknown one."""
     return _ISA_NAMES.get(isa, hex(isa))
+
+
+def is_return_only(record: wire.Record) -> bool:
+    """Whether the record tells of a return from KVM_RUN and no more: no reason, no times.
+
+    The source bpf writes such ones where KVM shows it no exits (neither kvm_amd nor
+    kvm_intel runs). Their zeros were not measured.
+    """
+    return record.isa == lib.KVMLOG_ISA_NONE and not record.reason and not record.total_ns
 
 
 def basic_reason(isa: int, reason: int) -> int:

@@ -4,7 +4,8 @@
 The columns of an exit: local time, the source's number of the guest, vCPU, host
 CPU, reason, its detail in words, time from exit to re-entry, of it outside the
 kernel (in the VMM), of it halted; then whatever else is worth saying. A time
-that is none is "-". Other records are one sentence after the time.
+that is none is "-". A record of a return from KVM_RUN and no more has KVM_EXIT_* as
+its reason, for it has no other. Other records are one sentence after the time.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from kvmlog.bridge._native import lib
 from kvmlog.exits import detail, reasons, units
 from kvmlog.exits.notes import note_words
 
-_COLUMNS: Final = "{:<21} {:>5} {:>4} {:>4}  {:<20} {:<28} {:>7} {:>7} {:>7}  {}"
+_COLUMNS: Final = "{:<21} {:>5} {:>4} {:>4}  {:<49} {:>7} {:>7} {:>7}  {}"
+# Together one column of _COLUMNS: a long name takes the place that its detail leaves.
+_REASON: Final = "{:<20} {}"
 
 HEADER: Final = _COLUMNS.format(
-    "TIME", "GUEST", "VCPU", "CPU", "REASON", "DETAIL", "TOTAL", "VMM", "HALT", "NOTES"
+    *("TIME", "GUEST", "VCPU", "CPU", _REASON.format("REASON", "DETAIL")),
+    *("TOTAL", "VMM", "HALT", "NOTES"),
 ).rstrip()
 
 # What to say when a flag is set, in this order.
@@ -53,13 +57,16 @@ def sentence_line(words: str) -> str:
 def exit_notes(record: wire.Record) -> list[str]:
     """Returns what a line says about an exit beyond its columns, in words."""
     notes = reasons.reason_flags(record.isa, record.reason)
-    if record.flags & lib.KVMLOG_F_USER_REASON:
+    unsaid = 0
+    if reasons.is_return_only(record):
+        unsaid = lib.KVMLOG_F_NO_REENTRY  # none is ever seen there
+    elif record.flags & lib.KVMLOG_F_USER_REASON:
         notes.append(reasons.user_reason_name(record.user_reason))
-        if record.user_errno:
-            notes.append(_errno_name(-record.user_errno))
+    if record.flags & lib.KVMLOG_F_USER_REASON and record.user_errno:
+        notes.append(_errno_name(-record.user_errno))
     if record.user_exits > 1:
         notes.append(f"{record.user_exits} returns to the VMM")
-    notes += [word for flag, word in _FLAG_WORDS if record.flags & flag]
+    notes += [word for flag, word in _FLAG_WORDS if record.flags & flag & ~unsaid]
     if record.flags & lib.KVMLOG_F_DELAY_VALID:
         waited_us = record.delay_kernel_us + record.delay_user_us
         if waited_us:
@@ -68,17 +75,22 @@ def exit_notes(record: wire.Record) -> list[str]:
 
 
 def _exit_line(record: wire.Record, wall_ns: int, utc_offset_s: int) -> str:
+    total = units.duration(record.total_ns)
+    reason = reasons.reason_name(record.isa, record.reason)
     words = ""
-    if record.flags & lib.KVMLOG_F_DETAIL_VALID:
+    if reasons.is_return_only(record):
+        total = reason = "-"
+        if record.flags & lib.KVMLOG_F_USER_REASON:
+            reason = reasons.user_reason_name(record.user_reason)
+    elif record.flags & lib.KVMLOG_F_DETAIL_VALID:
         words = detail.detail_words(record.isa, record.reason, record.detail)
     line = _COLUMNS.format(
         units.time_column(wall_ns, utc_offset_s),
         record.guest,
         "-" if record.vcpu == wire.NO_VCPU else record.vcpu,
         "-" if record.cpu == wire.NO_CPU else record.cpu,
-        reasons.reason_name(record.isa, record.reason),
-        words,
-        units.duration(record.total_ns),
+        _REASON.format(reason, words),
+        total,
         units.duration(record.user_ns) if record.user_ns else "-",
         units.duration(record.halt_ns) if record.halt_ns else "-",
         ", ".join(exit_notes(record)),

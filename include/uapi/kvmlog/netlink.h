@@ -16,6 +16,7 @@
  *          KVMLOG_A_ON_MS            [u32]
  *          KVMLOG_A_OFF_MS           [u32]
  *          KVMLOG_A_TGIDS            [bin] u32 each, absent when not filtering
+ *          KVMLOG_A_LEASE_MS         [u32] until it switches itself off, absent when it does not
  *          KVMLOG_A_FLUSH_MS         [u32]
  *          KVMLOG_A_COUNTERS         [bin] struct kvmlog_counters, since the module was loaded
  *          KVMLOG_A_RECEIVER         [u32] port id, absent when nobody is subscribed
@@ -44,6 +45,9 @@
  *          KVMLOG_A_ONE_IN           [u32] keep one exit in this many on average, default 1
  *          KVMLOG_A_ON_MS            [u32] sampling window: open this long ...
  *          KVMLOG_A_OFF_MS           [u32] ... then closed this long; both or neither
+ *          KVMLOG_A_LEASE_MS         [u32] switch off by itself after this long; the same
+ *                                    configuration again begins a new lease, or without one
+ *                                    ends the old
  *          KVMLOG_A_PROTOTYPE*       [nest] what the running kernel's BTF says; a difference
  *                                    from what the module expects is refused (EPROTOTYPE)
  *
@@ -70,6 +74,7 @@ enum kvmlog_netlink_limit {
 	KVMLOG_MAX_TGIDS = 256,
 	KVMLOG_MAX_ONE_IN = 1000000,
 	KVMLOG_MAX_WINDOW_MS = 3600000,
+	KVMLOG_MAX_LEASE_MS = 604800000, /* a week */
 	KVMLOG_MAX_PROTOTYPES = 16,
 	KVMLOG_MAX_NAME_BYTES = 64,	  /* with the final NUL */
 	KVMLOG_MAX_SIGNATURE_BYTES = 192, /* with the final NUL */
@@ -113,7 +118,8 @@ enum kvmlog_attribute {
 	KVMLOG_A_BATCH = 21,
 	KVMLOG_A_PAD = 22,
 	KVMLOG_A_RECORDS = 23,
-	KVMLOG_A_MAX = 23,
+	KVMLOG_A_LEASE_MS = 24,
+	KVMLOG_A_MAX = 24,
 };
 
 enum kvmlog_cpu_attribute {

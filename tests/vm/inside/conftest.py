@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.vm.inside import host
+from tests.vm.inside import host, sources
 from tests.vm.inside.netlink import Control, Receiver
 from tests.vm.inside.processes import Bridge, Rpc, ended, folder
+from tests.vm.inside.programs import Programs
 
 KVM_MODULES = ("kvm", "kvm_amd")
 
@@ -34,18 +35,50 @@ def module() -> Iterator[Callable[..., None]]:
         host.run("modprobe", "kvm_amd")
 
 
-@pytest.fixture
-def control(module: Callable[..., None]) -> Iterator[Control]:
-    """The module loaded with its defaults, and commands to it."""
-    module()
-    link = Control()
-    yield link
-    link.close()
+@pytest.fixture(scope="session", params=sources.SOURCES)
+def source(request: pytest.FixtureRequest) -> str:
+    """Which source a test runs with: once for each, unless it says otherwise (sources.only)."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def compiled() -> Iterator[Callable[[str], Programs]]:
+    """The BPF source, by the way that it gets its reasons: compiled when first asked for."""
+    kept: dict[str, Programs] = {}
+    with folder() as place:
+        place.mkdir()
+
+        def get(reason: str) -> Programs:
+            if reason not in kept:
+                kept[reason] = Programs(place, reason)
+            return kept[reason]
+
+        yield get
+        for programs in kept.values():
+            programs.close()
 
 
 @pytest.fixture
-def receiver(control: Control) -> Iterator[Receiver]:
+def control(source: str, request: pytest.FixtureRequest) -> Iterator[Control | Programs]:
+    """The module loaded with its defaults, or the BPF programs, and commands to it."""
+    if source == sources.KMOD:
+        request.getfixturevalue("module")()
+        link = Control()
+        yield link
+        link.close()
+        return
+    get: Callable[[str], Programs] = request.getfixturevalue("compiled")
+    programs = get("event" if source == sources.BPF_EVENT else "vcpu").begin()
+    yield programs
+    programs.end()
+
+
+@pytest.fixture
+def receiver(control: Control | Programs) -> Iterator[Receiver | Programs]:
     """A subscribed receiver."""
+    if isinstance(control, Programs):
+        yield control
+        return
     link = Receiver(control.family).subscribe()
     yield link
     link.close()
@@ -60,16 +93,19 @@ def histogram() -> Iterator[host.Histogram]:
 
 
 @pytest.fixture(scope="module")
-def running_bridge() -> Iterator[Bridge]:
-    """The module loaded and a bridge, for all tests of a file: a process takes seconds to start."""
-    load_module()
+def running_bridge(source: str) -> Iterator[Bridge]:
+    """A bridge, with its module loaded, for all tests of a file: a process takes seconds to
+    start."""
+    if source == sources.KMOD:
+        load_module()
     try:
         with folder() as place:
-            bridge = Bridge(place, "--slots", str(1 << 18))
+            bridge = Bridge(place, "--slots", str(1 << 18), "--source", source)
             with ended(bridge):
                 yield bridge.ready()
     finally:
-        unload_module()
+        if source == sources.KMOD:
+            unload_module()
 
 
 @pytest.fixture(scope="module")

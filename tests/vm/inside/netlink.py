@@ -159,6 +159,10 @@ class Status:
         return self.number(lib.KVMLOG_A_ATTACHED) == 1
 
     @property
+    def window_ms(self) -> tuple[int | None, int | None]:
+        return self.number(lib.KVMLOG_A_ON_MS), self.number(lib.KVMLOG_A_OFF_MS)
+
+    @property
     def counters(self) -> dict[str, int]:
         """struct kvmlog_counters by field name."""
         struct_type = ffi.new("struct kvmlog_counters *")
@@ -214,6 +218,7 @@ class Control:
         tgids: Iterable[int] = (),
         one_in: int | None = None,
         window_ms: tuple[int, int] | None = None,
+        lease_ms: int = 0,
     ) -> None:
         """Switches on with this configuration."""
         more = []
@@ -225,6 +230,8 @@ class Control:
         if window_ms is not None:
             more.append(u32(lib.KVMLOG_A_ON_MS, window_ms[0]))
             more.append(u32(lib.KVMLOG_A_OFF_MS, window_ms[1]))
+        if lease_ms:
+            more.append(u32(lib.KVMLOG_A_LEASE_MS, lease_ms))
         self.configure(True, *more)
 
     def switch_off(self) -> None:

@@ -12,6 +12,9 @@ import pytest
 from kvmlog.bridge._native import lib
 from tests.vm.inside import host
 from tests.vm.inside.netlink import Control, Receiver
+from tests.vm.inside.sources import KMOD, only
+
+pytestmark = only(KMOD)
 
 NAME = "kvmlog_emit_test"
 REASON_PROCESS, REASON_IRQ = 0x5E57, 0x5E58

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the module says of exits, against what the guest did and what the kernel counted."""
+"""What a source says of exits, against what the guest did and what the kernel counted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from kvmlog.bridge import wire
 from kvmlog.bridge._native import lib
 from tests.vm.inside import host
-from tests.vm.inside.netlink import Control, Receiver
+from tests.vm.inside.sources import ALL, KMOD, NUMBERS, Control, Receiver, only
 
 TURNS = 1009
 
@@ -35,6 +35,7 @@ def record_of(receiver: Receiver, reason: int) -> wire.Record:
     return found[len(found) // 2]
 
 
+@only(*ALL)
 def test_counts_equal_the_kernels_own_to_the_last_one(
     control: Control, receiver: Receiver, histogram: host.Histogram
 ) -> None:
@@ -71,7 +72,8 @@ def test_counts_are_exact_with_several_vcpus(
     control.status().check_sum()
 
 
-def test_every_field_of_a_port_exit(control: Control, receiver: Receiver) -> None:
+@only(*ALL)
+def test_every_field_of_a_port_exit(control: Control, receiver: Receiver, source: str) -> None:
     """An OUT that user space handles."""
     before_ns = time.monotonic_ns()
     control.switch_on()
@@ -82,7 +84,7 @@ def test_every_field_of_a_port_exit(control: Control, receiver: Receiver) -> Non
 
     record = record_of(receiver, SVM_IOIO)
     assert (record.type, record.isa) == (lib.KVMLOG_RECORD_EXIT, lib.KVMLOG_ISA_SVM)
-    assert record.source == lib.KVMLOG_SOURCE_KMOD
+    assert record.source == NUMBERS[source]
     expected = (
         lib.KVMLOG_F_INFO_VALID
         | lib.KVMLOG_F_RIP_VALID
@@ -106,6 +108,7 @@ def test_every_field_of_a_port_exit(control: Control, receiver: Receiver) -> Non
     assert (guest.guest, guest.tgid) == (record.guest, report["pid"])
 
 
+@only(*ALL)
 def test_detail_keys(control: Control, receiver: Receiver) -> None:
     """Each kind of exit carries the key that belongs to its reason."""
     control.switch_on()
@@ -209,6 +212,7 @@ def test_a_real_qemu_guest(control: Control, receiver: Receiver, histogram: host
     assert counters["pending"] == 0
 
 
+@only(KMOD)
 def test_the_function_it_calls_is_where_the_kernel_says(control: Control) -> None:
     """svm_get_exit_info is called at its very start, which on IBT kernels is an ENDBR."""
     line = next(line for line in host.kernel_log().splitlines() if "will be called" in line)
@@ -244,7 +248,7 @@ def test_one_in_n_is_told_and_adds_up(
 def test_only_the_processes_asked_for(
     control: Control, receiver: Receiver, histogram: host.Histogram
 ) -> None:
-    """A filter by process id is applied in the module, and what it leaves out is counted."""
+    """A filter by process id is applied in the kernel, and what it leaves out is counted."""
     wanted = host.start_guest("--turns", "0", "--kinds", "pio", "--pause-ms", "5")
     other = host.start_guest("--turns", "0", "--kinds", "pio", "--pause-ms", "5")
     try:
@@ -275,7 +279,7 @@ def test_the_sampling_window_keeps_the_probes(control: Control, receiver: Receiv
         control.switch_on(window_ms=(200, 400))
         time.sleep(3)
         status = control.status()
-        assert (status.number(lib.KVMLOG_A_ON_MS), status.number(lib.KVMLOG_A_OFF_MS)) == (200, 400)
+        assert status.window_ms == (200, 400)
         assert status.attached
         control.switch_off()
     finally:

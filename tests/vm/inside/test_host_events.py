@@ -12,7 +12,7 @@ import pytest
 from kvmlog.bridge import wire
 from kvmlog.bridge._native import lib
 from tests.vm.inside import host
-from tests.vm.inside.netlink import Control, Receiver
+from tests.vm.inside.sources import Control, Receiver
 
 CPU1 = Path("/sys/devices/system/cpu/cpu1/online")
 

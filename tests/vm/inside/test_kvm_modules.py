@@ -13,6 +13,9 @@ from kvmlog.bridge import wire
 from kvmlog.bridge._native import lib
 from tests.vm.inside import host
 from tests.vm.inside.netlink import Control, Receiver
+from tests.vm.inside.sources import KMOD, only
+
+pytestmark = only(KMOD)
 
 
 @pytest.fixture(autouse=True)

@@ -1,28 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Switching: who may, what is refused and with which words, and that off is off."""
+"""Switching on and off: that off is off, and each time in order."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
-import subprocess
-import sys
 import time
-
-import pytest
 
 from kvmlog.bridge import wire
 from kvmlog.bridge._native import lib
 from tests.vm.inside import host
-from tests.vm.inside.netlink import Control, Receiver, RefusedError, attribute, prototype, u32
-
-HOOKS = ("kvm_exit", "kvm_entry", "kvm_userspace_exit", "kvm_vcpu_wakeup", "sched_process_exit")
-
-
-def probes() -> dict[str, int]:
-    """How often each hooked tracepoint is enabled, read from the kernel's memory."""
-    return {name: host.probes_on(name) for name in HOOKS}
+from tests.vm.inside.processes import probes, until
+from tests.vm.inside.sources import Control, Receiver
 
 
 def test_probes_are_there_while_on_and_only_then(control: Control, receiver: Receiver) -> None:
@@ -72,140 +59,27 @@ def test_on_off_many_times_under_load(control: Control, receiver: Receiver) -> N
     assert control.status().counters["emitted"] == len(receiver.exits)
 
 
-def test_refusals_say_why(control: Control) -> None:
-    """Each refusal has an errno and a sentence."""
-    with pytest.raises(RefusedError, match="subscribe first") as refused:
-        control.switch_on()
-    assert refused.value.code == errno.ENOTCONN
-    with pytest.raises(RefusedError, match="already off") as refused:
-        control.switch_off()
-    assert refused.value.code == errno.EALREADY
-
-    receiver = Receiver(control.family).subscribe()
-    second = Receiver(control.family)
-    with pytest.raises(RefusedError, match="receiver already") as refused:
-        second.subscribe()
-    assert refused.value.code == errno.EBUSY
-    second.close()
-
-    for bad, words in (
-        ([attribute(lib.KVMLOG_A_TGIDS, b"abc")], "32 bit process ids"),
-        ([u32(lib.KVMLOG_A_ON_MS, 5)], "needs both"),
-        ([u32(lib.KVMLOG_A_ONE_IN, 0)], "range"),
-        ([u32(lib.KVMLOG_A_ONE_IN, 1_000_001)], "range"),
-        ([u32(lib.KVMLOG_A_ON_MS, 0), u32(lib.KVMLOG_A_OFF_MS, 1)], "range"),
-        ([attribute(lib.KVMLOG_A_TGIDS, bytes(4 * 257))], ""),
-        ([attribute(lib.KVMLOG_A_PROTOTYPE | 0x8000, b"")], "name and a signature"),
-        ([prototype("x", "y")] * 17, "Too many"),
-    ):
-        with pytest.raises(RefusedError, match=words):
-            control.configure(True, *bad)
-        assert not control.status().on
-    control.link.request(control.family, lib.KVMLOG_CMD_CONFIGURE)
-    with pytest.raises(RefusedError, match="State is missing"):
-        control.link.replies()
-
-    control.switch_on()
-    with pytest.raises(RefusedError, match="already on") as refused:
-        control.switch_on()
-    assert refused.value.code == errno.EALREADY
-    receiver.close()
-
-
-def test_another_prototype_is_refused(control: Control, receiver: Receiver) -> None:
-    """What the running kernel passes has to be what the module was built for."""
-    expected = control.status().prototypes
-    assert expected["kvm_exit"] == "struct kvm_vcpu *, unsigned int"
-    for name, signature in expected.items():
-        if name in ("kvm_page_fault", "kvm_fast_mmio"):  # attached on VMX only
-            control.configure(True, prototype(name, "unsigned long, " + signature))
-            control.switch_off()
-            continue
-        with pytest.raises(RefusedError, match=f"{name} takes other arguments") as refused:
-            control.configure(True, prototype(name, "unsigned long, " + signature))
-        assert refused.value.code == errno.EPROTOTYPE
-        assert not control.status().on
-    assert "in the running kernel, kvmlog was built for (struct kvm_vcpu *" in host.kernel_log()
-
-    # What it calls has to take exactly what it is given.
-    called = prototype("svm_get_exit_info", expected["svm_get_exit_info"] + ", void *")
-    with pytest.raises(RefusedError, match="svm_get_exit_info takes other arguments"):
-        control.configure(True, called)
-
-    # More arguments than the probe takes do no harm; names it does not know are not its affair.
-    more = prototype("kvm_entry", expected["kvm_entry"] + ", _Bool")
-    control.configure(True, more, prototype("something_new", "int"))
-    assert control.status().attached
-
-
-def test_without_the_capability_nothing_is_answered(control: Control) -> None:
-    """Another user gets EPERM for every command, status too."""
-    script = (
-        "import os\n"
-        "from tests.vm.inside.netlink import *\n"
-        "os.setgid(65534); os.setuid(65534)\n"
-        f"for command in (1, 2, 3, 4):\n"
-        "    link = Link()\n"
-        f"    link.request({control.family}, command, flags=NLM_F_DUMP if command == 4 else 0)\n"
-        "    try:\n"
-        "        link.replies(command == 4)\n"
-        "    except RefusedError as refused:\n"
-        "        print(command, refused.code)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, cwd=host.PROJECT
-    )
-    assert done.stdout.splitlines() == [f"{n} {errno.EPERM}" for n in (1, 2, 3, 4)], done.stderr
-
-
-def test_a_receiver_killed_switches_off(control: Control) -> None:
-    """SIGKILL of the receiver: probes gone, and the next receiver is served."""
-    script = (
-        "import sys, time\n"
-        "from tests.vm.inside.netlink import *\n"
-        f"receiver = Receiver({control.family}).subscribe()\n"
-        "print('subscribed', flush=True)\n"
-        "time.sleep(600)\n"
-    )
-    child = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=host.PROJECT
-    )
-    guest = host.start_guest("--turns", "0", "--kinds", "cpuid,pio")
+def test_a_lease_ends_by_itself(control: Control, receiver: Receiver) -> None:
+    """Off when it is over, unless it was renewed; withdrawn it never ends."""
+    guest = host.start_guest("--turns", "0", "--kinds", "pio", "--pause-ms", "2")
     try:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "subscribed\n"
-        control.switch_on()
-        time.sleep(0.3)
-        child.kill()
-        child.communicate()
-        deadline = time.monotonic() + 20
-        while control.status().on:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        control.switch_on(lease_ms=1_000)
+        control.switch_on(lease_ms=600)
+        until(lambda: not control.status().on, "the lease's end")
         assert probes()["kvm_exit"] == 0
-        status = control.status()
-        assert status.number(lib.KVMLOG_A_RECEIVER) is None
-        status.check_sum()
-
-        receiver = Receiver(control.family).subscribe()
-        control.switch_on()
-        time.sleep(0.2)
-        control.switch_off()
         receiver.drain()
+        (on, off) = receiver.of_type(wire.SwitchRecord)
+        assert isinstance(on, wire.SwitchRecord)
+        assert isinstance(off, wire.SwitchRecord)
+        assert (on.on, off.on, off.cause) == (1, 0, lib.KVMLOG_SWITCH_LEASE)
         assert receiver.exits
-        receiver.close()
+        assert control.status().check_sum()["pending"] == 0
+
+        control.switch_on(lease_ms=300)
+        control.switch_on()
+        time.sleep(1)
+        assert control.status().on
+        control.switch_off()
     finally:
         guest.terminate()
         guest.communicate(timeout=30)
-    assert "the receiver is gone, tracing is off" in host.kernel_log()
-
-
-def test_garbage_on_the_family_is_refused(control: Control) -> None:
-    """Random attributes never do more than give an error."""
-    for seed in range(300):
-        payload = bytes((seed * 7919 + i * 104729) >> 3 & 0xFF for i in range(seed))
-        control.link.request(control.family, 1 + seed % 4, payload)
-        with contextlib.suppress(RefusedError):
-            control.link.replies()
-    assert not control.status().on
-    assert os.path.exists("/sys/module/kvmlog")

@@ -25,6 +25,9 @@ from tests.vm.inside.processes import (
     probes,
     until,
 )
+from tests.vm.inside.sources import KMOD, only
+
+pytestmark = only(KMOD)
 
 MEMORY_LIMIT_BYTES = 64 << 20
 

@@ -10,6 +10,9 @@ from kvmlog.bridge._native import lib
 from tests.vm.inside import host, recorded
 from tests.vm.inside.netlink import Control
 from tests.vm.inside.processes import Bridge, ended, folder, load, until
+from tests.vm.inside.sources import KMOD, only
+
+pytestmark = only(KMOD)
 
 
 def test_what_a_sleeping_bridge_missed(control: Control, histogram: host.Histogram) -> None:

@@ -19,7 +19,7 @@ NOT_LOADED = "the kernel module kvmlog is not loaded; load it with 'modprobe kvm
 def started_alone() -> Iterator[Bridge]:
     """A bridge, started where the module is not loaded."""
     with folder() as place:
-        bridge = Bridge(place, "--slots", str(1 << 18))
+        bridge = Bridge(place, "--slots", str(1 << 18), "--source", "kmod")
         with ended(bridge):
             yield bridge.ready()
 

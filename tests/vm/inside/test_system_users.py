@@ -14,6 +14,9 @@ import pytest
 from tests.vm.inside import host, recorded
 from tests.vm.inside.netlink import Control
 from tests.vm.inside.processes import Bridge, Rpc, ended, folder, until
+from tests.vm.inside.sources import KMOD, only
+
+pytestmark = only(KMOD)
 
 NOBODY = 65534
 

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The child process that holds LLVM: compiles, loads, hands the descriptors over, ends.
 
-    python -m kvmlog.bridge.bpf.compiler FD     a Plan as JSON on stdin, the answer through socket FD
+    python -m kvmlog.bridge.bpf.compiler FD     a Plan as JSON on stdin, the answer to socket FD
 
 The answer is one JSON object with the descriptors of maps and programs beside it (SCM_RIGHTS), in
-the order of its lists `maps` and `programs`; or {"error": sentence}. What clang says goes to stderr.
+the order of its lists `maps` and `programs`; or {"error": sentence}. What clang says goes to
+stderr.
 """
 
 from __future__ import annotations

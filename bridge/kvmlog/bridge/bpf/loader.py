@@ -82,9 +82,8 @@ def compile_plan(plan: Plan) -> Loaded:
 
 
 def _parse(data: bytes, fds: list[int], status: int, errors: str) -> Loaded:
-    answer: dict[str, Any] = {"error": f"the BPF compiler ended with {status}; the bridge's log says why"}
-    if data:
-        answer = json.loads(data)
+    sentence = f"the BPF compiler ended with {status}; the bridge's log says why"
+    answer: dict[str, Any] = json.loads(data) if data else {"error": sentence}
     if "error" in answer:
         for fd in fds:
             os.close(fd)

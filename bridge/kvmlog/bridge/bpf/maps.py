@@ -41,8 +41,11 @@ class Maps:
             lib.kvmlog_bpf_maps_free(self.native)
             self.native = ffi.NULL
 
-    def configure(self, config: SwitchConfig, epoch: int) -> None:
-        """Writes the configuration beside the one that holds, then lets it hold."""
+    def configure(self, config: SwitchConfig, epoch: int, until_ns: int) -> None:
+        """Writes the configuration beside the one that holds, then lets it hold.
+
+        until_ns: CLOCK_MONOTONIC when its lease ends, 0 without one.
+        """
         control = self.native.control
         number = (control.active & 1) ^ 1
         tgids = self._fds["kvmlog_tgids"]
@@ -54,11 +57,16 @@ class Maps:
         fresh.window_ns = time.monotonic_ns()
         fresh.open_ns = config.on_ms * _NS_PER_MS
         fresh.period_ns = (config.on_ms + config.off_ms) * _NS_PER_MS if config.off_ms else 0
-        fresh.until_ns = 0
+        fresh.until_ns = until_ns
         fresh.epoch = epoch
         fresh.one_in = config.one_in
         fresh.tgids = len(config.tgids)
         control.active = number
+
+    def lease(self, until_ns: int) -> None:
+        """A new end of the lease of the configuration that holds."""
+        control = self.native.control
+        control.configs[control.active & 1].until_ns = until_ns
 
     def begin(self) -> None:
         """Nothing runs: losses are counted from 0, and programs will see that tracing is on."""
@@ -80,9 +88,7 @@ class Maps:
         self.native.cpus[0].lost += unfinished
         lib.kvmlog_bpf_clear(self._fds["kvmlog_threads"], ffi.sizeof("__u32"))
         lib.kvmlog_bpf_empty(self._fds["kvmlog_free"])
-        lib.kvmlog_bpf_clear(
-            self._fds["kvmlog_guests"], ffi.sizeof("struct kvmlog_bpf_guest_key")
-        )
+        lib.kvmlog_bpf_clear(self._fds["kvmlog_guests"], ffi.sizeof("struct kvmlog_bpf_guest_key"))
 
     def drained(self) -> bool:
         """The pump has taken every record."""

@@ -7,6 +7,7 @@ Descriptors hold everything: when this process ends, however it does, the kernel
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import time
 from pathlib import Path
@@ -27,6 +28,7 @@ RETRY_S: Final = 10.0
 # How long the pump may take for the last records.
 DRAIN_S: Final = 3.0
 _DRAIN_STEP_S: Final = 0.002
+_NS_PER_MS: Final = 1_000_000
 _COUNTERS: Final = [name for name, _ in ffi.typeof("struct kvmlog_counters").fields]
 # The program whose run begins an exit: what the kernel leaves out of it is an exit lost.
 _FIRST: Final = ("kvmlog_kvm_exit", "kvmlog_event_exit", "kvmlog_kvm_userspace_exit")
@@ -48,7 +50,8 @@ class BpfSource(Source):
         self._maps: Maps | None = None
         self._links: list[int] = []
         self._pump: Any = None
-        self._config: SwitchConfig | None = None  # None: off
+        self._config: SwitchConfig | None = None  # None: off; without its lease
+        self._until_ns = 0  # CLOCK_MONOTONIC when the lease ends, 0 without one
         self._epoch = 0
         self._clocks: notes.Clocks | None = None
         self._online: notes.OnlineCpus | None = None
@@ -70,14 +73,20 @@ class BpfSource(Source):
         if not self._open:
             raise SourceGoneError("the source bpf is not open")
         if not config.on:
-            self._switch_off()
+            self._switch_off(lib.KVMLOG_SWITCH_COMMAND)
             return
         _check_limits(config)
+        self._until_ns = 0
+        if config.lease_ms:
+            self._until_ns = time.monotonic_ns() + config.lease_ms * _NS_PER_MS
+        config = dataclasses.replace(config, tgids=tuple(sorted(config.tgids)), lease_ms=0)
         if config == self._config:
+            if self._maps is not None:
+                self._maps.lease(self._until_ns)
             return
         self._epoch += 1
         if self._maps is not None:
-            self._maps.configure(config, self._epoch)
+            self._maps.configure(config, self._epoch, self._until_ns)
         if self._config is not None:
             self._config = config
             self._note_switch(True, lib.KVMLOG_SWITCH_COMMAND)
@@ -90,7 +99,7 @@ class BpfSource(Source):
             try:
                 self._attach(self._maps)
             except SourceError:
-                self._switch_off()
+                self._switch_off(lib.KVMLOG_SWITCH_COMMAND)
                 raise
 
     def pump(self, native: Any) -> None:
@@ -109,6 +118,8 @@ class BpfSource(Source):
                 if self._maps is None
                 else "KVM was loaded anew; compiling the BPF programs again"
             )
+        if self._config is not None and self._until_ns and time.monotonic_ns() >= self._until_ns:
+            self._switch_off(lib.KVMLOG_SWITCH_LEASE)
         if self._config is not None:
             assert self._clocks is not None
             assert self._online is not None
@@ -177,12 +188,12 @@ class BpfSource(Source):
             with contextlib.suppress(OSError):
                 os.close(self._links.pop())
 
-    def _switch_off(self) -> None:
+    def _switch_off(self, cause: int) -> None:
         if self._config is None:
             return
         if self._maps is not None:
             self._end(self._maps)
-        self._note_switch(False, lib.KVMLOG_SWITCH_COMMAND)
+        self._note_switch(False, cause)
         self._config = None
 
     def _end(self, maps: Maps) -> None:
@@ -257,7 +268,13 @@ class BpfSource(Source):
             version="",
             pending_slots=lib.KVMLOG_BPF_THREADS,
             cpus=cpus,
+            lease_ms=self._lease_left_ms(),
         )
+
+    def _lease_left_ms(self) -> int:
+        if self._config is None or not self._until_ns:
+            return 0
+        return max(1, (self._until_ns - time.monotonic_ns()) // _NS_PER_MS)
 
 
 def _attach(program: Program, fd: int) -> int:
@@ -293,6 +310,8 @@ def _check_limits(config: SwitchConfig) -> None:
         raise SourceError("a sampling window needs both times, open and closed, or neither")
     if max(config.on_ms, config.off_ms) > lib.KVMLOG_MAX_WINDOW_MS:
         raise SourceError(f"a window of more than {lib.KVMLOG_MAX_WINDOW_MS} ms; give less")
+    if config.lease_ms > lib.KVMLOG_MAX_LEASE_MS:
+        raise SourceError(f"a lease of more than {lib.KVMLOG_MAX_LEASE_MS} ms; give less")
     if len(config.tgids) > lib.KVMLOG_MAX_TGIDS:
         raise SourceError(f"{len(config.tgids)} processes; give at most {lib.KVMLOG_MAX_TGIDS}")
 
