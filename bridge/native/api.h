@@ -95,6 +95,7 @@ struct kvmlog_pump_statistics {
 	__u64 errors;		 /* recvmsg() that failed and was tried again */
 	__u64 lost_messages;
 	__u64 lost_records;
+	__u64 notes;		  /* written by the engine in the source's name */
 	__s64 last_control_error; /* -errno of the last NLMSG_ERROR, 0 an ack */
 };
 
@@ -108,6 +109,8 @@ void kvmlog_pump_maps(struct kvmlog_pump *pump, struct kvmlog_bpf_maps *maps);
 int kvmlog_pump_run(struct kvmlog_pump *pump);
 void kvmlog_pump_stop(struct kvmlog_pump *pump);
 void kvmlog_pump_wake(struct kvmlog_pump *pump);
+void kvmlog_pump_watch(struct kvmlog_pump *pump, __u32 config_epoch);
+void kvmlog_pump_unwatch(struct kvmlog_pump *pump);
 void kvmlog_pump_lost(struct kvmlog_pump *pump, __u64 lost, __u64 total);
 void kvmlog_pump_append(struct kvmlog_pump *pump, const struct kvmlog_record *records, __u32 count);
 void kvmlog_pump_read(struct kvmlog_pump *pump, struct kvmlog_pump_statistics *statistics);

@@ -57,6 +57,7 @@ struct kvmlog_pump *kvmlog_pump_new(struct kvmlog_writer *writer)
 	pump->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (pump->wake_fd < 0)
 		goto err_stop;
+	pump->watch.event_fd = -1;
 	return pump;
 
 err_stop:
@@ -72,6 +73,8 @@ void kvmlog_pump_free(struct kvmlog_pump *pump)
 {
 	if (!pump)
 		return;
+	if (pump->watch.event_fd >= 0)
+		close(pump->watch.event_fd);
 	close(pump->wake_fd);
 	close(pump->stop_fd);
 	free(pump->cpus);
@@ -98,6 +101,8 @@ void kvmlog_pump_socket(struct kvmlog_pump *pump, int fd, __u16 family)
 /* While the pump does not run: take records out of these maps, which outlive that input. */
 void kvmlog_pump_maps(struct kvmlog_pump *pump, struct kvmlog_bpf_maps *maps)
 {
+	if (pump->watch.event_fd < 0)
+		pump->watch.event_fd = kvmlog_watch_open();
 	set_input(pump, -1, 0, maps);
 }
 
@@ -168,10 +173,11 @@ static int sooner(int a_ms, int b_ms)
  */
 int kvmlog_pump_run(struct kvmlog_pump *pump)
 {
-	struct pollfd events[3] = {
+	struct pollfd events[4] = {
 		{ .fd = pump->stop_fd, .events = POLLIN },
 		{ .fd = pump->wake_fd, .events = POLLIN },
 		{ .fd = pump->data_fd, .events = POLLIN },
+		{ .fd = pump->watch.event_fd, .events = POLLIN },
 	};
 	int again_ms = pump->maps ? 0 : -1;
 	int rc = 0;
@@ -183,7 +189,7 @@ int kvmlog_pump_run(struct kvmlog_pump *pump)
 
 		/* Data that came within KVMLOG_COALESCE_MS after a drain waits for its end. */
 		events[2].revents = 0;
-		if (poll(events, 3, timeout_ms) < 0 && errno != EINTR)
+		if (poll(events, 4, timeout_ms) < 0 && errno != EINTR)
 			return -errno;
 		pump->statistics.wakeups++;
 		if (events[1].revents)
@@ -192,6 +198,9 @@ int kvmlog_pump_run(struct kvmlog_pump *pump)
 		/* The stop is taken before the last drain: it must not end a later run. */
 		stopped = events[0].revents && !eventfd_read(pump->stop_fd, &value);
 		rc = 0;
+		if (events[3].revents)
+			kvmlog_watch_events(pump);
+		kvmlog_watch_clocks(pump);
 		if (pump->maps)
 			again_ms = kvmlog_pump_drain_maps(pump);
 		if (pump->data_fd >= 0 && (events[2].revents || stopped))
@@ -267,8 +276,12 @@ void kvmlog_pump_append(struct kvmlog_pump *pump, const struct kvmlog_record *re
 {
 	kvmlog_writer_append(pump->writer, records, count);
 	pthread_mutex_lock(&pump->writer->lock);
-	for (__u32 i = 0; i < count; i++)
-		pump->statistics.exits += records[i].type == KVMLOG_RECORD_EXIT;
+	for (__u32 i = 0; i < count; i++) {
+		int is_exit = records[i].type == KVMLOG_RECORD_EXIT;
+
+		pump->statistics.exits += is_exit;
+		pump->statistics.notes += !is_exit;
+	}
 	pump->statistics.records += count;
 	if (count)
 		kvmlog_pump_epoch(pump, records[count - 1].config_epoch);

@@ -12,6 +12,21 @@ struct kvmlog_pump_cpu {
 	__u64 lost_messages; /* that never came; netlink only */
 };
 
+/* Where an offset between two clocks lies. */
+struct kvmlog_interval {
+	__s64 low;
+	__s64 high;
+};
+
+/* watch.c: the host's clocks and CPUs, while `on`. The writer's lock covers all but event_fd. */
+struct kvmlog_watch {
+	int on;
+	int event_fd; /* the kernel's events; -1: none to be had */
+	__u32 config_epoch;
+	struct kvmlog_interval real, boot; /* to CLOCK_MONOTONIC */
+	__s64 real_told_ns, boot_told_ns;  /* the offsets that the last record told */
+};
+
 /* The writer's lock covers all but the descriptors and the fields of the running loop. */
 struct kvmlog_pump {
 	struct kvmlog_writer *writer;
@@ -23,7 +38,8 @@ struct kvmlog_pump {
 	int data_fd; /* netlink socket, or -1 */
 	__u16 family;
 	struct kvmlog_bpf_maps *maps; /* borrowed, or NULL */
-	__u64 heartbeat_ms;	      /* when the next one is due */
+	struct kvmlog_watch watch;
+	__u64 heartbeat_ms; /* when the next one is due */
 	__u8 scratch[KVMLOG_BATCH_RECORDS * KVMLOG_RECORD_BYTES];
 };
 
@@ -38,5 +54,10 @@ int kvmlog_pump_drain_socket(struct kvmlog_pump *pump);
 
 /* pump_bpf.c. Takes all there is; returns when to look again, in ms, -1: when woken. */
 int kvmlog_pump_drain_maps(struct kvmlog_pump *pump);
+
+/* watch.c, in the pump's thread. */
+int kvmlog_watch_open(void);
+void kvmlog_watch_clocks(struct kvmlog_pump *pump);
+void kvmlog_watch_events(struct kvmlog_pump *pump);
 
 #endif

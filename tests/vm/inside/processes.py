@@ -62,12 +62,13 @@ class Process:
         user: int | None = None,
         groups: Sequence[int] = (),
         environment: Mapping[str, str] | None = None,
+        command: Sequence[str | Path] | None = None,
     ) -> None:
-        """user: the uid, and the gid, it runs as; groups: supplementary ones."""
+        """user: the uid, and the gid, it runs as; groups: supplementary ones; command: instead."""
         self._log = log
         with log.open("wb") as output:
             self.process: subprocess.Popen[bytes] = subprocess.Popen(
-                [KVMLOG, *arguments],
+                command or [KVMLOG, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -118,12 +119,23 @@ class Process:
 class Bridge(Process):
     """A `kvmlog bridge`; ready() before anything is asked of it."""
 
-    def __init__(self, folder: Path, *options: str, name: str = "bridge") -> None:
-        """folder: the bridge makes it when it is not there; its log stands beside it."""
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        name: str = "bridge",
+        command: Sequence[str | Path] | None = None,
+    ) -> None:
+        """folder: the bridge makes it when it is not there; its log stands beside it.
+
+        command: how to start it instead, in the same places.
+        """
         self.ring, self.switch = folder / "ring", folder / "switch"
         places = ("--ring", self.ring, "--switch", self.switch, "--udp", "127.0.0.1:0")
         log = folder.with_name(f"{folder.name}-{name}.log")
-        super().__init__(log, "bridge", *places, *options, environment={"TZ": ZONE})
+        super().__init__(
+            log, "bridge", *places, *options, environment={"TZ": ZONE}, command=command
+        )
         self.client = SwitchClient(str(self.switch), timeout_s=HANG_S)
 
     def ready(self) -> Bridge:

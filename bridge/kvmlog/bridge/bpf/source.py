@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from kvmlog.bridge._native import ffi, lib
-from kvmlog.bridge.bpf import notes
 from kvmlog.bridge.bpf.loader import Loaded, compile_plan
 from kvmlog.bridge.bpf.maps import Maps
+from kvmlog.bridge.bpf.notes import switch_note
 from kvmlog.bridge.bpf.plan import Plan, Program, make_plan, waiting_for
 from kvmlog.bridge.errors import SourceError
 from kvmlog.bridge.log import log
@@ -53,9 +53,8 @@ class BpfSource(Source):
         self._config: SwitchConfig | None = None  # None: off; without its lease
         self._until_ns = 0  # CLOCK_MONOTONIC when the lease ends, 0 without one
         self._epoch = 0
-        self._clocks: notes.Clocks | None = None
-        self._online: notes.OnlineCpus | None = None
         self._own = dict.fromkeys(_COUNTERS, 0)  # what this process did itself
+        self._notes_before = 0  # the pump's, when it became ours
         self._missed = 0  # told in LOSS records
         self._failed: tuple[float, str] | None = None  # not before this time again, and why
 
@@ -92,8 +91,6 @@ class BpfSource(Source):
             self._note_switch(True, lib.KVMLOG_SWITCH_COMMAND)
             return
         self._config = config
-        self._clocks, self._online = notes.Clocks(), notes.OnlineCpus()
-        self._note(self._clocks.anchor(self._epoch))
         self._note_switch(True, lib.KVMLOG_SWITCH_COMMAND)
         if self._maps is not None:
             try:
@@ -104,6 +101,7 @@ class BpfSource(Source):
 
     def pump(self, native: Any) -> None:
         self._pump = native
+        self._notes_before = self._notes_written()
         if self._maps is not None:
             lib.kvmlog_pump_maps(native, self._maps.native)
         else:
@@ -121,10 +119,6 @@ class BpfSource(Source):
         if self._config is not None and self._until_ns and time.monotonic_ns() >= self._until_ns:
             self._switch_off(lib.KVMLOG_SWITCH_LEASE)
         if self._config is not None:
-            assert self._clocks is not None
-            assert self._online is not None
-            for note in self._clocks.check(self._epoch) + self._online.check(self._epoch):
-                self._note(note)
             self._tell_misses()
         return self._status()
 
@@ -213,11 +207,19 @@ class BpfSource(Source):
 
     def _note_switch(self, on: bool, cause: int) -> None:
         assert self._config is not None
-        self._note(notes.switch_note(self._config, on, cause, self._epoch))
+        if self._pump is not None and on:
+            lib.kvmlog_pump_watch(self._pump, self._epoch)
+        self._append(switch_note(self._config, on, cause, self._epoch))
+        if self._pump is not None and not on:
+            lib.kvmlog_pump_unwatch(self._pump)
 
-    def _note(self, record: bytes) -> None:
-        self._append(record)
-        self._own["notes"] += 1
+    def _notes_written(self) -> int:
+        """What the pump wrote in our name."""
+        if self._pump is None:
+            return 0
+        statistics = ffi.new("struct kvmlog_pump_statistics *")
+        lib.kvmlog_pump_read(self._pump, statistics)
+        return int(statistics.notes)
 
     def _append(self, records: bytes) -> None:
         if self._pump is None or not records:
@@ -241,6 +243,7 @@ class BpfSource(Source):
     def _status(self) -> SourceStatus:
         config = self._config or SwitchConfig(on=False)
         counters = dict(self._own)
+        counters["notes"] += self._notes_written() - self._notes_before
         cpus: dict[int, CpuStatus] = {}
         if self._maps is not None:
             missed = self._misses()
