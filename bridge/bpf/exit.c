@@ -4,8 +4,7 @@
 #ifdef KVMLOG_VCPU
 #define kvmlog_vcpu_t u64
 #if defined(KVMLOG_REASON_VCPU)
-#define kvmlog_guest_register(vcpu, number) \
-	kvmlog_load(u64, vcpu, KVMLOG_AT_REGS + 8 * (number))
+#define kvmlog_guest_register(vcpu, number) kvmlog_load(u64, vcpu, KVMLOG_AT_REGS + 8 * (number))
 #else
 /* The event's program has the vCPU as a number only. */
 static __always_inline u64 kvmlog_guest_register(u64 vcpu, int number)
@@ -85,8 +84,7 @@ int kvmlog_kvm_exit(struct bpf_raw_tracepoint_args *ctx)
 		record->info1 = control.info1;
 		record->info2 = control.info2;
 		flags |= KVMLOG_F_INFO_VALID;
-		if (kvmlog_detail_get(KVMLOG_ISA_SVM, record, vcpu, 0,
-				      flags & KVMLOG_F_PROTECTED))
+		if (kvmlog_detail_get(KVMLOG_ISA_SVM, record, vcpu, 0, flags & KVMLOG_F_PROTECTED))
 			flags |= KVMLOG_F_DETAIL_VALID;
 	} else {
 		record->reason = 0;

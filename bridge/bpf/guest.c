@@ -67,8 +67,8 @@ static __always_inline bool kvmlog_guest_get(struct kvmlog_bpf_control *control,
 
 /* The guest's record into the stream, once; where there is no room the next exit tries again. */
 static __always_inline void kvmlog_guest_announce(const struct kvmlog_here *here,
-						  struct kvmlog_bpf_slot *slot, u32 isa,
-						  u32 epoch, u64 now_ns)
+						  struct kvmlog_bpf_slot *slot, u32 isa, u32 epoch,
+						  u64 now_ns)
 {
 	struct kvmlog_bpf_guest_key key = { .kvm = slot->kvm, .tgid = slot->tgid };
 	struct kvmlog_bpf_guest *guest = kvmlog_guests.lookup(&key);
@@ -77,10 +77,9 @@ static __always_inline void kvmlog_guest_announce(const struct kvmlog_here *here
 		struct kvmlog_record record;
 	} out = {};
 
-	if (!guest)
-		return;
 	slot->announced = 1;
-	if (!__sync_bool_compare_and_swap(&guest->announced, 0, 1))
+	/* It may have just gone with another thread; its number still needs a name. */
+	if (guest && !__sync_bool_compare_and_swap(&guest->announced, 0, 1))
 		return;
 	out.note.type = KVMLOG_RECORD_GUEST;
 	out.note.isa = isa;
@@ -110,7 +109,8 @@ static __always_inline void kvmlog_guest_announce(const struct kvmlog_here *here
 	kvmlog_add(here->cpu->notes, 1);
 	if (!kvmlog_write(here, &out.record)) {
 		kvmlog_add(here->cpu->notes, -1);
-		guest->announced = 0;
+		if (guest)
+			guest->announced = 0;
 		slot->announced = 0;
 	}
 }

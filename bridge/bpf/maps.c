@@ -26,12 +26,12 @@
 #define kvmlog_load(type, base, at) (*(type *)((base) + (at)))
 #endif
 
+#define KVMLOG_RECORDS (KVMLOG_CPUS * KVMLOG_BPF_CPU_RECORDS)
+
 BPF_F_TABLE("array", int, struct kvmlog_bpf_control, kvmlog_control, 1, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", u32, struct kvmlog_bpf_cpu, kvmlog_cpus, KVMLOG_CPUS, BPF_F_MMAPABLE);
-BPF_F_TABLE("array", u32, struct kvmlog_record, kvmlog_records,
-	    KVMLOG_CPUS * KVMLOG_BPF_CPU_RECORDS, BPF_F_MMAPABLE);
-BPF_F_TABLE("array", u32, struct kvmlog_bpf_slot, kvmlog_slots, KVMLOG_BPF_THREADS,
-	    BPF_F_MMAPABLE);
+BPF_F_TABLE("array", u32, struct kvmlog_record, kvmlog_records, KVMLOG_RECORDS, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", u32, struct kvmlog_bpf_slot, kvmlog_slots, KVMLOG_BPF_THREADS, BPF_F_MMAPABLE);
 BPF_TABLE("hash", u32, u32, kvmlog_threads, KVMLOG_BPF_THREADS);
 BPF_QUEUE(kvmlog_free, u32, KVMLOG_BPF_THREADS);
 BPF_TABLE("hash", struct kvmlog_bpf_guest_key, struct kvmlog_bpf_guest, kvmlog_guests,
@@ -41,7 +41,10 @@ BPF_TABLE("hash", struct kvmlog_bpf_tgid, u8, kvmlog_tgids, KVMLOG_BPF_TGIDS);
 #define kvmlog_add(counter, n) __sync_fetch_and_add(&(counter), n)
 #define kvmlog_barrier() asm volatile("" ::: "memory")
 
-/* Where a program runs, and in whose name. */
+/*
+ * Where a program runs, and in whose name. Not found while tracing is off: a program may
+ * begin a moment after it was detached.
+ */
 struct kvmlog_here {
 	struct kvmlog_bpf_cpu *cpu;
 	u32 number;
@@ -57,7 +60,7 @@ static __always_inline bool kvmlog_find_here(struct kvmlog_here *here)
 	here->tid = (u32)pid_tgid;
 	here->tgid = pid_tgid >> 32;
 	here->cpu = kvmlog_cpus.lookup(&here->number);
-	return here->cpu;
+	return here->cpu && here->cpu->on;
 }
 
 static __always_inline u64 kvmlog_elapsed_ns(u64 from_ns, u64 to_ns)

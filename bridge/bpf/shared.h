@@ -51,7 +51,7 @@ struct kvmlog_bpf_config {
 
 /* Map kvmlog_control, one element. Written by the engine, but for the last two. */
 struct kvmlog_bpf_control {
-	__u32 on;
+	__u32 on;     /* for the engine itself: programs look at their CPU's */
 	__u32 active; /* which of the configurations holds */
 	struct kvmlog_bpf_config configs[2];
 	__u64 last_guest; /* highest number given to a guest so far */
@@ -72,7 +72,7 @@ struct kvmlog_bpf_cpu {
 	__u32 skip;	    /* one-in-N: exits still to be left out */
 	__u32 last_tid;	    /* thread whose slot was looked for last, and where it is */
 	__u32 last_slot;
-	__u32 reserved;
+	__u32 on; /* written by the engine: programs that find 0 do nothing */
 	__u64 reserved_line[5];
 
 	__u64 tail; /* records that the engine has taken; alone on its cache line */

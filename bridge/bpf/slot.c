@@ -101,8 +101,7 @@ static __always_inline bool kvmlog_wanted(const struct kvmlog_here *here,
 	struct kvmlog_bpf_cpu *cpu = here->cpu;
 
 	if (config->tgids) {
-		struct kvmlog_bpf_tgid key = { .config = control->active & 1,
-					       .tgid = here->tgid };
+		struct kvmlog_bpf_tgid key = { .config = control->active & 1, .tgid = here->tgid };
 
 		if (!kvmlog_tgids.lookup(&key)) {
 			kvmlog_add(cpu->filtered, 1);
@@ -121,8 +120,8 @@ static __always_inline bool kvmlog_wanted(const struct kvmlog_here *here,
  * An exit begins: the slot with a record that lacks only what is known of the reason,
  * or none: off, not wanted, no room (and counted). @vcpu: 0 where it is not known.
  */
-static __always_inline struct kvmlog_bpf_slot *kvmlog_open(const struct kvmlog_here *here,
-							   u64 vcpu, u32 isa)
+static __always_inline struct kvmlog_bpf_slot *kvmlog_open(const struct kvmlog_here *here, u64 vcpu,
+							   u32 isa)
 {
 #ifdef KVMLOG_VCPU
 	u64 exits = kvmlog_load(u64, vcpu, KVMLOG_AT_EXITS);
@@ -136,7 +135,7 @@ static __always_inline struct kvmlog_bpf_slot *kvmlog_open(const struct kvmlog_h
 	struct kvmlog_bpf_slot *slot;
 	struct kvmlog_record *record;
 
-	if (!control || !control->on)
+	if (!control)
 		return 0;
 	config = &control->configs[control->active & 1];
 	if (config->until_ns && now_ns >= config->until_ns)
@@ -190,7 +189,8 @@ lost:
 }
 
 /* The record that kvmlog_open() began is whole: from here it is one to be written. */
-static __always_inline void kvmlog_take(const struct kvmlog_here *here, struct kvmlog_bpf_slot *slot)
+static __always_inline void kvmlog_take(const struct kvmlog_here *here,
+					struct kvmlog_bpf_slot *slot)
 {
 	kvmlog_add(here->cpu->taken, 1);
 	kvmlog_barrier();

@@ -60,7 +60,8 @@ static __always_inline void kvmlog_finish(const struct kvmlog_here *here,
 
 	/* Nearly always nothing: a division costs more than the test. */
 	if (delay_ns != slot->delay_exit_ns) {
-		record->delay_kernel_us = kvmlog_saturated_us(kernel_until_ns - slot->delay_exit_ns);
+		record->delay_kernel_us =
+			kvmlog_saturated_us(kernel_until_ns - slot->delay_exit_ns);
 		record->delay_user_us = kvmlog_saturated_us(delay_ns - kernel_until_ns);
 	}
 	flags |= KVMLOG_F_DELAY_VALID;

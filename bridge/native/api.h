@@ -109,6 +109,7 @@ void kvmlog_pump_maps(struct kvmlog_pump *pump, struct kvmlog_bpf_maps *maps);
 int kvmlog_pump_run(struct kvmlog_pump *pump);
 void kvmlog_pump_stop(struct kvmlog_pump *pump);
 void kvmlog_pump_wake(struct kvmlog_pump *pump);
+void kvmlog_pump_restart(struct kvmlog_pump *pump);
 void kvmlog_pump_watch(struct kvmlog_pump *pump, __u32 config_epoch);
 void kvmlog_pump_unwatch(struct kvmlog_pump *pump);
 void kvmlog_pump_lost(struct kvmlog_pump *pump, __u64 lost, __u64 total);

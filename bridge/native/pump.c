@@ -267,7 +267,20 @@ void kvmlog_pump_settle(struct kvmlog_pump *pump, __u32 number, __u64 messages, 
 		kvmlog_pump_lose_messages(pump, (__u16)number, messages - cpu->next, 0);
 	if (dropped > cpu->dropped)
 		kvmlog_pump_lose_records(pump, (__u16)number, dropped, 0);
-	memset(cpu, 0, sizeof(*cpu));
+	/* In the maps the count stands until kvmlog_pump_restart(). */
+	if (!pump->maps)
+		memset(cpu, 0, sizeof(*cpu));
+	pthread_mutex_unlock(&pump->writer->lock);
+}
+
+/* BPF programs are about to be attached: losses are counted from 0. */
+void kvmlog_pump_restart(struct kvmlog_pump *pump)
+{
+	pthread_mutex_lock(&pump->writer->lock);
+	for (__u32 i = 0; pump->maps && i < pump->maps->count; i++) {
+		pump->maps->cpus[i].lost = 0;
+		kvmlog_pump_cpu(pump, i)->dropped = 0;
+	}
 	pthread_mutex_unlock(&pump->writer->lock);
 }
 

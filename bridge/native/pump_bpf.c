@@ -43,6 +43,9 @@ static void drain_cpu(struct kvmlog_pump *pump, __u32 number)
 	if (left > KVMLOG_BPF_CPU_RECORDS) {
 		/* Only a map that somebody else wrote into. */
 		pump->statistics.bad_messages++;
+		kvmlog_writer_info_begin(pump->writer);
+		pump->writer->ring.header->bad_messages++;
+		kvmlog_writer_info_end(pump->writer);
 		shared->tail = shared->head;
 		return;
 	}

@@ -183,12 +183,25 @@ void kvmlog_watch_clocks(struct kvmlog_pump *pump)
 	pthread_mutex_unlock(&pump->writer->lock);
 }
 
-/* "online@/devices/system/cpu/cpu1", and more that is not needed. */
-static void take_event(struct kvmlog_pump *pump, const char *text)
+/* Somebody wrote into a `uevent` file of sysfs: nothing has happened. */
+static int is_made_up(const char *text, size_t bytes)
+{
+	static const char mark[] = "SYNTH_UUID=";
+
+	for (const char *at = text; at < text + bytes; at += strlen(at) + 1)
+		if (!strncmp(at, mark, sizeof(mark) - 1))
+			return 1;
+	return 0;
+}
+
+/* "online@/devices/system/cpu/cpu1", and behind it NAME=VALUE, each ended by a NUL. */
+static void take_event(struct kvmlog_pump *pump, const char *text, size_t bytes)
 {
 	static const char *const changes[] = { "offline@", "online@" };
 	unsigned int number;
 
+	if (is_made_up(text, bytes))
+		return;
 	for (__u32 online = 0; online < 2; online++) {
 		size_t length = strlen(changes[online]);
 
@@ -215,7 +228,7 @@ void kvmlog_watch_events(struct kvmlog_pump *pump)
 	       errno == ENOBUFS || errno == EINTR) {
 		if (length >= 0 && sender.nl_pid == 0) {
 			text[length] = 0;
-			take_event(pump, text);
+			take_event(pump, text, (size_t)length);
 		}
 		bytes = sizeof(sender);
 	}

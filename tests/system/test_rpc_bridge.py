@@ -26,7 +26,16 @@ if os.path.isdir("/sys/module/kvmlog"):
 @contextlib.contextmanager
 def bridge(path: Path) -> Iterator[subprocess.Popen[str]]:
     """A running bridge with ring and switch in `path`; killed if it does not end."""
-    command = [*KVMLOG, "bridge", "--ring", str(path / "ring"), "--slots", "1024"]
+    command = [
+        *KVMLOG,
+        "bridge",
+        "--source",
+        "kmod",
+        "--ring",
+        str(path / "ring"),
+        "--slots",
+        "1024",
+    ]
     command += ["--switch", str(path / "switch"), "--udp", "127.0.0.1:0"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None

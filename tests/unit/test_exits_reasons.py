@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import pytest
 
+from kvmlog.bridge import wire
 from kvmlog.bridge._native import lib
 from kvmlog.exits import reasons
+from tests import ring_making as make
 
 VMX, SVM, ARM64 = lib.KVMLOG_ISA_VMX, lib.KVMLOG_ISA_SVM, lib.KVMLOG_ISA_ARM64
 
@@ -111,3 +113,21 @@ def test_svm_high_bits_are_part_of_the_code() -> None:
 def test_user_reason_has_its_name(number: int, name: str) -> None:
     """Numbers of include/uapi/linux/kvm.h."""
     assert reasons.user_reason_name(number) == name
+
+
+@pytest.mark.parametrize(
+    ("fields", "lacks"),
+    [
+        ({"isa": lib.KVMLOG_ISA_NONE}, True),
+        ({"isa": lib.KVMLOG_ISA_NONE, "user_reason": 2, "user_exits": 1}, True),
+        ({"isa": lib.KVMLOG_ISA_NONE, "reason": 1}, False),
+        ({"isa": lib.KVMLOG_ISA_NONE, "total_ns": 1}, False),
+        ({"isa": VMX}, False),
+        ({"isa": SVM}, False),
+    ],
+)
+def test_only_without_an_isa_a_zero_is_no_reason(fields: dict[str, int], lacks: bool) -> None:
+    """VMX 0 is EXCEPTION_NMI, SVM 0 read_cr0; ISA none has no reason 0."""
+    record = wire.decode(make.exit_bytes(**fields))
+    assert isinstance(record, wire.Record)
+    assert reasons.lacks_reason(record) is lacks

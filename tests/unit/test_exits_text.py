@@ -83,6 +83,44 @@ def test_vmx_flags_are_shown_beside_the_name() -> None:
     assert shown.endswith("FAILED_VMENTRY")
 
 
+RETURN = {
+    "isa": lib.KVMLOG_ISA_NONE,
+    "source": lib.KVMLOG_SOURCE_BPF,
+    "vcpu": lib.KVMLOG_NO_VCPU,
+    "user_exits": 1,
+}
+
+
+@pytest.mark.parametrize(
+    ("flags", "user_reason", "user_errno", "shown"),
+    [
+        (lib.KVMLOG_F_USER_REASON, 6, 0, "KVM_EXIT_MMIO - - -"),
+        (lib.KVMLOG_F_USER_REASON, 7, 0, "KVM_EXIT_IRQ_WINDOW_OPEN - - -"),
+        (lib.KVMLOG_F_USER_REASON, 39, -14, "KVM_EXIT_MEMORY_FAULT - - - EFAULT"),
+        (lib.KVMLOG_F_USER_EINTR, 0, 0, "- - - - interrupted"),
+    ],
+)
+def test_without_a_reason_the_return_is_named(
+    flags: int, user_reason: int, user_errno: int, shown: str
+) -> None:
+    """No reason 0x0, no time of 0 ns, and no re-entry goes without saying; columns hold."""
+    record = make.exit_bytes(
+        **RETURN,
+        user_reason=user_reason,
+        user_errno=user_errno,
+        flags=flags | lib.KVMLOG_F_NO_REENTRY,
+    )
+    assert line(record).split() == [*TIME.split(), "1", "-", "0", *shown.split()]
+    total = text.HEADER.index(" TOTAL ") + len(" TOTAL")
+    assert line(record)[total - 2 : total] == " -"
+
+
+def test_what_is_known_without_an_isa_is_shown() -> None:
+    """Another module's record may have a reason that has no table, and times."""
+    record = make.exit_bytes(isa=lib.KVMLOG_ISA_NONE, reason=9, total_ns=7)
+    assert line(record).split()[5:] == ["0x9", "7ns", "-", "-"]
+
+
 @pytest.mark.parametrize(
     ("record", "words"),
     [
@@ -184,6 +222,19 @@ def test_exit_object_leaves_out_what_is_not_valid() -> None:
     found = objects.record_object(wire.decode(make.exit_bytes(reason=0x78)), WALL_NS, 0)
     absent = {"rip", "info1", "info2", "detail", "user_reason", "user_errno", "delay_user_us"}
     assert not absent & found.keys()
+
+
+def test_exit_object_claims_no_reason_that_is_not_known() -> None:
+    """Of a return from KVM_RUN there is that alone; a known time or reason brings all back."""
+    fields = {"flags": lib.KVMLOG_F_USER_REASON | lib.KVMLOG_F_NO_REENTRY, "user_reason": 2}
+    found = objects.record_object(wire.decode(make.exit_bytes(**RETURN, **fields)), WALL_NS, 0)
+    exits_own = {"reason", "reason_name", "reason_flags", "total_ns", "user_ns", "halt_ns"}
+    assert not exits_own & found.keys()
+    assert (found["isa_name"], found["user_reason_name"]) == ("none", "KVM_EXIT_IO")
+    assert (found["vcpu"], found["flag_names"]) == (None, ["no_reentry", "user_reason"])
+    for known in ({"reason": 9}, {"total_ns": 7}):
+        record = wire.decode(make.exit_bytes(**RETURN, **fields, **known))
+        assert exits_own <= objects.record_object(record, WALL_NS, 0).keys()
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 
 Keys are the field names of include/uapi/kvmlog/record.h. Added: `time` (ISO 8601,
 local, microseconds), `wall_ns` (CLOCK_REALTIME), and for each code its name.
-A field whose flag is clear is left out, so that a zero is always a measured zero; of a
-record that tells of a return from KVM_RUN and no more, reason and times are left out too.
+A field whose flag is clear is left out, so that a zero is always a measured zero; so
+are reason and times of a record that lacks them (reasons.lacks_reason).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _GUARDED: Final[dict[str, int]] = {
     "delay_kernel_us": lib.KVMLOG_F_DELAY_VALID,
     "delay_user_us": lib.KVMLOG_F_DELAY_VALID,
 }
-# What a record of a return from KVM_RUN and no more does not have.
-_OF_EXITS: Final = frozenset(("reason", "total_ns", "user_ns", "halt_ns"))
+# What a record that lacks a reason lacks.
+_OF_EXITS: Final[frozenset[str]] = frozenset(("reason", "total_ns", "user_ns", "halt_ns"))
 
 
 def record_object(record: wire.AnyRecord, wall_ns: int, utc_offset_s: int) -> dict[str, Any]:
@@ -46,12 +46,7 @@ def record_object(record: wire.AnyRecord, wall_ns: int, utc_offset_s: int) -> di
     }
     if isinstance(record, wire.Record):
         fields = record._asdict()
-        absent = _OF_EXITS if reasons.is_return_only(record) else frozenset[str]()
-        out |= {
-            name: fields[name]
-            for name in fields
-            if name not in absent and _is_valid(name, record.flags)
-        }
+        out |= {name: fields[name] for name in fields if _is_valid(name, record)}
         out |= _exit_names(record)
     else:
         out |= record._asdict() | _note_names(record)
@@ -63,9 +58,11 @@ def record_object(record: wire.AnyRecord, wall_ns: int, utc_offset_s: int) -> di
     return out
 
 
-def _is_valid(field: str, flags: int) -> bool:
+def _is_valid(field: str, record: wire.Record) -> bool:
+    if field in _OF_EXITS:
+        return not reasons.lacks_reason(record)
     guard = _GUARDED.get(field)
-    return guard is None or bool(flags & guard)
+    return guard is None or bool(record.flags & guard)
 
 
 def _exit_names(record: wire.Record) -> dict[str, Any]:
@@ -73,7 +70,7 @@ def _exit_names(record: wire.Record) -> dict[str, Any]:
         "isa_name": reasons.isa_name(record.isa),
         "flag_names": [name for value, name in _FLAG_NAMES if record.flags & value],
     }
-    if not reasons.is_return_only(record):
+    if not reasons.lacks_reason(record):
         names["reason_name"] = reasons.reason_name(record.isa, record.reason)
         names["reason_flags"] = reasons.reason_flags(record.isa, record.reason)
     if record.flags & lib.KVMLOG_F_DETAIL_VALID:

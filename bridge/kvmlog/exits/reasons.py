@@ -33,11 +33,11 @@ def isa_name(isa: int) -> str:
     return _ISA_NAMES.get(isa, hex(isa))
 
 
-def is_return_only(record: wire.Record) -> bool:
-    """Whether the record tells of a return from KVM_RUN and no more: no reason, no times.
+def lacks_reason(record: wire.Record) -> bool:
+    """Whether the record has neither reason nor times: its zeros were not measured.
 
     The source bpf writes such ones where KVM shows it no exits (neither kvm_amd nor
-    kvm_intel runs). Their zeros were not measured.
+    kvm_intel runs): one for each return from KVM_RUN, with user_reason only.
     """
     return record.isa == lib.KVMLOG_ISA_NONE and not record.reason and not record.total_ns
 

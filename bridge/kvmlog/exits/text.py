@@ -4,8 +4,8 @@
 The columns of an exit: local time, the source's number of the guest, vCPU, host
 CPU, reason, its detail in words, time from exit to re-entry, of it outside the
 kernel (in the VMM), of it halted; then whatever else is worth saying. A time
-that is none is "-". A record of a return from KVM_RUN and no more has KVM_EXIT_* as
-its reason, for it has no other. Other records are one sentence after the time.
+that is none is "-". A record that lacks a reason, and so times, has KVM_EXIT_* in
+the reason's column. Other records are one sentence after the time.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ def sentence_line(words: str) -> str:
 def exit_notes(record: wire.Record) -> list[str]:
     """Returns what a line says about an exit beyond its columns, in words."""
     notes = reasons.reason_flags(record.isa, record.reason)
-    unsaid = 0
-    if reasons.is_return_only(record):
-        unsaid = lib.KVMLOG_F_NO_REENTRY  # none is ever seen there
-    elif record.flags & lib.KVMLOG_F_USER_REASON:
+    lacks_reason = reasons.lacks_reason(record)
+    # Where no exits are seen, no re-entries are: it goes without saying.
+    unsaid = lib.KVMLOG_F_NO_REENTRY if lacks_reason else 0
+    if not lacks_reason and record.flags & lib.KVMLOG_F_USER_REASON:
         notes.append(reasons.user_reason_name(record.user_reason))
     if record.flags & lib.KVMLOG_F_USER_REASON and record.user_errno:
         notes.append(_errno_name(-record.user_errno))
@@ -75,14 +75,14 @@ def exit_notes(record: wire.Record) -> list[str]:
 
 
 def _exit_line(record: wire.Record, wall_ns: int, utc_offset_s: int) -> str:
-    total = units.duration(record.total_ns)
     reason = reasons.reason_name(record.isa, record.reason)
+    total = units.duration(record.total_ns)
+    if reasons.lacks_reason(record):
+        told = record.flags & lib.KVMLOG_F_USER_REASON
+        reason = reasons.user_reason_name(record.user_reason) if told else "-"
+        total = "-"
     words = ""
-    if reasons.is_return_only(record):
-        total = reason = "-"
-        if record.flags & lib.KVMLOG_F_USER_REASON:
-            reason = reasons.user_reason_name(record.user_reason)
-    elif record.flags & lib.KVMLOG_F_DETAIL_VALID:
+    if record.flags & lib.KVMLOG_F_DETAIL_VALID:
         words = detail.detail_words(record.isa, record.reason, record.detail)
     line = _COLUMNS.format(
         units.time_column(wall_ns, utc_offset_s),

@@ -35,6 +35,12 @@ MAPS: Final = (
     "kvmlog_tgids",
 )
 _LOG_BYTES: Final = 1 << 20
+# What the verifier says under lockdown, where securityfs may not be mounted to tell.
+_LOCKED: Final = "cannot use helper bpf_probe_read"
+LOCKDOWN: Final = (
+    "kernel lockdown (confidentiality) forbids BPF to read the kernel's memory; boot with "
+    "lockdown=integrity, or use --source kmod with a signed module"
+)
 
 
 def compile_text(macros: dict[str, int], tree: Path | None) -> Any:
@@ -74,7 +80,10 @@ def load(code: bytes, program: dict[str, Any]) -> int:
     )
     if fd >= 0:
         return int(fd)
-    print(ffi.string(log).decode(errors="replace"), file=sys.stderr)
+    words = ffi.string(log).decode(errors="replace")
+    if _LOCKED in words:
+        raise SourceError(LOCKDOWN)
+    print(words, file=sys.stderr)
     raise SourceError(
         f"the kernel refuses the BPF program {program['function']} ({os.strerror(-fd)}); use "
         "--source kmod, and report what the bridge's log says"

@@ -23,7 +23,7 @@ from kvmlog.bridge.log import log
 COMPILE_LIMIT_S: Final = 300.0  # seconds natively, half a minute in emulation
 _ANSWER_BYTES: Final = 1 << 16
 _MOST_FDS: Final = 64
-_LOGGED_LINES: Final = 40
+_LOGGED_LINES: Final = 12
 
 
 @dataclass

@@ -31,7 +31,7 @@ class Maps:
         if self.native == ffi.NULL:
             raise SourceError(
                 f"the BPF maps cannot be mapped ({os.strerror(ffi.errno)}); "
-                "kvmlog's bpf needs Linux 5.11 or newer"
+                "kvmlog's bpf needs Linux 5.12 or newer"
             )
         self._dropped_before = [0] * cpus
 
@@ -68,16 +68,24 @@ class Maps:
         control = self.native.control
         control.configs[control.active & 1].until_ns = until_ns
 
-    def begin(self) -> None:
-        """Nothing runs: losses are counted from 0, and programs will see that tracing is on."""
+    def begin(self, pump: Any) -> None:
+        """Nothing runs: losses are counted from 0, and programs will see that tracing is on.
+
+        pump: the native one that takes the records, or None.
+        """
         for number in range(self.native.count):
-            cpu = self.native.cpus[number]
-            self._dropped_before[number] += cpu.lost
-            cpu.lost = 0
+            self._dropped_before[number] += self.native.cpus[number].lost
+        if pump is not None:
+            lib.kvmlog_pump_restart(pump)
+        for number in range(self.native.count):
+            self.native.cpus[number].lost = 0
+            self.native.cpus[number].on = 1
         self.native.control.on = 1
 
     def end(self) -> None:
         """Programs that begin from here on do nothing; returns when no other runs any more."""
+        for number in range(self.native.count):
+            self.native.cpus[number].on = 0
         self.native.control.on = 0
         lib.kvmlog_bpf_quiesce()
 

@@ -25,6 +25,8 @@ REASONS: Final = ("auto", "vcpu", "event")
 _TRACEFS: Final = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 _VENDORS: Final = {"kvm_amd": lib.KVMLOG_ISA_SVM, "kvm_intel": lib.KVMLOG_ISA_VMX}
 _VCPU: Final = "struct kvm_vcpu *"
+# Atomic operations of the maps' protocol, and the types of modules' tracepoints.
+OLDEST: Final = (5, 12)
 # Whose arch/x86/kvm was read for what BTF does not tell.
 NEWEST_KNOWN: Final = (6, 12)
 
@@ -101,6 +103,11 @@ def make_plan(wanted: str = "auto") -> Plan:
     missing = waiting_for()
     if missing is not None:
         raise SourceGoneError(f"{missing} is not loaded")
+    if kernel_version() < OLDEST:
+        raise SourceError(
+            f"the source bpf needs Linux {OLDEST[0]}.{OLDEST[1]} or newer, this is "
+            f"{os.uname().release}; boot a newer kernel, or use --source kmod"
+        )
     vendor = loaded_vendor()
     macros = {
         "KVMLOG_CPUS": possible_cpus(),
