@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Shows kvmlog at work on this kernel, as root: `make run` calls it, here or in a VM.
 
-Loads the module, starts the bridge, the RPC server and, when no guest runs, a small
-one; switches tracing on and fetches the log as a cloud engine would, over XML-RPC; then
-prints exits as they come. Everything it started ends with it.
+Loads the module (with the source bpf there is none), starts the bridge, the RPC server and,
+when no guest runs, a small one; switches tracing on and fetches the log as a cloud engine
+would, over XML-RPC; then prints exits as they come. Everything it started ends with it.
 
-    python -m scripts.demo [--seconds N]     0: until Ctrl-C or SIGTERM
+    python -m scripts.demo [--source kmod|bpf] [--seconds N]     0: until Ctrl-C or SIGTERM
 """
 
 from __future__ import annotations
@@ -19,27 +19,59 @@ import sys
 import time
 import xmlrpc.client
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 from kvmlog.bridge import wire
+from kvmlog.bridge._native import lib
+from kvmlog.bridge.bpf import headers
 from kvmlog.bridge.control import SwitchClient
-from kvmlog.bridge.errors import SwitchError
+from kvmlog.bridge.errors import SourceError, SwitchError
 from kvmlog.exits.reasons import reason_name
+from tests.vm import kernels
 
 PROJECT = Path(__file__).resolve().parents[1]
 KVMLOG = PROJECT / ".venv" / "bin" / "kvmlog"
 GUEST = PROJECT / "build" / "guest" / "kvmlog-guest"
 LOGS = Path("/run/kvmlog-demo")
 RPC_ADDRESS = "127.0.0.1:50080"
-START_LIMIT_S = 60
+START_LIMIT_S = 120  # an emulated CPU takes half a minute for the BPF programs
 FIRST_RECORDS_S = 20
 LEGACY_CHARACTERS = 9  # of one record in getKvmLog's answer
-SHOWN_RECORDS = 8
-WANTED_RECORDS = 40  # so that the guest's own turns are among the newest
-COLUMNS = """\
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What this KVM lets the source see, and how the demo goes about it."""
+
+    seen: str
+    columns: str
+    guest: tuple[str, ...]  # options: what it does, often enough to be seen, seldom enough to read
+    wanted_records: int  # before the log is shown, so that the guest's own turns are the newest
+    shown_records: int
+
+
+EXITS = Sight(
+    seen="exits",
+    columns="""\
        TOTAL is the time from the exit until the guest ran again; of it, VMM was spent in the
-       guest's own process outside the kernel, and HALT asleep. Other notes stand at the end."""
+       guest's own process outside the kernel, and HALT asleep. Other notes stand at the end.""",
+    guest=("--kinds", "cpuid,pio,mmio,hlt,msr", "--hlt", "timer", "--pause-ms", "400"),
+    wanted_records=40,
+    shown_records=8,
+)
+# Without kvm_amd and kvm_intel the guest is emulated: CPUID and MSRs never reach its process, and
+# --hlt timer does not work.
+RETURNS = Sight(
+    seen="returns from KVM to the guest's process",
+    columns="""\
+       REASON is why KVM returned to the guest's own process. Which vCPU it was, and how long
+       it took (TOTAL, VMM, HALT), is not known here: "-".""",
+    guest=("--kinds", "pio,mmio,hlt", "--pause-ms", "300"),
+    wanted_records=10,
+    shown_records=3,
+)
 
 
 class DemoError(Exception):
@@ -119,6 +151,18 @@ def load_module() -> Callable[[], None]:
     return unload
 
 
+def give_headers() -> None:
+    """Has bcc use the kernel headers that `make setup` fetched where the system has none."""
+    try:
+        headers.find_headers()
+    except SourceError as error:
+        fetched = [kernel.headers for kernel in kernels.fetched() if kernel.headers.is_dir()]
+        if headers.VARIABLE in os.environ or not fetched:
+            raise DemoError(str(error)) from None
+        # The oldest: the headers of a kernel that is newer than bcc may be too new for it.
+        os.environ[headers.VARIABLE] = str(fetched[0])
+
+
 def guests() -> list[int]:
     """Processes that hold a virtual machine open."""
     found = []
@@ -154,71 +198,100 @@ def legacy_line(record: str, isa: int) -> str:
     reason, minute, second, ms = (record[a:b] for a, b in ((0, 2), (2, 4), (4, 6), (6, 9)))
     code = int(reason, 16)
     words = "above 0xfe" if reason == "FF" else f"{code:#04x} {reason_name(isa, code)}"
+    if isa == lib.KVMLOG_ISA_NONE:
+        words = f"{reason}, unknown"
     return f"{record}   reason {words:<16} at minute {minute}, second {second}.{ms}"
 
 
-def show_legacy_log(server: xmlrpc.client.ServerProxy) -> None:
-    """Fetches getKvmLog once, as the ancestor's engines do, and explains a few of its records."""
+def written() -> int:
+    """How many records the ring has got, in its whole life."""
+    return int(SwitchClient().status()["ring"]["head"])
+
+
+def show_legacy_log(server: xmlrpc.client.ServerProxy, sight: Sight, isa: int, since: int) -> None:
+    """Fetches getKvmLog once, as the ancestor's engines do, and explains a few of its records.
+
+    since: written() before. The ring may hold records of another day, which are not waited for.
+    """
     deadline = time.monotonic() + FIRST_RECORDS_S
-    text = "none"
-    while len(text) < WANTED_RECORDS * LEGACY_CHARACTERS and time.monotonic() < deadline:
+    while written() < since + sight.wanted_records and time.monotonic() < deadline:
         time.sleep(0.2)
-        text = str(server.getKvmLog())
+    text = str(server.getKvmLog())
     if text == "none":
-        raise DemoError(f"No exit was recorded within {FIRST_RECORDS_S} s: getKvmLog says 'none'")
+        raise DemoError(f"Nothing was recorded within {FIRST_RECORDS_S} s: getKvmLog says 'none'")
     records = [text[at : at + LEGACY_CHARACTERS] for at in range(0, len(text), LEGACY_CHARACTERS)]
-    numbers = {name: n for n, name in wire.enum_names("kvmlog_isa", "KVMLOG_ISA_").items()}
-    isa = numbers[SwitchClient().status()["source"]["isa"]]
-    say(f"getKvmLog() over XML-RPC gave {len(records)} exits, newest first; the first of them:")
-    for record in records[:SHOWN_RECORDS]:
+    say(
+        f"getKvmLog() over XML-RPC gave {len(records)} {sight.seen}, newest first; "
+        "the first of them:"
+    )
+    for record in records[: sight.shown_records]:
         print(f"       {legacy_line(record, isa)}")
+    if isa == lib.KVMLOG_ISA_NONE:
+        print("       It has room for the reason of an exit only; the ring has why KVM returned.")
     sys.stdout.flush()
 
 
-def say_where_all_went(server: xmlrpc.client.ServerProxy) -> None:
+def traced_isa() -> int:
+    """Whose exits the bridge's source sees: enum kvmlog_isa."""
+    numbers = {name: n for n, name in wire.enum_names("kvmlog_isa", "KVMLOG_ISA_").items()}
+    return numbers[SwitchClient().status()["source"]["isa"]]
+
+
+def say_where_all_went(server: xmlrpc.client.ServerProxy, sight: Sight) -> None:
     """One line of the final counts, unless the server has gone."""
     with contextlib.suppress(xmlrpc.client.Error, OSError):
         status = server.kvmLogStatus()
         assert isinstance(status, dict)
-        say(f"{status['seen']} exits seen, {status['emitted']} recorded, {status['dropped']} lost")
+        counts = f"{status['seen']} seen, {status['emitted']} recorded, {status['dropped']} lost"
+        say(f"{sight.seen}: {counts}")
 
 
-def show(seconds: int, cleanup: contextlib.ExitStack) -> None:
+def show(source: str, seconds: int, cleanup: contextlib.ExitStack) -> None:
     """Starts everything, shows it until the time is up; `cleanup` ends what was started."""
+    if bridge_answers():
+        raise DemoError("a bridge runs here already: see `kvmlog status` and `kvmlog tail`")
     LOGS.mkdir(mode=0o755, exist_ok=True)
-    cleanup.callback(load_module())
-    say("starting the bridge and the RPC server")
-    bridge = Part("bridge", KVMLOG, "bridge", "--source", "kmod")
+    if source == "kmod":
+        cleanup.callback(load_module())
+        say("starting the bridge and the RPC server")
+    else:
+        give_headers()
+        say("starting the bridge, which compiles its BPF programs, and the RPC server")
+    bridge = Part("bridge", KVMLOG, "bridge", "--source", source)
     cleanup.callback(bridge.end)
     rpc = Part("RPC server", KVMLOG, "rpc", "--listen", RPC_ADDRESS)
     cleanup.callback(rpc.end)
     bridge.wait_until(bridge_answers)
     server = xmlrpc.client.ServerProxy(f"http://{RPC_ADDRESS}")
     rpc.wait_until(lambda: rpc_answers(server))
+    since = written()
     server.kvmLogSwitch("on")
-    cleanup.callback(lambda: say_where_all_went(server))
+    isa = traced_isa()
+    sight = RETURNS if isa == lib.KVMLOG_ISA_NONE else EXITS
+    cleanup.callback(lambda: say_where_all_went(server, sight))
     cleanup.callback(lambda: server.kvmLogSwitch("off"))
 
     running = guests()
     if not running:
         guest = Part(
             *("demo guest", GUEST, "--turns", "0", "--name", "demo-guest"),
-            *("--kinds", "cpuid,pio,mmio,hlt,msr", "--hlt", "timer", "--pause-ms", "400"),
+            *sight.guest,
         )
         cleanup.callback(guest.end)
     names = (Path(f"/proc/{pid}/comm").read_text().strip() for pid in running)
     who = ", ".join(names) or "demo-guest, a small guest of kvmlog's tests"
     say("running now:")
-    print(f"       the module kvmlog in kernel {os.uname().release}: sees every exit")
+    eyes = "the module kvmlog" if source == "kmod" else "kvmlog's BPF programs"
+    print(f"       {eyes} in kernel {os.uname().release}: all {sight.seen}")
     print("       kvmlog bridge: takes the records and writes the ring /run/kvmlog/ring")
     print(f"       kvmlog rpc: serves it to cloud engines, XML-RPC on {RPC_ADDRESS}")
     print(f"       guest: {who}")
     print("       tracing: on, switched by kvmLogSwitch('on') over XML-RPC", flush=True)
-    show_legacy_log(server)
+    show_legacy_log(server, sight, isa, since)
 
     limit = f"for {seconds} s" if seconds else "until Ctrl-C"
-    say(f"live exits, {limit}, as `kvmlog tail` shows them:")
-    print(COLUMNS, flush=True)
+    say(f"live {sight.seen}, {limit}, as `kvmlog tail` shows them:")
+    print(sight.columns, flush=True)
     tail = subprocess.Popen([KVMLOG, "tail"], stdin=subprocess.DEVNULL, start_new_session=True)
     cleanup.callback(tail.wait)
     cleanup.callback(tail.terminate)
@@ -234,18 +307,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.demo", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--seconds", type=int, default=0)
-    seconds = parser.parse_args().seconds
+    parser.add_argument("--source", choices=("kmod", "bpf"), default="kmod")
+    args = parser.parse_args()
     signal.signal(signal.SIGINT, end)
     signal.signal(signal.SIGTERM, end)
     failed = False
     with contextlib.ExitStack() as cleanup:
         # Last in, first out: once ending has begun, more signals change nothing.
         try:
-            show(seconds, cleanup)
+            show(args.source, args.seconds, cleanup)
         except Ended:
             pass
-        except (DemoError, xmlrpc.client.Error, OSError) as error:
-            print(f"run: {error}", file=sys.stderr, flush=True)
+        except (DemoError, SwitchError, xmlrpc.client.Error, OSError) as error:
+            words = error.faultString if isinstance(error, xmlrpc.client.Fault) else error
+            print(f"run: {words}", file=sys.stderr, flush=True)
             failed = True
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
