@@ -13,6 +13,7 @@
  *   KVMLOG_AT_*             offsets in bytes
  *   KVMLOG_ARGUMENT_*       which of a tracepoint's arguments it is
  *   KVMLOG_DECODE_ASSISTS   the CPU has that feature
+ *   KVMLOG_*_BYTES          sizes of what is shared, as the engine knows them
  *
  * A tracepoint that passes a vCPU is hooked with its BTF (tp_btf): then reading
  * through the pointer costs one instruction and the check of its range, where
@@ -21,6 +22,11 @@
 #include <kvmlog/record.h>
 
 #include "shared.h"
+
+_Static_assert(sizeof(struct kvmlog_bpf_control) == KVMLOG_CONTROL_BYTES &&
+		       sizeof(struct kvmlog_bpf_cpu) == KVMLOG_CPU_BYTES &&
+		       sizeof(struct kvmlog_bpf_slot) == KVMLOG_SLOT_BYTES,
+	       "the log engine was built from another shared.h: build it again");
 
 #ifdef KVMLOG_VCPU
 #define kvmlog_load(type, base, at) (*(type *)((base) + (at)))

@@ -51,7 +51,7 @@ int kvmlog_bpf_load(const char *name, int kind, const void *instructions, __u64 
 	LIBBPF_OPTS(bpf_prog_load_opts, options);
 	enum bpf_prog_type type = BPF_PROG_TYPE_RAW_TRACEPOINT;
 	int btf_fd = -1;
-	int fd;
+	int error, fd;
 
 	if (kind == KVMLOG_BPF_EVENT)
 		type = BPF_PROG_TYPE_TRACEPOINT;
@@ -68,6 +68,7 @@ int kvmlog_bpf_load(const char *name, int kind, const void *instructions, __u64 
 	}
 	fd = bpf_prog_load(type, name, "GPL", instructions, bytes / sizeof(struct bpf_insn),
 			   &options);
+	error = fd < 0 ? -errno : 0;
 	if (fd < 0 && log) {
 		/* Again, for the reason in words. */
 		options.log_buf = log;
@@ -76,7 +77,7 @@ int kvmlog_bpf_load(const char *name, int kind, const void *instructions, __u64 
 		fd = bpf_prog_load(type, name, "GPL", instructions, bytes / sizeof(struct bpf_insn),
 				   &options);
 	}
-	fd = fd < 0 ? -errno : fd;
+	fd = fd < 0 ? error : fd;
 	if (btf_fd >= 0)
 		close(btf_fd);
 	return fd;

@@ -112,7 +112,10 @@ enum kvmlog_detail {
 	KVMLOG_DETAIL_GVA = 9,	     /* guest linear address (INVLPG) */
 };
 
-/* A guest seen for the first time. Stands before its first exit. */
+/*
+ * A guest seen for the first time. Stands before its first exit on its CPU, and by time
+ * before all; exits of other CPUs may arrive before it.
+ */
 struct kvmlog_record_guest {
 	__u8 type;
 	__u8 isa;

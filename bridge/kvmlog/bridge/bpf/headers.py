@@ -21,7 +21,6 @@ from typing import Final
 from kvmlog.bridge.errors import SourceError
 
 VARIABLE: Final = "BCC_KERNEL_SOURCE"
-_KHEADERS: Final = Path("/sys/kernel/kheaders.tar.xz")
 _ARCHITECTURES: Final = {"x86_64": "x86", "aarch64": "arm64"}
 
 
@@ -34,10 +33,11 @@ class Headers:
     words: str  # where they were found
 
 
-def find_headers(release: str | None = None) -> Headers:
+def find_headers(release: str | None = None, root: Path = Path("/")) -> Headers:
     """Those of BCC_KERNEL_SOURCE, else of the running kernel, else of any that is installed.
 
-    release: as `uname -r` says it. SourceError names the package to install.
+    release: as `uname -r` says it; root: below which the system's own are. SourceError names the
+    package to install.
     """
     release = release or os.uname().release
     named = os.environ.get(VARIABLE)
@@ -45,17 +45,19 @@ def find_headers(release: str | None = None) -> Headers:
         found = _at(Path(named), f"{VARIABLE}={named}")
         if found is None:
             raise SourceError(
-                f"{VARIABLE}={named}: no kernel headers there (include/linux is missing); "
+                f"{VARIABLE}={named}: no configured kernel headers there "
+                "(include/linux/kconfig.h or arch/*/include/generated is missing); "
                 "correct it or unset it"
             )
         return found
-    build = Path("/lib/modules", release, "build")
+    build = root / "lib" / "modules" / release / "build"
     found = _at(build, str(build))
     if found is not None:
         return found
-    if _KHEADERS.exists():
-        return Headers(None, None, str(_KHEADERS))
-    for path in sorted(Path("/usr/src").glob("linux-headers-*"), reverse=True):
+    kheaders = root / "sys" / "kernel" / "kheaders.tar.xz"
+    if kheaders.exists():
+        return Headers(None, None, str(kheaders))
+    for path in sorted((root / "usr" / "src").glob("linux-headers-*"), reverse=True):
         found = _at(path, str(path))
         if found is not None:
             return found

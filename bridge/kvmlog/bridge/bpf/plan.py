@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from kvmlog.bridge._native import lib
+from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.btf import Btf, BtfMissingError
 from kvmlog.bridge.errors import SourceError
 from kvmlog.bridge.source import SourceGoneError
@@ -94,6 +94,18 @@ def possible_cpus() -> int:
     return max(int(number) for number in re.findall(r"\d+", text)) + 1
 
 
+def machine_macros() -> dict[str, int]:
+    """What the text has to know on any kernel."""
+    return {
+        "KVMLOG_CPUS": possible_cpus(),
+        "KVMLOG_DECODE_ASSISTS": int(_cpu_has("decodeassists")),
+        # The text is compiled against what this process believes of the maps.
+        "KVMLOG_CONTROL_BYTES": ffi.sizeof("struct kvmlog_bpf_control"),
+        "KVMLOG_CPU_BYTES": ffi.sizeof("struct kvmlog_bpf_cpu"),
+        "KVMLOG_SLOT_BYTES": ffi.sizeof("struct kvmlog_bpf_slot"),
+    }
+
+
 def make_plan(wanted: str = "auto") -> Plan:
     """The plan for the KVM that is loaded now.
 
@@ -109,10 +121,7 @@ def make_plan(wanted: str = "auto") -> Plan:
             f"{os.uname().release}; boot a newer kernel, or use --source kmod"
         )
     vendor = loaded_vendor()
-    macros = {
-        "KVMLOG_CPUS": possible_cpus(),
-        "KVMLOG_DECODE_ASSISTS": int(_cpu_has("decodeassists")),
-    }
+    macros = machine_macros()
     try:
         with Btf() as btf:
             return _Planner(btf, vendor, macros).plan(wanted)
@@ -140,6 +149,11 @@ class _Planner:
         # In the order of attaching: whoever ends or completes an exit before whoever begins one.
         self._raw("kvmlog_sched_process_exit", "sched_process_exit")
         if self._vendor is None:
+            if wanted != "auto":
+                raise SourceError(
+                    f"--bpf-reason {wanted}: this KVM shows no exits (neither kvm_amd nor "
+                    "kvm_intel runs); use --bpf-reason auto for returns to user space"
+                )
             self._raw("kvmlog_kvm_userspace_exit", "kvm_userspace_exit")
             return self._made("none", "returns from KVM_RUN only: no exits are traced in this KVM")
         why_not = self._vcpu()
