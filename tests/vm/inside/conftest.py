@@ -25,20 +25,21 @@ def unload_module() -> None:
     host.run("rmmod", "kvmlog")
 
 
+@pytest.fixture(scope="session", params=sources.SOURCES)
+def source(request: pytest.FixtureRequest) -> str:
+    """Which source a test runs with: once for each, unless it says otherwise (sources.only)."""
+    return str(request.param)
+
+
 @pytest.fixture
-def module() -> Iterator[Callable[..., None]]:
+def module(source: str) -> Iterator[Callable[..., None]]:
     """Loads the module when called, with parameters; unloads it at the end."""
+    assert source == sources.KMOD
     yield load_module
     if host.loaded("kvmlog"):
         unload_module()
     if not host.loaded("kvm_amd"):
         host.run("modprobe", "kvm_amd")
-
-
-@pytest.fixture(scope="session", params=sources.SOURCES)
-def source(request: pytest.FixtureRequest) -> str:
-    """Which source a test runs with: once for each, unless it says otherwise (sources.only)."""
-    return str(request.param)
 
 
 @pytest.fixture(scope="session")
