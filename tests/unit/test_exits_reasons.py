@@ -28,6 +28,11 @@ VMX, SVM, ARM64 = lib.KVMLOG_ISA_VMX, lib.KVMLOG_ISA_SVM, lib.KVMLOG_ISA_ARM64
         (VMX, 49, "EPT_MISCONFIG"),
         (VMX, 52, "PREEMPTION_TIMER"),
         (VMX, 75, "NOTIFY"),
+        (VMX, 11, "GETSEC"),
+        (VMX, 66, "SPP"),
+        (VMX, 77, "TDCALL"),
+        (VMX, 78, "RDMSRLIST"),
+        (VMX, 85, "MSR_WRITE_IMM"),
         # AMD APM volume 2, appendix C.
         (SVM, 0x00, "read_cr0"),
         (SVM, 0x4E, "PF excp"),
@@ -38,15 +43,22 @@ VMX, SVM, ARM64 = lib.KVMLOG_ISA_VMX, lib.KVMLOG_ISA_SVM, lib.KVMLOG_ISA_ARM64
         (SVM, 0x7B, "io"),
         (SVM, 0x7C, "msr"),
         (SVM, 0x81, "hypercall"),
+        (SVM, 0xA0, "invlpgb"),
+        (SVM, 0xA4, "tlbsync"),
+        (SVM, 0xA6, "idle-halt"),
+        (SVM, 0x5D, "VC excp"),
         (SVM, 0x400, "npf"),
         (SVM, 0x401, "avic_incomplete_ipi"),
         (SVM, 0x403, "vmgexit"),
         (SVM, 0x80000004, "vmgexit_ap_hlt_loop"),
+        (SVM, 0x8000001A, "vmgexit_savic"),
+        (SVM, 0xFFFFFFFE, "busy"),
         (SVM, 0xFFFFFFFF, "invalid_guest_state"),
         # Arm ARM, ESR_EL2.EC.
         (ARM64, 0x01, "WFx"),
         (ARM64, 0x16, "HVC64"),
         (ARM64, 0x18, "SYS64"),
+        (ARM64, 0x2D, "GCS"),
         (ARM64, 0x20, "IABT_LOW"),
         (ARM64, 0x24, "DABT_LOW"),
     ],
@@ -60,6 +72,10 @@ def test_reason_has_the_kernels_name(isa: int, reason: int, name: str) -> None:
     ("isa", "reason", "number"),
     [
         (VMX, 5, "0x5"),  # I/O SMI: in the SDM, not in the kernel's header
+        (VMX, 17, "0x11"),  # RSM: to an SMM monitor, never to KVM
+        (VMX, 35, "0x23"),  # reserved, as 38, 42, 71, 82 and 83
+        (VMX, 42, "0x2a"),
+        (VMX, 86, "0x56"),
         (VMX, 0x400, "0x400"),
         (SVM, 0x3FF, "0x3ff"),
         (SVM, 0x49, "0x49"),
@@ -89,6 +105,8 @@ def test_vmx_flags_are_told_lowest_first() -> None:
     """Bits 26, 27 and 31 have words; bit 16, which is reserved, is a number."""
     flags = reasons.reason_flags(VMX, 0x8C010000 | 74)
     assert flags == ["0x10000", "BUS_LOCK", "SGX_ENCLAVE_MODE", "FAILED_VMENTRY"]
+    assert reasons.reason_flags(VMX, 1 << 25) == ["BUSY_SHADOW_STACK"]
+    assert reasons.reason_flags(VMX, 3 << 28) == ["PENDING_MTF", "FROM_VMX_ROOT"]
 
 
 def test_svm_high_bits_are_part_of_the_code() -> None:
@@ -107,6 +125,7 @@ def test_svm_high_bits_are_part_of_the_code() -> None:
         (10, "KVM_EXIT_INTR"),
         (24, "KVM_EXIT_SYSTEM_EVENT"),
         (39, "KVM_EXIT_MEMORY_FAULT"),
+        (43, "KVM_EXIT_SNP_REQ_CERTS"),
         (999, "KVM_EXIT_999"),
     ],
 )

@@ -51,6 +51,24 @@ def test_invalid_detail_is_not_shown() -> None:
     assert "0x3f8" not in line(make.exit_bytes(reason=0x7B, detail=0x3F8))
 
 
+def test_a_long_detail_moves_no_other_column() -> None:
+    """It begins further left, where its reason leaves room."""
+    fields = {"reason": 0x7C, "total_ns": 7, "flags": lib.KVMLOG_F_DETAIL_VALID}
+    shown = line(make.exit_bytes(**fields, detail=0x4B564D05))
+    assert shown.split()[5:9] == ["msr", "msr", "0x4b564d05", "(kvm-poll-control)"]
+    end = text.HEADER.index(" TOTAL ") + len(" TOTAL")
+    assert shown[end - 4 : end] == " 7ns"
+
+
+def test_vmx_register_access_is_shown_with_its_direction() -> None:
+    """If the qualification is valid."""
+    flags = lib.KVMLOG_F_DETAIL_VALID
+    fields = {"isa": lib.KVMLOG_ISA_VMX, "reason": 28, "detail": 3, "info1": 0x13}
+    assert " cr3 " in line(make.exit_bytes(**fields, flags=flags))
+    shown = line(make.exit_bytes(**fields, flags=flags | lib.KVMLOG_F_INFO_VALID))
+    assert " mov from cr3 " in shown
+
+
 def test_flags_in_words() -> None:
     """Each flag that says something has its words; times of waiting are summed."""
     record = make.exit_bytes(
@@ -215,6 +233,23 @@ def test_exit_object_has_numbers_and_names() -> None:
         "flag_names": ["detail_valid", "rip_valid"],
     }
     assert {key: found[key] for key in expected} == expected
+
+
+def test_exit_object_tells_what_the_cpu_said() -> None:
+    """Only if info1 and info2 are valid, and only what there is to tell."""
+    fields = {"isa": lib.KVMLOG_ISA_VMX, "reason": 48, "detail": 0xFEE00300, "info1": 0x182}
+    flags = lib.KVMLOG_F_DETAIL_VALID | lib.KVMLOG_F_INFO_VALID
+    record = wire.decode(make.exit_bytes(**fields, flags=flags))
+    found = json.loads(json.dumps(objects.record_object(record, WALL_NS, 0)))
+    assert found["detail_name"] == "lapic icr"
+    assert found["detail_note"] == "local APIC in xAPIC mode"
+    assert found["info_words"] == "write, nothing mapped"
+    assert found["info_facts"]["access"] == ["write"]
+    record = wire.decode(make.exit_bytes(**fields, flags=lib.KVMLOG_F_DETAIL_VALID))
+    assert not {"info_words", "info_facts"} & objects.record_object(record, WALL_NS, 0).keys()
+    record = wire.decode(make.exit_bytes(reason=0x78, flags=lib.KVMLOG_F_INFO_VALID))
+    told = {"info_words", "info_facts", "detail_name", "detail_note"}
+    assert not told & objects.record_object(record, WALL_NS, 0).keys()
 
 
 def test_exit_object_leaves_out_what_is_not_valid() -> None:

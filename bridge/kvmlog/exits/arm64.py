@@ -3,7 +3,8 @@
 
 Numbers: Arm ARM (DDI 0487), "ESR_EL2, Exception Syndrome Register", field EC
 (bits 31:26). Names are the kernel's own from ESR_ELx_EC_* in
-arch/arm64/include/asm/esr.h (6.12), as its kvm_exit trace event prints them.
+arch/arm64/include/asm/esr.h (6.12; 0x0a and 0x2d from 6.13 and 6.14), as its kvm_exit
+trace event prints them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ NAMES: Final[dict[int, str]] = {
     0x07: "FP_ASIMD",
     0x08: "CP10_ID",
     0x09: "PAC",
+    0x0A: "OTHER",
     0x0C: "CP14_64",
     0x0D: "BTI",
     0x0E: "ILL",
@@ -44,6 +46,7 @@ NAMES: Final[dict[int, str]] = {
     0x27: "MOPS",
     0x28: "FP_EXC32",
     0x2C: "FP_EXC64",
+    0x2D: "GCS",
     0x2F: "SERROR",
     0x30: "BREAKPT_LOW",
     0x31: "BREAKPT_CUR",

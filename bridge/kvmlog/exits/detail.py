@@ -13,8 +13,11 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from kvmlog.bridge._native import lib
-from kvmlog.exits import registers, svm
+from kvmlog.exits import msrs, places, ports, qualification, registers, svm
 from kvmlog.exits.reasons import basic_reason
+
+_VMX_EXTERNAL_INTERRUPT: Final = 1
+_VMX_EOI_INDUCED: Final = 45
 
 _VMX: Final[Mapping[int, int]] = {
     0: lib.KVMLOG_DETAIL_VECTOR,  # EXCEPTION_NMI
@@ -76,15 +79,54 @@ def detail_kind(isa: int, reason: int) -> int:
     return int(lib.KVMLOG_DETAIL_NONE if kind is None else kind)
 
 
-def detail_words(isa: int, reason: int, detail: int) -> str:
-    """Returns a valid detail in words: "port 0x3f8 (com1)", "gpa 0xfee000b0".
+def detail_words(isa: int, reason: int, detail: int, info1: int | None = None) -> str:
+    """Returns a valid detail in words: "port 0x3f8 (com1)", "gpa 0xfee000b0 (lapic eoi)".
 
-    A detail of a reason that should have none is shown as "detail 0x...".
+    info1: the record's, if valid; with it a VMX access to a control or debug register has
+    its direction ("mov to cr3"), which SVM has in the reason. A detail of a reason that
+    should have none is shown as "detail 0x...".
     """
-    say = _WORDS.get(detail_kind(isa, reason))
-    if say is None:
-        return f"detail {detail:#x}"
-    return say(isa, detail)
+    kind = detail_kind(isa, reason)
+    if kind in (lib.KVMLOG_DETAIL_CR, lib.KVMLOG_DETAIL_DR) and info1 is not None:
+        words = qualification.register_access(isa, reason, info1)
+        if words:
+            return words
+    if kind == lib.KVMLOG_DETAIL_CPUID:
+        leaf, subleaf = detail & 0xFFFFFFFF, detail >> 32
+        return f"leaf {leaf:#x} subleaf {subleaf:#x}"
+    if kind in (lib.KVMLOG_DETAIL_CR, lib.KVMLOG_DETAIL_DR):
+        return f"{detail_kind_name(kind)}{detail}"
+    if isa == lib.KVMLOG_ISA_ARM64 and kind == lib.KVMLOG_DETAIL_HYPERCALL:
+        # A bit field, whose name would not fit: detail_name has it.
+        return f"function {detail:#x}"
+    number = f"{detail:#x}"
+    if kind == lib.KVMLOG_DETAIL_HYPERCALL and detail < 1_000:
+        number = str(detail)
+    name = detail_name(isa, reason, detail)
+    word = "detail" if kind == lib.KVMLOG_DETAIL_NONE else detail_kind_name(kind)
+    return f"{word} {number}" + (f" ({name})" if name else "")
+
+
+def detail_name(isa: int, reason: int, detail: int) -> str | None:
+    """Returns the short name of what the detail numbers: "com1", "tsc-deadline", "#PF".
+
+    None for a number without a name; registers and addresses of the guest have none.
+    """
+    name = _NAMES.get(detail_kind(isa, reason))
+    return name(isa, basic_reason(isa, reason), detail) if name else None
+
+
+def detail_note(isa: int, reason: int, detail: int) -> str | None:
+    """Returns what stands behind a port or a guest physical address, in a few words.
+
+    What depends on the guest's machine begins with "likely". None for other details.
+    """
+    kind = detail_kind(isa, reason)
+    if kind == lib.KVMLOG_DETAIL_PORT:
+        return ports.port_note(detail)
+    if kind == lib.KVMLOG_DETAIL_GPA and isa != lib.KVMLOG_ISA_ARM64:
+        return places.gpa_note(detail)
+    return None
 
 
 def detail_kind_name(kind: int) -> str:
@@ -92,35 +134,33 @@ def detail_kind_name(kind: int) -> str:
     return _KIND_NAMES.get(kind, hex(kind))
 
 
-def _named(word: str, names: Mapping[int, str], number: int) -> str:
-    name = names.get(number)
-    return f"{word} {number:#x}" + (f" ({name})" if name else "")
+def _vector(isa: int, basic: int, vector: int) -> str | None:
+    if isa != lib.KVMLOG_ISA_VMX:
+        return registers.EXCEPTIONS.get(vector)
+    if basic == _VMX_EXTERNAL_INTERRUPT:
+        return registers.HOST_VECTORS.get(vector)
+    # The vector of an EOI is one that the guest chose.
+    return None if basic == _VMX_EOI_INDUCED else registers.EXCEPTIONS.get(vector)
 
 
-def _cpuid(_isa: int, detail: int) -> str:
-    leaf, subleaf = detail & 0xFFFFFFFF, detail >> 32
-    return f"leaf {leaf:#x} subleaf {subleaf:#x}"
+def _gpa(isa: int, _basic: int, gpa: int) -> str | None:
+    # Each arm64 machine has its own map.
+    return None if isa == lib.KVMLOG_ISA_ARM64 else places.gpa_name(gpa)
 
 
-def _hypercall(isa: int, detail: int) -> str:
-    # Arm function identifiers are bit fields, x86 hypercalls a small enumeration.
+def _hypercall(isa: int, _basic: int, number: int) -> str | None:
     if isa == lib.KVMLOG_ISA_ARM64:
-        return f"function {detail:#x}"
-    name = registers.HYPERCALLS.get(detail)
-    number = str(detail) if detail < 1_000 else hex(detail)
-    return f"hypercall {number}" + (f" ({name})" if name else "")
+        return registers.ARM_FUNCTIONS.get(number)
+    return registers.HYPERCALLS.get(number)
 
 
-_WORDS: Final[Mapping[int, Callable[[int, int], str]]] = {
-    lib.KVMLOG_DETAIL_PORT: lambda _isa, n: _named("port", registers.PORTS, n),
-    lib.KVMLOG_DETAIL_MSR: lambda _isa, n: _named("msr", registers.MSRS, n),
-    lib.KVMLOG_DETAIL_GPA: lambda _isa, n: f"gpa {n:#x}",
-    lib.KVMLOG_DETAIL_CPUID: _cpuid,
-    lib.KVMLOG_DETAIL_VECTOR: lambda _isa, n: _named("vector", registers.EXCEPTIONS, n),
+_NAMES: Final[Mapping[int, Callable[[int, int, int], str | None]]] = {
+    lib.KVMLOG_DETAIL_PORT: lambda _isa, _basic, n: ports.port_name(n),
+    lib.KVMLOG_DETAIL_MSR: lambda _isa, _basic, n: msrs.msr_name(n),
+    lib.KVMLOG_DETAIL_CPUID: lambda _isa, _basic, n: registers.CPUID_LEAVES.get(n & 0xFFFFFFFF),
+    lib.KVMLOG_DETAIL_GPA: _gpa,
+    lib.KVMLOG_DETAIL_VECTOR: _vector,
     lib.KVMLOG_DETAIL_HYPERCALL: _hypercall,
-    lib.KVMLOG_DETAIL_CR: lambda _isa, n: f"cr{n}",
-    lib.KVMLOG_DETAIL_DR: lambda _isa, n: f"dr{n}",
-    lib.KVMLOG_DETAIL_GVA: lambda _isa, n: f"gva {n:#x}",
 }
 
 _KIND_NAMES: Final[Mapping[int, str]] = {

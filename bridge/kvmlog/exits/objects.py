@@ -2,7 +2,9 @@
 """One JSON-ready object per record: every number as it is, and its name beside it.
 
 Keys are the field names of include/uapi/kvmlog/record.h. Added: `time` (ISO 8601,
-local, microseconds), `wall_ns` (CLOCK_REALTIME), and for each code its name.
+local, microseconds), `wall_ns` (CLOCK_REALTIME), and for each code its name; of a detail
+`detail_name` and `detail_note` where there is something to say, and what the CPU said of the
+exit as `info_words` and, by its parts, `info_facts` (qualification.decode).
 A field whose flag is clear is left out, so that a zero is always a measured zero; so
 are reason and times of a record that lacks them (reasons.lacks_reason).
 """
@@ -13,7 +15,7 @@ from typing import Any, Final
 
 from kvmlog.bridge import wire
 from kvmlog.bridge._native import lib
-from kvmlog.exits import detail, notes, reasons, units
+from kvmlog.exits import detail, notes, qualification, reasons, units
 
 _SOURCES: Final = wire.enum_names("kvmlog_source", "KVMLOG_SOURCE_")
 _TYPES: Final = wire.enum_names("kvmlog_record_type", "KVMLOG_RECORD_")
@@ -74,12 +76,27 @@ def _exit_names(record: wire.Record) -> dict[str, Any]:
         names["reason_name"] = reasons.reason_name(record.isa, record.reason)
         names["reason_flags"] = reasons.reason_flags(record.isa, record.reason)
     if record.flags & lib.KVMLOG_F_DETAIL_VALID:
-        kind = detail.detail_kind(record.isa, record.reason)
-        names["detail_kind"] = detail.detail_kind_name(kind)
-        names["detail_words"] = detail.detail_words(record.isa, record.reason, record.detail)
+        names |= _detail_names(record)
+    if record.flags & lib.KVMLOG_F_INFO_VALID:
+        said = qualification.decode(record.isa, record.reason, record.info1, record.info2)
+        if said.facts:
+            names["info_words"] = said.words
+            names["info_facts"] = said.facts
     if record.flags & lib.KVMLOG_F_USER_REASON:
         names["user_reason_name"] = reasons.user_reason_name(record.user_reason)
     return names
+
+
+def _detail_names(record: wire.Record) -> dict[str, Any]:
+    key = (record.isa, record.reason, record.detail)
+    info1 = record.info1 if record.flags & lib.KVMLOG_F_INFO_VALID else None
+    names = {
+        "detail_kind": detail.detail_kind_name(detail.detail_kind(record.isa, record.reason)),
+        "detail_words": detail.detail_words(*key, info1),
+        "detail_name": detail.detail_name(*key),
+        "detail_note": detail.detail_note(*key),
+    }
+    return {name: words for name, words in names.items() if words is not None}
 
 
 def _note_names(note: wire.AnyRecord) -> dict[str, Any]:

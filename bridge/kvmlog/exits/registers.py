@@ -1,81 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Names of a handful of well-known ports, MSRs, hypercalls and vectors.
-
-Ports: the PC platform's fixed I/O addresses (Intel PCH data sheets, "Fixed I/O
-Decode Ranges"; QEMU's docs for 0x402 and 0x510). MSRs: Intel SDM volume 4, AMD
-APM volume 2 appendix A, the kernel's asm/msr-index.h and uapi/asm/kvm_para.h.
-Hypercalls: KVM_HC_* in include/uapi/linux/kvm_para.h. Exception vectors: Intel
-SDM volume 3, "Exception and Interrupt Vectors".
-"""
+"""Names of vectors, hypercalls and CPUID leaves; MSRs, ports and addresses have own modules."""
 
 from __future__ import annotations
 
 from typing import Final
 
-PORTS: Final[dict[int, str]] = {
-    0x20: "pic1",
-    0x21: "pic1",
-    0x40: "pit",
-    0x43: "pit",
-    0x60: "keyboard",
-    0x61: "nmi-status",
-    0x64: "keyboard",
-    0x70: "rtc",
-    0x71: "rtc",
-    0x80: "post",
-    0x92: "a20",
-    0xA0: "pic2",
-    0xA1: "pic2",
-    0x3F8: "com1",
-    0x402: "debugcon",
-    0x510: "fw-cfg",
-    0x511: "fw-cfg",
-    0xCF8: "pci-config",
-    0xCF9: "reset",
-    0xCFC: "pci-config",
-}
-
-MSRS: Final[dict[int, str]] = {
-    0x010: "tsc",
-    0x01B: "apic-base",
-    0x03B: "tsc-adjust",
-    0x048: "spec-ctrl",
-    0x049: "pred-cmd",
-    0x08B: "ucode-rev",
-    0x174: "sysenter-cs",
-    0x1A0: "misc-enable",
-    0x277: "pat",
-    0x2FF: "mtrr-def-type",
-    0x6E0: "tsc-deadline",
-    0x808: "x2apic-tpr",
-    0x80B: "x2apic-eoi",
-    0x830: "x2apic-icr",
-    0x838: "x2apic-timer-count",
-    0x4B564D00: "kvm-wall-clock",
-    0x4B564D01: "kvm-system-time",
-    0x4B564D02: "kvm-async-pf",
-    0x4B564D03: "kvm-steal-time",
-    0x4B564D04: "kvm-pv-eoi",
-    0x4B564D05: "kvm-poll-control",
-    0xC0000080: "efer",
-    0xC0000081: "star",
-    0xC0000082: "lstar",
-    0xC0000100: "fs-base",
-    0xC0000101: "gs-base",
-    0xC0000102: "kernel-gs-base",
-    0xC0000103: "tsc-aux",
-}
-
-# KVM's own hypercalls on x86. A guest in Hyper-V or Xen style uses other numbers.
-HYPERCALLS: Final[dict[int, str]] = {
-    1: "vapic-poll-irq",
-    5: "kick-cpu",
-    9: "clock-pairing",
-    10: "send-ipi",
-    11: "sched-yield",
-    12: "map-gpa-range",
-}
-
+# Intel SDM volume 3, "Exception and Interrupt Vectors"; 28 to 30: AMD APM volume 2, chapter 8.
 EXCEPTIONS: Final[dict[int, str]] = {
     0: "#DE",
     1: "#DB",
@@ -97,4 +27,137 @@ EXCEPTIONS: Final[dict[int, str]] = {
     19: "#XM",
     20: "#VE",
     21: "#CP",
+    28: "#HV",
+    29: "#VC",
+    30: "#SX",
+}
+
+# What the host, which is Linux, uses its highest vectors for: asm/irq_vectors.h, the same
+# from 6.1 to 6.12 (0xeb from 6.11). Below them are vectors that drivers are given.
+HOST_VECTORS: Final[dict[int, str]] = {
+    0xEB: "posted-msi",
+    0xEC: "timer",
+    0xED: "hv-stimer0",
+    0xEE: "hv-reenlight",
+    0xEF: "irq-shutdown",
+    0xF0: "posted-nested",
+    0xF1: "posted-wakeup",
+    0xF2: "posted",
+    0xF3: "hypervisor",
+    0xF4: "deferred-error",
+    0xF6: "irq-work",
+    0xF7: "platform-ipi",
+    0xF8: "reboot",
+    0xF9: "threshold",
+    0xFA: "thermal",
+    0xFB: "call-single",
+    0xFC: "call-function",
+    0xFD: "reschedule",
+    0xFE: "apic-error",
+    0xFF: "spurious",
+}
+
+# KVM_HC_* in include/uapi/linux/kvm_para.h. A guest in Hyper-V style has its number in RCX,
+# which the record does not hold; one in Xen style uses other numbers in RAX.
+HYPERCALLS: Final[dict[int, str]] = {
+    1: "vapic-poll-irq",
+    2: "mmu-op",
+    3: "features",
+    5: "kick-cpu",
+    9: "clock-pairing",
+    10: "send-ipi",
+    11: "sched-yield",
+    12: "map-gpa-range",
+}
+
+# PSCI (Arm DEN 0022) and SMC Calling Convention (Arm DEN 0028), 32- and 64-bit numbers.
+ARM_FUNCTIONS: Final[dict[int, str]] = {
+    0x80000000: "smccc-version",
+    0x80000001: "smccc-features",
+    0x80008000: "smccc-workaround-1",
+    0x80007FFF: "smccc-workaround-2",
+    0x80003FFF: "smccc-workaround-3",
+    0x84000000: "psci-version",
+    0x84000001: "psci-cpu-suspend",
+    0xC4000001: "psci-cpu-suspend",
+    0x84000002: "psci-cpu-off",
+    0x84000003: "psci-cpu-on",
+    0xC4000003: "psci-cpu-on",
+    0x84000004: "psci-affinity-info",
+    0xC4000004: "psci-affinity-info",
+    0x84000006: "psci-migrate-info-type",
+    0x84000008: "psci-system-off",
+    0x84000009: "psci-system-reset",
+    0x8400000A: "psci-features",
+    0x8400000E: "psci-system-suspend",
+    0xC400000E: "psci-system-suspend",
+    0x84000012: "psci-system-reset2",
+    0xC4000012: "psci-system-reset2",
+    0x84000050: "trng-version",
+    0x84000051: "trng-features",
+    0x84000052: "trng-get-uuid",
+    0x84000053: "trng-rnd",
+    0xC4000053: "trng-rnd",
+    0xC5000020: "pv-time-features",
+    0xC5000021: "pv-time-st",
+    0x86000000: "kvm-features",
+    0x86000001: "kvm-ptp",
+}
+
+# Intel SDM volume 2, CPUID; AMD APM volume 3, appendix E; Documentation/virt/kvm/x86/cpuid.rst
+# for 0x40000000 and 0x40000001. What a hypervisor's other leaves mean depends on its style.
+CPUID_LEAVES: Final[dict[int, str]] = {
+    0x0: "vendor",
+    0x1: "features",
+    0x2: "cache-tlb",
+    0x4: "caches",
+    0x5: "monitor-mwait",
+    0x6: "power",
+    0x7: "features-7",
+    0xA: "perfmon",
+    0xB: "topology",
+    0xD: "xsave",
+    0xF: "resource-monitoring",
+    0x10: "resource-allocation",
+    0x12: "sgx",
+    0x14: "processor-trace",
+    0x15: "tsc-frequency",
+    0x16: "cpu-frequency",
+    0x18: "tlbs",
+    0x19: "key-locker",
+    0x1A: "hybrid",
+    0x1C: "lbr",
+    0x1D: "amx-tiles",
+    0x1E: "amx-tmul",
+    0x1F: "topology-2",
+    0x21: "tdx",
+    0x24: "avx10",
+    0x40000000: "hypervisor",
+    0x40000001: "kvm-features",
+    0x40000002: "hv-version",
+    0x40000003: "hv-features",
+    0x40000004: "hv-advice",
+    0x40000005: "hv-limits",
+    0x40000010: "tsc-khz",
+    0x80000000: "extended",
+    0x80000001: "extended-features",
+    0x80000002: "brand-1",
+    0x80000003: "brand-2",
+    0x80000004: "brand-3",
+    0x80000005: "l1-caches",
+    0x80000006: "l2-caches",
+    0x80000007: "invariant-tsc",
+    0x80000008: "address-sizes",
+    0x8000000A: "svm",
+    0x80000019: "tlb-1g",
+    0x8000001A: "optimisation",
+    0x8000001B: "ibs",
+    0x8000001C: "lwp",
+    0x8000001D: "caches-amd",
+    0x8000001E: "topology-amd",
+    0x8000001F: "sev",
+    0x80000020: "qos-amd",
+    0x80000021: "features-amd-2",
+    0x80000022: "perfmon-amd",
+    0x80000026: "topology-amd-2",
 }

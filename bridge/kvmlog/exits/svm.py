@@ -6,7 +6,10 @@ Numbers: AMD APM volume 2, appendix C "SVM Intercept Exit Codes"; the
 from SVM_EXIT_REASONS in arch/x86/include/uapi/asm/svm.h (6.12; 0xa5 and 0xa6
 from 6.15 and 6.16), its "read_rt" and "write_rt" for the task register included. A code
 which that header defines but gives no word (mwait_cond, rdpru, most CR write
-traps) has its constant's name in small letters.
+traps) has its constant's name in small letters; one that only the APM has (0xa0, 0xa1,
+0xa3, 0xa4, the last codes before 0xffffffff), its name there in small letters, and an
+exception the kernel's manner. 0x80000014 to 0x80000017, 0x8000001a: GHCB specification
+2.03. 0xf0000000: a hypervisor's own, as Hyper-V uses it towards a nested one.
 """
 
 from __future__ import annotations
@@ -60,6 +63,10 @@ NAMES: Final[dict[int, str]] = {
     0x051: "AC excp",
     0x052: "MC excp",
     0x053: "XF excp",
+    0x055: "CP excp",
+    0x05C: "HV excp",
+    0x05D: "VC excp",
+    0x05E: "SX excp",
     0x060: "interrupt",
     0x061: "nmi",
     0x062: "smi",
@@ -124,7 +131,11 @@ NAMES: Final[dict[int, str]] = {
     0x09D: "write_cr13_trap",
     0x09E: "write_cr14_trap",
     0x09F: "write_cr15_trap",
+    0x0A0: "invlpgb",
+    0x0A1: "invlpgb_illegal",
     0x0A2: "invpcid",
+    0x0A3: "mcommit",
+    0x0A4: "tlbsync",
     0x0A5: "buslock",
     0x0A6: "idle-halt",
     0x400: "npf",
@@ -140,9 +151,18 @@ NAMES: Final[dict[int, str]] = {
     0x80000011: "vmgexit_guest_request",
     0x80000012: "vmgexit_ext_guest_request",
     0x80000013: "vmgexit_ap_creation",
+    0x80000014: "vmgexit_hv_doorbell",
+    0x80000015: "vmgexit_hv_ipi",
+    0x80000016: "vmgexit_hv_timer",
+    0x80000017: "vmgexit_apic_id_list",
     0x80000018: "vmgexit_snp_run_vmpl",
+    0x8000001A: "vmgexit_savic",
     0x8000FFFD: "vmgexit_hypervisor_feature",
     0x8000FFFE: "vmgexit_term_request",
     0x8000FFFF: "vmgexit_unsupported_event",
+    0xF0000000: "sw",
+    0xFFFFFFFC: "invalid_pmc",
+    0xFFFFFFFD: "idle_required",
+    0xFFFFFFFE: "busy",
     0xFFFFFFFF: "invalid_guest_state",
 }

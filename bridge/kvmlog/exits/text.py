@@ -19,8 +19,10 @@ from kvmlog.exits import detail, reasons, units
 from kvmlog.exits.notes import note_words
 
 _COLUMNS: Final = "{:<21} {:>5} {:>4} {:>4}  {:<49} {:>7} {:>7} {:>7}  {}"
-# Together one column of _COLUMNS: a long name takes the place that its detail leaves.
+# Together one column of _COLUMNS: a long name takes the place that its detail leaves, and
+# a long detail that which the name leaves.
 _REASON: Final = "{:<20} {}"
+_REASON_COLUMN: Final = 49
 
 HEADER: Final = _COLUMNS.format(
     *("TIME", "GUEST", "VCPU", "CPU", _REASON.format("REASON", "DETAIL")),
@@ -83,19 +85,27 @@ def _exit_line(record: wire.Record, wall_ns: int, utc_offset_s: int) -> str:
         total = "-"
     words = ""
     if record.flags & lib.KVMLOG_F_DETAIL_VALID:
-        words = detail.detail_words(record.isa, record.reason, record.detail)
+        info1 = record.info1 if record.flags & lib.KVMLOG_F_INFO_VALID else None
+        words = detail.detail_words(record.isa, record.reason, record.detail, info1)
     line = _COLUMNS.format(
         units.time_column(wall_ns, utc_offset_s),
         record.guest,
         "-" if record.vcpu == wire.NO_VCPU else record.vcpu,
         "-" if record.cpu == wire.NO_CPU else record.cpu,
-        _REASON.format(reason, words),
+        _reason_column(reason, words),
         total,
         units.duration(record.user_ns) if record.user_ns else "-",
         units.duration(record.halt_ns) if record.halt_ns else "-",
         ", ".join(exit_notes(record)),
     )
     return line.rstrip()
+
+
+def _reason_column(reason: str, words: str) -> str:
+    line = _REASON.format(reason, words)
+    if len(line) <= _REASON_COLUMN:
+        return line
+    return f"{reason} {words:>{max(0, _REASON_COLUMN - len(reason) - 1)}}"
 
 
 def _errno_name(number: int) -> str:

@@ -2,7 +2,7 @@
 """Why KVM_RUN returned to the virtual machine monitor.
 
 Numbers and names: KVM_EXIT_* in the kernel's include/uapi/linux/kvm.h (6.12;
-40 from 6.16, 41 from 6.18), described in Documentation/virt/kvm/api.rst,
+40 from 6.16, 41 from 6.18, 42 and 43 after it), described in Documentation/virt/kvm/api.rst,
 section 5, "The kvm_run structure".
 """
 
@@ -53,4 +53,6 @@ NAMES: Final[dict[int, str]] = {
     39: "KVM_EXIT_MEMORY_FAULT",
     40: "KVM_EXIT_TDX",
     41: "KVM_EXIT_ARM_SEA",
+    42: "KVM_EXIT_ARM_LDST64B",
+    43: "KVM_EXIT_SNP_REQ_CERTS",
 }

@@ -2,8 +2,10 @@
 """Exit reasons of Intel VMX.
 
 Names and numbers are those of the kernel's arch/x86/include/uapi/asm/vmx.h
-(EXIT_REASON_*, as of 6.12; 76 and above from 6.16 to 6.18), numbers also in the
-Intel SDM, volume 3, appendix C "VMX Basic Exit Reasons". The basic reason is
+(EXIT_REASON_*, as of 6.12; 76, 77, 84 and 85 from 6.16 to 6.18), numbers also in the
+Intel SDM, volume 3, appendix C "VMX Basic Exit Reasons". A reason that only the SDM
+has is named after its instruction. 5, 6 and 17 go to an SMM monitor, never to KVM, and
+stay numbers. The basic reason is
 the low half of the 32-bit exit reason; the high half holds flags (SDM volume 3,
 section "Basic VM-Exit Information", table of the exit-reason field).
 """
@@ -24,6 +26,7 @@ NAMES: Final[dict[int, str]] = {
     8: "NMI_WINDOW",
     9: "TASK_SWITCH",
     10: "CPUID",
+    11: "GETSEC",
     12: "HLT",
     13: "INVD",
     14: "INVLPG",
@@ -73,18 +76,29 @@ NAMES: Final[dict[int, str]] = {
     62: "PML_FULL",
     63: "XSAVES",
     64: "XRSTORS",
+    65: "PCONFIG",
+    66: "SPP",
     67: "UMWAIT",
     68: "TPAUSE",
+    69: "LOADIWKEY",
+    70: "ENCLV",
+    72: "ENQCMD_PASID",
+    73: "ENQCMDS_PASID",
     74: "BUS_LOCK",
     75: "NOTIFY",
     76: "SEAMCALL",
     77: "TDCALL",
+    78: "RDMSRLIST",
+    79: "WRMSRLIST",
+    80: "URDMSR",
+    81: "UWRMSR",
     84: "MSR_READ_IMM",
     85: "MSR_WRITE_IMM",
 }
 
 # Bit -> word. Bits that have no word here are shown as a number.
 FLAGS: Final[dict[int, str]] = {
+    1 << 25: "BUSY_SHADOW_STACK",
     1 << 26: "BUS_LOCK",
     1 << 27: "SGX_ENCLAVE_MODE",
     1 << 28: "PENDING_MTF",
