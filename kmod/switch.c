@@ -134,10 +134,12 @@ static void start_window(const struct kvmlog_config *config)
 
 u32 kvmlog_switch_lease_ms(void)
 {
+	unsigned long now = jiffies;
+
 	if (!lease_end)
 		return 0;
 	/* At least one: while its end is being carried out it is still on. */
-	return time_before(jiffies, lease_end) ? jiffies_to_msecs(lease_end - jiffies) ?: 1 : 1;
+	return time_before(now, lease_end) ? jiffies_to_msecs(lease_end - now) ?: 1 : 1;
 }
 
 /* Mutex held. */

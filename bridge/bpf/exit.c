@@ -1,26 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* An exit: why, and where in the guest. */
 
-#ifdef KVMLOG_VCPU
 #define kvmlog_vcpu_t u64
-#if defined(KVMLOG_REASON_VCPU)
+#ifdef KVMLOG_VCPU
 #define kvmlog_guest_register(vcpu, number) kvmlog_load(u64, vcpu, KVMLOG_AT_REGS + 8 * (number))
 #else
-/* The event's program has the vCPU as a number only. */
-static __always_inline u64 kvmlog_guest_register(u64 vcpu, int number)
-{
-	u64 value = 0;
-
-	bpf_probe_read_kernel(&value, sizeof(value), (void *)(vcpu + KVMLOG_AT_REGS + 8 * number));
-	return value;
-}
-#endif
-#else
-#define kvmlog_vcpu_t u64
 #define kvmlog_guest_register(vcpu, number) 0
 #endif
 #define kvmlog_has_decode_assists() KVMLOG_DECODE_ASSISTS
 #include <kvmlog/detail.h>
+
+/* What is known of the reason goes into the slot's record; its flags. */
+static __always_inline u32 kvmlog_fill(struct kvmlog_bpf_slot *slot, u64 vcpu, u32 flags,
+				       u32 reason, u64 info1, u64 info2, u32 intr_info)
+{
+	struct kvmlog_record *record = &slot->record;
+#ifdef KVMLOG_VCPU
+	bool unreadable = flags & KVMLOG_F_PROTECTED;
+#else
+	bool unreadable = true;
+#endif
+
+	record->reason = reason;
+	record->info1 = info1;
+	record->info2 = info2;
+	flags |= KVMLOG_F_INFO_VALID;
+	if (kvmlog_detail_get(KVMLOG_ISA, record, vcpu, intr_info, unreadable))
+		flags |= KVMLOG_F_DETAIL_VALID;
+	return flags;
+}
+
+/* The reason could not be had: no ISA, so that no table gives it a name. */
+static __always_inline void kvmlog_fill_unknown(struct kvmlog_bpf_slot *slot)
+{
+	slot->record.isa = KVMLOG_ISA_NONE;
+	slot->record.reason = 0;
+	slot->record.info1 = 0;
+	slot->record.info2 = 0;
+	slot->record.detail = 0;
+}
 
 #ifdef KVMLOG_AT_VMCB
 /* svm->vmcb, and behind it svm->vmcb01.ptr: another one is in use for a nested guest. */
@@ -55,64 +73,64 @@ static __always_inline u64 kvmlog_vmcb(struct kvmlog_bpf_slot *slot, u64 vcpu, u
 }
 
 /* As svm_get_exit_info() reads it. */
-int kvmlog_kvm_exit(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline u32 kvmlog_reason(const struct kvmlog_here *here,
+					 struct kvmlog_bpf_slot *slot, u64 vcpu)
 {
-	u64 vcpu = ctx->args[KVMLOG_ARGUMENT_VCPU];
 	struct {
 		u64 code;
 		u64 info1;
 		u64 info2;
 	} control;
-	struct kvmlog_bpf_slot *slot;
-	struct kvmlog_record *record;
-	struct kvmlog_here here;
-	u64 vmcb;
-	u32 flags;
+	u32 flags = slot->vcpu_flags;
+	u64 vmcb = kvmlog_vmcb(slot, vcpu, &flags);
 
-	/* It is never 0, but the verifier of recent kernels asks. */
-	if (!vcpu || !kvmlog_find_here(&here))
-		return 0;
-	slot = kvmlog_open(&here, vcpu, KVMLOG_ISA_SVM);
-	if (!slot)
-		return 0;
-	record = &slot->record;
-	flags = slot->vcpu_flags;
-	vmcb = kvmlog_vmcb(slot, vcpu, &flags);
-	if (vmcb && !bpf_probe_read_kernel(&control, sizeof(control),
+	if (!vmcb || bpf_probe_read_kernel(&control, sizeof(control),
 					   (void *)(vmcb + KVMLOG_AT_EXIT_CODE))) {
-		record->reason = control.code;
-		record->info1 = control.info1;
-		record->info2 = control.info2;
-		flags |= KVMLOG_F_INFO_VALID;
-		if (kvmlog_detail_get(KVMLOG_ISA_SVM, record, vcpu, 0, flags & KVMLOG_F_PROTECTED))
-			flags |= KVMLOG_F_DETAIL_VALID;
-	} else {
-		record->reason = 0;
-		record->info1 = 0;
-		record->info2 = 0;
-		record->detail = 0;
+		kvmlog_fill_unknown(slot);
+		return flags;
 	}
-	record->rip = 0;
+	flags = kvmlog_fill(slot, vcpu, flags, control.code, control.info1, control.info2, 0);
 	if (!(flags & KVMLOG_F_PROTECTED)) {
-		record->rip = kvmlog_load(u64, vcpu, KVMLOG_AT_REGS + 8 * KVMLOG_RIP);
+		slot->record.rip = kvmlog_load(u64, vcpu, KVMLOG_AT_REGS + 8 * KVMLOG_RIP);
 		flags |= KVMLOG_F_RIP_VALID;
 	}
-	record->flags = flags;
-	kvmlog_take(&here, slot);
-	return 0;
+	return flags;
 }
 #endif
 
 #ifdef KVMLOG_REASON_EVENT
-#ifdef KVMLOG_VCPU
+/*
+ * The event kvm_exit tells what its fields say, to the program on the tracepoint itself,
+ * which runs next on the same CPU: probes run in the order of their coming, and this one
+ * is attached first. Returns 1: with 0 the event would vanish for everybody else.
+ */
+int kvmlog_event_exit(void *ctx)
+{
+	struct kvmlog_bpf_cpu *cpu;
+	struct kvmlog_here here;
+
+	if (!kvmlog_find_here(&here))
+		return 1;
+	cpu = here.cpu;
+	cpu->reason = *(u32 *)(ctx + KVMLOG_AT_EVENT_REASON);
+	cpu->info1 = *(u64 *)(ctx + KVMLOG_AT_EVENT_INFO1);
+	cpu->info2 = *(u64 *)(ctx + KVMLOG_AT_EVENT_INFO2);
+	cpu->rip = *(u64 *)(ctx + KVMLOG_AT_EVENT_RIP);
+	cpu->intr_info = *(u32 *)(ctx + KVMLOG_AT_EVENT_INTR_INFO);
+	cpu->vcpu_id = *(u32 *)(ctx + KVMLOG_AT_EVENT_VCPU_ID);
+	kvmlog_barrier();
+	cpu->told_tid = here.tid;
+	return 1;
+}
+
 static __always_inline u32 kvmlog_nested(u64 vcpu)
 {
 	bool nested = false;
-#ifdef KVMLOG_AT_VMCB
+#if defined(KVMLOG_AT_VMCB)
 	struct kvmlog_vmcbs vmcbs;
 
 	nested = kvmlog_read_vmcbs(vcpu, &vmcbs) && vmcbs.used != vmcbs.own;
-#else
+#elif defined(KVMLOG_AT_LOADED_VMCS)
 	u64 vmcs = 0;
 
 	nested = !bpf_probe_read_kernel(&vmcs, sizeof(vmcs),
@@ -122,66 +140,57 @@ static __always_inline u32 kvmlog_nested(u64 vcpu)
 	return nested ? KVMLOG_F_NESTED : 0;
 }
 
-/* Runs before the event's program, which has no vCPU. */
-int kvmlog_kvm_exit(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline u32 kvmlog_reason(const struct kvmlog_here *here,
+					 struct kvmlog_bpf_slot *slot, u64 vcpu)
 {
-	u64 vcpu = ctx->args[KVMLOG_ARGUMENT_VCPU];
-	struct kvmlog_bpf_slot *slot;
-	struct kvmlog_here here;
+	const struct kvmlog_bpf_cpu *cpu = here->cpu;
+	u32 flags = slot->vcpu_flags | kvmlog_nested(vcpu);
 
-	/* It is never 0, but the verifier of recent kernels asks. */
-	if (!vcpu || !kvmlog_find_here(&here))
-		return 0;
-	slot = kvmlog_open(&here, vcpu, ctx->args[KVMLOG_ARGUMENT_ISA]);
-	if (!slot)
-		return 0;
-	slot->record.flags = slot->vcpu_flags | kvmlog_nested(vcpu);
-	slot->opened = 1;
-	return 0;
+#ifndef KVMLOG_VCPU
+	slot->record.vcpu = here->told ? cpu->vcpu_id : KVMLOG_NO_VCPU;
+#endif
+	if (!here->told) { /* the kernel left the event's program out */
+		kvmlog_fill_unknown(slot);
+		return flags;
+	}
+	flags = kvmlog_fill(slot, vcpu, flags, cpu->reason, cpu->info1, cpu->info2, cpu->intr_info);
+#ifndef KVMLOG_RIP_UNSURE
+	if (!(flags & KVMLOG_F_PROTECTED)) {
+		slot->record.rip = cpu->rip;
+		flags |= KVMLOG_F_RIP_VALID;
+	}
+#endif
+	return flags;
 }
 #endif
 
-/* Returns 1: with 0 the event would vanish for everybody else on the machine. */
-int kvmlog_event_exit(void *ctx)
+#ifndef KVMLOG_REASON_NONE
+int kvmlog_kvm_exit(struct bpf_raw_tracepoint_args *ctx)
 {
+#ifdef KVMLOG_VCPU
+	u64 vcpu = ctx->args[KVMLOG_ARGUMENT_VCPU];
+#else
+	u64 vcpu = 0;
+#endif
 	struct kvmlog_bpf_slot *slot;
 	struct kvmlog_here here;
-	struct kvmlog_record *record;
-	bool unreadable = true;
-	u32 intr_info = 0;
-	u32 flags = 0;
 
-	if (!kvmlog_find_here(&here))
-		return 1;
 #ifdef KVMLOG_VCPU
-	slot = kvmlog_slot_find(&here);
-	if (!slot || !slot->opened)
-		return 1;
-	slot->opened = 0;
-	record = &slot->record;
-	flags = record->flags;
-	unreadable = flags & KVMLOG_F_PROTECTED;
-#else
-	slot = kvmlog_open(&here, 0, *(u32 *)(ctx + KVMLOG_AT_EVENT_ISA));
-	if (!slot)
-		return 1;
-	record = &slot->record;
-	record->vcpu = *(u32 *)(ctx + KVMLOG_AT_EVENT_VCPU_ID);
+	if (!vcpu) /* never, but the verifier of recent kernels asks */
+		return 0;
 #endif
-	record->reason = *(u32 *)(ctx + KVMLOG_AT_EVENT_REASON);
-	record->info1 = *(u64 *)(ctx + KVMLOG_AT_EVENT_INFO1);
-	record->info2 = *(u64 *)(ctx + KVMLOG_AT_EVENT_INFO2);
-	record->rip = 0;
-	intr_info = *(u32 *)(ctx + KVMLOG_AT_EVENT_INTR_INFO);
-	flags |= KVMLOG_F_INFO_VALID;
-	if (!(flags & KVMLOG_F_PROTECTED)) {
-		record->rip = *(u64 *)(ctx + KVMLOG_AT_EVENT_RIP);
-		flags |= KVMLOG_F_RIP_VALID;
-	}
-	if (kvmlog_detail_get(record->isa, record, slot->vcpu, intr_info, unreadable))
-		flags |= KVMLOG_F_DETAIL_VALID;
-	record->flags = flags;
+	if (!kvmlog_find_here(&here))
+		return 0;
+#ifdef KVMLOG_REASON_EVENT
+	here.told = here.cpu->told_tid == here.tid;
+	here.cpu->told_tid = 0;
+#endif
+	slot = kvmlog_open(&here, vcpu, KVMLOG_ISA);
+	if (!slot)
+		return 0;
+	slot->record.rip = 0;
+	slot->record.flags = kvmlog_reason(&here, slot, vcpu);
 	kvmlog_take(&here, slot);
-	return 1;
+	return 0;
 }
 #endif

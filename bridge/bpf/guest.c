@@ -5,6 +5,16 @@
  * of one that is gone, and so does its guest.
  */
 
+#ifdef KVMLOG_VCPU
+/* What stays as it is while the vCPU lives. */
+static __always_inline void kvmlog_vcpu_read(struct kvmlog_bpf_slot *slot, u64 vcpu)
+{
+	slot->vmcb = 0;
+	slot->record.vcpu = kvmlog_load(u32, vcpu, KVMLOG_AT_VCPU_ID);
+	slot->vcpu_flags = kvmlog_load(u8, vcpu, KVMLOG_AT_PROTECTED) ? KVMLOG_F_PROTECTED : 0;
+}
+#endif
+
 static __always_inline void kvmlog_guest_put(const struct kvmlog_bpf_slot *slot)
 {
 	struct kvmlog_bpf_guest_key key = { .kvm = slot->kvm, .tgid = slot->tgid };
@@ -53,15 +63,8 @@ static __always_inline bool kvmlog_guest_get(struct kvmlog_bpf_control *control,
 	slot->tgid = tgid;
 	slot->record.guest = guest->number;
 	slot->announced = 0;
-	slot->exits = 0;
-	slot->vmcb = 0;
 	slot->vcpu_flags = 0;
-#ifdef KVMLOG_VCPU
-	/* What stays as it is while the vCPU lives. */
-	slot->record.vcpu = kvmlog_load(u32, vcpu, KVMLOG_AT_VCPU_ID);
-	if (kvmlog_load(u8, vcpu, KVMLOG_AT_PROTECTED))
-		slot->vcpu_flags = KVMLOG_F_PROTECTED;
-#endif
+	slot->exits = ~0ULL; /* nothing of this vCPU has been read yet */
 	return true;
 }
 

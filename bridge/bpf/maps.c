@@ -5,11 +5,13 @@
  * comes as macros (kvmlog.bridge.bpf.plan), the offsets among them from its BTF:
  *
  *   KVMLOG_CPUS             possible CPUs
+ *   KVMLOG_ISA              enum kvmlog_isa of the exits
  *   KVMLOG_REASON_VCPU      reasons are read from the vendor's vCPU, or
  *   KVMLOG_REASON_EVENT     come from the fields of the event kvm_exit, or
  *   KVMLOG_REASON_NONE      cannot be had: only returns to user space are seen
  *   KVMLOG_VCPU             tracepoints pass a vCPU whose layout is known
  *   KVMLOG_TASK             struct task_struct's layout is known
+ *   KVMLOG_RIP_UNSURE       guests may be protected, and which are is not known
  *   KVMLOG_AT_*             offsets in bytes
  *   KVMLOG_ARGUMENT_*       which of a tracepoint's arguments it is
  *   KVMLOG_DECODE_ASSISTS   the CPU has that feature
@@ -56,6 +58,7 @@ struct kvmlog_here {
 	u32 number;
 	u32 tid;
 	u32 tgid;
+	bool told; /* the event kvm_exit has told of the exit that is under way */
 };
 
 static __always_inline bool kvmlog_find_here(struct kvmlog_here *here)

@@ -139,8 +139,6 @@ int kvmlog_sched_process_exit(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	if (slot->pending)
 		kvmlog_finish(&here, slot, KVMLOG_F_NO_REENTRY);
-	else if (slot->opened)
-		kvmlog_lose(here.cpu);
 	if (slot->record.guest)
 		kvmlog_guest_put(slot);
 	kvmlog_slot_free(&here, slot);

@@ -73,7 +73,15 @@ struct kvmlog_bpf_cpu {
 	__u32 last_tid;	    /* thread whose slot was looked for last, and where it is */
 	__u32 last_slot;
 	__u32 on; /* written by the engine: programs that find 0 do nothing */
-	__u64 reserved_line[5];
+
+	/* What the event kvm_exit told last on this CPU; bpf_reason "event" only. */
+	__u32 told_tid; /* whose exit it was; 0: it has been taken */
+	__u32 reason;
+	__u64 info1;
+	__u64 info2;
+	__u64 rip;
+	__u32 intr_info;
+	__u32 vcpu_id;
 
 	__u64 tail; /* records that the engine has taken; alone on its cache line */
 	__u64 reserved_tail[7];
@@ -96,11 +104,9 @@ struct kvmlog_bpf_slot {
 	__u64 delay_user_ns; /* ... and at the first return from KVM_RUN */
 	__u64 user_since_ns; /* that return */
 	__u32 pending;	     /* set last, cleared first: the record is one to be written */
-	__u32 opened;	     /* the event kvm_exit has still to tell the reason */
 	__u32 announced;     /* the guest's record stands in the stream */
 	__u32 index;	     /* which slot this is */
 	__u32 vcpu_flags;    /* of each exit of this vCPU: KVMLOG_F_PROTECTED */
-	__u32 reserved;
 };
 
 /* Map kvmlog_guests. */

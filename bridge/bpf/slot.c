@@ -54,7 +54,6 @@ static __always_inline struct kvmlog_bpf_slot *kvmlog_slot_make(const struct kvm
 	slot->kvm = 0;
 	slot->exits = 0;
 	slot->pending = 0;
-	slot->opened = 0;
 	slot->index = index;
 	kvmlog_barrier();
 	slot->tid = tid;
@@ -95,13 +94,13 @@ static __always_inline bool kvmlog_leave_out(struct kvmlog_bpf_cpu *cpu, u32 one
 }
 
 static __always_inline bool kvmlog_wanted(const struct kvmlog_here *here,
-					  const struct kvmlog_bpf_control *control,
-					  const struct kvmlog_bpf_config *config, u64 now_ns)
+					  const struct kvmlog_bpf_config *config, u32 config_number,
+					  u64 now_ns)
 {
 	struct kvmlog_bpf_cpu *cpu = here->cpu;
 
 	if (config->tgids) {
-		struct kvmlog_bpf_tgid key = { .config = control->active & 1, .tgid = here->tgid };
+		struct kvmlog_bpf_tgid key = { .config = config_number, .tgid = here->tgid };
 
 		if (!kvmlog_tgids.lookup(&key)) {
 			kvmlog_add(cpu->filtered, 1);
@@ -134,13 +133,15 @@ static __always_inline struct kvmlog_bpf_slot *kvmlog_open(const struct kvmlog_h
 	const struct kvmlog_bpf_config *config;
 	struct kvmlog_bpf_slot *slot;
 	struct kvmlog_record *record;
+	u32 active;
 
 	if (!control)
 		return 0;
-	config = &control->configs[control->active & 1];
+	active = control->active & 1;
+	config = &control->configs[active];
 	if (config->until_ns && now_ns >= config->until_ns)
 		return 0;
-	if (!kvmlog_wanted(here, control, config, now_ns))
+	if (!kvmlog_wanted(here, config, active, now_ns))
 		return 0;
 	slot = kvmlog_slot_find(here);
 	if (!slot) {
@@ -152,13 +153,15 @@ static __always_inline struct kvmlog_bpf_slot *kvmlog_open(const struct kvmlog_h
 	/* KVM re-enters before it exits again, unless a program missed it. */
 	if (slot->pending)
 		kvmlog_finish(here, slot, KVMLOG_F_NO_REENTRY);
-	else if (slot->opened)
-		kvmlog_lose(here->cpu); /* the event that should have told the reason was missed */
-	slot->opened = 0;
 	if (slot->vcpu != vcpu || (vcpu && exits < slot->exits) || !record->guest) {
 		if (!kvmlog_guest_get(control, slot, vcpu, here->tgid))
 			goto lost;
 	}
+#ifdef KVMLOG_VCPU
+	/* Some went by unseen, and another vCPU may have come to stand at its address. */
+	if (exits != slot->exits)
+		kvmlog_vcpu_read(slot, vcpu);
+#endif
 	slot->exits = exits + 1;
 	if (!slot->announced)
 		kvmlog_guest_announce(here, slot, isa, config->epoch, now_ns);

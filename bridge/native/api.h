@@ -155,17 +155,20 @@ void kvmlog_bpf_quiesce(void);
 struct kvmlog_bpf_maps {
 	struct kvmlog_bpf_control *control;
 	struct kvmlog_bpf_cpu *cpus;   /* count of them */
-	struct kvmlog_record *records; /* count times KVMLOG_BPF_CPU_RECORDS of them */
+	struct kvmlog_record *records; /* of all CPUs; or NULL: mapped one by one, in parts */
+	struct kvmlog_record **parts;  /* count of them; NULL: this CPU has written none yet */
 	struct kvmlog_bpf_slot *slots; /* KVMLOG_BPF_THREADS of them */
 	__u32 count;
+	int records_fd; /* borrowed */
 };
 
 struct kvmlog_bpf_maps *kvmlog_bpf_maps_new(int control_fd, int cpus_fd, int records_fd,
 					    int slots_fd, __u32 count);
 void kvmlog_bpf_maps_free(struct kvmlog_bpf_maps *maps);
+const struct kvmlog_record *kvmlog_bpf_part(struct kvmlog_bpf_maps *maps, __u32 number);
 void kvmlog_bpf_counters(const struct kvmlog_bpf_maps *maps, struct kvmlog_counters *counters);
 int kvmlog_bpf_pending(const struct kvmlog_bpf_maps *maps, struct kvmlog_record *records);
-int kvmlog_bpf_forget(const struct kvmlog_bpf_maps *maps);
+void kvmlog_bpf_forget(const struct kvmlog_bpf_maps *maps);
 void kvmlog_bpf_empty(int queue_fd);
 void kvmlog_bpf_clear(int map_fd, __u32 key_bytes);
 int kvmlog_bpf_add_tgid(int map_fd, __u32 config, __u32 tgid);

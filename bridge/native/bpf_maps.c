@@ -43,9 +43,10 @@ static __u64 slots_bytes(void)
 	return (__u64)KVMLOG_BPF_THREADS * sizeof(struct kvmlog_bpf_slot);
 }
 
-static __u64 records_bytes(const struct kvmlog_bpf_maps *maps)
+/* Of one CPU's part of the records' map. */
+static __u64 part_bytes(void)
 {
-	return (__u64)maps->count * KVMLOG_BPF_CPU_RECORDS * KVMLOG_RECORD_BYTES;
+	return (__u64)KVMLOG_BPF_CPU_RECORDS * KVMLOG_RECORD_BYTES;
 }
 
 /* NULL with errno set. The descriptors stay the caller's. @count: possible CPUs. */
@@ -60,9 +61,14 @@ struct kvmlog_bpf_maps *kvmlog_bpf_maps_new(int control_fd, int cpus_fd, int rec
 	maps->count = count;
 	maps->control = map(control_fd, sizeof(*maps->control));
 	maps->cpus = map(cpus_fd, count * sizeof(*maps->cpus));
-	maps->records = map(records_fd, records_bytes(maps));
+	maps->records_fd = records_fd;
+	maps->parts = calloc(count, sizeof(*maps->parts));
+	/* Where parts are no whole pages they cannot be mapped apart. */
+	if (part_bytes() != whole_pages(part_bytes()))
+		maps->records = map(records_fd, count * part_bytes());
 	maps->slots = map(slots_fd, slots_bytes());
-	if (maps->control && maps->cpus && maps->records && maps->slots)
+	if (maps->control && maps->cpus && maps->slots && maps->parts &&
+	    (maps->records || part_bytes() == whole_pages(part_bytes())))
 		return maps;
 	error = errno;
 	kvmlog_bpf_maps_free(maps);
@@ -76,9 +82,31 @@ void kvmlog_bpf_maps_free(struct kvmlog_bpf_maps *maps)
 		return;
 	unmap(maps->control, sizeof(*maps->control));
 	unmap(maps->cpus, maps->count * sizeof(*maps->cpus));
-	unmap(maps->records, records_bytes(maps));
+	unmap(maps->records, maps->count * part_bytes());
+	for (__u32 i = 0; maps->parts && i < maps->count; i++)
+		unmap(maps->parts[i], part_bytes());
+	free(maps->parts);
 	unmap(maps->slots, slots_bytes());
 	free(maps);
+}
+
+/*
+ * One CPU's records; NULL: no memory. Mapped when they are first asked for: what is
+ * mapped is resident, and a host may have hundreds of CPUs that never come.
+ */
+const struct kvmlog_record *kvmlog_bpf_part(struct kvmlog_bpf_maps *maps, __u32 number)
+{
+	void *at;
+
+	if (maps->records)
+		return maps->records + (__u64)number * KVMLOG_BPF_CPU_RECORDS;
+	if (!maps->parts[number]) {
+		at = mmap(NULL, part_bytes(), PROT_READ, MAP_SHARED, maps->records_fd,
+			  (off_t)(number * part_bytes()));
+		if (at != MAP_FAILED)
+			maps->parts[number] = at;
+	}
+	return maps->parts[number];
 }
 
 /*
@@ -155,16 +183,11 @@ int kvmlog_bpf_pending(const struct kvmlog_bpf_maps *maps, struct kvmlog_record 
 	return count;
 }
 
-/* No program runs: forgets all slots. How many had an exit whose reason never came. */
-int kvmlog_bpf_forget(const struct kvmlog_bpf_maps *maps)
+/* No program runs: forgets all slots. */
+void kvmlog_bpf_forget(const struct kvmlog_bpf_maps *maps)
 {
-	int unfinished = 0;
-
-	for (__u32 i = 0; i < slots_used(maps); i++)
-		unfinished += maps->slots[i].tid && maps->slots[i].opened;
 	memset(maps->slots, 0, slots_used(maps) * sizeof(*maps->slots));
 	maps->control->slots_used = 0;
-	return unfinished;
 }
 
 /* Takes everything out of a queue of 32 bit numbers. */

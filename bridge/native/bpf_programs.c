@@ -37,7 +37,7 @@ static int module_btf_fd(const char *module)
 			return fd;
 		close(fd);
 	}
-	return -ENOENT;
+	return -errno; /* ENOENT at the end of the list */
 }
 
 /*
@@ -108,7 +108,7 @@ int kvmlog_bpf_attach_event(int program, __u64 id)
 
 	if (fd < 0)
 		return -errno;
-	if (ioctl(fd, PERF_EVENT_IOC_SET_BPF, program) || ioctl(fd, PERF_EVENT_IOC_ENABLE, 0)) {
+	if (ioctl(fd, PERF_EVENT_IOC_SET_BPF, program)) {
 		error = -errno;
 		close(fd);
 		return error;
@@ -132,6 +132,8 @@ void kvmlog_bpf_quiesce(void)
 	struct timespec pause = { .tv_nsec = KVMLOG_BPF_QUIESCE_MS * 1000000L };
 
 	/* A grace period of RCU, under which programs run. */
-	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
-		nanosleep(&pause, NULL);
+	if (!syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
+		return;
+	while (nanosleep(&pause, &pause) && errno == EINTR)
+		;
 }

@@ -8,29 +8,25 @@
 #include "pump.h"
 
 /* What a CPU wrote until now into the ring. The writer's lock is held. */
-static void take_records(struct kvmlog_pump *pump, __u32 number, __u64 count)
+static void take_records(struct kvmlog_pump *pump, struct kvmlog_bpf_cpu *shared,
+			 const struct kvmlog_record *part, __u64 count)
 {
-	const struct kvmlog_bpf_maps *maps = pump->maps;
 	const struct kvmlog_ring *ring = &pump->writer->ring;
-	__u64 tail = maps->cpus[number].tail;
-	const struct kvmlog_record *from = maps->records + number * KVMLOG_BPF_CPU_RECORDS;
+	__u64 tail = shared->tail;
 	__u64 head = ring->header->head;
-	__u32 config_epoch = ring->header->config_epoch;
 
 	kvmlog_writer_reserve(pump->writer, count);
 	/* One by one: a copy of known size is a few vector moves, shorter than memcpy's start. */
 	for (__u64 i = 0; i < count; i++) {
 		struct kvmlog_record *to = (void *)kvmlog_ring_slot(ring, head + i);
 
-		*to = from[(tail + i) & (KVMLOG_BPF_CPU_RECORDS - 1)];
+		*to = part[(tail + i) & (KVMLOG_BPF_CPU_RECORDS - 1)];
 		pump->statistics.exits += to->type == KVMLOG_RECORD_EXIT;
-		config_epoch = to->config_epoch;
 	}
-	kvmlog_pump_epoch(pump, config_epoch);
 	kvmlog_writer_publish(pump->writer, count);
 	pump->statistics.messages++;
 	pump->statistics.records += count;
-	__atomic_store_n(&maps->cpus[number].tail, tail + count, __ATOMIC_RELEASE);
+	__atomic_store_n(&shared->tail, tail + count, __ATOMIC_RELEASE);
 }
 
 static void drain_cpu(struct kvmlog_pump *pump, __u32 number)
@@ -39,6 +35,9 @@ static void drain_cpu(struct kvmlog_pump *pump, __u32 number)
 	__u64 lost = kvmlog_load_relaxed(&shared->lost);
 	__u64 left = kvmlog_load_acquire(&shared->head) - shared->tail;
 	__u64 most = pump->writer->ring.capacity / 2;
+	__u64 last = shared->tail + left - 1;
+	const struct kvmlog_record *part;
+	__u64 ns;
 
 	if (left > KVMLOG_BPF_CPU_RECORDS) {
 		/* Only a map that somebody else wrote into. */
@@ -49,20 +48,22 @@ static void drain_cpu(struct kvmlog_pump *pump, __u32 number)
 		shared->tail = shared->head;
 		return;
 	}
-	if (lost > kvmlog_pump_cpu(pump, number)->dropped) {
-		const struct kvmlog_record *first = pump->maps->records +
-						    number * KVMLOG_BPF_CPU_RECORDS +
-						    (shared->tail & (KVMLOG_BPF_CPU_RECORDS - 1));
-
-		/* The records' own time, so that sorting by time leaves the loss in place. */
-		kvmlog_pump_lose_records(pump, (__u16)number, lost, left ? first->exit_ns : 0);
-	}
+	part = left ? kvmlog_bpf_part(pump->maps, number) : NULL;
+	if (left && !part)
+		return; /* no memory to map it: it stays there until the next look */
+	/*
+	 * A ring was full when exits were lost: they come behind what stands in it, with its
+	 * last one's time, so that sorting by time leaves them there.
+	 */
+	ns = left ? part[last & (KVMLOG_BPF_CPU_RECORDS - 1)].exit_ns : 0;
 	while (left) {
 		__u64 count = left < most ? left : most;
 
-		take_records(pump, number, count);
+		take_records(pump, shared, part, count);
 		left -= count;
 	}
+	if (lost > kvmlog_pump_cpu(pump, number)->dropped)
+		kvmlog_pump_lose_records(pump, (__u16)number, lost, ns);
 }
 
 int kvmlog_pump_drain_maps(struct kvmlog_pump *pump)

@@ -13,6 +13,7 @@ from kvmlog.bridge._native import lib
 from kvmlog.bridge.engine import Engine
 from kvmlog.bridge.errors import SourceError
 from kvmlog.bridge.ring import RingReader
+from kvmlog.bridge.source import SwitchConfig
 from kvmlog.bridge.writer import RingWriter
 from tests.scripted_source import ScriptedSource
 
@@ -206,6 +207,35 @@ def test_a_source_that_switched_itself_off_is_switched_on_again(
     engine.tick()
     assert engine.state() == "on"
     assert source.state.on
+
+
+def test_a_lease_that_ended_is_not_undone(engine: Engine, source: ScriptedSource) -> None:
+    """Whoever gave the source its lease wanted it to end; the next `on` is a new one."""
+    engine.switch(on=True)
+    source.set(lease_ms=500)
+    engine.tick()
+    source.set(on=False, attached=False, lease_ms=0)
+    engine.tick()
+    engine.tick()
+    assert (engine.state(), source.state.on, source.configured) == ("off", False, [True])
+    engine.switch(on=True)
+    assert (engine.state(), source.state.on) == ("on", True)
+
+
+def test_off_is_in_the_header_when_the_source_goes_meanwhile(
+    engine: Engine, source: ScriptedSource, writer: RingWriter
+) -> None:
+    """It went between switching off and its last status."""
+    engine.switch(on=True)
+    switch = source.switch
+
+    def switch_and_go(config: SwitchConfig) -> None:
+        switch(config)
+        source.present = False
+
+    source.switch = switch_and_go  # type: ignore[method-assign]
+    engine.switch(on=False)
+    assert (engine.state(), writer.header().switched_on) == ("off", 0)
 
 
 def test_kvm_of_another_build_loaded_while_on_switches_off(

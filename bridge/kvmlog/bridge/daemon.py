@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=REASONS,
         default="auto",
         help="how bpf learns an exit's reason: from the vCPU (SVM with BTF), from the event "
-        "kvm_exit (works everywhere, costs twice as much), or whichever fits (default: "
+        "kvm_exit (works everywhere, costs 600 instructions more), or whichever fits (default: "
         "%(default)s)",
     )
     parser.add_argument("--ring", default=DEFAULT_RING, help="ring file (default: %(default)s)")

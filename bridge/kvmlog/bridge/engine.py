@@ -155,10 +155,13 @@ class Engine:
             raise
 
     def _refresh(self) -> SourceStatus:
+        leased = self._status is not None and self._status.lease_ms > 0
         status = self.source.status()
         self._status = status
         self.writer.publish_counters(self._ledger.update(status.counters))
         if self.on and not status.on:
+            # At the end of a lease that is what was wanted; else it goes on when it can.
+            self.wanted = self.wanted and not leased
             self._note_off("the source switched itself off")
         if status.on:
             self._check_prototypes(status)
@@ -179,9 +182,11 @@ class Engine:
     def _switch_off(self) -> None:
         self.source.switch(SwitchConfig(on=False))
         was_on, self.on = self.on, False
-        self._settle()
-        if was_on:
-            self._note_off("tracing is off")
+        try:
+            self._settle()
+        finally:
+            if was_on:
+                self._note_off("tracing is off")
 
     def _note_off(self, sentence: str) -> None:
         self.on = False

@@ -32,4 +32,4 @@ class SwitchError(KvmlogError):
 
 
 class SourceError(KvmlogError):
-    """The source of the records (the kernel module) is absent or refused."""
+    """The source of the records (the kernel module, the BPF programs) is absent or refused."""

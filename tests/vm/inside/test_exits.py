@@ -13,7 +13,7 @@ import pytest
 
 from kvmlog.bridge import wire
 from kvmlog.bridge._native import lib
-from tests.vm.inside import host
+from tests.vm.inside import host, perf_event
 from tests.vm.inside.sources import ALL, KMOD, NUMBERS, Control, Receiver, only
 
 TURNS = 1009
@@ -70,6 +70,24 @@ def test_counts_are_exact_with_several_vcpus(
     ]
     assert per_vcpu == [401] * 4
     control.status().check_sum()
+
+
+@only(*ALL)
+def test_another_tool_on_the_event_changes_nothing(
+    control: Control, receiver: Receiver, histogram: host.Histogram
+) -> None:
+    """perf had kvm:kvm_exit open before: each exit still has its own reason, and its times."""
+    with perf_event.held_open("kvm_exit"):
+        control.switch_on()
+        report = host.guest("--turns", "211", "--kinds", "cpuid,pio,msr")
+        control.switch_off()
+    receiver.drain()
+    assert receiver.reasons() == histogram.counts()
+    for record in receiver.exits:
+        user = bool(record.flags & (lib.KVMLOG_F_USER_REASON | lib.KVMLOG_F_USER_EINTR))
+        assert user == (record.reason == SVM_IOIO), record
+    assert sum(bool(r.flags & lib.KVMLOG_F_NO_REENTRY) for r in receiver.exits) <= 1
+    assert receiver.reasons()[SVM_CPUID] == report["done"]["cpuid"]
 
 
 @only(*ALL)
@@ -154,22 +172,24 @@ def test_a_halt_in_user_space_is_user_time(control: Control, receiver: Receiver)
 
 
 def test_time_without_a_cpu_is_told(control: Control, receiver: Receiver) -> None:
-    """A vCPU that shares its CPU with a hog waits runnable; the record says for how long."""
+    """A vCPU that shares its CPU with a hog waits runnable; the records say for how long."""
     hog = subprocess.Popen(["taskset", "-c", "0", "sh", "-c", "while :; do :; done"])
     try:
         control.switch_on()
+        # Never asleep: it has to give the CPU away again and again, in the kernel and outside.
         host.run(
             *("taskset", "-c", "0", str(host.GUEST), "--json"),
-            *("--turns", "401", "--kinds", "pio", "--pause-ms", "1"),
+            *("--turns", "20011", "--kinds", "pio"),
         )
         control.switch_off()
     finally:
         hog.kill()
         hog.wait()
     receiver.drain()
-    waited = [r for r in receiver.exits if r.delay_user_us > 500]
+    waited = [r for r in receiver.exits if r.delay_kernel_us + r.delay_user_us > 500]
     assert waited
     for record in waited:
+        assert (record.delay_kernel_us + record.delay_user_us) * 1000 <= record.total_ns + 1_000_000
         assert record.delay_user_us * 1000 <= record.user_ns + 1_000_000
 
 

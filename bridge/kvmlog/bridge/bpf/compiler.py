@@ -11,8 +11,11 @@ stderr.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
+import re
+import signal
 import socket
 import sys
 import time
@@ -36,7 +39,7 @@ MAPS: Final = (
 )
 _LOG_BYTES: Final = 1 << 20
 # What the verifier says under lockdown, where securityfs may not be mounted to tell.
-_LOCKED: Final = "cannot use helper bpf_probe_read"
+_LOCKED: Final = re.compile("(cannot use helper|unknown func) bpf_probe_read")
 LOCKDOWN: Final = (
     "kernel lockdown (confidentiality) forbids BPF to read the kernel's memory; boot with "
     "lockdown=integrity, or use --source kmod with a signed module"
@@ -81,7 +84,7 @@ def load(code: bytes, program: dict[str, Any]) -> int:
     if fd >= 0:
         return int(fd)
     words = ffi.string(log).decode(errors="replace")
-    if _LOCKED in words:
+    if _LOCKED.search(words):
         raise SourceError(LOCKDOWN)
     print(words, file=sys.stderr)
     raise SourceError(
@@ -111,6 +114,8 @@ def compile_and_load(plan: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
 
 def main() -> int:
     """0 when an answer was sent, an error too."""
+    # Nobody wants it any more when the bridge is killed (PR_SET_PDEATHSIG, linux/prctl.h).
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
     plan = json.load(sys.stdin)
     fds: list[int] = []
     try:

@@ -20,7 +20,7 @@ from kvmlog.bridge.bpf.plan import Plan
 from kvmlog.bridge.errors import SourceError
 from kvmlog.bridge.log import log
 
-COMPILE_LIMIT_S: Final = 300.0  # seconds natively, half a minute in emulation
+COMPILE_LIMIT_S: Final = 120.0  # seconds natively, half a minute in emulation
 _ANSWER_BYTES: Final = 1 << 16
 _MOST_FDS: Final = 64
 _LOGGED_LINES: Final = 12
@@ -55,7 +55,7 @@ def compile_plan(plan: Plan) -> Loaded:
     with ours:
         with theirs:
             child = subprocess.Popen(
-                [sys.executable, "-m", "kvmlog.bridge.bpf.compiler", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "kvmlog.bridge.bpf.compiler", str(theirs.fileno())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,

@@ -31,9 +31,8 @@ class Maps:
         if self.native == ffi.NULL:
             raise SourceError(
                 f"the BPF maps cannot be mapped ({os.strerror(ffi.errno)}); "
-                "kvmlog's bpf needs Linux 5.12 or newer"
+                "is there memory left? It is tried again"
             )
-        self._dropped_before = [0] * cpus
 
     def close(self) -> None:
         """Unmaps them; a second call does nothing. The pump must have left them."""
@@ -47,6 +46,9 @@ class Maps:
         until_ns: CLOCK_MONOTONIC when its lease ends, 0 without one.
         """
         control = self.native.control
+        if control.on:
+            # A program may still read what the configuration before this one left there.
+            lib.kvmlog_bpf_quiesce()
         number = (control.active & 1) ^ 1
         tgids = self._fds["kvmlog_tgids"]
         lib.kvmlog_bpf_drop_tgids(tgids, number)
@@ -73,12 +75,9 @@ class Maps:
 
         pump: the native one that takes the records, or None.
         """
-        for number in range(self.native.count):
-            self._dropped_before[number] += self.native.cpus[number].lost
         if pump is not None:
             lib.kvmlog_pump_restart(pump)
         for number in range(self.native.count):
-            self.native.cpus[number].lost = 0
             self.native.cpus[number].on = 1
         self.native.control.on = 1
 
@@ -90,10 +89,8 @@ class Maps:
         lib.kvmlog_bpf_quiesce()
 
     def forget(self) -> None:
-        """Nothing runs: all slots and guests go; exits whose reason never came are lost."""
-        unfinished = lib.kvmlog_bpf_forget(self.native)
-        self.native.cpus[0].dropped_table += unfinished
-        self.native.cpus[0].lost += unfinished
+        """Nothing runs: all slots and guests go."""
+        lib.kvmlog_bpf_forget(self.native)
         lib.kvmlog_bpf_clear(self._fds["kvmlog_threads"], ffi.sizeof("__u32"))
         lib.kvmlog_bpf_empty(self._fds["kvmlog_free"])
         lib.kvmlog_bpf_clear(self._fds["kvmlog_guests"], ffi.sizeof("struct kvmlog_bpf_guest_key"))
@@ -119,7 +116,8 @@ class Maps:
         """Of each possible CPU; `messages` counts records here."""
         return {
             number: CpuStatus(
-                dropped=self._dropped_before[number] + self.native.cpus[number].lost,
+                dropped=self.native.cpus[number].dropped_table
+                + self.native.cpus[number].dropped_full,
                 messages=self.native.cpus[number].head,
                 buffer_bytes=_BUFFER_BYTES,
             )

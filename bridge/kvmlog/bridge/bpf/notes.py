@@ -4,20 +4,19 @@
 from __future__ import annotations
 
 import os
-import time
 
 from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.source import SwitchConfig
 
 
-def switch_note(config: SwitchConfig, on: bool, cause: int, epoch: int) -> bytes:
-    """One record; cause: enum kvmlog_switch_cause."""
+def switch_note(config: SwitchConfig, on: bool, cause: int, epoch: int, ns: int) -> bytes:
+    """One record; cause: enum kvmlog_switch_cause; ns: CLOCK_MONOTONIC."""
     record = ffi.new(
         "struct kvmlog_record_switch *",
         {
             "type": lib.KVMLOG_RECORD_SWITCH,
             "source": lib.KVMLOG_SOURCE_BPF,
-            "ns": time.monotonic_ns(),
+            "ns": ns,
             "on": on,
             "cause": cause,
             "one_in": config.one_in,

@@ -3,13 +3,14 @@
 
 Three ways to get an exit's reason:
     vcpu   read from the vendor's vCPU, at offsets from BTF (SVM);
-    event  the fields of the event kvm_exit, which cost 500 instructions more (VMX, whose fields
+    event  the fields of the event kvm_exit, which cost 600 instructions more (VMX, whose fields
            only the CPU itself can read; or no BTF);
     none   no exits are traced (KVM without kvm_amd and kvm_intel): returns to user space only.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass, field
@@ -39,7 +40,6 @@ _FIXED: Final = {
 _EVENT_FIELDS: Final = {
     "exit_reason": ("REASON", 4),
     "guest_rip": ("RIP", 8),
-    "isa": ("ISA", 4),
     "info1": ("INFO1", 8),
     "info2": ("INFO2", 8),
     "intr_info": ("INTR_INFO", 4),
@@ -141,7 +141,7 @@ class _Planner:
         self._btf = btf
         self._vendor = vendor
         self._isa: int = lib.KVMLOG_ISA_NONE if vendor is None else _VENDORS[vendor]
-        self._macros = macros
+        self._macros = macros | {"KVMLOG_ISA": self._isa}
         self._programs: list[Program] = []
 
     def plan(self, wanted: str) -> Plan:
@@ -170,12 +170,15 @@ class _Planner:
             return self._made("vcpu", f"reasons from {self._vendor}'s vCPU, at offsets from BTF")
         if self._isa == lib.KVMLOG_ISA_VMX and why_not is None:
             self._addresses()
-        if why_not is None:
-            self._raw("kvmlog_kvm_exit", "kvm_exit")
+        # The event first: on each exit its program then runs before the other, whoever else
+        # has the event open.
         self._event()
+        self._raw("kvmlog_kvm_exit", "kvm_exit")
         words = "reasons from the fields of the event kvm_exit"
         if why_not is not None:
             words += f"; no guest registers, and a guest is a process ({why_not})"
+            if _may_be_protected():
+                self._macros["KVMLOG_RIP_UNSURE"] = 1
         return self._made("event", words)
 
     def _made(self, reason: str, words: str) -> Plan:
@@ -248,7 +251,7 @@ class _Planner:
         """Since v5.16 kvm_exit passes (vcpu, isa), before (reason, vcpu, isa)."""
         for first in (0, 1):
             if _begins(signature, "unsigned int, " * first + f"{_VCPU}, unsigned int"):
-                return {"KVMLOG_ARGUMENT_VCPU": first, "KVMLOG_ARGUMENT_ISA": first + 1}
+                return {"KVMLOG_ARGUMENT_VCPU": first}
         return None
 
     @staticmethod
@@ -341,6 +344,16 @@ def _event_folder(event: str) -> Path:
     raise SourceError(
         f"no event {event} in {_TRACEFS[0]}; mount it: mount -t tracefs tracefs {_TRACEFS[0]}"
     )
+
+
+def _may_be_protected() -> bool:
+    """Guests here may be SEV-ES, SEV-SNP or TDX ones, whose registers KVM does not know."""
+    switches = ("kvm_amd/parameters/sev_es", "kvm_intel/parameters/tdx")
+    for switch in switches:
+        with contextlib.suppress(OSError):
+            if Path("/sys/module", switch).read_text(encoding="ascii").strip() in ("Y", "1"):
+                return True
+    return False
 
 
 def _cpu_has(flag: str) -> bool:

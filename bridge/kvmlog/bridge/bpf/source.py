@@ -31,8 +31,8 @@ _DRAIN_STEP_S: Final = 0.002
 _NS_PER_MS: Final = 1_000_000
 _COUNTERS: Final = [name for name, _ in ffi.typeof("struct kvmlog_counters").fields]
 # The program whose run begins an exit: what the kernel leaves out of it is an exit lost.
-_FIRST: Final = ("kvmlog_kvm_exit", "kvmlog_event_exit", "kvmlog_kvm_userspace_exit")
-_CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 21, 38, 39
+_FIRST: Final = ("kvmlog_kvm_exit", "kvmlog_kvm_userspace_exit")
+_CAP_SYS_ADMIN: Final = 21
 
 
 class BpfSource(Source):
@@ -71,21 +71,24 @@ class BpfSource(Source):
     def switch(self, config: SwitchConfig) -> None:
         if not self._open:
             raise SourceGoneError("the source bpf is not open")
+        self._end_lease()
         if not config.on:
             self._switch_off(lib.KVMLOG_SWITCH_COMMAND)
             return
         _check_limits(config)
-        self._until_ns = 0
+        until_ns = 0
         if config.lease_ms:
-            self._until_ns = time.monotonic_ns() + config.lease_ms * _NS_PER_MS
+            until_ns = time.monotonic_ns() + config.lease_ms * _NS_PER_MS
         config = dataclasses.replace(config, tgids=tuple(sorted(config.tgids)), lease_ms=0)
         if config == self._config:
             if self._maps is not None:
-                self._maps.lease(self._until_ns)
+                self._maps.lease(until_ns)
+            self._until_ns = until_ns
             return
-        self._epoch += 1
         if self._maps is not None:
-            self._maps.configure(config, self._epoch, self._until_ns)
+            self._maps.configure(config, self._epoch + 1, until_ns)
+        self._epoch += 1
+        self._until_ns = until_ns
         if self._config is not None:
             self._config = config
             self._note_switch(True, lib.KVMLOG_SWITCH_COMMAND)
@@ -112,13 +115,13 @@ class BpfSource(Source):
         if not self._open:
             raise SourceGoneError("the source bpf is not open")
         if waiting_for() is None and self._stamp != _stamp():
+            self._switch_off(lib.KVMLOG_SWITCH_UNLOAD)
             raise SourceGoneError(
                 "KVM was loaded; compiling the BPF programs for it"
                 if self._maps is None
                 else "KVM was loaded anew; compiling the BPF programs again"
             )
-        if self._config is not None and self._until_ns and time.monotonic_ns() >= self._until_ns:
-            self._switch_off(lib.KVMLOG_SWITCH_LEASE)
+        self._end_lease()
         if self._config is not None:
             self._tell_misses()
         return self._status()
@@ -137,6 +140,8 @@ class BpfSource(Source):
 
     def close(self) -> None:
         self._detach()
+        if self._config is not None and self._pump is not None:
+            lib.kvmlog_pump_unwatch(self._pump)
         if self._maps is not None:
             self._maps.close()
         if self._loaded is not None:
@@ -145,12 +150,13 @@ class BpfSource(Source):
         self._plan = self._loaded = self._maps = self._pump = self._config = None
         self._stamp = ()
         self._own = dict.fromkeys(_COUNTERS, 0)
-        self._missed = 0
+        self._missed = self._notes_before = 0
 
     def _compile(self) -> None:
         if self._failed is not None and time.monotonic() < self._failed[0]:
             raise SourceError(self._failed[1])
         self._failed = None
+        begin = time.monotonic()
         try:
             stamp = _stamp()
             plan = make_plan(self._reason)
@@ -163,9 +169,13 @@ class BpfSource(Source):
                 raise
         except SourceGoneError:
             raise
-        except SourceError as error:
-            self._failed = (time.monotonic() + RETRY_S, str(error))
-            raise
+        except (SourceError, OSError) as error:
+            sentence = str(error)
+            if isinstance(error, OSError):
+                sentence = f"the BPF programs cannot be made ({error}); it is tried again"
+            took_s = time.monotonic() - begin
+            self._failed = (time.monotonic() + max(RETRY_S, 10 * took_s), sentence)
+            raise SourceError(sentence) from None
         self._plan, self._loaded, self._maps, self._stamp = plan, loaded, maps, stamp
         log(f"compiled in {loaded.compile_s:.1f} s, loaded in {loaded.load_s:.1f} s")
 
@@ -188,8 +198,14 @@ class BpfSource(Source):
             return
         if self._maps is not None:
             self._end(self._maps)
+            self._tell_misses()
         self._note_switch(False, cause)
         self._config = None
+
+    def _end_lease(self) -> None:
+        """Switches off when the lease is over; the programs have done nothing since."""
+        if self._config is not None and self._until_ns and time.monotonic_ns() >= self._until_ns:
+            self._switch_off(lib.KVMLOG_SWITCH_LEASE)
 
     def _end(self, maps: Maps) -> None:
         """Detaches, and brings in what is still under way."""
@@ -210,7 +226,8 @@ class BpfSource(Source):
         assert self._config is not None
         if self._pump is not None and on:
             lib.kvmlog_pump_watch(self._pump, self._epoch)
-        self._append(switch_note(self._config, on, cause, self._epoch))
+        ns = self._until_ns if cause == lib.KVMLOG_SWITCH_LEASE else time.monotonic_ns()
+        self._append(switch_note(self._config, on, cause, self._epoch, ns))
         if self._pump is not None and not on:
             lib.kvmlog_pump_unwatch(self._pump)
 
@@ -311,11 +328,19 @@ def _check_limits(config: SwitchConfig) -> None:
     if not 1 <= config.one_in <= lib.KVMLOG_MAX_ONE_IN:
         raise SourceError(f"one in {config.one_in}: give 1 to {lib.KVMLOG_MAX_ONE_IN}")
     if (config.on_ms == 0) != (config.off_ms == 0):
-        raise SourceError("a sampling window needs both times, open and closed, or neither")
+        raise SourceError(
+            f"a sampling window of {config.on_ms} ms open, {config.off_ms} ms closed: "
+            "give both times, or neither"
+        )
     if max(config.on_ms, config.off_ms) > lib.KVMLOG_MAX_WINDOW_MS:
-        raise SourceError(f"a window of more than {lib.KVMLOG_MAX_WINDOW_MS} ms; give less")
-    if config.lease_ms > lib.KVMLOG_MAX_LEASE_MS:
-        raise SourceError(f"a lease of more than {lib.KVMLOG_MAX_LEASE_MS} ms; give less")
+        raise SourceError(
+            f"a sampling window of {config.on_ms} ms open, {config.off_ms} ms closed: "
+            f"give at most {lib.KVMLOG_MAX_WINDOW_MS} ms"
+        )
+    if not 0 <= config.lease_ms <= lib.KVMLOG_MAX_LEASE_MS:
+        raise SourceError(
+            f"a lease of {config.lease_ms} ms: give at most {lib.KVMLOG_MAX_LEASE_MS}, 0 for none"
+        )
     if len(config.tgids) > lib.KVMLOG_MAX_TGIDS:
         raise SourceError(f"{len(config.tgids)} processes; give at most {lib.KVMLOG_MAX_TGIDS}")
 
@@ -323,12 +348,5 @@ def _check_limits(config: SwitchConfig) -> None:
 def _check_capabilities() -> None:
     text = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     line = next(line for line in text.splitlines() if line.startswith("CapEff:"))
-    have = int(line.split()[1], 16)
-
-    def has(capability: int) -> bool:
-        return bool(have >> capability & 1)
-
-    if not has(_CAP_SYS_ADMIN) and not (has(_CAP_BPF) and has(_CAP_PERFMON)):
-        raise SourceError(
-            "loading BPF programs needs CAP_BPF and CAP_PERFMON; run the bridge as root"
-        )
+    if not int(line.split()[1], 16) >> _CAP_SYS_ADMIN & 1:
+        raise SourceError("loading BPF programs needs CAP_SYS_ADMIN; run the bridge as root")
