@@ -3,12 +3,14 @@
 
 Where KVM has no kvm_amd or kvm_intel, kvm_exit never fires, and the source records each return
 from KVM_RUN: those the guest counts itself. All other ways to a reason need a VM (tests/vm); here
-they are compiled, and loaded, so that this kernel's verifier judges them.
+they are compiled, and loaded, so that this kernel's verifier judges them, and kvm_exit's program
+is run by hand with what the event would have told it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import functools
 import importlib.util
@@ -19,9 +21,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
+import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
@@ -32,18 +35,22 @@ from kvmlog.bridge import wire
 from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.bpf import plan
 from kvmlog.bridge.bpf.headers import VARIABLE, find_headers
-from kvmlog.bridge.bpf.loader import compile_plan
+from kvmlog.bridge.bpf.loader import Loaded, compile_plan
+from kvmlog.bridge.bpf.maps import Maps
+from kvmlog.bridge.bpf.source import BpfSource
 from kvmlog.bridge.btf import Btf, BtfMissingError
 from kvmlog.bridge.control import SwitchClient
 from kvmlog.bridge.errors import SourceError
+from kvmlog.bridge.pump import Pump
 from kvmlog.bridge.ring import RingReader
+from kvmlog.bridge.source import SwitchConfig
+from kvmlog.bridge.writer import RingWriter
 from tests.system import bridge_process
 from tests.system.bridge_process import HANG_S, KVMLOG, Bridge, running_bridge, until
 from tests.vm.kernels import PROJECT, KernelError, find
 
 GUEST: Final = PROJECT / "build" / "guest" / "kvmlog-guest"
 MEMORY_LIMIT_BYTES: Final = 100 << 20
-NOBODY: Final = 65534
 _SBIN: Final = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 # linux/kvm.h
 USER_EXITS: Final = {2: "KVM_EXIT_IO", 5: "KVM_EXIT_HLT", 6: "KVM_EXIT_MMIO"}
@@ -451,22 +458,18 @@ def test_headers_that_are_none_are_named(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @needs_returns
-def test_an_unprivileged_bridge_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before anything is compiled."""
-    if shutil.which("setpriv") is None:
-        pytest.skip("setpriv is not installed; apt-get install util-linux")
-    nobody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-    if subprocess.run([*nobody, *KVMLOG, "--help"], capture_output=True, check=False).returncode:
-        pytest.skip(f"user {NOBODY} may not read {PROJECT}; let others read it (chmod)")
-    monkeypatch.setattr(bridge_process, "KVMLOG", [*nobody, *KVMLOG])
-    with tempfile.TemporaryDirectory(prefix="kvmlog-test-") as name:
-        os.chown(name, NOBODY, NOBODY)
-        with running_bridge(Path(name), "--source", "bpf") as bridge:
-            words = "loading BPF programs needs CAP_BPF and CAP_PERFMON; run the bridge as root"
-            assert any(line.endswith(words) for line in bridge.lines)
-            assert not any("compiling" in line for line in bridge.lines)
-            assert bridge.ask(b"on") == f"error: {words}".encode()
-            assert SwitchClient(str(bridge.switch)).status()["trouble"] == words
+def test_a_bridge_without_privileges_says_what_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root without any capability; before anything is compiled."""
+    powerless = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+    monkeypatch.setattr(bridge_process, "KVMLOG", [*powerless, *KVMLOG])
+    with running_bridge(tmp_path, "--source", "bpf") as bridge:
+        words = "loading BPF programs needs CAP_SYS_ADMIN; run the bridge as root"
+        assert any(line.endswith(words) for line in bridge.lines)
+        assert not any("compiling" in line for line in bridge.lines)
+        assert bridge.ask(b"on") == f"error: {words}".encode()
+        assert SwitchClient(str(bridge.switch)).status()["trouble"] == words
 
 
 @needs_returns
@@ -489,6 +492,167 @@ def test_a_machine_that_loads_no_modules_uses_bpf_by_itself(tmp_path: Path) -> N
             line.endswith("source bpf: this kernel cannot load modules") for line in bridge.lines
         )
         assert Traced(bridge).status()["source"]["name"] == "bpf"
+
+
+class InProcess:
+    """The source, a pump and a ring in this process, connected as the engine does it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.writer = RingWriter(str(folder / "own ring"), 1 << 16)
+        self.pump = Pump(self.writer)
+        self.source = BpfSource()
+
+    def connect(self) -> None:
+        """Programs are compiled anew; what the ring holds stays."""
+        self.source.open()
+        self.pump.stop()
+        self.source.pump(self.pump.native)
+        self.pump.start()
+
+    def disconnect(self) -> None:
+        """The pump leaves the maps before they go."""
+        self.pump.detach()
+        self.source.close()
+
+    def records(self) -> list[wire.AnyRecord]:
+        with RingReader(self.writer.path) as reader:
+            return wire.unpack(reader.snapshot().records)
+
+    def notes(self) -> int:
+        """Records in the ring that are no exits."""
+        return sum(not isinstance(r, wire.Record) for r in self.records())
+
+    def switches(self) -> list[wire.SwitchRecord]:
+        return [r for r in self.records() if isinstance(r, wire.SwitchRecord)]
+
+    def close(self) -> None:
+        """A second call does nothing."""
+        self.pump.close()
+        self.source.close()
+        self.writer.close()
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[InProcess]:
+    """Connected, and off."""
+    made_here = InProcess(tmp_path)
+    made_here.connect()
+    yield made_here
+    made_here.close()
+
+
+@needs_returns
+def test_notes_are_counted_right_over_several_connections(own: InProcess) -> None:
+    """Each counts its own, of the programs, of the pump and of the source: all that was written."""
+    told = []
+    written = 0
+    for turns, stays_on in ((1, False), (2, True), (1, False)):
+        for _ in range(turns):
+            own.source.switch(SwitchConfig(on=True))
+            run_guest("--turns", "20", "--vcpus", "2")
+            own.source.switch(SwitchConfig(on=False))
+        if stays_on:
+            own.source.switch(SwitchConfig(on=True, one_in=2))
+        # Nothing is written any more: what is told has to stand there.
+        own.pump.stop()
+        told.append(own.source.status().counters["notes"])
+        assert told[-1] == own.notes() - written
+        written = own.notes()
+        own.disconnect()
+        own.connect()
+        assert own.source.status().counters["notes"] == 0
+    # At least a CLOCK, a GUEST and two SWITCH records each time.
+    assert told[0] >= 4
+    assert told[1] >= 2 * 4 + 2
+    assert sum(told) == own.notes() == own.pump.statistics()["notes"] + len(all_guests(own))
+    assert own.writer.header().lost_records == 0
+
+
+def all_guests(of: InProcess) -> list[wire.GuestRecord]:
+    """The GUEST records, which programs write."""
+    return [r for r in of.records() if isinstance(r, wire.GuestRecord)]
+
+
+@needs_returns
+def test_a_lease_ends_by_itself(own: InProcess) -> None:
+    """At its end, whenever that is noticed; programs do nothing from there on."""
+    lease_ms = 300
+    before = time.monotonic_ns()
+    own.source.switch(SwitchConfig(on=True, lease_ms=lease_ms))
+    after = time.monotonic_ns()
+    sleep_until(after + lease_ms * 1_000_000)
+    said = run_guest("--turns", "50")
+    until(lambda: not own.source.status().on)
+    assert not own.source.status().attached
+    records = own.records()
+    assert guests(records, said["pid"]) == []
+    begin, end = own.switches()
+    assert (begin.on, begin.cause) == (1, lib.KVMLOG_SWITCH_COMMAND)
+    assert (end.on, end.cause) == (0, lib.KVMLOG_SWITCH_LEASE)
+    assert before <= end.ns - lease_ms * 1_000_000 <= after
+    assert begin.config_epoch == end.config_epoch
+    assert all(r.exit_ns < end.ns for r in records if isinstance(r, wire.Record))
+
+
+@needs_returns
+def test_a_lease_that_is_renewed_after_its_end_is_a_new_switch_on(own: InProcess) -> None:
+    """Also where nobody asked in between; then programs are attached and record again."""
+    own.source.switch(SwitchConfig(on=True, lease_ms=1))
+    sleep_until(time.monotonic_ns() + 1_000_000)
+    own.source.switch(SwitchConfig(on=True, lease_ms=1000 * HANG_S))
+    assert own.source.status().attached
+    said = run_guest("--turns", "50")
+    # The same before its end: longer, and no switch.
+    own.source.switch(SwitchConfig(on=True, lease_ms=2000 * HANG_S))
+    assert own.source.status().lease_ms > 1000 * HANG_S
+    own.source.switch(SwitchConfig(on=False))
+    first, end, second, off = own.switches()
+    assert [(r.on, r.cause) for r in (first, end, second, off)] == [
+        (1, lib.KVMLOG_SWITCH_COMMAND),
+        (0, lib.KVMLOG_SWITCH_LEASE),
+        (1, lib.KVMLOG_SWITCH_COMMAND),
+        (0, lib.KVMLOG_SWITCH_COMMAND),
+    ]
+    assert end.ns <= second.ns <= off.ns
+    assert second.config_epoch == off.config_epoch == first.config_epoch + 1
+    records = own.records()
+    (note,) = guests(records, said["pid"])
+    exits = exits_of(records, note.guest)
+    assert user_exits(exits) == said["user_exits"]
+    assert {r.config_epoch for r in exits} == {second.config_epoch}
+
+
+def sleep_until(ns: int) -> None:
+    """CLOCK_MONOTONIC has come there."""
+    while time.monotonic_ns() < ns:
+        time.sleep(0.001)
+
+
+@needs_returns
+def test_a_part_is_mapped_only_for_cpus_that_wrote(own: InProcess) -> None:
+    """What no CPU wrote is not resident; what they wrote is the guest's."""
+    assert own.source._maps is not None
+    native = own.source._maps.native
+    assert native.records == ffi.NULL
+    assert native.count == plan.possible_cpus()
+    assert [number for number in range(native.count) if native.parts[number] != ffi.NULL] == []
+    allowed = os.sched_getaffinity(0)
+    only = max(allowed)
+    own.source.switch(SwitchConfig(on=True))
+    os.sched_setaffinity(0, {only})
+    try:
+        said = run_guest("--turns", "50", "--vcpus", "2")
+    finally:
+        os.sched_setaffinity(0, allowed)
+    own.source.switch(SwitchConfig(on=False))
+    mapped = {number for number in range(native.count) if native.parts[number] != ffi.NULL}
+    assert mapped == {number for number in range(native.count) if native.cpus[number].head}
+    assert only in mapped
+    records = own.records()
+    (note,) = guests(records, said["pid"])
+    exits = exits_of(records, note.guest)
+    assert user_exits(exits) == said["user_exits"]
+    assert {r.cpu for r in exits} == {only}
 
 
 class WithVendor:
@@ -578,12 +742,28 @@ def test_every_way_to_a_reason_compiles_and_is_taken_by_the_verifier(
 
 @needs_programs
 @pytest.mark.usefixtures("event")
-@pytest.mark.parametrize(("vendor", "reason"), [("kvm_intel", "event"), (None, "none")])
+@pytest.mark.parametrize(
+    ("vendor", "reason"), [("kvm_intel", "event"), ("kvm_amd", "event"), (None, "none")]
+)
 def test_so_do_those_of_a_kernel_without_btf(vendor: str | None, reason: str) -> None:
     """No program knows a type."""
     found = made(None, vendor, "auto")
     assert lib.KVMLOG_BPF_TYPED not in {program.kind for program in found.programs}
     check(found, reason)
+
+
+@needs_programs
+@pytest.mark.usefixtures("event")
+@pytest.mark.parametrize("unsure", [False, True])
+def test_so_do_those_of_a_kernel_with_another_vcpu(
+    kernel: WithVendor, monkeypatch: pytest.MonkeyPatch, unsure: bool
+) -> None:
+    """Tracepoints have types, and what they point to is not known; nor whether it is protected."""
+    monkeypatch.setattr(plan, "_may_be_protected", lambda: unsure)
+    monkeypatch.setitem(cast(dict[str, Any], kernel.OFFSETS), "kvm_vcpu.vcpu_id", None)
+    found = made(cast(Btf, kernel), "kvm_intel", "auto")
+    assert ("KVMLOG_RIP_UNSURE" in found.macros, "KVMLOG_VCPU" in found.macros) == (unsure, False)
+    check(found, "event")
 
 
 @needs_programs
@@ -632,3 +812,187 @@ def check(found: plan.Plan, reason: str) -> None:
     finally:
         loaded.close()
     assert "bcc" not in sys.modules
+
+
+class RunOptions(ctypes.Structure):
+    """struct bpf_test_run_opts (bpf/bpf.h)."""
+
+    _fields_ = (
+        ("sz", ctypes.c_size_t),
+        ("data_in", ctypes.c_void_p),
+        ("data_out", ctypes.c_void_p),
+        ("data_size_in", ctypes.c_uint32),
+        ("data_size_out", ctypes.c_uint32),
+        ("ctx_in", ctypes.c_void_p),
+        ("ctx_out", ctypes.c_void_p),
+        ("ctx_size_in", ctypes.c_uint32),
+        ("ctx_size_out", ctypes.c_uint32),
+        ("retval", ctypes.c_uint32),
+        ("repeat", ctypes.c_int),
+        ("duration", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("cpu", ctypes.c_uint32),
+        ("batch_size", ctypes.c_uint32),
+    )
+
+
+class ByHand:
+    """Raw programs run in this thread, on one CPU, with maps as tracing has them when it is on."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+        self._libbpf = ctypes.CDLL("libbpf.so.1", use_errno=True)
+        self.maps = Maps(loaded.maps, plan.possible_cpus())
+        self.maps.configure(SwitchConfig(on=True), 1, 0)
+        self.maps.begin(None)
+        (number,) = os.sched_getaffinity(0)
+        self.number = number
+        self.cpu: Any = self.maps.native.cpus[number]
+
+    def run(self, function: str, *arguments: int) -> None:
+        """As if its tracepoint had passed these."""
+        given = (ctypes.c_uint64 * 12)(*arguments)
+        options = RunOptions(
+            sz=ctypes.sizeof(RunOptions),
+            ctx_in=ctypes.addressof(given),
+            ctx_size_in=ctypes.sizeof(given),
+        )
+        failed = self._libbpf.bpf_prog_test_run_opts(
+            self._loaded.programs[function], ctypes.byref(options)
+        )
+        assert failed == 0, os.strerror(ctypes.get_errno())
+        assert options.retval == 0
+
+    def tell(self, **fields: int) -> None:
+        """As the event's program tells of an exit of this thread, or of the one that is given."""
+        told = {"told_tid": threading.get_native_id(), **fields}
+        for name, value in told.items():
+            setattr(self.cpu, name, value)
+
+    def exit(self) -> wire.Record:
+        """kvm_exit comes; the exit that is under way then."""
+        self.run("kvmlog_kvm_exit", 0, 0)
+        (record,) = wire.unpack(self.maps.pending())
+        assert isinstance(record, wire.Record)
+        assert self.cpu.told_tid == 0
+        return record
+
+
+Hand = Callable[[str, bool], ByHand]
+
+
+@pytest.fixture
+def by_hand(event: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hand]:
+    """Loads the programs of a kernel without BTF, for that vendor; with a RIP that is not sure."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.sched_setaffinity, 0, allowed)
+
+        def load(vendor: str, unsure: bool) -> ByHand:
+            monkeypatch.setattr(plan, "_may_be_protected", lambda: unsure)
+            loaded = compile_plan(made(None, vendor, "auto"))
+            stack.callback(loaded.close)
+            hand = ByHand(loaded)
+            stack.callback(hand.maps.close)
+            return hand
+
+        yield load
+
+
+TOLD: Final = {
+    "reason": 30,
+    "info1": 0x3F8 << 16,
+    "info2": 0x1234,
+    "rip": 0xFFFFFFFF81000000,
+    "intr_info": 0,
+    "vcpu_id": 7,
+}
+
+
+@needs_programs
+@pytest.mark.parametrize(
+    ("vendor", "reason", "isa"),
+    [("kvm_intel", 30, lib.KVMLOG_ISA_VMX), ("kvm_amd", 0x7B, lib.KVMLOG_ISA_SVM)],
+)
+def test_what_the_event_told_is_in_the_record(
+    by_hand: Hand, vendor: str, reason: int, isa: int
+) -> None:
+    """All of it, for one exit: the next one of the same thread needs its own."""
+    hand = by_hand(vendor, False)
+    hand.tell(**TOLD | {"reason": reason})
+    record = hand.exit()
+    valid = lib.KVMLOG_F_INFO_VALID | lib.KVMLOG_F_RIP_VALID | lib.KVMLOG_F_DETAIL_VALID
+    # Pending exits are told with NO_REENTRY.
+    assert record.flags == valid | lib.KVMLOG_F_NO_REENTRY
+    assert (record.isa, record.reason) == (isa, reason)
+    assert (record.info1, record.info2) == (TOLD["info1"], TOLD["info2"])
+    assert (record.rip, record.vcpu, record.detail) == (TOLD["rip"], TOLD["vcpu_id"], 0x3F8)
+    assert (record.tid, record.cpu) == (threading.get_native_id(), hand.number)
+    # The fields are still there, and nobody told of this one.
+    check_untold(hand.exit())
+    hand.tell(**TOLD | {"reason": reason, "vcpu_id": 8})
+    assert (hand.exit().vcpu, hand.exit().vcpu) == (8, wire.NO_VCPU)
+    counters = hand.maps.counters()
+    check_sum(counters)
+    # The GUEST record, and three exits that the next one ended.
+    assert (counters["notes"], counters["emitted"], counters["pending"]) == (1, 3, 1)
+    assert counters["dropped"] == 0
+
+
+@needs_programs
+def test_what_was_told_of_another_threads_exit_is_not_taken(by_hand: Hand) -> None:
+    """And forgotten: that exit's own program was left out, or ran before."""
+    hand = by_hand("kvm_intel", False)
+    hand.tell(**TOLD | {"told_tid": threading.get_native_id() + 1})
+    check_untold(hand.exit())
+    hand.tell(**TOLD)
+    assert hand.exit().reason == TOLD["reason"]
+
+
+@needs_programs
+def test_a_rip_that_is_not_sure_is_not_told(by_hand: Hand) -> None:
+    """All else is."""
+    hand = by_hand("kvm_amd", True)
+    hand.tell(**TOLD | {"reason": 0x7B})
+    record = hand.exit()
+    valid = lib.KVMLOG_F_INFO_VALID | lib.KVMLOG_F_DETAIL_VALID
+    assert record.flags == valid | lib.KVMLOG_F_NO_REENTRY
+    assert (record.rip, record.reason, record.detail) == (0, 0x7B, 0x3F8)
+
+
+@needs_programs
+def test_an_exit_that_is_not_wanted_takes_what_was_told_of_it(by_hand: Hand) -> None:
+    """The next one, which is wanted, is not given it."""
+    hand = by_hand("kvm_intel", False)
+    hand.maps.configure(SwitchConfig(on=True, tgids=(os.getpid() + 1,)), 2, 0)
+    hand.tell(**TOLD)
+    hand.run("kvmlog_kvm_exit", 0, 0)
+    assert hand.maps.pending() == b""
+    assert hand.cpu.told_tid == 0
+    hand.maps.configure(SwitchConfig(on=True, tgids=(os.getpid(),)), 3, 0)
+    record = hand.exit()
+    check_untold(record)
+    assert record.config_epoch == 3
+    counters = hand.maps.counters()
+    check_sum(counters)
+    assert (counters["filtered"], counters["pending"]) == (1, 1)
+
+
+@needs_programs
+def test_a_program_that_runs_while_tracing_is_off_does_nothing(by_hand: Hand) -> None:
+    """It may begin a moment after it was detached."""
+    hand = by_hand("kvm_intel", False)
+    hand.maps.end()
+    hand.tell(**TOLD)
+    hand.run("kvmlog_kvm_exit", 0, 0)
+    assert hand.maps.pending() == b""
+    assert hand.maps.counters()["seen"] == 0
+
+
+def check_untold(record: wire.Record) -> None:
+    """An exit, and nothing of why: no table gives its reason a name."""
+    assert (record.type, record.isa) == (lib.KVMLOG_RECORD_EXIT, lib.KVMLOG_ISA_NONE)
+    assert record.flags == lib.KVMLOG_F_NO_REENTRY
+    assert (record.reason, record.info1, record.info2, record.detail) == (0, 0, 0, 0)
+    assert (record.rip, record.vcpu) == (0, wire.NO_VCPU)

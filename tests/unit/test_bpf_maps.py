@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The maps of the BPF source in plain memory: the tests play the programs, pump and counters are
-the real ones.
+"""The maps of the BPF source in plain memory, and in files as the engine maps them: the tests play
+the programs, pump and counters are the real ones.
 """
 
 from __future__ import annotations
 
+import errno
+import mmap
+import os
 import struct
 import threading
 import time
@@ -16,8 +19,11 @@ import pytest
 
 from kvmlog.bridge import wire
 from kvmlog.bridge._native import ffi, lib
+from kvmlog.bridge.bpf.maps import Maps
+from kvmlog.bridge.errors import SourceError
 from kvmlog.bridge.pump import Pump
 from kvmlog.bridge.ring import RingReader
+from kvmlog.bridge.source import SwitchConfig
 from kvmlog.bridge.writer import RingWriter
 from tests import ring_making as make
 
@@ -177,21 +183,52 @@ def test_a_part_wraps_around(
     assert pump.received(1) == begin + 12
 
 
+def last_record(writer: RingWriter) -> wire.AnyRecord:
+    """The ring's newest."""
+    with RingReader(writer.path) as reader:
+        return wire.decode(reader.snapshot(count=1).records)
+
+
 def test_a_full_part_is_taken_whole_and_what_found_no_room_is_told(
     pump: Pump, programs: Programs, writer: RingWriter
 ) -> None:
-    """4096 records and not one more; the loss stands in front of them, with their time."""
+    """4096 records and not one more; the loss stands behind them, with the last one's time."""
     programs.start_at(1, 1000)
     programs.exits(1, 500, PART + 3)
     drain(pump)
-    assert stream(writer) == [(1, 3, 3), *range(500, 500 + PART)]
-    with RingReader(writer.path) as reader:
-        assert wire.decode(reader.snapshot(count=PART + 1).records).ns == 500
+    assert stream(writer) == [*range(500, 500 + PART), (1, 3, 3)]
+    assert last_record(writer).ns == 500 + PART - 1
     assert writer.header().lost_records == 3
     assert pump.statistics()["lost_records"] == 3
     programs.exits(1, 9000, 1)
     drain(pump)
-    assert stream(writer)[-2:] == [500 + PART - 1, 9000]
+    assert stream(writer)[-3:] == [500 + PART - 1, (1, 3, 3), 9000]
+
+
+@pytest.mark.parametrize("begin", [PART - 3, 5 * PART - 1, 2**32 - 1])
+def test_a_loss_has_the_last_ones_time_wherever_that_stands(
+    pump: Pump, programs: Programs, writer: RingWriter, begin: int
+) -> None:
+    """Behind the part's end too; not the first one's, nor that of the next place."""
+    programs.start_at(2, begin)
+    programs.exits(2, 700, 3)
+    programs.cpus[2].lost = 1
+    drain(pump)
+    assert stream(writer) == [700, 701, 702, (2, 1, 1)]
+    assert last_record(writer).ns == 702
+
+
+def test_a_loss_without_a_record_has_the_time_of_the_look(
+    pump: Pump, programs: Programs, writer: RingWriter
+) -> None:
+    """Not that of one which was taken before."""
+    programs.exits(0, 500, 1)
+    drain(pump)
+    programs.cpus[0].lost = 1
+    before = time.monotonic_ns()
+    drain(pump)
+    assert stream(writer) == [500, (0, 1, 1)]
+    assert before <= last_record(writer).ns <= time.monotonic_ns()
 
 
 def test_more_than_the_ring_holds_comes_in_rounds(tmp_path: Path, programs: Programs) -> None:
@@ -204,6 +241,11 @@ def test_more_than_the_ring_holds_comes_in_rounds(tmp_path: Path, programs: Prog
         assert stream(small) == list(range(PART - 1024, PART))
         assert small.header().head == PART
         assert small_pump.statistics()["messages"] == PART // 512
+        programs.exits(0, PART, PART + 2)
+        drain(small_pump)
+        assert stream(small) == [*range(2 * PART - 1023, 2 * PART), (0, 2, 2)]
+        assert last_record(small).ns == 2 * PART - 1
+        assert small.header().head == 2 * PART + 1
         small_pump.close()
 
 
@@ -215,7 +257,7 @@ def test_growing_losses_are_told_each_by_what_is_new(
     programs.exits(0, 0, 1)
     programs.cpus[2].lost = 1
     drain(pump)
-    assert stream(writer)[:2] == [(0, 4, 4), 0]
+    assert stream(writer)[:2] == [0, (0, 4, 4)]
     assert stream(writer)[2:] == [(2, 1, 1)]
     programs.exits(0, 1, 1)
     drain(pump)
@@ -223,7 +265,7 @@ def test_growing_losses_are_told_each_by_what_is_new(
     programs.exits(0, 2, 1)
     drain(pump)
     drain(pump)
-    assert stream(writer)[3:] == [1, (0, 6, 10), 2]
+    assert stream(writer)[3:] == [1, 2, (0, 6, 10)]
     assert writer.header().lost_records == 11
 
 
@@ -274,18 +316,25 @@ def test_exits_lost_on_no_cpu_in_particular(pump: Pump, writer: RingWriter) -> N
     assert writer.header().lost_records == 3
 
 
-def test_the_configuration_of_the_records_is_in_the_header(
+def test_the_configuration_in_the_header_is_that_of_the_last_switch(
     pump: Pump, programs: Programs, writer: RingWriter
 ) -> None:
-    """Of the last one that came; of records that the engine writes too."""
+    """Not of exits, which may come later than the switch that ended their configuration."""
     programs.write(0, make.exit_bytes(config_epoch=3), make.exit_bytes(config_epoch=4))
     drain(pump)
-    assert writer.header().config_epoch == 4
+    assert writer.header().config_epoch == 0
     note = ffi.from_buffer("struct kvmlog_record[]", make.switch_bytes(on=1, config_epoch=7))
     lib.kvmlog_pump_append(pump.native, note, 1)
     assert writer.header().config_epoch == 7
-    programs.write(1, make.exit_bytes(config_epoch=8))
+    programs.write(1, make.exit_bytes(config_epoch=6), make.exit_bytes(config_epoch=8))
+    programs.cpus[1].lost = 1
     drain(pump)
+    assert writer.header().config_epoch == 7
+    loss = last_record(writer)
+    assert isinstance(loss, wire.LossRecord)
+    assert loss.config_epoch == 7
+    note = ffi.from_buffer("struct kvmlog_record[]", make.switch_bytes(on=1, config_epoch=8))
+    lib.kvmlog_pump_append(pump.native, note, 1)
     assert writer.header().config_epoch == 8
 
 
@@ -421,7 +470,7 @@ def test_free_slots_and_those_in_their_guest_are_not_pending(programs: Programs)
     occupy(programs, 0, tid=0)
     occupy(programs, 1, pending=0)
     occupy(programs, 2)
-    occupy(programs, 3, pending=0, opened=1)
+    occupy(programs, 3, tid=0, pending=0)
     occupy(programs, 4)
     programs.control.slots_used = 4
     assert [record.tid for record in programs.pending()] == [102]
@@ -429,23 +478,29 @@ def test_free_slots_and_those_in_their_guest_are_not_pending(programs: Programs)
 
 def test_threads_that_came_at_once_may_count_past_the_last_slot(programs: Programs) -> None:
     """The count is no index: nothing behind the last slot is read or written."""
-    occupy(programs, THREADS - 1, opened=1)
+    occupy(programs, THREADS - 1)
     programs.control.slots_used = THREADS + 3
     assert [record.tid for record in programs.pending()] == [100 + THREADS - 1]
-    assert lib.kvmlog_bpf_forget(programs.native) == 1
-    assert programs.pending() == []
-
-
-def test_forgetting_counts_the_exits_whose_reason_never_came(programs: Programs) -> None:
-    """Of threads that still are there; then all slots are free, as at the start."""
-    occupy(programs, 0, opened=1, pending=0)
-    occupy(programs, 1, opened=0)
-    occupy(programs, 2, opened=1, pending=0)
-    occupy(programs, 3, opened=1, pending=0, tid=0)
-    assert lib.kvmlog_bpf_forget(programs.native) == 2
+    lib.kvmlog_bpf_forget(programs.native)
     assert programs.control.slots_used == 0
+    assert programs.pending() == []
     assert bytes(ffi.buffer(programs.slots)) == bytes(ffi.sizeof(programs.slots))
-    assert lib.kvmlog_bpf_forget(programs.native) == 0
+
+
+def test_forgetting_frees_all_slots(programs: Programs) -> None:
+    """With an exit and without, of threads that are there or gone: as at the start; none counts."""
+    occupy(programs, 0)
+    occupy(programs, 1, pending=0)
+    occupy(programs, 2, pending=0, vcpu=0x1000, kvm=0x2000, announced=1, exits=5)
+    occupy(programs, 3, tid=0)
+    before = programs.counters()
+    for _ in range(2):
+        lib.kvmlog_bpf_forget(programs.native)
+        assert programs.control.slots_used == 0
+        assert programs.pending() == []
+        assert bytes(ffi.buffer(programs.slots)) == bytes(ffi.sizeof(programs.slots))
+        assert programs.counters() == before
+        assert [cpu.lost for cpu in programs.cpus] == [0] * CPUS
 
 
 def play(programs: Programs, cpu: int) -> None:
@@ -498,3 +553,196 @@ def test_programs_and_pump_at_once(tmp_path: Path) -> None:
         assert first == second == third
         came[struct.unpack_from("=H", records, at + offsets[3])[0]].append(first)
     assert came == {cpu: list(range(PLAYED)) for cpu in range(cpus)}
+
+
+class Files:
+    """Maps in files instead of BPF maps, which are mapped the same way; others are missing."""
+
+    def __init__(self) -> None:
+        sizes = {
+            "kvmlog_control": ffi.sizeof("struct kvmlog_bpf_control"),
+            "kvmlog_cpus": CPUS * ffi.sizeof("struct kvmlog_bpf_cpu"),
+            "kvmlog_records": CPUS * PART * wire.RECORD_BYTES,
+            "kvmlog_slots": THREADS * ffi.sizeof("struct kvmlog_bpf_slot"),
+        }
+        self.fds = dict.fromkeys(("kvmlog_threads", "kvmlog_free", "kvmlog_guests"), -1)
+        self.fds["kvmlog_tgids"] = -1
+        for name, size in sizes.items():
+            self.fds[name] = os.memfd_create(name)
+            os.truncate(self.fds[name], -(-size // mmap.PAGESIZE) * mmap.PAGESIZE)
+        self.maps = Maps(self.fds, CPUS)
+
+    @property
+    def native(self) -> Any:
+        return self.maps.native
+
+    def mapped(self) -> list[int]:
+        """The CPUs whose part is mapped."""
+        return [number for number in range(CPUS) if self.native.parts[number] != ffi.NULL]
+
+    def write(self, cpu: int, *records: bytes) -> None:
+        """Into the file, as a program does: the engine may only read its parts."""
+        for record in records:
+            at = (cpu * PART + self.native.cpus[cpu].head % PART) * wire.RECORD_BYTES
+            os.pwrite(self.fds["kvmlog_records"], record, at)
+            self.native.cpus[cpu].head += 1
+
+    def close(self) -> None:
+        """Unmapped, closed."""
+        self.maps.close()
+        for fd in self.fds.values():
+            if fd >= 0:
+                os.close(fd)
+
+
+@pytest.fixture
+def files() -> Iterator[Files]:
+    """Nothing written yet."""
+    made = Files()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def file_pump(writer: RingWriter, files: Files) -> Iterator[Pump]:
+    """A pump on those, which does not run."""
+    ring_pump = Pump(writer)
+    lib.kvmlog_pump_maps(ring_pump.native, files.native)
+    yield ring_pump
+    ring_pump.close()
+
+
+whole_pages = pytest.mark.skipif(
+    PART * wire.RECORD_BYTES % mmap.PAGESIZE != 0,
+    reason="pages here are larger than a part: parts are mapped all at once",
+)
+
+
+@whole_pages
+def test_a_part_is_mapped_for_a_cpu_that_wrote(
+    file_pump: Pump, files: Files, writer: RingWriter
+) -> None:
+    """For no other, however often the pump looks; not for a loss; each at its own place."""
+    assert files.native.records == ffi.NULL
+    drain(file_pump)
+    files.native.cpus[1].lost = 2
+    drain(file_pump)
+    assert files.mapped() == []
+    files.write(2, make.exit_bytes(exit_ns=20, cpu=2), make.exit_bytes(exit_ns=21, cpu=2))
+    drain(file_pump)
+    assert files.mapped() == [2]
+    at = files.native.parts[2]
+    files.write(0, make.exit_bytes(exit_ns=1, cpu=0))
+    files.write(2, make.exit_bytes(exit_ns=22, cpu=2))
+    drain(file_pump)
+    assert files.mapped() == [0, 2]
+    assert files.native.parts[2] == at == lib.kvmlog_bpf_part(files.native, 2)
+    assert stream(writer) == [(1, 2, 2), 20, 21, 1, 22]
+
+
+@whole_pages
+def test_every_place_of_a_part_that_is_mapped_for_itself(
+    file_pump: Pump, files: Files, writer: RingWriter
+) -> None:
+    """To its last byte, of the last CPU, and around its end."""
+    files.native.cpus[CPUS - 1].head = files.native.cpus[CPUS - 1].tail = PART + 7
+    files.write(CPUS - 1, *(make.exit_bytes(exit_ns=number) for number in range(PART)))
+    drain(file_pump)
+    assert stream(writer) == list(range(PART))
+    assert file_pump.received(CPUS - 1) == 2 * PART + 7
+
+
+@whole_pages
+def test_a_part_that_cannot_be_mapped_waits(
+    file_pump: Pump, files: Files, writer: RingWriter
+) -> None:
+    """Other CPUs' records come; its own, and what it lost, stay until there is room again."""
+    files.write(0, make.exit_bytes(exit_ns=1))
+    drain(file_pump)
+    files.native.records_fd = -1
+    files.write(0, make.exit_bytes(exit_ns=2))
+    files.write(1, make.exit_bytes(exit_ns=10), make.exit_bytes(exit_ns=11))
+    files.native.cpus[1].lost = 3
+    drain(file_pump)
+    assert stream(writer) == [1, 2]
+    assert (files.mapped(), files.native.cpus[1].tail) == ([0], 0)
+    assert file_pump.statistics()["bad_messages"] == 0
+    files.native.records_fd = files.fds["kvmlog_records"]
+    drain(file_pump)
+    assert stream(writer) == [1, 2, 10, 11, (1, 3, 3)]
+
+
+def test_maps_that_cannot_be_mapped_are_said(files: Files) -> None:
+    """Why, and that it goes on; nothing stays mapped."""
+    before = Path("/proc/self/maps").read_text(encoding="utf-8").count("memfd:kvmlog_")
+    for name in ("kvmlog_control", "kvmlog_cpus", "kvmlog_slots"):
+        with pytest.raises(SourceError) as refused:
+            Maps({**files.fds, name: -1}, CPUS)
+        assert str(refused.value) == (
+            f"the BPF maps cannot be mapped ({os.strerror(errno.EBADF)}); "
+            "is there memory left? It is tried again"
+        )
+    after = Path("/proc/self/maps").read_text(encoding="utf-8").count("memfd:kvmlog_")
+    assert after == before
+
+
+def test_what_a_cpu_dropped_is_counted_on_when_switched_on_again(
+    file_pump: Pump, files: Files
+) -> None:
+    """Since the maps were made, for want of room and of slots; what LOSS tells begins at 0."""
+    cpu = files.native.cpus[1]
+    cpu.head, cpu.dropped_table, cpu.dropped_full, cpu.lost = 9, 3, 4, 7
+    for _ in range(2):
+        files.maps.begin(file_pump.native)
+        status = files.maps.cpus()
+        assert [status[n].dropped for n in range(CPUS)] == [0, 7, 0]
+        assert [status[n].messages for n in range(CPUS)] == [0, 9, 0]
+        assert {one.buffer_bytes for one in status.values()} == {PART * wire.RECORD_BYTES}
+        assert [files.native.cpus[n].lost for n in range(CPUS)] == [0] * CPUS
+        assert [files.native.cpus[n].on for n in range(CPUS)] == [1] * CPUS
+        assert files.native.control.on == 1
+        files.maps.end()
+        assert [files.native.cpus[n].on for n in range(CPUS)] == [0] * CPUS
+        assert files.native.control.on == 0
+    files.maps.forget()
+    cpu.dropped_full += 1
+    assert [files.maps.cpus()[n].dropped for n in range(CPUS)] == [0, 8, 0]
+
+
+def test_a_configuration_is_written_beside_the_one_that_holds(files: Files) -> None:
+    """Which stands untouched until the new one is whole; a lease is that of what holds."""
+    control = files.native.control
+    for turn in range(1, 4):
+        held = bytes(ffi.buffer(control.configs)[:])
+        active = control.active
+        before = time.monotonic_ns()
+        config = SwitchConfig(on=True, one_in=turn, on_ms=30, off_ms=70)
+        files.maps.configure(config, epoch=turn, until_ns=10 * turn)
+        assert control.active == active ^ 1
+        size = ffi.sizeof("struct kvmlog_bpf_config")
+        assert (
+            ffi.buffer(control.configs)[active * size : (active + 1) * size]
+            == (held[active * size : (active + 1) * size])
+        )
+        fresh = control.configs[control.active]
+        assert (fresh.epoch, fresh.one_in, fresh.until_ns, fresh.tgids) == (
+            turn,
+            turn,
+            10 * turn,
+            0,
+        )
+        assert (fresh.open_ns, fresh.period_ns) == (30_000_000, 100_000_000)
+        assert before <= fresh.window_ns <= time.monotonic_ns()
+        files.maps.lease(5)
+        assert fresh.until_ns == 5
+        control.on = 1
+
+
+def test_a_process_that_the_filter_does_not_take_leaves_all_as_it_is(files: Files) -> None:
+    """The configuration that holds goes on."""
+    files.maps.configure(SwitchConfig(on=True, one_in=4), 1, 0)
+    active = files.native.control.active
+    with pytest.raises(SourceError, match=r"^process 77 cannot be put into the filter; try again$"):
+        files.maps.configure(SwitchConfig(on=True, tgids=(77,)), 2, 0)
+    assert files.native.control.active == active
+    assert files.native.control.configs[active].one_in == 4

@@ -49,7 +49,6 @@ __print_symbolic(REC->exit_reason & 0xffff, { 0, "EXCEPTION_NMI" }, { 12, "HLT" 
 EVENT_MACROS = {
     "KVMLOG_AT_EVENT_REASON": 8,
     "KVMLOG_AT_EVENT_RIP": 16,
-    "KVMLOG_AT_EVENT_ISA": 24,
     "KVMLOG_AT_EVENT_INFO1": 32,
     "KVMLOG_AT_EVENT_INFO2": 40,
     "KVMLOG_AT_EVENT_INTR_INFO": 48,
@@ -97,7 +96,6 @@ SVM_MACROS = {
     "KVMLOG_AT_VMCB": 6400,
     "KVMLOG_AT_EXIT_CODE": 112,
     "KVMLOG_ARGUMENT_VCPU": 0,
-    "KVMLOG_ARGUMENT_ISA": 1,
 }
 TASK_MACROS = {
     "KVMLOG_TASK": 1,
@@ -158,6 +156,28 @@ def event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Event:
         return folder
 
     return make
+
+
+Switches = Callable[[str, str], None]
+
+
+@pytest.fixture
+def module_switch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Switches:
+    """A /sys/module without modules; sets a parameter there, "kvm_amd/parameters/sev_es"."""
+    modules = tmp_path / "module"
+    modules.mkdir()
+
+    def elsewhere(first: str | Path, *rest: str) -> Path:
+        return Path(modules if first == "/sys/module" else first, *rest)
+
+    monkeypatch.setattr(plan, "Path", elsewhere)
+
+    def set_to(parameter: str, value: str) -> None:
+        place = modules / parameter
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(f"{value}\n", encoding="ascii")
+
+    return set_to
 
 
 @pytest.fixture
@@ -261,6 +281,7 @@ def test_svm_with_btf_reads_the_vcpu() -> None:
         **SVM_MACROS,
         **TASK_MACROS,
         "KVMLOG_CPUS": 8,
+        "KVMLOG_ISA": lib.KVMLOG_ISA_SVM,
         "KVMLOG_REASON_VCPU": 1,
         "KVMLOG_AT_HFLAGS": 520,
         "KVMLOG_HFLAGS_IDLE": 1,
@@ -288,12 +309,23 @@ def test_kvm_exit_with_the_reason_in_front(monkeypatch: pytest.MonkeyPatch) -> N
     """As before v5.16: the vCPU is the second argument."""
     monkeypatch.setattr(plan, "NEWEST_KNOWN", (0, 0))
     old = ScriptedBtf({"kvm_exit": f"unsigned int, {VCPU}, unsigned int"})
-    macros = made(old, "kvm_amd").macros
-    assert (macros["KVMLOG_ARGUMENT_VCPU"], macros["KVMLOG_ARGUMENT_ISA"]) == (1, 2)
+    expected = {**SVM_MACROS, "KVMLOG_ARGUMENT_VCPU": 1}
+    found = made(old, "kvm_amd")
+    assert found.reason == "vcpu"
+    assert found.macros == {
+        **expected,
+        **TASK_MACROS,
+        "KVMLOG_CPUS": 8,
+        "KVMLOG_ISA": lib.KVMLOG_ISA_SVM,
+        "KVMLOG_REASON_VCPU": 1,
+    }
 
 
 def test_vmx_takes_reasons_from_the_event(event: Event) -> None:
-    """And the address of an EPT exit from two more tracepoints; the event's program comes last."""
+    """And the address of an EPT exit from two more tracepoints; kvm_exit's own program is the last,
+
+    right behind the event's: so they run, one telling the other.
+    """
     event(FORMAT)
     found = made(ScriptedBtf(), "kvm_intel")
     assert (found.reason, found.isa) == ("event", lib.KVMLOG_ISA_VMX)
@@ -305,10 +337,11 @@ def test_vmx_takes_reasons_from_the_event(event: Event) -> None:
         ("kvm_vcpu_wakeup", TYPED),
         ("kvm_page_fault", TYPED),
         ("kvm_fast_mmio", TYPED),
-        ("kvm_exit", TYPED),
         ("event_exit", EVENT),
+        ("kvm_exit", TYPED),
     ]
-    assert found.programs[-1].event_id == 1711
+    assert found.programs[-2] == Program("kvmlog_event_exit", "kvm_exit", EVENT, event_id=1711)
+    assert found.programs[-1] == Program("kvmlog_kvm_exit", "kvm_exit", TYPED, 108, "kvm")
     assert found.macros == {
         **{
             name: at for name, at in SVM_MACROS.items() if "VMCB" not in name and "CODE" not in name
@@ -316,6 +349,7 @@ def test_vmx_takes_reasons_from_the_event(event: Event) -> None:
         **TASK_MACROS,
         **EVENT_MACROS,
         "KVMLOG_CPUS": 8,
+        "KVMLOG_ISA": lib.KVMLOG_ISA_VMX,
         "KVMLOG_REASON_EVENT": 1,
         "KVMLOG_AT_LOADED_VMCS": 7000,
         "KVMLOG_AT_VMCS01": 7008,
@@ -336,26 +370,70 @@ def test_svm_can_be_told_to_use_the_event(event: Event) -> None:
     event(FORMAT)
     found = made(ScriptedBtf(), "kvm_amd", "event")
     assert found.reason == "event"
-    assert [name for name, _ in functions(found)][-2:] == ["kvm_exit", "event_exit"]
+    assert functions(found)[-2:] == [("event_exit", EVENT), ("kvm_exit", TYPED)]
     assert found.macros["KVMLOG_AT_VMCB"] == 6400
+    assert found.macros["KVMLOG_ISA"] == lib.KVMLOG_ISA_SVM
     assert "KVMLOG_VMX_ADDRESSES" not in found.macros
     assert "KVMLOG_REASON_VCPU" not in found.macros
 
 
-def test_without_btf_the_event_is_all_there_is(event: Event) -> None:
+@pytest.mark.usefixtures("module_switch")
+@pytest.mark.parametrize(
+    ("vendor", "isa"),
+    [("kvm_intel", lib.KVMLOG_ISA_VMX), ("kvm_amd", lib.KVMLOG_ISA_SVM)],
+)
+def test_without_btf_the_event_is_all_there_is(event: Event, vendor: str, isa: int) -> None:
     """Raw tracepoints, no offsets but the event's, and the words say what is missing."""
     event(FORMAT)
-    found = made(None, "kvm_intel")
-    assert found.reason == "event"
+    found = made(None, vendor)
+    assert (found.reason, found.isa) == ("event", isa)
     assert functions(found) == [
         ("sched_process_exit", RAW),
         ("kvm_entry", RAW),
         ("kvm_userspace_exit", RAW),
         ("kvm_vcpu_wakeup", RAW),
         ("event_exit", EVENT),
+        ("kvm_exit", RAW),
     ]
-    assert found.macros == {**EVENT_MACROS, "KVMLOG_CPUS": 8, "KVMLOG_REASON_EVENT": 1}
+    assert found.programs[-1] == Program("kvmlog_kvm_exit", "kvm_exit", RAW)
+    assert found.macros == {
+        **EVENT_MACROS,
+        "KVMLOG_CPUS": 8,
+        "KVMLOG_ISA": isa,
+        "KVMLOG_REASON_EVENT": 1,
+    }
     assert "a guest is a process (this kernel shows no BTF)" in found.words
+
+
+PROTECTING = [("kvm_amd", "kvm_amd/parameters/sev_es"), ("kvm_intel", "kvm_intel/parameters/tdx")]
+
+
+@pytest.mark.parametrize("value", ["Y", "1"])
+@pytest.mark.parametrize(("vendor", "parameter"), PROTECTING)
+def test_a_guest_that_may_be_protected_has_no_sure_rip(
+    event: Event, module_switch: Switches, vendor: str, parameter: str, value: str
+) -> None:
+    """Where nothing tells which guests are: not without BTF, nor with a vCPU of another layout."""
+    event(FORMAT)
+    module_switch(parameter, value)
+    other = ScriptedBtf(offsets={"kvm_vcpu.arch.guest_state_protected": None})
+    for known in (None, other):
+        found = made(known, vendor)
+        assert found.reason == "event"
+        assert found.macros["KVMLOG_RIP_UNSURE"] == 1
+    for wanted in ("auto", "event"):
+        assert "KVMLOG_RIP_UNSURE" not in made(ScriptedBtf(), vendor, wanted).macros
+
+
+@pytest.mark.parametrize("value", ["N", "0", ""])
+@pytest.mark.parametrize(("vendor", "parameter"), PROTECTING)
+def test_a_guest_that_cannot_be_protected_has_its_rip(
+    event: Event, module_switch: Switches, vendor: str, parameter: str, value: str
+) -> None:
+    """Switched off; modules too old to have the switch are those of the tests before."""
+    event(FORMAT)
+    module_switch(parameter, value)
+    assert "KVMLOG_RIP_UNSURE" not in made(None, vendor).macros
 
 
 def test_without_a_vendor_only_returns_are_seen() -> None:
@@ -363,10 +441,16 @@ def test_without_a_vendor_only_returns_are_seen() -> None:
     found = made(ScriptedBtf(), None)
     assert (found.reason, found.isa, found.vendor) == ("none", lib.KVMLOG_ISA_NONE, None)
     assert functions(found) == [("sched_process_exit", TYPED), ("kvm_userspace_exit", TYPED)]
-    assert found.macros == {**TASK_MACROS, "KVMLOG_CPUS": 8, "KVMLOG_REASON_NONE": 1}
+    assert found.macros == {
+        **TASK_MACROS,
+        "KVMLOG_CPUS": 8,
+        "KVMLOG_ISA": lib.KVMLOG_ISA_NONE,
+        "KVMLOG_REASON_NONE": 1,
+    }
     assert found.words == "returns from KVM_RUN only: no exits are traced in this KVM"
 
 
+@pytest.mark.usefixtures("module_switch")
 @pytest.mark.parametrize(
     ("offsets", "missing"),
     [
@@ -383,25 +467,40 @@ def test_without_a_vendor_only_returns_are_seen() -> None:
 def test_a_vcpu_that_is_laid_out_otherwise_is_not_read(
     event: Event, offsets: dict[str, int | None], missing: str
 ) -> None:
-    """The event takes its place, and no program follows the pointer; if asked for, a refusal."""
+    """The event takes its place, and no program knows the pointer; if asked for, a refusal."""
     event(FORMAT)
     found = made(ScriptedBtf(offsets=offsets), "kvm_amd")
-    assert (found.reason, "KVMLOG_VCPU" in found.macros) == ("event", False)
+    assert found.reason == "event"
     assert f"its BTF lacks {missing})" in found.words
-    assert "kvm_exit" not in [name for name, _ in functions(found)]
+    assert functions(found)[-2:] == [("event_exit", EVENT), ("kvm_exit", TYPED)]
+    assert found.macros == {
+        **TASK_MACROS,
+        **EVENT_MACROS,
+        "KVMLOG_CPUS": 8,
+        "KVMLOG_ISA": lib.KVMLOG_ISA_SVM,
+        "KVMLOG_REASON_EVENT": 1,
+    }
     with pytest.raises(SourceError, match=rf"its BTF lacks {missing}\); use --bpf-reason event"):
         made(ScriptedBtf(offsets=offsets), "kvm_amd", "vcpu")
 
 
 @pytest.mark.parametrize(
-    "signatures",
-    [{"kvm_exit": "unsigned int, unsigned int"}, {"kvm_entry": "unsigned int"}, {"kvm_exit": None}],
+    ("signatures", "kind"),
+    [
+        ({"kvm_exit": "unsigned int, unsigned int"}, TYPED),
+        ({"kvm_entry": "unsigned int"}, TYPED),
+        ({"kvm_exit": None}, RAW),
+    ],
 )
-def test_tracepoints_without_a_vcpu(event: Event, signatures: dict[str, str | None]) -> None:
+def test_tracepoints_without_a_vcpu(
+    event: Event, signatures: dict[str, str | None], kind: int
+) -> None:
     """Whatever its layout, there is nothing to read it from."""
     event(FORMAT)
     found = made(ScriptedBtf(signatures), "kvm_amd")
     assert found.reason == "event"
+    assert functions(found)[-2:] == [("event_exit", EVENT), ("kvm_exit", kind)]
+    assert not found.macros.keys() & SVM_MACROS.keys()
     assert "its BTF shows kvm_exit or kvm_entry without a vCPU" in found.words
 
 
@@ -428,7 +527,12 @@ def test_a_tracepoint_that_passes_something_else_is_refused() -> None:
 def test_task_struct_laid_out_otherwise() -> None:
     """Of its three members all or none; run_delay is for itself (CONFIG_SCHED_INFO)."""
     found = made(ScriptedBtf(offsets={"task_struct.comm": None}), None)
-    assert found.macros == {"KVMLOG_CPUS": 8, "KVMLOG_REASON_NONE": 1, "KVMLOG_AT_RUN_DELAY": 1208}
+    assert found.macros == {
+        "KVMLOG_CPUS": 8,
+        "KVMLOG_ISA": lib.KVMLOG_ISA_NONE,
+        "KVMLOG_REASON_NONE": 1,
+        "KVMLOG_AT_RUN_DELAY": 1208,
+    }
     found = made(ScriptedBtf(offsets={"task_struct.sched_info.run_delay": None}), None)
     assert "KVMLOG_AT_RUN_DELAY" not in found.macros
     assert found.macros["KVMLOG_TASK"] == 1
@@ -437,7 +541,11 @@ def test_task_struct_laid_out_otherwise() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (("u32 isa;", "u32 instruction_set;"), "no field isa of 4 bytes"),
+        (("u32 intr_info;", "u32 interruption;"), "no field intr_info of 4 bytes"),
+        (
+            ("u64 info2;	offset:40;	size:8", "u64 info2;	offset:40;	size:4"),
+            "no field info2 of 8",
+        ),
         (
             ("guest_rip;	offset:16;	size:8", "guest_rip;	offset:16;	size:4"),
             "no field guest_rip of 8",
@@ -456,6 +564,16 @@ def test_an_event_without_a_field_is_refused(
         made(None, "kvm_amd")
     assert str(refused.value).startswith(f"{folder}/format has {words}")
     assert str(refused.value).endswith("use a newer kvmlog, or --source kmod")
+
+
+@pytest.mark.usefixtures("module_switch")
+def test_an_event_without_an_isa_is_taken(event: Event) -> None:
+    """Whose instructions they are, the vendor's module tells."""
+    text = FORMAT.replace("u32 isa;", "u32 instruction_set;")
+    assert text != FORMAT
+    event(text)
+    found = made(None, "kvm_amd")
+    assert found.macros["KVMLOG_ISA"] == found.isa == lib.KVMLOG_ISA_SVM
 
 
 def test_tracefs_that_is_not_mounted(event: Event, tmp_path: Path) -> None:
