@@ -78,7 +78,11 @@ class Maps:
         if pump is not None:
             lib.kvmlog_pump_restart(pump)
         for number in range(self.native.count):
-            self.native.cpus[number].on = 1
+            cpu = self.native.cpus[number]
+            if pump is None:
+                cpu.lost = 0
+            cpu.told_tid = 0
+            cpu.on = 1
         self.native.control.on = 1
 
     def end(self) -> None:

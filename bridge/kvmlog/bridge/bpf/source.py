@@ -25,6 +25,7 @@ from kvmlog.bridge.wire import RECORD_BYTES, SCHEMA_VERSION
 
 # A compiler that failed is not asked again at once: it takes a CPU for a second.
 RETRY_S: Final = 10.0
+MOST_RETRY_S: Final = 120.0
 # How long the pump may take for the last records.
 DRAIN_S: Final = 3.0
 _DRAIN_STEP_S: Final = 0.002
@@ -114,14 +115,14 @@ class BpfSource(Source):
     def status(self) -> SourceStatus:
         if not self._open:
             raise SourceGoneError("the source bpf is not open")
-        if waiting_for() is None and self._stamp != _stamp():
+        # The end of a lease is told first; what else has happened, by the next status.
+        if not self._end_lease() and waiting_for() is None and self._stamp != _stamp():
             self._switch_off(lib.KVMLOG_SWITCH_UNLOAD)
             raise SourceGoneError(
                 "KVM was loaded; compiling the BPF programs for it"
                 if self._maps is None
                 else "KVM was loaded anew; compiling the BPF programs again"
             )
-        self._end_lease()
         if self._config is not None:
             self._tell_misses()
         return self._status()
@@ -174,7 +175,8 @@ class BpfSource(Source):
             if isinstance(error, OSError):
                 sentence = f"the BPF programs cannot be made ({error}); it is tried again"
             took_s = time.monotonic() - begin
-            self._failed = (time.monotonic() + max(RETRY_S, 10 * took_s), sentence)
+            retry_s = min(max(RETRY_S, 10 * took_s), MOST_RETRY_S)
+            self._failed = (time.monotonic() + retry_s, sentence)
             raise SourceError(sentence) from None
         self._plan, self._loaded, self._maps, self._stamp = plan, loaded, maps, stamp
         log(f"compiled in {loaded.compile_s:.1f} s, loaded in {loaded.load_s:.1f} s")
@@ -202,10 +204,16 @@ class BpfSource(Source):
         self._note_switch(False, cause)
         self._config = None
 
-    def _end_lease(self) -> None:
-        """Switches off when the lease is over; the programs have done nothing since."""
-        if self._config is not None and self._until_ns and time.monotonic_ns() >= self._until_ns:
+    def _end_lease(self) -> bool:
+        """Switches off when the lease is over; True then. The programs have done nothing since."""
+        over = (
+            self._config is not None
+            and bool(self._until_ns)
+            and time.monotonic_ns() >= self._until_ns
+        )
+        if over:
             self._switch_off(lib.KVMLOG_SWITCH_LEASE)
+        return over
 
     def _end(self, maps: Maps) -> None:
         """Detaches, and brings in what is still under way."""
