@@ -94,6 +94,77 @@ def test_dump_json_is_one_object_per_line(tmp_path: Path) -> None:
     assert (found[2]["reason_name"], found[2]["reason"], found[2]["total_ns"]) == ("io", 0x7B, 5)
 
 
+def mixed(first: int, count: int) -> bytes:
+    """Exits of SVM: hlt, io, hlt, io, ... which take 1 ms more each; the guest's number tells."""
+    now = time.monotonic_ns()
+    return b"".join(
+        make.exit_bytes(
+            isa=lib.KVMLOG_ISA_SVM,
+            reason=0x78 if n % 2 else 0x7B,
+            flags=lib.KVMLOG_F_USER_REASON,
+            user_reason=5 if n % 2 else 2,
+            guest=n,
+            exit_ns=now + n,
+            total_ns=n * 1_000_000,
+        )
+        for n in range(first, first + count)
+    )
+
+
+def test_dump_shows_what_is_asked_for(tmp_path: Path) -> None:
+    """The newest of a reason, by name, number or KVM_EXIT_*, of a length, or of both."""
+    ring = tmp_path / "ring"
+    with RingWriter(str(ring), 1_024) as writer:
+        writer.append(mixed(1, 600))
+    assert guests(dump(ring, "-n", "3", "--reason", "hlt")[1:]) == [595, 597, 599]
+    assert guests(dump(ring, "-n", "2", "--reason", "0x7b")[1:]) == [598, 600]
+    assert guests(dump(ring, "-n", "2", "--reason", "KVM_EXIT_IO")[1:]) == [598, 600]
+    assert guests(dump(ring, "-n", "2", "--reason", "hlt", "--reason", "io")[1:]) == [599, 600]
+    assert guests(dump(ring, "--slower-than", "0.598s")[1:]) == [598, 599, 600]
+    assert guests(dump(ring, "--slower-than", "598500us", "--reason", "hlt")[1:]) == [599]
+    assert dump(ring, "--reason", "npf")[1:] == []
+    assert guests(dump(ring, "-n", "1000", "--reason", "hlt")[1:]) == list(range(1, 600, 2))
+
+
+def test_losses_are_shown_whatever_is_asked_for(tmp_path: Path) -> None:
+    """A gap may have held what is looked for."""
+    with RingWriter(str(tmp_path / "ring"), 1_024) as writer:
+        writer.append(mixed(1, 4))
+        lib.kvmlog_writer_loss(writer.native, lib.KVMLOG_LOSS_BUFFER_FULL, 7, 7, 0)
+    (lost,) = dump(tmp_path / "ring", "--reason", "npf")[1:]
+    assert "LOST 7 records" in lost
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--reason", "hltt"), "'hltt' is no exit reason; near it: "),
+        (("--slower-than", "1 parsec"), "'1 parsec': no time; give a number and ns, us, ms or s"),
+        (("--slower-than", "-1ms"), "expected one argument"),
+    ],
+)
+@pytest.mark.parametrize("command", ["dump", "tail"])
+def test_a_choice_that_cannot_be_is_refused(
+    command: str, arguments: tuple[str, ...], words: str
+) -> None:
+    """Status 2 and a sentence, as for every wrong argument."""
+    done = subprocess.run(
+        [*KVMLOG, command, *arguments], capture_output=True, text=True, timeout=WAIT_S, check=False
+    )
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
+def test_tail_shows_what_is_asked_for(tmp_path: Path) -> None:
+    """From before, and what comes."""
+    with RingWriter(str(tmp_path / "ring"), 1_024) as writer:
+        writer.append(mixed(1, 10))
+        with tail(tmp_path / "ring", "-n", "4", "--reason", "io") as process:
+            assert guests([read(process), read(process)]) == [8, 10]
+            writer.append(mixed(11, 4))
+            assert guests([read(process), read(process)]) == [12, 14]
+
+
 def test_dump_of_an_empty_ring_is_its_header(tmp_path: Path) -> None:
     """No records is no error."""
     with RingWriter(str(tmp_path / "ring"), 1_024):

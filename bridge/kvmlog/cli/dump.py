@@ -6,8 +6,10 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
-from kvmlog.bridge.ring import DEFAULT_RING, RingReader
-from kvmlog.cli import records
+from kvmlog.bridge import wire
+from kvmlog.bridge.ring import RingReader, Snapshot
+from kvmlog.cli import records, selection
+from kvmlog.cli.selection import Selection
 from kvmlog.exits import text
 
 DEFAULT_COUNT: Final = 100
@@ -26,20 +28,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="one JSON object per line, names and numbers"
     )
-    parser.add_argument(
-        "--ring",
-        metavar="PATH",
-        default=DEFAULT_RING,
-        help="ring file (default %(default)s)",
-    )
+    selection.add_arguments(parser)
+    records.add_ring(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints the records; returns 0. Raises RingError when the ring cannot be read."""
+    wanted = selection.chosen(args)
     with RingReader(args.ring) as ring:
-        snapshot = ring.snapshot(count=args.count)
+        snapshot = _enough(ring, args.count, wanted)
         if not args.json:
             print(text.HEADER)
-        for line in records.lines(ring, snapshot, as_json=args.json):
+        for line in records.lines(ring, snapshot, wanted, newest=args.count, as_json=args.json):
             print(line)
     return 0
+
+
+def _enough(ring: RingReader, count: int, wanted: Selection) -> Snapshot:
+    """The newest records, as many as hold `count` that are wanted, or all that there are."""
+    looked_at = count
+    while True:
+        snapshot = ring.snapshot(count=looked_at)
+        found = len(snapshot.records) // wire.RECORD_BYTES
+        if wanted.all or found < looked_at:
+            return snapshot
+        if sum(map(wanted.shows, wire.unpack(snapshot.records))) >= count:
+            return snapshot
+        looked_at *= 8

@@ -8,20 +8,30 @@ import json
 from collections.abc import Iterator
 
 from kvmlog.bridge import wire
-from kvmlog.bridge.ring import RingReader, Snapshot
+from kvmlog.bridge.ring import DEFAULT_RING, RingReader, Snapshot
+from kvmlog.cli.selection import Selection
 from kvmlog.exits import objects, text
 from kvmlog.exits.notes import counted
 
 
-def lines(ring: RingReader, snapshot: Snapshot, *, as_json: bool = False) -> Iterator[str]:
-    """Yields one line per record, oldest first by time.
+def lines(
+    ring: RingReader,
+    snapshot: Snapshot,
+    selection: Selection,
+    *,
+    newest: int | None = None,
+    as_json: bool = False,
+) -> Iterator[str]:
+    """Yields one line per record that the selection shows, oldest first by time.
 
-    Records of different CPUs arrive in order of arrival.
+    newest: only so many, those that came last. Records of different CPUs arrive in order of
+    arrival.
     """
     info = ring.info()
     # One pair of clocks for all, so that a heartbeat in between moves nothing.
     to_wall_ns = info.realtime_ns - info.monotonic_ns
-    for record in in_time_order(wire.unpack(snapshot.records)):
+    shown = [record for record in wire.unpack(snapshot.records) if selection.shows(record)]
+    for record in in_time_order(shown if newest is None else shown[-newest:]):
         wall_ns = record.ns + to_wall_ns
         if as_json:
             yield json.dumps(objects.record_object(record, wall_ns, info.utc_offset_s))
@@ -53,6 +63,16 @@ def in_time_order(records: list[wire.AnyRecord]) -> list[wire.AnyRecord]:
 def overwritten_line(count: int) -> str:
     """Returns the line that stands for records the reader came too late for."""
     return text.sentence_line(f"LOST {counted(count, 'record')}: overwritten before they were read")
+
+
+def add_ring(parser: argparse.ArgumentParser) -> None:
+    """Adds --ring."""
+    parser.add_argument(
+        "--ring",
+        metavar="PATH",
+        default=DEFAULT_RING,
+        help="ring file (default %(default)s)",
+    )
 
 
 def positive(value: str) -> int:

@@ -15,8 +15,9 @@ import time
 from typing import Final
 
 from kvmlog.bridge.errors import RingMissingError
-from kvmlog.bridge.ring import DEFAULT_RING, RingReader, Snapshot
-from kvmlog.cli import records
+from kvmlog.bridge.ring import RingReader, Snapshot
+from kvmlog.cli import records, selection
+from kvmlog.cli.selection import Selection
 from kvmlog.exits import text
 
 DEFAULT_COUNT: Final = 10
@@ -36,27 +37,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_COUNT,
         help="how many records from before to begin with (default %(default)s)",
     )
-    parser.add_argument(
-        "--ring",
-        metavar="PATH",
-        default=DEFAULT_RING,
-        help="ring file (default %(default)s)",
-    )
+    selection.add_arguments(parser)
+    records.add_ring(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Follows until Ctrl-C; returns 0. Raises RingError for a ring that cannot be read."""
     with contextlib.suppress(KeyboardInterrupt):
-        _follow(args.ring, args.count)
+        _follow(args.ring, args.count, selection.chosen(args))
     return 0
 
 
-def _follow(path: str, count: int) -> None:
+def _follow(path: str, count: int, wanted: Selection) -> None:
     ring = RingReader(path)
     snapshot = ring.snapshot(count=count)
     print(text.HEADER)
     # That many from before were asked for; that the ring held fewer is no gap.
-    _print(ring, snapshot, overwritten=0)
+    _print(ring, snapshot, wanted, overwritten=0)
     idle_polls = 0
     while True:
         time.sleep(POLL_S)
@@ -70,7 +67,7 @@ def _follow(path: str, count: int) -> None:
         if snapshot.ring_id != following:
             print(text.sentence_line(REPLACED))
             snapshot = ring.snapshot(since=0)
-        _print(ring, snapshot, overwritten=snapshot.overwritten)
+        _print(ring, snapshot, wanted, overwritten=snapshot.overwritten)
 
 
 def _looked_up_again(ring: RingReader, path: str) -> RingReader:
@@ -86,9 +83,9 @@ def _looked_up_again(ring: RingReader, path: str) -> RingReader:
     return fresh
 
 
-def _print(ring: RingReader, snapshot: Snapshot, overwritten: int) -> None:
+def _print(ring: RingReader, snapshot: Snapshot, wanted: Selection, overwritten: int) -> None:
     if overwritten:
         print(records.overwritten_line(overwritten))
-    for line in records.lines(ring, snapshot):
+    for line in records.lines(ring, snapshot, wanted):
         print(line)
     sys.stdout.flush()
