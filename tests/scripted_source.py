@@ -34,6 +34,7 @@ class ScriptedSource(Source):
     def __init__(self, present: bool = True) -> None:
         self.present = present
         self.refusal: str | None = None
+        self.pending_records = b""
         self.last_words: list[bytes] = []  # sent between switching off and the acknowledgement
         self.configured: list[bool] = []
         self._ends: tuple[socket.socket, socket.socket] | None = None
@@ -87,7 +88,8 @@ class ScriptedSource(Source):
         return self.state
 
     def pending(self) -> bytes:
-        return b""
+        self._check()
+        return self.pending_records
 
     def notes(self) -> list[str]:
         return []

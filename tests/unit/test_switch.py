@@ -11,11 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kvmlog.bridge import wire
 from kvmlog.bridge.engine import Engine
 from kvmlog.bridge.errors import SwitchError
-from kvmlog.bridge.switch import COMMAND_BYTES, Switch
+from kvmlog.bridge.switch import COMMAND_BYTES, PENDING_SHOWN, Switch
 from kvmlog.bridge.udp import parse_address, resolve_loopback
 from kvmlog.bridge.writer import RingWriter
+from tests import ring_making as make
 from tests.scripted_source import ScriptedSource
 
 
@@ -49,6 +51,30 @@ def test_status_is_one_line_of_json(switch: Switch) -> None:
     assert (status["state"], status["wanted"], status["pid"]) == ("off", "off", 7)
     assert status["source"]["name"] == "scripted"
     assert status["commands"] == {"udp": {"unknown": 1}, "unix": {"status": 1}}
+
+
+def test_pending_exits_longest_first(switch: Switch) -> None:
+    """Those of the source while on, no more than fit into an answer; none over UDP."""
+    source = switch.engine.source
+    assert isinstance(source, ScriptedSource)
+    source.pending_records = b"".join(
+        make.exit_bytes(reason=0x7B, exit_ns=ns)
+        for ns in range(1_000, 1_000 - PENDING_SHOWN - 2, -1)
+    )
+    assert switch.answer("unix", b"pending") == b'ok pending {"count":0,"records":""}'
+    switch.answer("unix", b"on")
+    answer = switch.answer("unix", b"pending")
+    assert answer is not None
+    told = json.loads(answer.removeprefix(b"ok pending "))
+    records = wire.unpack(bytes.fromhex(told["records"]))
+    assert told["count"] == PENDING_SHOWN + 2
+    first = 1_000 - PENDING_SHOWN - 1
+    assert [record.ns for record in records] == list(range(first, first + PENDING_SHOWN))
+    refused = switch.answer("udp", b"pending")
+    assert refused is not None
+    assert refused.startswith(b"error: pending is asked for over the local socket")
+    source.present = False
+    assert (switch.answer("unix", b"pending") or b"").startswith(b"error: the scripted source")
 
 
 @pytest.mark.parametrize(

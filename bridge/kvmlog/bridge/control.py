@@ -103,17 +103,34 @@ class SwitchClient:
 
     def status(self) -> dict[str, Any]:
         """The status answer; SwitchError when there is none."""
-        answer = self.send("status")
-        words = answer.removeprefix("ok status ")
-        if words == answer:
-            raise SwitchError(_refusal(answer))
+        return _answered(self.send("status"), "status", self.path)
+
+    def pending(self) -> tuple[bytes, int]:
+        """Exits that wait for their re-entry: whole records, longest first, and how many there are.
+
+        The bridge gives at most 256 records. SwitchError when it gives no answer.
+        """
+        answer = _answered(self.send("pending"), "pending", self.path)
         try:
-            status = json.loads(words)
-        except ValueError:
-            status = None
-        if not isinstance(status, dict):
-            raise SwitchError(f"{self.path}: the bridge's status cannot be read; restart it")
-        return status
+            return bytes.fromhex(answer["records"]), int(answer["count"])
+        except (KeyError, TypeError, ValueError):
+            raise SwitchError(
+                f"{self.path}: the bridge's pending exits cannot be read; restart it"
+            ) from None
+
+
+def _answered(answer: str, word: str, path: str) -> dict[str, Any]:
+    """The JSON object behind "ok WORD "; SwitchError when it is another answer."""
+    words = answer.removeprefix(f"ok {word} ")
+    if words == answer:
+        raise SwitchError(_refusal(answer))
+    try:
+        value = json.loads(words)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise SwitchError(f"{path}: the bridge's {word} cannot be read; restart it")
+    return value
 
 
 def _refusal(answer: str) -> str:

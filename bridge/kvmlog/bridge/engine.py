@@ -107,6 +107,19 @@ class Engine:
             return "on"
         return "waiting" if self.wanted else "off"
 
+    def pending(self) -> bytes:
+        """Exits whose re-entry has not come, as whole records; none while off."""
+        if not self.connected or not self.on:
+            return b""
+        found = b""
+
+        def ask() -> None:
+            nonlocal found
+            found = self.source.pending()
+
+        self._guarded(ask)
+        return found
+
     def describe(self) -> dict[str, Any]:
         """For the status answer: state, source and pump in plain values."""
         status = self._status if self.connected else None

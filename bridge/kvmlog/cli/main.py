@@ -21,6 +21,7 @@ COMMANDS: Final = (
     ("switch", "kvmlog.cli.switch", "switch tracing on or off"),
     ("dump", "kvmlog.cli.dump", "print the newest records"),
     ("tail", "kvmlog.cli.tail", "print records as they come"),
+    ("pending", "kvmlog.cli.pending", "print the vCPUs that are in an exit now"),
     ("explain", "kvmlog.cli.explain", "say what an exit reason is and what to do about it"),
 )
 EXIT_FAILED: Final = 1

@@ -129,6 +129,31 @@ def test_dump_says_what_the_guest_did(bridge: Bridge) -> None:
     assert newest["total_ns"] >= newest["user_ns"] > 0
 
 
+def test_pending_shows_who_is_stuck(bridge: Bridge) -> None:
+    """Two vCPUs that hold in user space, since when, and why; nobody once they have gone."""
+    places = ("--switch", bridge.switch)
+    assert kvmlog("pending", *places).stdout == "no vCPU is in an exit\n"
+    bridge.client.switch(on=True)
+    guest = host.start_guest("--turns", "3", "--vcpus", "2", "--kinds", "pio", "--hold")
+    try:
+
+        def stuck() -> list[dict[str, object]]:
+            listed = map(json.loads, kvmlog("pending", "--json", *places).stdout.splitlines())
+            return [one for one in listed if one.get("detail") == 0x501 and one["user_exits"]]
+
+        until(lambda: len(stuck()) == 2, "two vCPUs in their last exit")
+        header, *lines = kvmlog("pending", *places).stdout.splitlines()
+        assert header.split()[:2] == ["TIME", "GUEST"]
+        assert len(lines) == 2
+        assert all("port 0x501" in line and "KVM_EXIT_IO" in line for line in lines)
+        assert {one["vcpu"] for one in stuck()} == {0, 1}
+    finally:
+        guest.terminate()
+        guest.communicate(timeout=HANG_S)
+    until(lambda: not stuck(), "nobody")
+    bridge.client.switch(on=False)
+
+
 def test_tail_shows_exits_as_they_come(bridge: Bridge) -> None:
     """Started first, then tracing, then the guest; Ctrl-C ends it with status 0."""
     with subprocess.Popen(
