@@ -7,7 +7,7 @@ that kernel's items; the others only read their outcome. Nothing in tests/vm/ins
 is imported on the host.
 
     KVMLOG_KERNELS="6.1"         only these kernels (default: 6.1 6.12)
-    KVMLOG_VM_TIMEOUT_S=900      for one VM
+    KVMLOG_VM_TIMEOUT_S=1800     for one VM
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class VmSession:
                 kernel,
                 shlex.join(words),
                 name=f"inside-{kernel}",
-                timeout_s=float(os.environ.get("KVMLOG_VM_TIMEOUT_S", "14400" if soak else "900")),
+                timeout_s=float(os.environ.get("KVMLOG_VM_TIMEOUT_S", "14400" if soak else "1800")),
             )
             if done.exit_code not in (0, 1):
                 self.trouble = (
