@@ -105,7 +105,7 @@ out:
 	slot->announced = false;
 	if (guest) {
 		guest->refs++;
-		slot->guest_number = guest->number;
+		slot->record.guest = guest->number;
 	}
 	raw_spin_unlock(&guests_lock);
 	return guest;

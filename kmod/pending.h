@@ -29,14 +29,12 @@ struct kvmlog_slot {
 	struct task_struct *task;    /* ran the vCPU last; only compared, never followed */
 	struct kvmlog_slot **thread; /* that task's entry: the slot it works on */
 	struct kvmlog_guest *guest;
-	u32 guest_number;
-	u32 intr_info; /* of the last exit, as is */
-	u32 error_code;
 	u64 exits; /* least that vcpu->stat.exits can be at the next exit of the same vCPU */
-	u64 delay_exit_ns; /* run delay of the task at the exit ... */
-	u64 delay_user_ns; /* ... and at the first return from KVM_RUN */
-	u64 user_since_ns; /* that return */
-	struct kvmlog_record record;
+	u64 delay_exit_ns;	     /* run delay of the task at the exit ... */
+	u64 delay_user_ns;	     /* ... and at the first return from KVM_RUN */
+	u64 user_since_ns;	     /* that return */
+	u64 paused_since_ns;	     /* last return, if it was with -EINTR; 0: it was not */
+	struct kvmlog_record record; /* `guest` stays while `guest` above does */
 } ____cacheline_aligned_in_smp;
 
 int kvmlog_pending_init(void);

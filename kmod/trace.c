@@ -95,6 +95,7 @@ static __always_inline void fill_reason(struct kvmlog_slot *slot, struct kvm_vcp
 	struct kvmlog_record *record = &slot->record;
 	const bool protected = kvmlog_vcpu_protected(vcpu);
 	u16 flags = KVMLOG_F_INFO_VALID;
+	u32 intr_info = 0, error_code;
 
 	if (unlikely(isa != kvmlog_vendor.isa)) {
 		/* Cannot be; but the other vendor's function would read what is not there. */
@@ -104,8 +105,8 @@ static __always_inline void fill_reason(struct kvmlog_slot *slot, struct kvm_vcp
 		record->flags = 0;
 		return;
 	}
-	kvmlog_vendor_exit_info(vcpu, &record->reason, &record->info1, &record->info2,
-				&slot->intr_info, &slot->error_code);
+	kvmlog_vendor_exit_info(vcpu, &record->reason, &record->info1, &record->info2, &intr_info,
+				&error_code);
 	record->rip = 0;
 	if (unlikely(kvmlog_vcpu_nested(vcpu)))
 		flags |= KVMLOG_F_NESTED;
@@ -115,12 +116,12 @@ static __always_inline void fill_reason(struct kvmlog_slot *slot, struct kvm_vcp
 		record->rip = vcpu->arch.regs[VCPU_REGS_RIP];
 		flags |= KVMLOG_F_RIP_VALID;
 	}
-	if (kvmlog_detail_get(isa, record, vcpu, slot->intr_info, protected))
+	if (kvmlog_detail_get(isa, record, vcpu, intr_info, protected))
 		flags |= KVMLOG_F_DETAIL_VALID;
 	record->flags = flags;
 }
 
-/* Sets every field but total_ns, one by one: quicker than clearing the whole first. */
+/* Sets every field but total_ns and guest, one by one: quicker than clearing the whole first. */
 static __always_inline void open_record(struct kvmlog_slot *slot, struct kvm_vcpu *vcpu, u32 isa,
 					u32 epoch, u64 now_ns)
 {
@@ -134,13 +135,13 @@ static __always_inline void open_record(struct kvmlog_slot *slot, struct kvm_vcp
 	record->exit_ns = now_ns;
 	record->user_ns = 0;
 	record->halt_ns = 0;
+	record->paused_ns = 0;
 	record->delay_kernel_us = 0;
 	record->delay_user_us = 0;
 	record->config_epoch = epoch;
 	record->user_reason = 0;
 	record->user_errno = 0;
 	record->tid = current->pid;
-	record->guest = slot->guest_number;
 	record->vcpu = vcpu->vcpu_id;
 	record->cpu = raw_smp_processor_id();
 	fill_reason(slot, vcpu, isa);
@@ -200,6 +201,13 @@ out_lost:
 	kvmlog_probe_end();
 }
 
+/* From a return with -EINTR on, if that was the last one, the vCPU is paused. */
+static void add_pause(const struct kvmlog_slot *slot, struct kvmlog_record *record, u64 now_ns)
+{
+	if (slot->paused_since_ns)
+		record->paused_ns += elapsed_ns(slot->paused_since_ns, now_ns);
+}
+
 /* Times up to @now_ns. The run delay can only be told in the thread itself. */
 static __always_inline void fill_times(const struct kvmlog_slot *slot, struct kvmlog_record *record,
 				       u64 now_ns)
@@ -207,6 +215,10 @@ static __always_inline void fill_times(const struct kvmlog_slot *slot, struct kv
 	record->total_ns = elapsed_ns(record->exit_ns, now_ns);
 	if (record->user_exits)
 		record->user_ns = elapsed_ns(slot->user_since_ns, now_ns);
+	if (unlikely(record->flags & KVMLOG_F_USER_EINTR)) {
+		add_pause(slot, record, now_ns);
+		record->paused_ns = min(record->paused_ns, record->user_ns);
+	}
 	if (IS_ENABLED(CONFIG_SCHED_INFO) && slot->task == current) {
 		u64 delay_ns = kvmlog_run_delay_ns();
 		u64 kernel_until_ns = record->user_exits ? slot->delay_user_ns : delay_ns;
@@ -277,6 +289,7 @@ void kvmlog_probe_kvm_userspace_exit(void *data, __u32 reason, int error)
 {
 	struct kvmlog_record *record;
 	struct kvmlog_slot *slot;
+	u64 now_ns;
 
 	kvmlog_probe_begin();
 	slot = kvmlog_pending_of_current();
@@ -284,20 +297,27 @@ void kvmlog_probe_kvm_userspace_exit(void *data, __u32 reason, int error)
 		goto out;
 	if (!slot->pending)
 		goto out_unlock;
+	now_ns = ktime_get_mono_fast_ns();
 	record = &slot->record;
 	if (!record->user_exits) {
-		slot->user_since_ns = ktime_get_mono_fast_ns();
+		slot->user_since_ns = now_ns;
 		slot->delay_user_ns = kvmlog_run_delay_ns();
+	} else if (unlikely(record->flags & KVMLOG_F_USER_EINTR)) {
+		add_pause(slot, record, now_ns);
 	}
 	if (likely(record->user_exits != U16_MAX))
 		record->user_exits++;
 	if (error == -EINTR) {
 		/* The reason may still be that of an earlier return. */
 		record->flags |= KVMLOG_F_USER_EINTR;
-	} else if (!(record->flags & KVMLOG_F_USER_REASON)) {
-		record->flags |= KVMLOG_F_USER_REASON;
-		record->user_reason = reason;
-		record->user_errno = error; /* at most MAX_ERRNO */
+		slot->paused_since_ns = now_ns;
+	} else {
+		slot->paused_since_ns = 0;
+		if (!(record->flags & KVMLOG_F_USER_REASON)) {
+			record->flags |= KVMLOG_F_USER_REASON;
+			record->user_reason = reason;
+			record->user_errno = error; /* at most MAX_ERRNO */
+		}
 	}
 out_unlock:
 	kvmlog_pending_unlock(slot);

@@ -30,23 +30,31 @@ int kvmlog_kvm_userspace_exit(struct bpf_raw_tracepoint_args *ctx)
 	struct kvmlog_bpf_slot *slot = kvmlog_slot_here(&here);
 	struct kvmlog_record *record;
 	s32 error = ctx->args[1];
+	u64 now_ns;
 
 	if (!slot || !slot->pending)
 		return 0;
+	now_ns = bpf_ktime_get_ns();
 	record = &slot->record;
 	if (!record->user_exits) {
-		slot->user_since_ns = bpf_ktime_get_ns();
+		slot->user_since_ns = now_ns;
 		slot->delay_user_ns = kvmlog_run_delay_ns();
+	} else if (record->flags & KVMLOG_F_USER_EINTR) {
+		kvmlog_add_pause(slot, now_ns);
 	}
 	if (record->user_exits != 0xffff)
 		record->user_exits++;
 	if (error == -4 /* EINTR */) {
 		/* The reason may still be that of an earlier return. */
 		record->flags |= KVMLOG_F_USER_EINTR;
-	} else if (!(record->flags & KVMLOG_F_USER_REASON)) {
-		record->flags |= KVMLOG_F_USER_REASON;
-		record->user_reason = ctx->args[0];
-		record->user_errno = error;
+		slot->paused_since_ns = now_ns;
+	} else {
+		slot->paused_since_ns = 0;
+		if (!(record->flags & KVMLOG_F_USER_REASON)) {
+			record->flags |= KVMLOG_F_USER_REASON;
+			record->user_reason = ctx->args[0];
+			record->user_errno = error;
+		}
 	}
 	return 0;
 }

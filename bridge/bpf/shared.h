@@ -100,13 +100,14 @@ struct kvmlog_bpf_slot {
 	__u64 kvm;   /* address of its guest, the same */
 	__u64 vmcb;  /* SVM: address of the VMCB that is in use unless a nested guest runs */
 	__u64 exits; /* least that vcpu->stat.exits can be at the next exit of the same vCPU */
-	__u64 delay_exit_ns; /* run delay of the thread at the exit ... */
-	__u64 delay_user_ns; /* ... and at the first return from KVM_RUN */
-	__u64 user_since_ns; /* that return */
-	__u32 pending;	     /* set last, cleared first: the record is one to be written */
-	__u32 announced;     /* the guest's record stands in the stream */
-	__u32 index;	     /* which slot this is */
-	__u32 vcpu_flags;    /* of each exit of this vCPU: KVMLOG_F_PROTECTED */
+	__u64 delay_exit_ns;   /* run delay of the thread at the exit ... */
+	__u64 delay_user_ns;   /* ... and at the first return from KVM_RUN */
+	__u64 user_since_ns;   /* that return */
+	__u64 paused_since_ns; /* last return, if it was with -EINTR; 0: it was not */
+	__u32 pending;	       /* set last, cleared first: the record is one to be written */
+	__u32 announced;       /* the guest's record stands in the stream */
+	__u32 index;	       /* which slot this is */
+	__u32 vcpu_flags;      /* of each exit of this vCPU: KVMLOG_F_PROTECTED */
 };
 
 /* Map kvmlog_guests. */

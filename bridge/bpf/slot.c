@@ -176,6 +176,7 @@ static __always_inline struct kvmlog_bpf_slot *kvmlog_open(const struct kvmlog_h
 	record->total_ns = 0;
 	record->user_ns = 0;
 	record->halt_ns = 0;
+	record->paused_ns = 0;
 	record->delay_kernel_us = 0;
 	record->delay_user_us = 0;
 	record->config_epoch = config->epoch;

@@ -44,6 +44,13 @@ static __always_inline void kvmlog_emit(const struct kvmlog_here *here,
 	}
 }
 
+/* From a return with -EINTR on, if that was the last one, the vCPU is paused. */
+static __always_inline void kvmlog_add_pause(struct kvmlog_bpf_slot *slot, u64 now_ns)
+{
+	if (slot->paused_since_ns)
+		slot->record.paused_ns += kvmlog_elapsed_ns(slot->paused_since_ns, now_ns);
+}
+
 /* Completes the slot's record with the times up to now and writes it. */
 static __always_inline void kvmlog_finish(const struct kvmlog_here *here,
 					  struct kvmlog_bpf_slot *slot, u32 flags)
@@ -54,6 +61,11 @@ static __always_inline void kvmlog_finish(const struct kvmlog_here *here,
 	record->total_ns = kvmlog_elapsed_ns(record->exit_ns, now_ns);
 	if (record->user_exits)
 		record->user_ns = kvmlog_elapsed_ns(slot->user_since_ns, now_ns);
+	if (record->flags & KVMLOG_F_USER_EINTR) {
+		kvmlog_add_pause(slot, now_ns);
+		if (record->paused_ns > record->user_ns)
+			record->paused_ns = record->user_ns;
+	}
 #ifdef KVMLOG_AT_RUN_DELAY
 	u64 delay_ns = kvmlog_run_delay_ns();
 	u64 kernel_until_ns = record->user_exits ? slot->delay_user_ns : delay_ns;

@@ -149,6 +149,11 @@ static __u32 slots_used(const struct kvmlog_bpf_maps *maps)
 	return used < KVMLOG_BPF_THREADS ? (__u32)used : KVMLOG_BPF_THREADS;
 }
 
+static __u64 elapsed_ns(__u64 from_ns, __u64 to_ns)
+{
+	return to_ns > from_ns ? to_ns - from_ns : 0;
+}
+
 /* The pending exit of one slot, with times up to now. 0: it has none. */
 static int read_pending(const struct kvmlog_bpf_slot *shared, struct kvmlog_record *record)
 {
@@ -166,9 +171,15 @@ static int read_pending(const struct kvmlog_bpf_slot *shared, struct kvmlog_reco
 		return 0;
 	now = now_ns();
 	*record = slot.record;
-	record->total_ns = now > record->exit_ns ? now - record->exit_ns : 0;
+	record->total_ns = elapsed_ns(record->exit_ns, now);
 	if (record->user_exits)
-		record->user_ns = now > slot.user_since_ns ? now - slot.user_since_ns : 0;
+		record->user_ns = elapsed_ns(slot.user_since_ns, now);
+	if (record->flags & KVMLOG_F_USER_EINTR) {
+		if (slot.paused_since_ns)
+			record->paused_ns += elapsed_ns(slot.paused_since_ns, now);
+		if (record->paused_ns > record->user_ns)
+			record->paused_ns = record->user_ns;
+	}
 	record->flags |= KVMLOG_F_NO_REENTRY;
 	return 1;
 }

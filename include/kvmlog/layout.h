@@ -17,16 +17,16 @@
 
 /* What all records share. */
 #define KVMLOG_PIN_RECORD(record)             \
-	KVMLOG_PIN_SIZE(record, 104);         \
+	KVMLOG_PIN_SIZE(record, 112);         \
 	KVMLOG_PIN(record, type, 0);          \
 	KVMLOG_PIN(record, isa, 1);           \
 	KVMLOG_PIN(record, source, 2);        \
 	KVMLOG_PIN(record, flags, 4);         \
-	KVMLOG_PIN(record, config_epoch, 48); \
-	KVMLOG_PIN(record, tid, 60);          \
-	KVMLOG_PIN(record, guest, 96);        \
-	KVMLOG_PIN(record, vcpu, 100);        \
-	KVMLOG_PIN(record, cpu, 102)
+	KVMLOG_PIN(record, config_epoch, 56); \
+	KVMLOG_PIN(record, tid, 68);          \
+	KVMLOG_PIN(record, guest, 104);       \
+	KVMLOG_PIN(record, vcpu, 108);        \
+	KVMLOG_PIN(record, cpu, 110)
 
 KVMLOG_PIN_RECORD(kvmlog_record);
 KVMLOG_PIN(kvmlog_record, user_exits, 6);
@@ -34,22 +34,23 @@ KVMLOG_PIN(kvmlog_record, exit_ns, 8);
 KVMLOG_PIN(kvmlog_record, total_ns, 16);
 KVMLOG_PIN(kvmlog_record, user_ns, 24);
 KVMLOG_PIN(kvmlog_record, halt_ns, 32);
-KVMLOG_PIN(kvmlog_record, delay_kernel_us, 40);
-KVMLOG_PIN(kvmlog_record, delay_user_us, 44);
-KVMLOG_PIN(kvmlog_record, reason, 52);
-KVMLOG_PIN(kvmlog_record, user_reason, 56);
-KVMLOG_PIN(kvmlog_record, user_errno, 58);
-KVMLOG_PIN(kvmlog_record, rip, 64);
-KVMLOG_PIN(kvmlog_record, info1, 72);
-KVMLOG_PIN(kvmlog_record, info2, 80);
-KVMLOG_PIN(kvmlog_record, detail, 88);
+KVMLOG_PIN(kvmlog_record, paused_ns, 40);
+KVMLOG_PIN(kvmlog_record, delay_kernel_us, 48);
+KVMLOG_PIN(kvmlog_record, delay_user_us, 52);
+KVMLOG_PIN(kvmlog_record, reason, 60);
+KVMLOG_PIN(kvmlog_record, user_reason, 64);
+KVMLOG_PIN(kvmlog_record, user_errno, 66);
+KVMLOG_PIN(kvmlog_record, rip, 72);
+KVMLOG_PIN(kvmlog_record, info1, 80);
+KVMLOG_PIN(kvmlog_record, info2, 88);
+KVMLOG_PIN(kvmlog_record, detail, 96);
 
 KVMLOG_PIN_RECORD(kvmlog_record_guest);
 KVMLOG_PIN(kvmlog_record_guest, ns, 8);
 KVMLOG_PIN(kvmlog_record_guest, start_boottime_ns, 16);
 KVMLOG_PIN(kvmlog_record_guest, cgroup, 24);
 KVMLOG_PIN(kvmlog_record_guest, comm, 32);
-KVMLOG_PIN(kvmlog_record_guest, tgid, 52);
+KVMLOG_PIN(kvmlog_record_guest, tgid, 60);
 
 KVMLOG_PIN_RECORD(kvmlog_record_loss);
 KVMLOG_PIN(kvmlog_record_loss, ns, 8);

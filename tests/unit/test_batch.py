@@ -34,7 +34,7 @@ def test_a_good_batch_is_taken_with_all_its_fields() -> None:
     out = ffi.new("struct kvmlog_batch *")
     assert lib.kvmlog_batch_check(GOOD[:64], len(GOOD), 0, 0, FAMILY, out) == lib.KVMLOG_BATCH_OK
     assert (out.cpu, out.count, out.sequence, out.dropped) == (2, 3, 7, 5)
-    assert (out.config_epoch, out.record_bytes) == (9, 104)
+    assert (out.config_epoch, out.record_bytes) == (9, 112)
 
 
 @pytest.mark.parametrize("count", [1, lib.KVMLOG_BATCH_RECORDS])

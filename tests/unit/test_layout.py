@@ -11,48 +11,49 @@ import pytest
 from kvmlog.bridge._native import ffi, lib
 
 SHARED = {"type": 0, "isa": 1, "source": 2, "flags": 4}
-SHARED_END = {"config_epoch": 48, "tid": 60, "guest": 96, "vcpu": 100, "cpu": 102}
+SHARED_END = {"config_epoch": 56, "tid": 68, "guest": 104, "vcpu": 108, "cpu": 110}
 
 STRUCTS: dict[str, tuple[int, dict[str, int]]] = {
     "kvmlog_record": (
-        104,
+        112,
         {
             "user_exits": 6,
             "exit_ns": 8,
             "total_ns": 16,
             "user_ns": 24,
             "halt_ns": 32,
-            "delay_kernel_us": 40,
-            "delay_user_us": 44,
-            "reason": 52,
-            "user_reason": 56,
-            "user_errno": 58,
-            "rip": 64,
-            "info1": 72,
-            "info2": 80,
-            "detail": 88,
+            "paused_ns": 40,
+            "delay_kernel_us": 48,
+            "delay_user_us": 52,
+            "reason": 60,
+            "user_reason": 64,
+            "user_errno": 66,
+            "rip": 72,
+            "info1": 80,
+            "info2": 88,
+            "detail": 96,
             **SHARED,
             **SHARED_END,
         },
     ),
     "kvmlog_record_guest": (
-        104,
+        112,
         {
             "ns": 8,
             "start_boottime_ns": 16,
             "cgroup": 24,
             "comm": 32,
-            "tgid": 52,
+            "tgid": 60,
             **SHARED,
             **SHARED_END,
         },
     ),
     "kvmlog_record_loss": (
-        104,
+        112,
         {"ns": 8, "lost": 16, "cause": 24, "total": 32, **SHARED, **SHARED_END},
     ),
     "kvmlog_record_switch": (
-        104,
+        112,
         {
             "ns": 8,
             "on": 16,
@@ -66,7 +67,7 @@ STRUCTS: dict[str, tuple[int, dict[str, int]]] = {
         },
     ),
     "kvmlog_record_clock": (
-        104,
+        112,
         {
             "ns": 8,
             "event": 16,
@@ -77,7 +78,7 @@ STRUCTS: dict[str, tuple[int, dict[str, int]]] = {
             **SHARED_END,
         },
     ),
-    "kvmlog_record_cpu": (104, {"ns": 8, "online": 16, **SHARED, **SHARED_END}),
+    "kvmlog_record_cpu": (112, {"ns": 8, "online": 16, **SHARED, **SHARED_END}),
     "kvmlog_counters": (
         64,
         {
@@ -140,8 +141,8 @@ STRUCTS: dict[str, tuple[int, dict[str, int]]] = {
 }
 
 CONSTANTS = {
-    "KVMLOG_SCHEMA_VERSION": 1,
-    "KVMLOG_RECORD_BYTES": 104,
+    "KVMLOG_SCHEMA_VERSION": 2,
+    "KVMLOG_RECORD_BYTES": 112,
     "KVMLOG_RECORD_EXIT": 1,
     "KVMLOG_RECORD_LOSS": 2,
     "KVMLOG_RECORD_GUEST": 3,
@@ -153,8 +154,8 @@ CONSTANTS = {
     "KVMLOG_NO_VCPU": 65535,
     "KVMLOG_GENL_VERSION": 1,
     "KVMLOG_BATCH_OFFSET": 64,
-    "KVMLOG_BATCH_RECORDS": 312,
-    "KVMLOG_MESSAGE_BYTES": 32512,
+    "KVMLOG_BATCH_RECORDS": 292,
+    "KVMLOG_MESSAGE_BYTES": 32768,
     "KVMLOG_CMD_BATCH": 5,
     "KVMLOG_A_BATCH": 21,
     "KVMLOG_A_PAD": 22,

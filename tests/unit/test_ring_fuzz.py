@@ -72,7 +72,7 @@ def test_a_damaged_header_is_read_or_refused_with_a_sentence(
     ("field", "value", "words"),
     [
         ("format_version", 9, "format 9, this version knows 1"),
-        ("schema_version", 3, "record schema 3, this version knows 1"),
+        ("schema_version", 3, "record schema 3, this version knows 2"),
         ("incompat_flags", 4, "features 0x4"),
         ("header_bytes", 512, "header size 512"),
         ("record_bytes", 64, "record size 64"),

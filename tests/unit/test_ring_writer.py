@@ -8,12 +8,13 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from kvmlog.bridge import wire
 from kvmlog.bridge._native import ffi, lib
-from kvmlog.bridge.errors import RingBusyError, RingError
+from kvmlog.bridge.errors import RingBusyError, RingError, RingFormatError
 from kvmlog.bridge.ring import RingReader
 from kvmlog.bridge.writer import DEFAULT_SLOTS, RingWriter
 from tests import ring_making as make
@@ -29,6 +30,12 @@ def patch_header(path: Path, field: str, value: int) -> None:
         file.write(value.to_bytes(ffi.sizeof(info.type), "little"))
 
 
+def state(file: BinaryIO) -> int:
+    """The state in the header of a ring, by whatever name it goes."""
+    file.seek(dict(ffi.typeof("struct kvmlog_ring_header").fields)["state"].offset)
+    return int.from_bytes(file.read(4), "little")
+
+
 def test_the_file_is_whole_closed_to_others_and_has_all_its_blocks(tmp_path: Path) -> None:
     """0640, no holes, nothing left over beside it but the lock; missing folders are made 0750."""
     path = tmp_path / "run" / "ring"
@@ -36,7 +43,7 @@ def test_the_file_is_whole_closed_to_others_and_has_all_its_blocks(tmp_path: Pat
         status = path.stat()
         assert stat.S_IMODE(status.st_mode) == 0o640
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o750
-        assert status.st_size == 4096 + SLOTS * 104
+        assert status.st_size == 4096 + SLOTS * 112
         assert status.st_blocks * 512 >= status.st_size
         assert sorted(os.listdir(path.parent)) == ["ring", "ring.lock"]
 
@@ -126,9 +133,7 @@ def test_another_geometry_replaces_the_ring(tmp_path: Path) -> None:
         with RingWriter(str(path), 2 * SLOTS) as writer:
             assert not writer.continued
             assert writer.ring_id != ring_id
-        state = dict(ffi.typeof("struct kvmlog_ring_header").fields)["state"].offset
-        old.seek(state)
-        assert int.from_bytes(old.read(4), "little") == lib.KVMLOG_RING_REPLACED
+        assert state(old) == lib.KVMLOG_RING_REPLACED
 
 
 @pytest.mark.parametrize("field", ["format_version", "schema_version", "record_bytes", "head"])
@@ -141,6 +146,25 @@ def test_a_ring_that_cannot_be_continued_is_replaced(tmp_path: Path, field: str)
     with RingWriter(str(path), SLOTS) as writer:
         assert not writer.continued
         assert writer.header().head == 0
+
+
+def test_a_ring_of_schema_1_is_refused_and_replaced(tmp_path: Path) -> None:
+    """Its records were 104 bytes: no reader takes them for today's, the writer begins anew."""
+    path = tmp_path / "ring"
+    with RingWriter(str(path), SLOTS) as writer:
+        ring_id = writer.ring_id
+    os.truncate(path, 4096 + SLOTS * 104)
+    patch_header(path, "schema_version", 1)
+    patch_header(path, "record_bytes", 104)
+    with pytest.raises(RingFormatError, match="record schema 1, this version knows 2"):
+        RingReader(path)
+    with path.open("rb") as old:
+        with RingWriter(str(path), SLOTS) as writer:
+            assert not writer.continued
+            assert writer.ring_id != ring_id
+            assert writer.header().schema_version == 2
+        assert path.stat().st_size == 4096 + SLOTS * 112
+        assert state(old) == lib.KVMLOG_RING_REPLACED
 
 
 def test_a_file_that_is_no_ring_is_left_alone(tmp_path: Path) -> None:
@@ -201,7 +225,7 @@ def test_no_room_is_a_sentence_and_leaves_no_half_ring(tmp_path: Path) -> None:
     """A limit on the size of files stands for a full file system: the same call fails."""
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))"
     said, files = no_room(tmp_path / "ring", [], limit).splitlines()
-    assert "no room for a ring of 6819840 bytes" in said
+    assert "no room for a ring of 7344128 bytes" in said
     assert "--slots" in said
     assert files == "['ring.lock']"
 
@@ -213,5 +237,5 @@ if os.geteuid() == 0:
         mount = f'mount -t tmpfs -o size=1m none "{tmp_path}" && exec "$@"'
         wrapper = ["unshare", "--mount", "sh", "-c", mount, "sh"]
         said, files = no_room(tmp_path / "ring", wrapper, "").splitlines()
-        assert "no room for a ring of 6819840 bytes (No space left on device)" in said
+        assert "no room for a ring of 7344128 bytes (No space left on device)" in said
         assert files == "['ring.lock']"

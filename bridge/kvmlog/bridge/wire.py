@@ -36,6 +36,7 @@ class Record(NamedTuple):
     total_ns: int
     user_ns: int
     halt_ns: int
+    paused_ns: int
     delay_kernel_us: int
     delay_user_us: int
     config_epoch: int

@@ -80,8 +80,8 @@ enum kvmlog_netlink_limit {
 	KVMLOG_MAX_SIGNATURE_BYTES = 192, /* with the final NUL */
 	/* nlmsghdr 16, genlmsghdr 4, attribute header 4 + batch 32, pad 4, attribute header 4 */
 	KVMLOG_BATCH_OFFSET = 64,
-	KVMLOG_BATCH_RECORDS = 312,   /* the most that one message carries */
-	KVMLOG_MESSAGE_BYTES = 32512, /* KVMLOG_BATCH_OFFSET + 312 * KVMLOG_RECORD_BYTES */
+	KVMLOG_BATCH_RECORDS = 292,   /* the most that one message carries, and 32 KiB hold */
+	KVMLOG_MESSAGE_BYTES = 32768, /* KVMLOG_BATCH_OFFSET + 292 * KVMLOG_RECORD_BYTES */
 };
 
 enum kvmlog_command {

@@ -16,8 +16,8 @@
 
 enum kvmlog_schema {
 	/* Raised whenever a record below changes meaning or layout. */
-	KVMLOG_SCHEMA_VERSION = 1,
-	KVMLOG_RECORD_BYTES = 104,
+	KVMLOG_SCHEMA_VERSION = 2,
+	KVMLOG_RECORD_BYTES = 112,
 	KVMLOG_COMM_BYTES = 16,
 };
 
@@ -78,6 +78,13 @@ struct kvmlog_record {
 	__u64 total_ns; /* from there to its re-entry */
 	__u64 user_ns;	/* of it after the first return from KVM_RUN: the VMM's time */
 	__u64 halt_ns;	/* of it halted in the kernel (kvm_vcpu_wakeup) */
+	/*
+	 * Of user_ns after a return with -EINTR, until the next return or the re-entry: the
+	 * vCPU was interrupted, perhaps held, and the VMM did no work for it. Never more than
+	 * user_ns. No tracepoint tells when KVM_RUN is entered again, so that what the kernel
+	 * then does before the guest runs is in it too.
+	 */
+	__u64 paused_ns;
 
 	__u32 delay_kernel_us; /* of it runnable without a CPU, before the first return */
 	__u32 delay_user_us;   /* and after it; both saturating */
@@ -129,12 +136,13 @@ struct kvmlog_record_guest {
 				    reused pid shares */
 	__u64 cgroup;		 /* cgroup v2 id, 0 unknown */
 	__u8 comm[KVMLOG_COMM_BYTES];
+	__u64 reserved3;
 
 	__u32 config_epoch;
 	__u32 tgid;
-	__u32 reserved3;
+	__u32 reserved4;
 	__u32 tid;
-	__u64 reserved4[4];
+	__u64 reserved5[4];
 	__u32 guest;
 	__u16 vcpu;
 	__u16 cpu;
@@ -163,12 +171,13 @@ struct kvmlog_record_loss {
 	__u32 reserved3;
 	__u64 total; /* lost on this CPU since tracing was switched on, same unit */
 	__u64 reserved4;
+	__u64 reserved5;
 
 	__u32 config_epoch;
-	__u32 reserved5;
 	__u32 reserved6;
+	__u32 reserved7;
 	__u32 tid;
-	__u64 reserved7[4];
+	__u64 reserved8[4];
 	__u32 guest;
 	__u16 vcpu;
 	__u16 cpu;
@@ -199,7 +208,7 @@ struct kvmlog_record_switch {
 	__u32 on_ms; /* sampling window; 0 and 0: always open */
 	__u32 off_ms;
 	__u32 filter_tgids; /* how many processes are traced, 0 all */
-	__u64 reserved3;
+	__u64 reserved3[2];
 
 	__u32 config_epoch;
 	__u32 reserved4;
@@ -232,12 +241,13 @@ struct kvmlog_record_clock {
 	__s64 delta_ns;
 	__u64 realtime_ns;
 	__u64 boottime_ns;
+	__u64 reserved4;
 
 	__u32 config_epoch;
-	__u32 reserved4;
 	__u32 reserved5;
+	__u32 reserved6;
 	__u32 tid;
-	__u64 reserved6[4];
+	__u64 reserved7[4];
 	__u32 guest;
 	__u16 vcpu;
 	__u16 cpu;
@@ -255,7 +265,7 @@ struct kvmlog_record_cpu {
 
 	__u32 online;
 	__u32 reserved3;
-	__u64 reserved4[3];
+	__u64 reserved4[4];
 
 	__u32 config_epoch;
 	__u32 reserved5;
