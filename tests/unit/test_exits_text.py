@@ -94,6 +94,32 @@ def test_flags_in_words() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("paused_ns", "vmm", "note"),
+    [
+        (0, "3.25s", "interrupted"),
+        (999_999, "3.25s", "interrupted"),
+        (1_000_000, "3.25s", "paused 1.00ms"),
+        (3_200_000_000, "50.0ms", "paused 3.20s"),
+        (3_250_000_000, "-", "paused 3.25s"),
+    ],
+)
+def test_a_pause_is_told_and_is_no_time_of_the_vmm(paused_ns: int, vmm: str, note: str) -> None:
+    """An interruption that held the vCPU for long; a short one is only named."""
+    times = {"total_ns": 3_250_001_000, "user_ns": 3_250_000_000, "paused_ns": paused_ns}
+    flags = lib.KVMLOG_F_USER_REASON | lib.KVMLOG_F_USER_EINTR
+    record = make.exit_bytes(reason=0x7B, **times, user_exits=2, user_reason=2, flags=flags)
+    shown = line(record)
+    assert shown.split()[6:9] == ["3.25s", vmm, "-"]
+    assert shown.endswith(f"  KVM_EXIT_IO, 2 returns to the VMM, {note}")
+    assert objects.record_object(wire.decode(record), WALL_NS, 0)["paused_ns"] == paused_ns
+
+
+def test_a_pause_is_not_told_without_its_flag() -> None:
+    """Only KVM_RUN's -EINTR begins one."""
+    assert "paused" not in line(make.exit_bytes(reason=0x7B, paused_ns=10**9))
+
+
 def test_vmx_flags_are_shown_beside_the_name() -> None:
     """The name column has the basic reason; the flag is a note."""
     shown = line(make.exit_bytes(isa=lib.KVMLOG_ISA_VMX, reason=0x80000021))
@@ -263,7 +289,8 @@ def test_exit_object_claims_no_reason_that_is_not_known() -> None:
     """Of a return from KVM_RUN there is that alone; a known time or reason brings all back."""
     fields = {"flags": lib.KVMLOG_F_USER_REASON | lib.KVMLOG_F_NO_REENTRY, "user_reason": 2}
     found = objects.record_object(wire.decode(make.exit_bytes(**RETURN, **fields)), WALL_NS, 0)
-    exits_own = {"reason", "reason_name", "reason_flags", "total_ns", "user_ns", "halt_ns"}
+    exits_own = {"reason", "reason_name", "reason_flags"}
+    exits_own |= {"total_ns", "user_ns", "halt_ns", "paused_ns"}
     assert not exits_own & found.keys()
     assert (found["isa_name"], found["user_reason_name"]) == ("none", "KVM_EXIT_IO")
     assert (found["vcpu"], found["flag_names"]) == (None, ["no_reentry", "user_reason"])

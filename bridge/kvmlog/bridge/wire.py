@@ -57,6 +57,11 @@ class Record(NamedTuple):
         """The time of the record, under the name that the other types have it."""
         return self.exit_ns
 
+    @property
+    def vmm_ns(self) -> int:
+        """The VMM's time (ns): outside the kernel, but for what followed an interruption."""
+        return max(0, self.user_ns - self.paused_ns)
+
 
 class GuestRecord(NamedTuple):
     """struct kvmlog_record_guest: a guest seen for the first time; `comm` is raw, NUL-padded."""

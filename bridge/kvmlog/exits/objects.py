@@ -33,7 +33,9 @@ _GUARDED: Final[dict[str, int]] = {
     "delay_user_us": lib.KVMLOG_F_DELAY_VALID,
 }
 # What a record that lacks a reason lacks.
-_OF_EXITS: Final[frozenset[str]] = frozenset(("reason", "total_ns", "user_ns", "halt_ns"))
+_OF_EXITS: Final[frozenset[str]] = frozenset(
+    ("reason", "total_ns", "user_ns", "halt_ns", "paused_ns")
+)
 
 
 def record_object(record: wire.AnyRecord, wall_ns: int, utc_offset_s: int) -> dict[str, Any]:

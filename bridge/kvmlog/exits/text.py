@@ -3,9 +3,9 @@
 
 The columns of an exit: local time, the source's number of the guest, vCPU, host
 CPU, reason, its detail in words, time from exit to re-entry, of it outside the
-kernel (in the VMM), of it halted; then whatever else is worth saying. A time
-that is none is "-". A record that lacks a reason, and so times, has KVM_EXIT_* in
-the reason's column. Other records are one sentence after the time.
+kernel (in the VMM; pauses do not count), of it halted; then whatever else is worth
+saying. A time that is none is "-". A record that lacks a reason, and so times, has
+KVM_EXIT_* in the reason's column. Other records are one sentence after the time.
 """
 
 from __future__ import annotations
@@ -36,8 +36,10 @@ _FLAG_WORDS: Final[tuple[tuple[int, str], ...]] = (
     (lib.KVMLOG_F_NO_REENTRY, "no re-entry"),
     (lib.KVMLOG_F_HALT_SLEPT, "slept"),
     (lib.KVMLOG_F_MIGRATED, "migrated"),
-    (lib.KVMLOG_F_USER_EINTR, "interrupted"),
 )
+
+# Shorter, and KVM_RUN was interrupted by a signal as it happens; longer, and the vCPU was held.
+_PAUSE_NS: Final = 1_000_000
 
 
 def format_record(record: wire.AnyRecord, wall_ns: int, utc_offset_s: int) -> str:
@@ -69,6 +71,9 @@ def exit_notes(record: wire.Record) -> list[str]:
     if record.user_exits > 1:
         notes.append(f"{record.user_exits} returns to the VMM")
     notes += [word for flag, word in _FLAG_WORDS if record.flags & flag & ~unsaid]
+    if record.flags & lib.KVMLOG_F_USER_EINTR:
+        held = record.paused_ns >= _PAUSE_NS
+        notes.append(f"paused {units.duration(record.paused_ns)}" if held else "interrupted")
     if record.flags & lib.KVMLOG_F_DELAY_VALID:
         waited_us = record.delay_kernel_us + record.delay_user_us
         if waited_us:
@@ -94,7 +99,7 @@ def _exit_line(record: wire.Record, wall_ns: int, utc_offset_s: int) -> str:
         "-" if record.cpu == wire.NO_CPU else record.cpu,
         _reason_column(reason, words),
         total,
-        units.duration(record.user_ns) if record.user_ns else "-",
+        units.duration(record.vmm_ns) if record.vmm_ns else "-",
         units.duration(record.halt_ns) if record.halt_ns else "-",
         ", ".join(exit_notes(record)),
     )
