@@ -3,17 +3,35 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
 
-def start_ticks(pid: int) -> int | None:
+# Ended, and waiting for its parent to ask why.
+_DEAD = (b"Z", b"X", b"x")
+
+
+class Start(NamedTuple):
+    """When a process began, in clock ticks since boot, and whether it still does anything."""
+
+    ticks: int
+    alive: bool
+
+
+def start(pid: int, root: str = "/proc") -> Start | None:
+    """Fields 3 and 22 of stat; None where there is no such process (or its stat makes no sense)."""
+    try:
+        with open(f"{root}/{pid}/stat", "rb") as file:
+            stat = file.read(4096)
+        # comm, the second field, may hold spaces and brackets: count from its last bracket.
+        fields = stat[stat.rindex(b")") + 2 :].split()
+        return Start(int(fields[19]), fields[0] not in _DEAD)
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def start_ticks(pid: int, root: str = "/proc") -> int | None:
     """Start of a process in clock ticks since boot (field 22 of stat); None when there is none.
 
     With the pid it is a key that no later process shares.
     """
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            stat = file.read()
-    except OSError:
-        return None
-    # comm, the second field, may hold spaces and brackets: count from its last bracket.
-    fields = stat[stat.rindex(b")") + 2 :].split()
-    return int(fields[19])
+    found = start(pid, root)
+    return None if found is None else found.ticks

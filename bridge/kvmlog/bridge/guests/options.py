@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command lines of QEMU and of other virtual machine monitors, read as they read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+# QEMU's options without an argument (qemu-options.hx), those of old versions too; all others take
+# the next word, whatever it looks like: the kernel's command line may be "-name".
+_QEMU_FLAGS: Final = frozenset(
+    b"""
+    S alt-grab async-teardown audio-help ctrl-grab curses daemonize enable-fips enable-hax
+    enable-kvm enable-sync-profile full-screen h help jitdump localtime mem-prealloc no-acpi
+    no-fd-bootchk no-frame no-hax no-hpet no-kvm no-kvm-irqchip no-kvm-pit no-kvm-pit-reinjection
+    no-quit no-reboot no-shutdown no-user-config nodefaults nodefconfig nographic nohpet
+    old-param one-insn-per-tb only-migratable perfmap portrait preconfig s sdl semihosting
+    show-cursor singlestep snapshot std-vga tdf usb version win2k-hack xen-attach
+    xen-domid-restrict
+    """.split()
+)
+# Their value is the text of whoever owns the guest, not an option, whatever it looks like.
+_FREE_TEXT: Final = frozenset({b"--append", b"--cmdline", b"--params", b"-p"})
+
+
+def qemu_options(words: Sequence[bytes]) -> Iterable[tuple[bytes, bytes]]:
+    """(option without its dash or dashes, argument) of each that has one, in their order."""
+    at = 0
+    while at < len(words):
+        word = words[at]
+        at += 1
+        option = word.removeprefix(b"-").removeprefix(b"-")
+        if not word.startswith(b"-") or option in _QEMU_FLAGS:
+            continue
+        if at < len(words):
+            yield option, words[at]
+        at += 1
+
+
+def qemu_values(argument: bytes, implied: bytes) -> dict[bytes, bytes]:
+    """The key=value pairs of an argument; a first part without key is that of `implied`.
+
+    A doubled comma stands for one that belongs to the value (qemu's QemuOpts).
+    """
+    parts = [b""]
+    at = 0
+    while at < len(argument):
+        comma = argument.find(b",", at)
+        if comma < 0:
+            parts[-1] += argument[at:]
+            break
+        parts[-1] += argument[at:comma]
+        if argument[comma + 1 : comma + 2] == b",":
+            parts[-1] += b","
+            at = comma + 2
+        else:
+            parts.append(b"")
+            at = comma + 1
+    values: dict[bytes, bytes] = {}
+    for index, part in enumerate(parts):
+        key, equals, value = part.partition(b"=")
+        if equals:
+            values[key] = value
+        elif index == 0:
+            values[implied] = part
+    return values
+
+
+def long_option(words: Sequence[bytes], option: bytes) -> bytes | None:
+    """The value of `--option value` or `--option=value`, the last one; None without.
+
+    "--" ends the options.
+    """
+    found: bytes | None = None
+    at = 0
+    while at < len(words) and words[at] != b"--":
+        word = words[at]
+        at += 1
+        if word in _FREE_TEXT:
+            at += 1
+        elif word == option and at < len(words):
+            found = words[at]
+            at += 1
+        elif word.startswith(option + b"="):
+            found = word[len(option) + 1 :]
+    return found

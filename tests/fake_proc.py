@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Folders that look like /proc, for tests of what reads it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class FakeProc:
+    """A root folder with processes in it, which begin and end as the test wants."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = str(root)
+        self._folder = root
+
+    def begin(
+        self,
+        pid: int,
+        start_ticks: int,
+        words: Sequence[bytes] = (),
+        *,
+        comm: bytes = b"qemu-system-x86",
+        cgroup: str = "0::/\n",
+        holds_vm: bool = True,
+    ) -> None:
+        """A process, in the place of an earlier one with its pid."""
+        folder = self._folder / str(pid)
+        if not folder.exists():
+            (folder / "fd").mkdir(parents=True)
+            (folder / "fd" / "0").symlink_to("/dev/null")
+        (folder / "stat").write_bytes(self.stat(pid, start_ticks, comm))
+        (folder / "comm").write_bytes(comm + b"\n")
+        (folder / "cmdline").write_bytes(b"".join(word + b"\0" for word in words))
+        (folder / "cgroup").write_text(cgroup, encoding="utf-8")
+        (folder / "status").write_bytes(b"Name:\t" + comm + b"\nTgid:\t%d\nNgid:\t0\n" % pid)
+        vm = folder / "fd" / "11"
+        if holds_vm and not vm.is_symlink():
+            vm.symlink_to("anon_inode:kvm-vm")
+        elif not holds_vm:
+            vm.unlink(missing_ok=True)
+
+    def end(self, pid: int) -> None:
+        """The process is gone."""
+        shutil.rmtree(self._folder / str(pid), ignore_errors=True)
+
+    def become_zombie(self, pid: int, start_ticks: int) -> None:
+        """It has ended, and its parent has not yet asked."""
+        (self._folder / str(pid) / "stat").write_bytes(self.stat(pid, start_ticks, b"x", b"Z"))
+
+    @staticmethod
+    def stat(pid: int, start_ticks: int, comm: bytes, state: bytes = b"S") -> bytes:
+        """As proc(5) has it: the start is field 22."""
+        return b"%d (%s) %s " % (pid, comm, state) + b"0 " * 18 + b"%d 0 0\n" % start_ticks
