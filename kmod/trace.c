@@ -325,6 +325,16 @@ out:
 	kvmlog_probe_end();
 }
 
+/* A vCPU that was interrupted in its halt goes on halting: that is no time of the VMM. */
+static void skip_halt(struct kvmlog_slot *slot, u64 ns)
+{
+	if (!slot->record.user_exits)
+		return;
+	slot->user_since_ns += ns;
+	if (slot->paused_since_ns)
+		slot->paused_since_ns += ns;
+}
+
 void kvmlog_probe_kvm_vcpu_wakeup(void *data, __u64 ns, bool waited, bool valid)
 {
 	struct kvmlog_slot *slot;
@@ -334,6 +344,7 @@ void kvmlog_probe_kvm_vcpu_wakeup(void *data, __u64 ns, bool waited, bool valid)
 	if (slot) {
 		if (slot->pending) {
 			slot->record.halt_ns += ns;
+			skip_halt(slot, ns);
 			if (waited)
 				slot->record.flags |= KVMLOG_F_HALT_SLEPT;
 		}

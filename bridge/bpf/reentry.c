@@ -67,6 +67,12 @@ int kvmlog_kvm_vcpu_wakeup(struct bpf_raw_tracepoint_args *ctx)
 	if (!slot || !slot->pending)
 		return 0;
 	slot->record.halt_ns += ctx->args[0];
+	if (slot->record.user_exits) {
+		/* Interrupted in its halt it goes on halting: that is no time of the VMM. */
+		slot->user_since_ns += ctx->args[0];
+		if (slot->paused_since_ns)
+			slot->paused_since_ns += ctx->args[0];
+	}
 	if ((u8)ctx->args[1])
 		slot->record.flags |= KVMLOG_F_HALT_SLEPT;
 	return 0;

@@ -31,6 +31,7 @@ CPUS: Final = 3
 PART: Final[int] = lib.KVMLOG_BPF_CPU_RECORDS
 THREADS: Final[int] = lib.KVMLOG_BPF_THREADS
 NO_REENTRY: Final[int] = lib.KVMLOG_F_NO_REENTRY
+EINTR: Final[int] = lib.KVMLOG_F_USER_EINTR
 FULL: Final[int] = lib.KVMLOG_LOSS_BUFFER_FULL
 SLOTS: Final = 1 << 14
 # By each of two threads, into a ring that holds them all.
@@ -424,12 +425,9 @@ def occupy(programs: Programs, index: int, **fields: Any) -> None:
     """A slot with an exit under way, of thread 100 + index."""
     record = ffi.new("struct kvmlog_record *")
     exit_ns, flags = fields.pop("exit_ns", 1), fields.pop("flags", 0)
-    user_exits = fields.pop("user_exits", 0)
-    ffi.memmove(
-        record,
-        make.exit_bytes(exit_ns=exit_ns, flags=flags, user_exits=user_exits, tid=100 + index),
-        wire.RECORD_BYTES,
-    )
+    user_exits, paused_ns = fields.pop("user_exits", 0), fields.pop("paused_ns", 0)
+    own = {"exit_ns": exit_ns, "flags": flags, "user_exits": user_exits, "paused_ns": paused_ns}
+    ffi.memmove(record, make.exit_bytes(**own, tid=100 + index), wire.RECORD_BYTES)
     values = {"record": record[0], "tid": 100 + index, "pending": 1, "index": index, **fields}
     for name, value in values.items():
         setattr(programs.slots[index], name, value)
@@ -454,6 +452,31 @@ def test_pending_exits_carry_their_times_up_to_now(programs: Programs) -> None:
     assert before <= exit_ns + user.total_ns <= after
     assert before <= user_ns + user.user_ns <= after
     assert not programs.slots[0].record.flags & NO_REENTRY
+
+
+def test_a_pending_pause_grows_and_one_that_is_over_does_not(programs: Programs) -> None:
+    """What earlier pauses of the exit have added up to, and the one under way up to now."""
+    user_ns = time.monotonic_ns() - 5_000_000_000
+    times = {"exit_ns": user_ns - 1_000, "user_exits": 3, "user_since_ns": user_ns}
+    occupy(programs, 0, **times, flags=EINTR, paused_ns=7, paused_since_ns=user_ns + 1_000_000_000)
+    occupy(programs, 1, **times, flags=EINTR, paused_ns=7, paused_since_ns=0)
+    # A slot may hold what the thread's last exit left.
+    occupy(programs, 2, **times, paused_since_ns=user_ns)
+    grows, over, never = programs.pending()
+    assert isinstance(grows, wire.Record)
+    assert isinstance(over, wire.Record)
+    assert isinstance(never, wire.Record)
+    assert grows.vmm_ns == 1_000_000_000 - 7
+    assert (over.paused_ns, never.paused_ns) == (7, 0)
+
+
+def test_no_pause_is_longer_than_all_time_in_user_space(programs: Programs) -> None:
+    """Whatever clocks of two CPUs say."""
+    later = time.monotonic_ns() + 3600 * 10**9
+    occupy(programs, 0, exit_ns=1, flags=EINTR, user_exits=1, user_since_ns=later, paused_ns=7)
+    (record,) = programs.pending()
+    assert isinstance(record, wire.Record)
+    assert (record.user_ns, record.paused_ns) == (0, 0)
 
 
 def test_an_exit_that_begins_right_now_has_taken_no_time(programs: Programs) -> None:

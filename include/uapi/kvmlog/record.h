@@ -76,13 +76,13 @@ struct kvmlog_record {
 	__u64 exit_ns;	  /* when the vCPU left the guest */
 
 	__u64 total_ns; /* from there to its re-entry */
-	__u64 user_ns;	/* of it after the first return from KVM_RUN: the VMM's time */
+	__u64 user_ns;	/* of it after the first return from KVM_RUN, not halted: the VMM's time */
 	__u64 halt_ns;	/* of it halted in the kernel (kvm_vcpu_wakeup) */
 	/*
 	 * Of user_ns after a return with -EINTR, until the next return or the re-entry: the
 	 * vCPU was interrupted, perhaps held, and the VMM did no work for it. Never more than
 	 * user_ns. No tracepoint tells when KVM_RUN is entered again, so that what the kernel
-	 * then does before the guest runs is in it too.
+	 * does then is in it too, but for a halt that has ended.
 	 */
 	__u64 paused_ns;
 
