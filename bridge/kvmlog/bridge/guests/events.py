@@ -59,6 +59,7 @@ class VmEvents:
         raises for what arrives.
         """
         found: dict[int, None] = {}
+        lost = False
         for _ in range(_EVENTS_AT_ONCE):
             try:
                 event, sender = self.socket.recvfrom(_EVENT_BYTES)
@@ -68,13 +69,15 @@ class VmEvents:
                 if error.errno != errno.ENOBUFS:
                     break
                 # Some were lost; which, nobody knows.
-                found.update(dict.fromkeys(vm_processes(self._root)))
+                lost = True
                 continue
             # Only the kernel has the port 0.
             tid = created_by(event) if sender[0] == 0 else None
             pid = None if tid is None else thread_group(tid, self._root)
             if pid is not None:
                 found[pid] = None
+        if lost:
+            found.update(dict.fromkeys(vm_processes(self._root)))
         return list(found)
 
     def close(self) -> None:
