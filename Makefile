@@ -3,7 +3,7 @@
 
 PYTHON := .venv/bin/python
 GUEST := build/guest/kvmlog-guest
-GUEST_SOURCES := $(addprefix tests/guest/,main.c machine.c code.S)
+GUEST_SOURCES := $(addprefix tests/guest/,main.c machine.c interrupt.c code.S)
 RECEIVER := build/diskless/kvmlog-receiver
 RECEIVER_SOURCES := $(addprefix tests/vm/diskless/,receiver.c genl.c)
 

@@ -38,9 +38,11 @@
 #define PAGE_MSR 136
 
 #ifndef __ASSEMBLER__
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 /* What one vCPU's code reads and writes. */
 struct guest_page {
@@ -54,6 +56,13 @@ struct guest_page {
 _Static_assert(offsetof(struct guest_page, ticks) == PAGE_TICKS, "ticks");
 _Static_assert(offsetof(struct guest_page, msr) == PAGE_MSR, "msr");
 
+/* When a signal makes KVM_RUN return -EINTR. */
+enum guest_interrupt {
+	INTERRUPT_NEVER,
+	INTERRUPT_IO,  /* as it begins after an I/O */
+	INTERRUPT_RUN, /* 50 ms after it began, or after the last one was over */
+};
+
 struct guest_options {
 	bool kinds[KINDS];
 	uint32_t turns; /* 0: until ended */
@@ -61,7 +70,9 @@ struct guest_options {
 	unsigned int pause_ms; /* slept in user space at each I/O */
 	unsigned int halt_us;  /* length of a halt when the timer wakes it */
 	bool halt_timer;       /* interrupt controller in the kernel; else KVM_EXIT_HLT */
-	bool hold;	       /* stay in the last exit until ended */
+	enum guest_interrupt interrupt;
+	unsigned int interrupt_ms; /* slept in user space after each such return */
+	bool hold;		   /* stay in the last exit until ended */
 };
 
 #define USER_EXITS 64
@@ -70,6 +81,9 @@ struct guest_result {
 	uint64_t done[KINDS];
 	uint64_t user_exits[USER_EXITS]; /* returns of KVM_RUN by KVM_EXIT_* */
 	uint64_t interrupted;		 /* returns with -EINTR */
+	uint64_t holds;			 /* of them that a sleep of interrupt_ms followed ... */
+	uint64_t held_ns;		 /* ... and all these sleeps */
+	uint64_t device_ns;		 /* all sleeps of pause_ms */
 	uint64_t finished;		 /* vCPUs that did all their turns */
 	uint64_t elapsed_ns; /* CLOCK_MONOTONIC, from the first vCPU's start to the end of all */
 };
@@ -83,6 +97,27 @@ void machine_run(const struct guest_options *options, struct guest_result *resul
 
 /* Async-signal-safe: ends the guest at its next exit, or its holding. */
 void machine_end(void);
+
+/* One vCPU's interruptions; all is done in its thread. */
+struct interrupter {
+	enum guest_interrupt when;
+	unsigned int hold_ms;
+	sigset_t signals;
+	timer_t timer;
+	uint64_t holds;
+	uint64_t held_ns;
+};
+
+/* Before the first KVM_RUN. */
+void interrupter_begin(struct interrupter *interrupter, const struct guest_options *options,
+		       int vcpu_fd);
+/* An I/O was handled: KVM_RUN comes next. */
+void interrupter_after_io(const struct interrupter *interrupter);
+/* KVM_RUN has returned -EINTR; without @hold it is only taken note of. */
+void interrupter_hold(struct interrupter *interrupter, bool hold);
+
+/* Unless the guest is ended meanwhile. Returns how long it was (ns, CLOCK_MONOTONIC). */
+uint64_t machine_sleep_ms(unsigned int ms);
 
 void die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 #endif

@@ -46,6 +46,8 @@ struct vcpu {
 	unsigned int id;
 	uint64_t user_exits[USER_EXITS];
 	uint64_t interrupted;
+	uint64_t device_ns;
+	struct interrupter interrupter;
 	bool finished;
 };
 
@@ -192,15 +194,39 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
 }
 
-static void sleep_ms(unsigned int ms)
+uint64_t machine_sleep_ms(unsigned int ms)
 {
 	struct timespec left = { ms / 1000, (ms % 1000) * 1000000L };
+	uint64_t begin_ns;
 
 	/* nanosleep() of nothing still gives the CPU away, for the timer's slack. */
 	if (!ms)
-		return;
+		return 0;
+	begin_ns = now_ns();
 	while (nanosleep(&left, &left) && errno == EINTR && !ending)
 		;
+	return now_ns() - begin_ns;
+}
+
+/* The device takes its time; then, perhaps, comes an interruption. */
+static void handle_io(struct vcpu *vcpu)
+{
+	vcpu->device_ns += machine_sleep_ms(vcpu->options->pause_ms);
+	interrupter_after_io(&vcpu->interrupter);
+}
+
+/* The guest has come to an exit: what follows is told of that exit. */
+static bool has_begun(const struct vcpu *vcpu)
+{
+	const volatile uint64_t *done = vcpu->page->done;
+	unsigned int kind;
+
+	if (vcpu->options->interrupt == INTERRUPT_IO)
+		return true;
+	for (kind = 0; kind < KINDS; kind++)
+		if (done[kind])
+			return true;
+	return false;
 }
 
 /* The last exit: told to whoever waits, and not left before it is released. */
@@ -219,11 +245,13 @@ static void *vcpu_main(void *argument)
 	struct vcpu *vcpu = argument;
 	struct kvm_run *run = vcpu->run;
 
+	interrupter_begin(&vcpu->interrupter, vcpu->options, vcpu->fd);
 	while (!ending) {
 		if (ioctl(vcpu->fd, KVM_RUN, 0)) {
 			if (errno != EINTR && errno != EAGAIN)
 				die("KVM_RUN: %s", strerror(errno));
 			vcpu->interrupted++;
+			interrupter_hold(&vcpu->interrupter, has_begun(vcpu) && !ending);
 			continue;
 		}
 		if (run->exit_reason >= USER_EXITS)
@@ -236,10 +264,10 @@ static void *vcpu_main(void *argument)
 				finish(vcpu);
 				return NULL;
 			}
-			sleep_ms(vcpu->options->pause_ms);
+			handle_io(vcpu);
 			break;
 		case KVM_EXIT_MMIO:
-			sleep_ms(vcpu->options->pause_ms);
+			handle_io(vcpu);
 			break;
 		case KVM_EXIT_HLT:
 			break;
@@ -366,6 +394,9 @@ void machine_run(const struct guest_options *options, struct guest_result *resul
 		for (kind = 0; kind < USER_EXITS; kind++)
 			result->user_exits[kind] += vcpus[i].user_exits[kind];
 		result->interrupted += vcpus[i].interrupted;
+		result->holds += vcpus[i].interrupter.holds;
+		result->held_ns += vcpus[i].interrupter.held_ns;
+		result->device_ns += vcpus[i].device_ns;
 		result->finished += vcpus[i].finished;
 	}
 	report(options, result);

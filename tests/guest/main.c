@@ -31,6 +31,10 @@ static const char usage[] =
 	"                   its start and its end)\n"
 	"  --halt-us N      length of a halt with --hlt timer (default 1000)\n"
 	"  --pause-ms N     sleep in user space at each I/O: a slow device (default 0)\n"
+	"  --interrupt io|run  a signal makes KVM_RUN return -EINTR: as it begins after\n"
+	"                   each I/O, or 50 ms after it began, again and again\n"
+	"  --interrupt-ms N sleep in user space after each such return: a VMM that\n"
+	"                   pauses its guest (default 0)\n"
 	"  --hold           stay in the last exit until SIGTERM or the end of stdin\n"
 	"  --name NAME      name of the process (comm, 15 characters)\n"
 	"  --json           report as one line of JSON\n"
@@ -86,9 +90,12 @@ static void report(const struct guest_options *options, const struct guest_resul
 		       result->user_exits[i]);
 		separator = json ? ", " : ",";
 	}
-	printf(json ? "}, \"interrupted\": %lu, \"elapsed_ns\": %lu}\n"
-		    : "; interrupted %lu times; took %lu ns\n",
-	       result->interrupted, result->elapsed_ns);
+	printf(json ? "}, \"interrupted\": %lu, \"holds\": %lu, \"held_ns\": %lu, "
+		      "\"device_ns\": %lu, \"elapsed_ns\": %lu}\n"
+		    : "; interrupted %lu times, held %lu times for %lu ns; devices took %lu ns; "
+		      "took %lu ns\n",
+	       result->interrupted, result->holds, result->held_ns, result->device_ns,
+	       result->elapsed_ns);
 	fflush(stdout);
 }
 
@@ -142,6 +149,8 @@ static void parse(int argc, char **argv, struct guest_options *options)
 		{ "hlt", required_argument, NULL, 'w' },
 		{ "halt-us", required_argument, NULL, 'u' },
 		{ "pause-ms", required_argument, NULL, 'p' },
+		{ "interrupt", required_argument, NULL, 'i' },
+		{ "interrupt-ms", required_argument, NULL, 'I' },
 		{ "hold", no_argument, NULL, 'H' },
 		{ "name", required_argument, NULL, 'n' },
 		{ "json", no_argument, NULL, 'j' },
@@ -174,6 +183,17 @@ static void parse(int argc, char **argv, struct guest_options *options)
 			break;
 		case 'p':
 			options->pause_ms = number("pause-ms", optarg, 0, 3600000);
+			break;
+		case 'i':
+			options->interrupt = !strcmp(optarg, "io") ? INTERRUPT_IO : INTERRUPT_RUN;
+			if (options->interrupt == INTERRUPT_RUN && strcmp(optarg, "run")) {
+				fprintf(stderr, "kvmlog-guest: --interrupt %s: must be io or run\n",
+					optarg);
+				exit(2);
+			}
+			break;
+		case 'I':
+			options->interrupt_ms = number("interrupt-ms", optarg, 0, 3600000);
 			break;
 		case 'H':
 			options->hold = true;
