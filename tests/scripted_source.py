@@ -36,9 +36,18 @@ class ScriptedSource(Source):
         self.refusal: str | None = None
         self.pending_records = b""
         self.last_words: list[bytes] = []  # sent between switching off and the acknowledgement
-        self.configured: list[bool] = []
+        self.configs: list[SwitchConfig] = []  # all that it was asked and did
         self._ends: tuple[socket.socket, socket.socket] | None = None
         self.state = self._fresh()
+
+    @property
+    def configured(self) -> list[bool]:
+        """On or off, of each."""
+        return [config.on for config in self.configs]
+
+    def end_lease(self) -> None:
+        """Its lease is over: it switches itself off."""
+        self.set(on=False, attached=False, tgids=(), lease_ms=0)
 
     def reload(self) -> None:
         """The module was unloaded and loaded: it knows its receiver no more."""
@@ -68,14 +77,16 @@ class ScriptedSource(Source):
         self._check()
         if config.on and self.refusal is not None:
             raise SourceError(self.refusal)
-        self.configured.append(config.on)
+        self.configs.append(config)
         if config.on and not self.state.on:
             cpus = {n: dataclasses.replace(cpu, messages=0) for n, cpu in self.state.cpus.items()}
             self.set(cpus=cpus, epoch=self.state.epoch + 1)
         if not config.on:
             for number, _ in enumerate(self.last_words):
                 self.deliver(9000 + number, 1)
-        self.set(on=config.on, attached=config.on)
+        tgids = tuple(sorted(config.tgids)) if config.on else ()
+        lease_ms = config.lease_ms if config.on else 0
+        self.set(on=config.on, attached=config.on, tgids=tgids, lease_ms=lease_ms)
 
     def pump(self, native: Any) -> None:
         assert self._ends is not None

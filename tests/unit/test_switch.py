@@ -12,20 +12,33 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kvmlog.bridge import wire
+from kvmlog.bridge.command import COMMAND_BYTES
 from kvmlog.bridge.engine import Engine
 from kvmlog.bridge.errors import SwitchError
-from kvmlog.bridge.switch import COMMAND_BYTES, PENDING_SHOWN, Switch
+from kvmlog.bridge.guests.book import GuestBook
+from kvmlog.bridge.switch import PENDING_SHOWN, Switch
 from kvmlog.bridge.udp import parse_address, resolve_loopback
 from kvmlog.bridge.writer import RingWriter
 from tests import ring_making as make
+from tests.fake_proc import FakeProc
 from tests.scripted_source import ScriptedSource
 
 
 @pytest.fixture
-def switch(tmp_path: Path) -> Iterator[Switch]:
+def proc(tmp_path: Path) -> FakeProc:
+    """A host with two guests."""
+    processes = FakeProc(tmp_path / "proc")
+    processes.begin(100, 5_000, [b"qemu-system-x86_64", b"-name", b"guest=web1"])
+    processes.begin(200, 6_000, [b"qemu-system-x86_64", b"-name", "guest=d\u00e9j\u00e0".encode()])
+    return processes
+
+
+@pytest.fixture
+def switch(tmp_path: Path, proc: FakeProc) -> Iterator[Switch]:
     """On an engine with a source that is there."""
     with RingWriter(str(tmp_path / "ring"), 1024) as writer:
-        engine = Engine(writer, ScriptedSource())
+        book = GuestBook(str(tmp_path / "ring.guests"), root=proc.root)
+        engine = Engine(writer, ScriptedSource(), book)
         engine.start()
         yield Switch(engine, lambda: {"pid": 7})
         engine.stop()
@@ -75,6 +88,46 @@ def test_pending_exits_longest_first(switch: Switch) -> None:
     assert refused.startswith(b"error: pending is asked for over the local socket")
     source.present = False
     assert (switch.answer("unix", b"pending") or b"").startswith(b"error: the scripted source")
+
+
+def test_on_for_a_guest_and_a_time(switch: Switch) -> None:
+    """The answer has what was matched and granted; status says what is wanted."""
+    answer = switch.answer("unix", b'on {"vm": ["web1", "200"], "for_s": 60}')
+    assert answer == b'ok on {"matched": {"web1": [100], "200": [200]}, "for_s": 60}'
+    status = switch.status()
+    assert (status["state"], status["wanted"]) == ("on", "on")
+    assert status["filter"] == {"vm": ["web1", "200"], "tgids": 2}
+    assert 0 < status["lease_s"] <= 60
+    assert status["guests"] == {"running": 2}
+    told = json.loads((switch.answer("udp", b"status") or b"").removeprefix(b"ok status "))
+    assert told["filter"] == {"tgids": 2}
+
+    assert switch.answer("unix", b'on {"for_s": 0.5}') == b'ok on {"for_s": 0.5}'
+    assert switch.status()["filter"] is None
+    assert switch.answer("udp", b"on") == b"ok on"
+    assert switch.status()["lease_s"] is None
+
+
+def test_an_unknown_guest_lists_those_there_are(switch: Switch) -> None:
+    """Tracing is as it was; a name that is no Unicode text has a sentence too."""
+    switch.answer("unix", b'on {"vm": ["web1"]}')
+    refused = switch.answer("unix", b'on {"vm": ["web1", "web2"]}')
+    assert refused is not None
+    assert refused.startswith(b"error: no running guest has the name, UUID or pid 'web2'; ")
+    assert refused.decode().endswith("name one of: web1 (pid 100), d\u00e9j\u00e0 (pid 200)")
+    assert (switch.answer("unix", b'on {"vm": ["\\ud800"]}') or b"").startswith(
+        b"error: no running"
+    )
+    assert switch.status()["filter"] == {"vm": ["web1"], "tgids": 1}
+    assert switch.status()["commands"]["unix"] == {"on": 3, "failed": 2}
+
+
+def test_guests_are_looked_for(switch: Switch, proc: FakeProc) -> None:
+    """Who runs now, and their names in the file."""
+    assert switch.answer("unix", b"guests") == b'ok guests {"running": 2}'
+    proc.end(100)
+    assert switch.answer("unix", b"guests") == b'ok guests {"running": 1}'
+    assert "web1" in Path(switch.engine.book.path).read_text()
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,11 @@ import json
 import os
 import socket
 import stat
+from collections.abc import Sequence
 from typing import Any, Final
 
 from kvmlog.bridge import access
+from kvmlog.bridge.command import format_on
 from kvmlog.bridge.datagram import DatagramEnd
 from kvmlog.bridge.errors import SwitchError
 from kvmlog.bridge.switch import Switch
@@ -93,13 +95,25 @@ class SwitchClient:
             except OSError as error:
                 raise SwitchError(_unreachable(self.path, error)) from None
 
-    def switch(self, on: bool) -> str:
-        """Switches tracing and returns the answer; SwitchError when it was not acknowledged."""
-        command = "on" if on else "off"
+    def switch(self, on: bool, vm: Sequence[str] = (), for_s: float | None = None) -> str:
+        """Switches tracing and returns the answer; SwitchError when it was not acknowledged.
+
+        vm: only guests with these names, UUIDs or pids, now and later, all of them running now;
+        for_s: off by itself after so many seconds (0.001 to 31,536,000); each replaces what was
+        before. The answer to either is "ok on {...}", see granted().
+        """
+        command = format_on(tuple(vm), for_s) if on else "off"
         answer = self.send(command)
-        if answer != f"ok {command}":
+        if command not in ("on", "off"):
+            granted(answer)
+        elif answer != f"ok {command}":
             raise SwitchError(_refusal(answer))
         return answer
+
+    def guests(self) -> int:
+        """Has the bridge look for guests, and write down whom it found; how many run."""
+        answer = _answered(self.send("guests"), "guests", self.path)
+        return int(answer.get("running", 0))
 
     def status(self) -> dict[str, Any]:
         """The status answer; SwitchError when there is none."""
@@ -117,6 +131,14 @@ class SwitchClient:
             raise SwitchError(
                 f"{self.path}: the bridge's pending exits cannot be read; restart it"
             ) from None
+
+
+def granted(answer: str) -> dict[str, Any]:
+    """What `on` with arguments was answered: {"matched": {word: [pid, ...]}, "for_s": seconds}.
+
+    A member stands there when it was asked for. SwitchError when it was not acknowledged.
+    """
+    return _answered(answer, "on", "the switch")
 
 
 def _answered(answer: str, word: str, path: str) -> dict[str, Any]:

@@ -11,13 +11,14 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, Protocol
 
 from kvmlog.bridge.bpf.plan import REASONS
 from kvmlog.bridge.bpf.source import BpfSource
 from kvmlog.bridge.control import DEFAULT_SOCKET, ControlServer
 from kvmlog.bridge.engine import Engine
+from kvmlog.bridge.guest_watch import GuestWatch
 from kvmlog.bridge.kmod import KmodSource
 from kvmlog.bridge.log import log
 from kvmlog.bridge.ring import DEFAULT_RING
@@ -78,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
         if writer.killed_before:
             log(f"{args.ring}: the last bridge was killed; its ring goes on")
         engine = Engine(writer, source)
+        watch = GuestWatch(engine)
+        stack.callback(watch.close)
         stack.callback(engine.stop)
         bridge = _Bridge(args.ring, writer, engine)
         switch = Switch(engine, bridge.about)
@@ -92,7 +95,11 @@ def run(args: argparse.Namespace) -> int:
             f"ready: ring {args.ring} ({writer.geometry.capacity} records), "
             f"commands on {udp.address} and {args.switch}"
         )
-        _serve(wake, (udp, control), engine)
+        # What else becomes readable is served by handle(), in this thread.
+        readable: list[_Readable] = [udp, control]
+        if watch.events is not None:
+            readable.append(watch)
+        _serve(wake, readable, engine, watch)
         log("stopping: tracing off, ring kept")
     return 0
 
@@ -180,21 +187,29 @@ def _signals() -> Iterator[socket.socket]:
         writer.close()
 
 
+class _Readable(Protocol):
+    """Whatever the loop serves."""
+
+    def fileno(self) -> int: ...
+    def handle(self) -> None: ...
+
+
 def _serve(
-    wake: socket.socket, servers: tuple[UdpServer | ControlServer, ...], engine: Engine
+    wake: socket.socket, readable: Sequence[_Readable], engine: Engine, watch: GuestWatch
 ) -> None:
     """Answers commands and ticks until a signal comes."""
     with selectors.DefaultSelector() as selector:
         selector.register(wake, selectors.EVENT_READ)
-        for server in servers:
-            selector.register(server, selectors.EVENT_READ)
+        for one in readable:
+            selector.register(one, selectors.EVENT_READ, one.handle)
         due = time.monotonic() + TICK_S
         while True:
             for key, _ in selector.select(max(0.0, due - time.monotonic())):
                 if key.fileobj is wake:
                     return
-                assert isinstance(key.fileobj, UdpServer | ControlServer)
-                key.fileobj.handle()
+                key.data()
             if time.monotonic() >= due:
+                # The guests first: a source that is back is switched on for those of now.
+                watch.tick()
                 engine.tick()
                 due = time.monotonic() + TICK_S

@@ -6,7 +6,8 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from kvmlog.bridge.switch import COMMAND_BYTES, Switch
+from kvmlog.bridge import command
+from kvmlog.bridge.switch import Switch
 
 
 class DatagramEnd:
@@ -23,13 +24,13 @@ class DatagramEnd:
     def handle(self) -> None:
         """Takes one datagram and answers it; a sender that cannot be answered is counted."""
         try:
-            command, _, flags, sender = self.socket.recvmsg(COMMAND_BYTES)
+            asked, _, flags, sender = self.socket.recvmsg(command.limit(self.channel))
         except BlockingIOError:
             return
         except OSError:
             self._switch.count(self.channel, "receive_failed")
             return
-        answer = self._switch.answer(self.channel, command, bool(flags & socket.MSG_TRUNC))
+        answer = self._switch.answer(self.channel, asked, bool(flags & socket.MSG_TRUNC))
         if answer is None:
             return
         if not self._answerable(sender):

@@ -7,15 +7,26 @@ All methods are called from one thread; the records flow in the pump's thread.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
+from kvmlog.bridge import wire
+from kvmlog.bridge._native import lib
 from kvmlog.bridge.counters import Ledger
 from kvmlog.bridge.errors import SourceError
+from kvmlog.bridge.guests.book import GuestBook
 from kvmlog.bridge.log import log
 from kvmlog.bridge.pump import Pump
-from kvmlog.bridge.source import Source, SourceGoneError, SourceStatus, SwitchConfig
-from kvmlog.bridge.wire import enum_names
+from kvmlog.bridge.source import (
+    Source,
+    SourceGoneError,
+    SourceStatus,
+    SwitchConfig,
+    describe_status,
+)
+from kvmlog.bridge.wanted import Choice, Wanted
 from kvmlog.bridge.writer import RingWriter
 
 # How long the last batches may take after tracing was switched off.
@@ -24,18 +35,25 @@ _SETTLE_STEP_S: Final = 0.005
 # A receiver that was killed is forgotten by the source's worker, not at once.
 _OPEN_TRIES: Final = 10
 _OPEN_STEP_S: Final = 0.05
-
-_ISAS = enum_names("kvmlog_isa", "KVMLOG_ISA_")
+# A source that has so much less than is left of the time wants it again, when half of the longest
+# lease is over: it was too long for one.
+_RENEW_MS: Final = 60_000
+# How long the end of a lease is left to the source.
+_LATE_NS: Final = 1_000_000_000
 
 
 class Engine:
-    """Source, pump and ring together. `wanted`: what was asked for last; `on`: what is."""
+    """Source, pump and ring together. `wanted`: what was asked for last; `on`: what is.
 
-    def __init__(self, writer: RingWriter, source: Source) -> None:
+    book: the guests by name; without one, that of the ring (`<ring>.guests`).
+    """
+
+    def __init__(self, writer: RingWriter, source: Source, book: GuestBook | None = None) -> None:
         self.writer = writer
         self.source = source
+        self.book = book or GuestBook(f"{writer.path}.guests")
         self.pump = Pump(writer)
-        self.wanted = False
+        self.wanted = Wanted()
         self.on = False
         self.connected = False
         self.trouble: str | None = None  # why the source is not there or not on
@@ -56,7 +74,7 @@ class Engine:
 
     def stop(self) -> None:
         """Tracing off, everything that was taken in the ring, source left."""
-        self.wanted = False
+        self.wanted = Wanted()
         if self.connected:
             try:
                 self._switch_off()
@@ -67,24 +85,39 @@ class Engine:
         self.source.close()
         self.connected = False
 
-    def switch(self, on: bool) -> None:
-        """Switches tracing; SourceError when the source did not acknowledge it."""
+    def switch(
+        self, on: bool, vm: Sequence[str] = (), for_s: float | None = None
+    ) -> dict[str, list[int]]:
+        """Switches tracing; which processes each word of `vm` named.
+
+        vm: only these guests (names, UUIDs, pids), and those that match later; for_s: for so many
+        seconds. What was asked for before is replaced. SourceError when the source did not
+        acknowledge it, GuestError when a word names no running guest: then all is as before.
+        """
         if not on:
-            self.wanted = False
+            self.wanted = Wanted()
             if self.connected:
                 # A source that is gone traces nothing.
                 with contextlib.suppress(SourceGoneError):
                     self._guarded(self._switch_off)
-            return
+            return {}
+        choice = None
+        if vm:
+            self.book.scan()
+            choice = Choice(self.book, vm)
         if self.connected:
             # It may have gone since the last tick, and be back already.
             with contextlib.suppress(SourceGoneError):
                 self._guarded(self._refresh)
         if not self.connected:
             self._connect(tries=_OPEN_TRIES)
+        wanted = Wanted.begin(choice, for_s)
         if not self.on:
-            self._guarded(self._switch_on)
-        self.wanted = True
+            self._guarded(lambda: self._switch_on(wanted))
+        elif not self._is_traced(wanted.config()):
+            self._guarded(lambda: self._configure(wanted))
+        self.wanted = wanted
+        return {} if choice is None else choice.matched
 
     def tick(self) -> None:
         """Once a second: publishes the counters, notices a source that went or returned."""
@@ -92,20 +125,59 @@ class Engine:
         if failure is not None and self.connected:
             self._lost(f"the receiving socket failed ({failure}); connecting again")
         try:
+            self._expire()
             if not self.connected:
                 self._connect(tries=1)
             else:
                 self._guarded(self._refresh)
-            if self.wanted and not self.on:
-                self._guarded(self._switch_on)
+            if self.wanted.on and not self.on:
+                self._guarded(lambda: self._switch_on(self.wanted))
+            elif self.on and self._is_short():
+                self._guarded(lambda: self._configure(self.wanted))
         except SourceError as error:
             self._waiting(str(error))
+
+    def announce(self, records: bytes) -> None:
+        """Guests that the source saw for the first time: whole records, of type GUEST."""
+        for record in wire.iter_records(records):
+            if isinstance(record, wire.GuestRecord):
+                self.book.announce(record)
+
+    def match(self) -> None:
+        """Guests may have come or gone: has the source trace those that match now."""
+        choice = self.wanted.choice
+        if choice is None:
+            return
+        tgids = choice.tgids()
+        if set(tgids) == set(self.wanted.tgids):
+            return
+        if len(tgids) > lib.KVMLOG_MAX_TGIDS:
+            log(
+                f"{len(tgids)} processes match; at most {lib.KVMLOG_MAX_TGIDS} are traced; "
+                "choose fewer guests, or switch on for all of them"
+            )
+        fresh = dataclasses.replace(self.wanted, tgids=tgids)
+        # A source that is gone gets them when it is back.
+        with contextlib.suppress(SourceGoneError):
+            try:
+                if self.on:
+                    # It may have switched itself off since the last tick.
+                    self._guarded(self._refresh)
+                if self.on and not fresh.over():
+                    self._guarded(lambda: self._configure(fresh))
+            except SourceGoneError:
+                raise
+            except SourceError as error:
+                self._waiting(str(error))
+                return
+        if self.wanted.choice is choice:
+            self.wanted = fresh
 
     def state(self) -> str:
         """off, on, or waiting: wanted on, but the source is not there or refuses."""
         if self.on:
             return "on"
-        return "waiting" if self.wanted else "off"
+        return "waiting" if self.wanted.on else "off"
 
     def pending(self) -> bytes:
         """Exits whose re-entry has not come, as whole records; none while off."""
@@ -125,14 +197,15 @@ class Engine:
         status = self._status if self.connected else None
         return {
             "state": self.state(),
-            "wanted": "on" if self.wanted else "off",
+            **self.wanted.describe(),
             "trouble": self.trouble,
             "source": {
                 "name": self.source.name,
                 "connected": self.connected,
                 "notes": self.source.notes(),
-                **({} if status is None else _describe_status(status)),
+                **({} if status is None else describe_status(status)),
             },
+            "guests": {"running": len(self.book.running())},
             "pump": self.pump.statistics(),
             "counters": dict(self._ledger.totals),
         }
@@ -173,24 +246,54 @@ class Engine:
         self._status = status
         self.writer.publish_counters(self._ledger.update(status.counters))
         if self.on and not status.on:
-            # At the end of a lease that is what was wanted; else it goes on when it can.
-            self.wanted = self.wanted and not leased
+            # At the end of a lease, its own or ours, that is what was wanted; else it goes on when
+            # it can.
+            ours = self.wanted.until_ns is not None
+            if self.wanted.over() if ours else leased:
+                self.wanted = Wanted()
             self._note_off("the source switched itself off")
         if status.on:
             self._check_prototypes(status)
         return status
 
-    def _switch_on(self) -> None:
+    def _switch_on(self, wanted: Wanted) -> None:
         self._settle()
         before = self.source.status()
         self._dropped_before = {number: cpu.dropped for number, cpu in before.cpus.items()}
-        self.source.switch(SwitchConfig(on=True))
+        self.source.switch(wanted.config())
         self.on = self._unsettled = True
         self.trouble = None
         self.writer.switched(True, self.source.number)
         self._status = self.source.status()
         self._checked = (self._status.attached, self._status.vendor)
         log("tracing is on" + _waiting_words(self._status))
+
+    def _configure(self, wanted: Wanted) -> None:
+        """Another configuration while on: nothing is missed between the two."""
+        self.source.switch(wanted.config())
+        self._status = self.source.status()
+
+    def _is_traced(self, config: SwitchConfig) -> bool:
+        """Whether the source does just this, without an end."""
+        now = self._status
+        return now is not None and not (
+            config.tgids or config.lease_ms or now.tgids or now.lease_ms
+        )
+
+    def _is_short(self) -> bool:
+        """Whether the source's lease has to be renewed for all of our time to be traced."""
+        has_ms = 0 if self._status is None else self._status.lease_ms
+        left_ms = self.wanted.left_ms()
+        return left_ms > has_ms + _RENEW_MS and has_ms < lib.KVMLOG_MAX_LEASE_MS // 2
+
+    def _expire(self) -> None:
+        """The source ends its lease itself, unless it is away or has lost it."""
+        if not self.wanted.over(by_ns=_LATE_NS if self.on else 0):
+            return
+        self.wanted = Wanted()
+        log("the time for which tracing was switched on is over")
+        if self.on:
+            self._guarded(self._switch_off)
 
     def _switch_off(self) -> None:
         self.source.switch(SwitchConfig(on=False))
@@ -233,12 +336,12 @@ class Engine:
             return
         self._checked = state
         try:
-            self.source.switch(SwitchConfig(on=True))
+            self.source.switch(dataclasses.replace(self.wanted.config(), on=True))
         except SourceGoneError:
             raise
         except SourceError as error:
             self.source.switch(SwitchConfig(on=False))
-            self.wanted = False
+            self.wanted = Wanted()
             self._note_off(f"tracing is off: {error}")
             self.trouble = str(error)
 
@@ -262,32 +365,9 @@ class Engine:
 
     def _waiting(self, sentence: str) -> None:
         if sentence != self.trouble:
-            log(sentence + (" (tracing goes on when it is back)" if self.wanted else ""))
+            log(sentence + (" (tracing goes on when it is back)" if self.wanted.on else ""))
         self.trouble = sentence
 
 
 def _waiting_words(status: SourceStatus) -> str:
     return f", waiting for {status.waiting_for}" if status.waiting_for else ""
-
-
-def _describe_status(status: SourceStatus) -> dict[str, Any]:
-    cpus = status.cpus.values()
-    return {
-        "version": status.version,
-        "on": status.on,
-        "attached": status.attached,
-        "waiting_for": status.waiting_for,
-        "config_epoch": status.epoch,
-        "one_in": status.one_in,
-        "on_ms": status.on_ms,
-        "off_ms": status.off_ms,
-        "lease_ms": status.lease_ms,
-        "tgids": len(status.tgids),
-        "flush_ms": status.flush_ms,
-        "isa": _ISAS.get(status.isa, str(status.isa)),
-        "vendor": status.vendor,
-        "pending_slots": status.pending_slots,
-        "counters": status.counters,
-        "cpus": len(status.cpus),
-        "buffer_bytes": sum(cpu.buffer_bytes for cpu in cpus),
-    }

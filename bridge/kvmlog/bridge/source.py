@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kvmlog.bridge.errors import SourceError
+from kvmlog.bridge.wire import enum_names
+
+_ISAS = enum_names("kvmlog_isa", "KVMLOG_ISA_")
 
 
 class SourceGoneError(SourceError):
@@ -59,6 +62,30 @@ class SourceStatus:
     cpus: dict[int, CpuStatus] = field(default_factory=dict)
     lease_ms: int = 0  # what is left of the lease; 0: none
     prototypes: dict[str, str] = field(default_factory=dict)  # name: expected signature
+
+
+def describe_status(status: SourceStatus) -> dict[str, Any]:
+    """It in plain values, for the status answer."""
+    cpus = status.cpus.values()
+    return {
+        "version": status.version,
+        "on": status.on,
+        "attached": status.attached,
+        "waiting_for": status.waiting_for,
+        "config_epoch": status.epoch,
+        "one_in": status.one_in,
+        "on_ms": status.on_ms,
+        "off_ms": status.off_ms,
+        "lease_ms": status.lease_ms,
+        "tgids": len(status.tgids),
+        "flush_ms": status.flush_ms,
+        "isa": _ISAS.get(status.isa, str(status.isa)),
+        "vendor": status.vendor,
+        "pending_slots": status.pending_slots,
+        "counters": status.counters,
+        "cpus": len(status.cpus),
+        "buffer_bytes": sum(cpu.buffer_bytes for cpu in cpus),
+    }
 
 
 class Source(ABC):

@@ -8,19 +8,17 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
-from kvmlog.bridge import wire
+from kvmlog.bridge import command, wire
+from kvmlog.bridge.command import Command
 from kvmlog.bridge.engine import Engine
 from kvmlog.bridge.errors import KvmlogError
 
-# A command is a word; more than this is not read.
-COMMAND_BYTES: Final = 512
-# The most pending exits in one answer: 208 bytes each.
+# The most pending exits in one answer: 224 bytes each.
 PENDING_SHOWN: Final = 256
-_ENDS: Final = b"\0\r\n"
 
 
 class Switch:
-    """Carries out `on`, `off`, `status` and `pending`, and counts everything it was sent.
+    """Carries out what command.py knows, and counts everything it was sent.
 
     `about`: further members of the status answer.
     """
@@ -30,25 +28,24 @@ class Switch:
         self._about = about
         self._counts: dict[str, Counter[str]] = {}
 
-    def answer(self, channel: str, command: bytes, truncated: bool = False) -> bytes | None:
+    def answer(self, channel: str, datagram: bytes, truncated: bool = False) -> bytes | None:
         """The answer to one datagram, None where none is due. Never raises for bad input.
 
-        `truncated`: the datagram was longer than COMMAND_BYTES.
+        `truncated`: the datagram was longer than command.limit(channel).
         """
-        kind, word = _classify(command, truncated)
-        if kind == "pending" and channel != "unix":
-            # Records are for those who may read the ring: the local socket's mode decides.
-            kind, word = "unknown", "pending is asked for over the local socket (kvmlog pending)"
-        self.count(channel, kind)
-        if kind == "answer":
+        asked = command.parse(channel, datagram, truncated)
+        self.count(channel, asked.kind)
+        if asked.kind == "answer":
             return None
-        if kind not in ("on", "off", "status", "pending"):
-            return f"error: {word}".encode("ascii", "replace")
-        try:
-            return self._carry_out(word).encode()
-        except KvmlogError as error:
-            self.count(channel, "failed")
-            return f"error: {error}".encode()
+        sentence = asked.sentence
+        if asked.word:
+            try:
+                return self._carry_out(channel, asked).encode()
+            except KvmlogError as error:
+                self.count(channel, "failed")
+                sentence = str(error)
+        # Names of guests, which it may hold, are input: not all of it may be sent as it is.
+        return f"error: {sentence}".encode("utf-8", "backslashreplace")
 
     def count(self, channel: str, kind: str) -> None:
         """One more `kind` on the channel, shown in the status answer."""
@@ -67,28 +64,29 @@ class Switch:
         exits.sort(key=lambda record: wire.decode(record).ns)
         return {"count": len(exits), "records": b"".join(exits[:PENDING_SHOWN]).hex()}
 
-    def _carry_out(self, word: str) -> str:
-        if word == "status":
-            return "ok status " + json.dumps(self.status(), separators=(",", ":"))
-        if word == "pending":
+    def _guests(self) -> dict[str, Any]:
+        """Looks for guests now; how many run. Their names stand in the file (docs/guests.md)."""
+        book = self.engine.book
+        book.scan()
+        book.refresh()
+        book.save()
+        return {"running": len(book.running())}
+
+    def _carry_out(self, channel: str, asked: Command) -> str:
+        if asked.word == "status":
+            status = self.status()
+            if channel != "unix" and status["filter"] is not None:
+                # Who the guests are is for those who may use the local socket.
+                status["filter"] = {"tgids": status["filter"]["tgids"]}
+            return "ok status " + json.dumps(status, separators=(",", ":"))
+        if asked.word == "pending":
             return "ok pending " + json.dumps(self._pending(), separators=(",", ":"))
-        self.engine.switch(word == "on")
-        return f"ok {word}"
-
-
-def _classify(command: bytes, truncated: bool) -> tuple[str, str]:
-    """What a datagram is, and the command's word or the sentence that refuses it."""
-    if truncated or len(command) > COMMAND_BYTES:
-        return "oversized", f"a command has at most {COMMAND_BYTES} bytes; send on, off or status"
-    word = command.rstrip(_ENDS)
-    if not word:
-        return "empty", "empty command; send on, off or status"
-    # Two bridges that answer each other's answers would never end.
-    if word.startswith((b"ok ", b"error: ")):
-        return "answer", ""
-    if not all(0x20 <= byte < 0x7F for byte in word):
-        return "not_ascii", "not a word of ASCII letters; send on, off or status"
-    text = word.decode("ascii")
-    if text in ("on", "off", "status", "pending"):
-        return text, text
-    return "unknown", f"unknown command {text[:32]!r}; send on, off or status"
+        if asked.word == "guests":
+            return "ok guests " + json.dumps(self._guests())
+        matched = self.engine.switch(asked.word == "on", asked.vm, asked.for_s)
+        if not asked.has_arguments:
+            return f"ok {asked.word}"
+        granted: dict[str, Any] = {"matched": matched} if asked.vm else {}
+        if asked.for_s is not None:
+            granted["for_s"] = asked.for_s
+        return "ok on " + json.dumps(granted)
