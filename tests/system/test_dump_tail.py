@@ -13,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from kvmlog.bridge import wire
 from kvmlog.bridge._native import lib
+from kvmlog.bridge.guests.book import TICK_NS, GuestBook
 from kvmlog.bridge.writer import RingWriter
 from tests import ring_making as make
+from tests.fake_proc import FakeProc
 from tests.system.rpc_process import KVMLOG
 
 WAIT_S = 60
@@ -59,8 +62,44 @@ def exits(first: int, count: int) -> bytes:
 
 
 def guests(lines: list[str]) -> list[int]:
-    """The guest column of exit lines."""
+    """The guest column of exit lines, where guests are not known by name."""
     return [int(line.split()[2]) for line in lines]
+
+
+def named(lines: list[str]) -> list[str]:
+    """The guest column of exit lines, or what stands for it in others."""
+    return [line.split()[2] for line in lines]
+
+
+class Named:
+    """A ring whose guests stand in a file: 1 and 3 are web1's, 2 is web2's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.proc = FakeProc(folder / "proc")
+        self.ring = folder / "ring"
+        self.book = GuestBook(f"{self.ring}.guests", root=self.proc.root)
+        self.now = time.monotonic_ns()
+        for number, pid, name in ((1, 100, "web1"), (2, 200, "web2"), (3, 100, "web1")):
+            self.begin(number, pid, name)
+
+    def begin(self, number: int, pid: int, name: str) -> None:
+        """Announces a VM to the bridge's book, which is saved."""
+        self.proc.begin(pid, 5_000, [b"qemu-system-x86_64", b"-name", name.encode()])
+        raw = make.guest_bytes(
+            b"q", guest=number, tgid=pid, ns=self.now, start_boottime_ns=5_000 * TICK_NS
+        )
+        record = wire.decode(raw)
+        assert isinstance(record, wire.GuestRecord)
+        self.book.announce(record)
+        self.book.save()
+
+    def exits(self, *numbers: int) -> bytes:
+        """Exits of these guests, one after the other."""
+        self.now += 1_000
+        return b"".join(
+            make.exit_bytes(reason=0x78, guest=number, exit_ns=self.now + at)
+            for at, number in enumerate(numbers)
+        )
 
 
 def test_dump_sorts_by_time(tmp_path: Path) -> None:
@@ -126,6 +165,70 @@ def test_dump_shows_what_is_asked_for(tmp_path: Path) -> None:
     assert guests(dump(ring, "-n", "1000", "--reason", "hlt")[1:]) == list(range(1, 600, 2))
 
 
+def test_dump_names_guests(tmp_path: Path) -> None:
+    """By the bridge's file: two VMs of a process apart, and whom it does not know by number."""
+    host = Named(tmp_path)
+    with RingWriter(str(host.ring), 1_024) as writer:
+        writer.append(host.exits(1, 2, 9, 3))
+    assert named(dump(host.ring)[1:]) == ["web1", "web2", "9", "web1"]
+    with RingWriter(str(host.ring), 1_024) as writer:
+        host.now += 1_000
+        host.begin(4, 100, "web1")
+        writer.append(host.exits(4, 3))
+    assert named(dump(host.ring)[1:]) == ["web1#1", "web2", "9", "web1#3", "web1#4", "web1#3"]
+    found = [json.loads(line) for line in dump(host.ring, "--json")]
+    told = [(one["guest"], one.get("guest_name"), one.get("guest_pid")) for one in found[:3]]
+    assert told == [(1, "web1", 100), (2, "web2", 200), (9, None, None)]
+
+
+def test_dump_shows_chosen_guests(tmp_path: Path) -> None:
+    """By name or pid, several, and with other choices; the newest of them, and all losses."""
+    host = Named(tmp_path)
+    with RingWriter(str(host.ring), 1_024) as writer:
+        writer.append(host.exits(*(1, 2) * 300))
+        lib.kvmlog_writer_loss(writer.native, lib.KVMLOG_LOSS_BUFFER_FULL, 7, 7, 0)
+    host.proc.end(200)
+    host.book.refresh()
+    host.book.save()
+    found = dump(host.ring, "-n", "3", "--vm", "web2")[1:]
+    assert named(found[:2]) == ["web2", "web2"]
+    assert "LOST 7 records" in found[2]
+    assert len(dump(host.ring, "-n", "999", "--vm", "web1", "--reason", "hlt")) == 302
+    assert len(dump(host.ring, "-n", "999", "--vm", "100", "--vm", "web2")) == 602
+
+
+@pytest.mark.parametrize("command", ["dump", "tail"])
+def test_an_unknown_guest_is_a_sentence(tmp_path: Path, command: str) -> None:
+    """Status 1, and who is known."""
+    host = Named(tmp_path)
+    RingWriter(str(host.ring), 1_024).close()
+    done = subprocess.run(
+        [*KVMLOG, command, "--ring", str(host.ring), "--vm", "web1", "--vm", "web3"],
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no known guest has the name, UUID or pid 'web3'" in done.stderr
+    assert "web1 (pid 100), web2 (pid 200)" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_file_of_guests_that_cannot_be_used(tmp_path: Path) -> None:
+    """It is said once, on stderr; guests are numbers."""
+    ring = tmp_path / "ring"
+    with RingWriter(str(ring), 1_024) as writer:
+        writer.append(exits(1, 2))
+    (tmp_path / "ring.guests").write_text("Dear reader,\n")
+    command = [*KVMLOG, "dump", "--ring", str(ring)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
+    assert done.returncode == 0
+    assert f"{ring}.guests" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert guests(done.stdout.splitlines()[1:]) == [1, 2]
+
+
 def test_losses_are_shown_whatever_is_asked_for(tmp_path: Path) -> None:
     """A gap may have held what is looked for."""
     with RingWriter(str(tmp_path / "ring"), 1_024) as writer:
@@ -163,6 +266,23 @@ def test_tail_shows_what_is_asked_for(tmp_path: Path) -> None:
             assert guests([read(process), read(process)]) == [8, 10]
             writer.append(mixed(11, 4))
             assert guests([read(process), read(process)]) == [12, 14]
+
+
+def test_tail_shows_chosen_guests_and_those_that_come(tmp_path: Path) -> None:
+    """A later guest of the name is one of them; a gap stays one line, whoever was in it."""
+    host = Named(tmp_path)
+    with RingWriter(str(host.ring), 1_024) as writer:
+        writer.append(host.exits(2, 1))
+        with tail(host.ring, "--vm", "web2") as process:
+            assert named([read(process)]) == ["web2"]
+            host.begin(7, 300, "web2")
+            writer.append(host.exits(1, 7, 1))
+            assert named([read(process)]) == ["web2"]
+            process.send_signal(signal.SIGSTOP)
+            writer.append(host.exits(*[1] * 1_030, 7))
+            process.send_signal(signal.SIGCONT)
+            assert "LOST 7 records: overwritten" in read(process)
+            assert named([read(process)]) == ["web2"]
 
 
 def test_dump_of_an_empty_ring_is_its_header(tmp_path: Path) -> None:

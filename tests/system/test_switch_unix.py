@@ -113,6 +113,54 @@ def test_the_command_line_switches_and_shows_the_status(bridge: Bridge) -> None:
     assert status["ring"]["state"] == "running"
 
 
+def test_arguments_that_cannot_be_are_refused(bridge: Bridge, client: SwitchClient) -> None:
+    """Each in a sentence, over the local socket; over UDP whatever they are."""
+    for command, sentence in (
+        ('on {"for_s": 0}', '"for_s" is 0; give seconds from 0.001'),
+        ('on {"vm": []}', '"vm" is an empty list; name a guest'),
+        ("on {" + "x" * 8_189, "a command has at most 8192 bytes"),
+        ("on {" + "[" * 8_000, "is no JSON object"),
+    ):
+        assert sentence in client.send(command)
+        assert bridge.ask(command[:512].encode()).startswith(
+            b"error: on takes arguments over the local socket only"
+        )
+    counts = client.status()["commands"]
+    assert counts["unix"] == {"bad_arguments": 3, "oversized": 1, "status": 1}
+    assert counts["udp"] == {"unknown": 4}
+
+
+def test_no_such_guest_is_a_sentence(bridge: Bridge, client: SwitchClient) -> None:
+    """As call and as command; nothing is switched, with a source or without."""
+    with pytest.raises(SwitchError, match="no running guest has the name, UUID or pid 'nobody'"):
+        client.switch(on=True, vm=["nobody"], for_s=5)
+    place = ("--switch", str(bridge.switch))
+    refused = kvmlog("switch", "on", "--vm", "nobody", "--for", "5s", *place)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "'nobody'" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    status = client.status()
+    assert (status["state"], status["filter"], status["lease_s"]) == ("off", None, None)
+
+
+def test_guests_are_looked_for_and_written_down(bridge: Bridge, client: SwitchClient) -> None:
+    """How many run is in the status too; the file is for the group's eyes."""
+    assert client.guests() == client.status()["guests"]["running"]
+    file = Path(f"{bridge.ring}.guests")
+    assert json.loads(file.read_text())["format"] == "kvmlog-guests"
+    assert file.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize(
+    "arguments", [("off", "--vm", "web1"), ("off", "--for", "5"), ("on", "--for", "1w")]
+)
+def test_arguments_of_switch_that_cannot_be(arguments: tuple[str, ...]) -> None:
+    """Status 2 and a sentence."""
+    done = kvmlog("switch", *arguments)
+    assert done.returncode == 2
+    assert "kvmlog switch: error: " in done.stderr
+
+
 @without_module
 def test_a_refused_switch_is_exit_status_1_and_one_sentence(bridge: Bridge) -> None:
     """`kvmlog switch on` without the module."""

@@ -4,17 +4,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from kvmlog.bridge import wire
 from kvmlog.bridge._native import lib
 from kvmlog.exits import objects, text
+from kvmlog.exits.guests import Guest
+from kvmlog.exits.labels import Label
 from tests import ring_making as make
 
 WALL_NS = 1_700_000_000_123_456_789  # 2023-11-14 22:13:20.123456789 UTC
 TIME = "11-14 23:13:20.123456"
 OFFSET_S = 3_600
+UUID = "11111111-2222-3333-4444-555555555555"
+GUEST = Guest(4242, 7, comm="qemu-system-x86", kind="qemu", name="web1", named=True, uuid=UUID)
 
 
 def line(record: bytes) -> str:
@@ -44,6 +49,42 @@ def test_exit_line_has_all_columns() -> None:
     for column, value in (("VCPU", "3"), ("CPU", "41"), ("TOTAL", "12.3us"), ("VMM", "8.00us")):
         end = text.HEADER.index(f" {column} ") + 1 + len(column)
         assert line(record)[:end].endswith(value)
+
+
+def test_a_guest_has_its_name_in_its_column() -> None:
+    """Numbers and names begin under the head, and move no other column."""
+    record = wire.decode(make.exit_bytes(reason=0x7B, guest=12, vcpu=3))
+    shown = text.format_record(record, WALL_NS, OFFSET_S, Label("sixteen-letters1", GUEST))
+    assert shown.split()[2:5] == ["sixteen-letters1", "3", "0"]
+    at = text.HEADER.index("GUEST")
+    assert shown[at:].startswith("sixteen-letters1 ")
+    bare = text.format_record(record, WALL_NS, OFFSET_S)
+    assert bare[at:].startswith("12 ")
+    assert bare[at + 16 :] == shown[at + 16 :]
+
+
+def test_an_announced_guest_is_told_by_name_and_uuid() -> None:
+    """As far as it has them of its own."""
+    record = wire.decode(make.guest_bytes(b"qemu-system-x86", guest=3, tgid=4242))
+
+    def told(guest: Guest) -> str:
+        return text.format_record(record, WALL_NS, OFFSET_S, Label("x", guest)).split(" -- ")[1]
+
+    process = "process 4242 (qemu-system-x86), started 0ns after boot"
+    assert told(GUEST) == f"guest 3 is web1 (uuid {UUID}), {process}"
+    assert told(replace(GUEST, uuid=None)) == f"guest 3 is web1, {process}"
+    assert told(replace(GUEST, uuid=None, named=False)) == f"guest 3 is {process}"
+
+
+def test_json_has_the_guest_where_it_is_known() -> None:
+    """Name, UUID or null, and pid; of announcements too."""
+    for raw in (make.exit_bytes(reason=0x7B), make.guest_bytes(b"q")):
+        record = wire.decode(raw)
+        found = objects.record_object(record, WALL_NS, OFFSET_S, GUEST)
+        told = {key: value for key, value in found.items() if key.startswith("guest_")}
+        assert told == {"guest_name": "web1", "guest_uuid": UUID, "guest_pid": 4242}
+        bare = objects.record_object(record, WALL_NS, OFFSET_S)
+        assert not [key for key in bare if key.startswith("guest_")]
 
 
 def test_invalid_detail_is_not_shown() -> None:

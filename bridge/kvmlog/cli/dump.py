@@ -9,6 +9,7 @@ from typing import Final
 from kvmlog.bridge import wire
 from kvmlog.bridge.ring import RingReader, Snapshot
 from kvmlog.cli import records, selection
+from kvmlog.cli.guest_view import GuestView
 from kvmlog.cli.selection import Selection
 from kvmlog.exits import text
 
@@ -34,24 +35,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints the records; returns 0. Raises RingError when the ring cannot be read."""
-    wanted = selection.chosen(args)
     with RingReader(args.ring) as ring:
-        snapshot = _enough(ring, args.count, wanted)
+        view = GuestView(args.ring, args.vm)
+        wanted = selection.chosen(args, view)
+        snapshot = _enough(ring, args.count, wanted, view)
         if not args.json:
             print(text.HEADER)
-        for line in records.lines(ring, snapshot, wanted, newest=args.count, as_json=args.json):
+        for line in records.lines(
+            ring, snapshot, wanted, view, newest=args.count, as_json=args.json
+        ):
             print(line)
     return 0
 
 
-def _enough(ring: RingReader, count: int, wanted: Selection) -> Snapshot:
+def _enough(ring: RingReader, count: int, wanted: Selection, view: GuestView) -> Snapshot:
     """The newest records, as many as hold `count` that are wanted, or all that there are."""
     looked_at = count
     while True:
         snapshot = ring.snapshot(count=looked_at)
-        found = len(snapshot.records) // wire.RECORD_BYTES
-        if wanted.all or found < looked_at:
+        found = wire.unpack(snapshot.records)
+        view.learn(found)
+        if wanted.all or len(found) < looked_at:
             return snapshot
-        if sum(map(wanted.shows, wire.unpack(snapshot.records))) >= count:
+        if sum(map(wanted.shows, found)) >= count:
             return snapshot
         looked_at *= 8

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from kvmlog.bridge import wire
 from kvmlog.bridge.ring import DEFAULT_RING, RingReader, Snapshot
+from kvmlog.cli.guest_view import GuestView
 from kvmlog.cli.selection import Selection
 from kvmlog.exits import objects, text
 from kvmlog.exits.notes import counted
@@ -18,14 +19,15 @@ def lines(
     ring: RingReader,
     snapshot: Snapshot,
     selection: Selection,
+    view: GuestView,
     *,
     newest: int | None = None,
     as_json: bool = False,
 ) -> Iterator[str]:
     """Yields one line per record that the selection shows, oldest first by time.
 
-    newest: only so many, those that came last. Records of different CPUs arrive in order of
-    arrival.
+    view: the names of guests, which has learnt the snapshot. newest: only so many, those that came
+    last. Records of different CPUs arrive in order of arrival.
     """
     info = ring.info()
     # One pair of clocks for all, so that a heartbeat in between moves nothing.
@@ -33,10 +35,12 @@ def lines(
     shown = [record for record in wire.unpack(snapshot.records) if selection.shows(record)]
     for record in in_time_order(shown if newest is None else shown[-newest:]):
         wall_ns = record.ns + to_wall_ns
+        label = view.labels.label(record)
         if as_json:
-            yield json.dumps(objects.record_object(record, wall_ns, info.utc_offset_s))
+            guest = None if label is None else label.guest
+            yield json.dumps(objects.record_object(record, wall_ns, info.utc_offset_s, guest))
         else:
-            yield text.format_record(record, wall_ns, info.utc_offset_s)
+            yield text.format_record(record, wall_ns, info.utc_offset_s, label)
 
 
 def in_time_order(records: list[wire.AnyRecord]) -> list[wire.AnyRecord]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which exits `dump` and `tail` show: by reason and by how long they took."""
+"""Which exits `dump` and `tail` show: by reason, by how long they took, and by guest."""
 
 from __future__ import annotations
 
@@ -10,30 +10,40 @@ from typing import Final
 
 from kvmlog.bridge import wire
 from kvmlog.bridge._native import lib
+from kvmlog.bridge.command import LEAST_FOR_S, MOST_FOR_S
 from kvmlog.cli.explain import unknown_words
+from kvmlog.cli.guest_view import GuestView
 from kvmlog.exits import explain
 from kvmlog.exits.reasons import basic_reason
 
 _NS: Final = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s)")
+_S: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+_PERIOD: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd]|)")
 _ISAS: Final = {name: n for n, name in wire.enum_names("kvmlog_isa", "KVMLOG_ISA_").items()}
 
 
 @dataclass(frozen=True)
 class Selection:
-    """reasons: (enum kvmlog_isa, basic reason), returns: KVM_EXIT_*; empty and 0: all."""
+    """reasons: (enum kvmlog_isa, basic reason), returns: KVM_EXIT_*; empty and 0: all.
+
+    guests: of whom, None: of all.
+    """
 
     reasons: frozenset[tuple[int, int]] = frozenset()
     returns: frozenset[int] = frozenset()
     slower_than_ns: int = 0
+    guests: GuestView | None = None
 
     @property
     def all(self) -> bool:
         """Nothing is left out."""
-        return not (self.reasons or self.returns or self.slower_than_ns)
+        return not (self.reasons or self.returns or self.slower_than_ns or self.guests)
 
     def shows(self, record: wire.AnyRecord) -> bool:
-        """Whether a record is shown: exits as chosen; losses, guests, switches always."""
+        """Whether a record is shown: exits and guests as chosen; losses, switches always."""
+        if self.guests is not None and not self.guests.shows(record):
+            return False
         if not isinstance(record, wire.Record):
             return True
         if record.total_ns < self.slower_than_ns:
@@ -47,7 +57,7 @@ class Selection:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds --reason and --slower-than."""
+    """Adds --reason, --slower-than and --vm."""
     parser.add_argument(
         "--reason",
         action="append",
@@ -63,15 +73,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="only exits that took at least so long: 500us, 1ms, 0.5s",
     )
+    add_vm(parser, "only exits of this guest, running or ended; several: of any of them")
 
 
-def chosen(args: argparse.Namespace) -> Selection:
-    """What these arguments choose."""
+def add_vm(parser: argparse.ArgumentParser, text: str) -> None:
+    """Adds --vm, a list of what GuestNames.matching() takes; empty: no choice."""
+    parser.add_argument("--vm", action="append", default=[], metavar="NAME|UUID|PID", help=text)
+
+
+def chosen(args: argparse.Namespace, view: GuestView) -> Selection:
+    """What these arguments choose; view: of the guests that --vm names, if it names any."""
     found = [reason for one in args.reason for reason in one]
     return Selection(
         frozenset((_ISAS[r.isa], r.number) for r in found if r.isa != explain.KVM),
         frozenset(r.number for r in found if r.isa == explain.KVM),
         args.slower_than,
+        view if args.vm else None,
     )
 
 
@@ -83,6 +100,21 @@ def duration_ns(value: str) -> int:
             f"{value!r}: no time; give a number and ns, us, ms or s, as in 1ms"
         )
     return round(float(match[1]) * _NS[match[2]])
+
+
+def period_s(value: str) -> float:
+    """Parses "60", "90s", "5m", "1h" and the like into seconds, for argparse.
+
+    At least 0.001, at most a year, as the bridge takes it.
+    """
+    match = _PERIOD.fullmatch(value)
+    seconds = 0.0 if match is None else round(float(match[1]) * _S[match[2]], 3)
+    if match is None or not LEAST_FOR_S <= seconds <= MOST_FOR_S:
+        raise argparse.ArgumentTypeError(
+            f"{value!r}: no time from 1ms to 365d; give seconds, or a number and ms, s, m, h or d, "
+            "as in 5m"
+        )
+    return seconds
 
 
 def _reason(value: str) -> list[explain.Reason]:

@@ -14,9 +14,11 @@ import sys
 import time
 from typing import Final
 
+from kvmlog.bridge import wire
 from kvmlog.bridge.errors import RingMissingError
 from kvmlog.bridge.ring import RingReader, Snapshot
 from kvmlog.cli import records, selection
+from kvmlog.cli.guest_view import GuestView
 from kvmlog.cli.selection import Selection
 from kvmlog.exits import text
 
@@ -44,16 +46,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Follows until Ctrl-C; returns 0. Raises RingError for a ring that cannot be read."""
     with contextlib.suppress(KeyboardInterrupt):
-        _follow(args.ring, args.count, selection.chosen(args))
+        _follow(args)
     return 0
 
 
-def _follow(path: str, count: int, wanted: Selection) -> None:
+def _follow(args: argparse.Namespace) -> None:
+    path: str = args.ring
     ring = RingReader(path)
-    snapshot = ring.snapshot(count=count)
+    view = GuestView(path, args.vm)
+    wanted = selection.chosen(args, view)
+    snapshot = ring.snapshot(count=args.count)
     print(text.HEADER)
     # That many from before were asked for; that the ring held fewer is no gap.
-    _print(ring, snapshot, wanted, overwritten=0)
+    _print(ring, snapshot, wanted, view, overwritten=0)
     idle_polls = 0
     while True:
         time.sleep(POLL_S)
@@ -67,7 +72,7 @@ def _follow(path: str, count: int, wanted: Selection) -> None:
         if snapshot.ring_id != following:
             print(text.sentence_line(REPLACED))
             snapshot = ring.snapshot(since=0)
-        _print(ring, snapshot, wanted, overwritten=snapshot.overwritten)
+        _print(ring, snapshot, wanted, view, overwritten=snapshot.overwritten)
 
 
 def _looked_up_again(ring: RingReader, path: str) -> RingReader:
@@ -83,9 +88,14 @@ def _looked_up_again(ring: RingReader, path: str) -> RingReader:
     return fresh
 
 
-def _print(ring: RingReader, snapshot: Snapshot, wanted: Selection, overwritten: int) -> None:
+def _print(
+    ring: RingReader, snapshot: Snapshot, wanted: Selection, view: GuestView, overwritten: int
+) -> None:
     if overwritten:
         print(records.overwritten_line(overwritten))
-    for line in records.lines(ring, snapshot, wanted):
+    if snapshot.records:
+        view.reload()
+        view.learn(wire.unpack(snapshot.records))
+    for line in records.lines(ring, snapshot, wanted, view):
         print(line)
     sys.stdout.flush()

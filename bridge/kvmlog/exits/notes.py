@@ -9,6 +9,7 @@ from typing import Final
 from kvmlog.bridge import wire
 from kvmlog.bridge._native import lib
 from kvmlog.exits import units
+from kvmlog.exits.guests import Guest
 
 _LOSS: Final[Mapping[int, str]] = {
     lib.KVMLOG_LOSS_BUFFER_FULL: "the source's buffers were full",
@@ -31,14 +32,20 @@ _SWITCH_NAMES: Final = wire.enum_names("kvmlog_switch_cause", "KVMLOG_SWITCH_")
 _CLOCK_NAMES: Final = wire.enum_names("kvmlog_clock_event", "KVMLOG_CLOCK_")
 
 
-def note_words(note: wire.AnyRecord) -> str:
-    """Returns a sentence, without time, for a record of any type but EXIT."""
+def note_words(note: wire.AnyRecord, guest: Guest | None = None) -> str:
+    """Returns a sentence, without time, for a record of any type but EXIT.
+
+    guest: who it is that a GUEST record announces, where that is known.
+    """
     if isinstance(note, wire.LossRecord):
         return loss_words(note)
     if isinstance(note, wire.GuestRecord):
         started = units.duration(note.start_boottime_ns)
+        named = ""
+        if guest is not None and guest.named:
+            named = f"{guest.name} (uuid {guest.uuid}), " if guest.uuid else f"{guest.name}, "
         process = f"process {note.tgid} ({comm(note)})"
-        return f"guest {note.guest} is {process}, started {started} after boot"
+        return f"guest {note.guest} is {named}{process}, started {started} after boot"
     if isinstance(note, wire.SwitchRecord):
         return _switch_words(note)
     if isinstance(note, wire.ClockRecord):

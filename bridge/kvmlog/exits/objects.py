@@ -16,6 +16,7 @@ from typing import Any, Final
 from kvmlog.bridge import wire
 from kvmlog.bridge._native import lib
 from kvmlog.exits import detail, notes, qualification, reasons, units
+from kvmlog.exits.guests import Guest
 
 _SOURCES: Final = wire.enum_names("kvmlog_source", "KVMLOG_SOURCE_")
 _TYPES: Final = wire.enum_names("kvmlog_record_type", "KVMLOG_RECORD_")
@@ -38,10 +39,13 @@ _OF_EXITS: Final[frozenset[str]] = frozenset(
 )
 
 
-def record_object(record: wire.AnyRecord, wall_ns: int, utc_offset_s: int) -> dict[str, Any]:
+def record_object(
+    record: wire.AnyRecord, wall_ns: int, utc_offset_s: int, guest: Guest | None = None
+) -> dict[str, Any]:
     """Returns a dict of numbers and names for a record of any type.
 
     wall_ns, utc_offset_s: as for text.format_record. Integers are up to 64 bits.
+    guest: whose record it is, where that is known: `guest_name`, `guest_uuid`, `guest_pid`.
     """
     out: dict[str, Any] = {
         "time": units.local_time(wall_ns, utc_offset_s).isoformat(timespec="microseconds"),
@@ -53,7 +57,9 @@ def record_object(record: wire.AnyRecord, wall_ns: int, utc_offset_s: int) -> di
         out |= {name: fields[name] for name in fields if _is_valid(name, record)}
         out |= _exit_names(record)
     else:
-        out |= record._asdict() | _note_names(record)
+        out |= record._asdict() | _note_names(record, guest)
+    if guest is not None:
+        out |= {"guest_name": guest.name, "guest_uuid": guest.uuid, "guest_pid": guest.pid}
     out["source_name"] = _SOURCES.get(record.source, str(record.source))
     if out["vcpu"] == wire.NO_VCPU:
         out["vcpu"] = None
@@ -101,8 +107,8 @@ def _detail_names(record: wire.Record) -> dict[str, Any]:
     return {name: words for name, words in names.items() if words is not None}
 
 
-def _note_names(note: wire.AnyRecord) -> dict[str, Any]:
-    names: dict[str, Any] = {"words": notes.note_words(note)}
+def _note_names(note: wire.AnyRecord, guest: Guest | None) -> dict[str, Any]:
+    names: dict[str, Any] = {"words": notes.note_words(note, guest)}
     if isinstance(note, wire.GuestRecord):
         names["comm"] = notes.comm(note)
     elif isinstance(note, wire.LossRecord | wire.SwitchRecord):

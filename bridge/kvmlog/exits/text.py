@@ -1,24 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One readable line per record.
 
-The columns of an exit: local time, the source's number of the guest, vCPU, host
-CPU, reason, its detail in words, time from exit to re-entry, of it outside the
-kernel (in the VMM; pauses do not count), of it halted; then whatever else is worth
-saying. A time that is none is "-". A record that lacks a reason, and so times, has
-KVM_EXIT_* in the reason's column. Other records are one sentence after the time.
+The columns of an exit: local time, the guest's name or, where that is not known,
+the source's number of it, vCPU, host CPU, reason, its detail in words, time from
+exit to re-entry, of it outside the kernel (in the VMM; pauses do not count), of
+it halted; then whatever else is worth saying. A time that is none is "-". A
+record that lacks a reason, and so times, has KVM_EXIT_* in the reason's column.
+Other records are one sentence after the time.
 """
 
 from __future__ import annotations
 
 import errno
-from typing import Final
+from typing import Final, NamedTuple
 
 from kvmlog.bridge import wire
 from kvmlog.bridge._native import lib
 from kvmlog.exits import detail, reasons, units
+from kvmlog.exits.labels import Label
 from kvmlog.exits.notes import note_words
 
-_COLUMNS: Final = "{:<21} {:>5} {:>4} {:>4}  {:<49} {:>7} {:>7} {:>7}  {}"
+_COLUMNS: Final = "{:<21} {:<16} {:>4} {:>4}  {:<49} {:>7} {:>7} {:>7}  {}"
 # Together one column of _COLUMNS: a long name takes the place that its detail leaves, and
 # a long detail that which the name leaves.
 _REASON: Final = "{:<20} {}"
@@ -42,15 +44,20 @@ _FLAG_WORDS: Final[tuple[tuple[int, str], ...]] = (
 _PAUSE_NS: Final = 1_000_000
 
 
-def format_record(record: wire.AnyRecord, wall_ns: int, utc_offset_s: int) -> str:
+def format_record(
+    record: wire.AnyRecord, wall_ns: int, utc_offset_s: int, label: Label | None = None
+) -> str:
     """Returns one line, without newline, for a record of any type.
 
     wall_ns: the record's time as CLOCK_REALTIME ns (RingReader.wall_ns).
     utc_offset_s: seconds that local time is east of UTC.
+    label: its guest, where it is known (GuestLabels).
     """
     if isinstance(record, wire.Record):
-        return _exit_line(record, wall_ns, utc_offset_s)
-    return f"{units.time_column(wall_ns, utc_offset_s)} -- {note_words(record)}"
+        name = str(record.guest) if label is None else label.text
+        return _exit_line(record, wall_ns, utc_offset_s, name)
+    words = note_words(record, None if label is None else label.guest)
+    return f"{units.time_column(wall_ns, utc_offset_s)} -- {words}"
 
 
 def sentence_line(words: str) -> str:
@@ -81,7 +88,21 @@ def exit_notes(record: wire.Record) -> list[str]:
     return notes
 
 
-def _exit_line(record: wire.Record, wall_ns: int, utc_offset_s: int) -> str:
+class ExitCells(NamedTuple):
+    """An exit's columns beyond time and guest; "-" where there is nothing to say."""
+
+    vcpu: str
+    cpu: str
+    reason: str
+    detail: str  # "" where there is none
+    total: str
+    vmm: str
+    halt: str
+    notes: str  # "" where there are none
+
+
+def exit_cells(record: wire.Record) -> ExitCells:
+    """Returns the columns of an exit, as the lines and `kvmlog pending` have them."""
     reason = reasons.reason_name(record.isa, record.reason)
     total = units.duration(record.total_ns)
     if reasons.lacks_reason(record):
@@ -92,16 +113,30 @@ def _exit_line(record: wire.Record, wall_ns: int, utc_offset_s: int) -> str:
     if record.flags & lib.KVMLOG_F_DETAIL_VALID:
         info1 = record.info1 if record.flags & lib.KVMLOG_F_INFO_VALID else None
         words = detail.detail_words(record.isa, record.reason, record.detail, info1)
+    return ExitCells(
+        vcpu="-" if record.vcpu == wire.NO_VCPU else str(record.vcpu),
+        cpu="-" if record.cpu == wire.NO_CPU else str(record.cpu),
+        reason=reason,
+        detail=words,
+        total=total,
+        vmm=units.duration(record.vmm_ns) if record.vmm_ns else "-",
+        halt=units.duration(record.halt_ns) if record.halt_ns else "-",
+        notes=", ".join(exit_notes(record)),
+    )
+
+
+def _exit_line(record: wire.Record, wall_ns: int, utc_offset_s: int, guest: str) -> str:
+    cells = exit_cells(record)
     line = _COLUMNS.format(
         units.time_column(wall_ns, utc_offset_s),
-        record.guest,
-        "-" if record.vcpu == wire.NO_VCPU else record.vcpu,
-        "-" if record.cpu == wire.NO_CPU else record.cpu,
-        _reason_column(reason, words),
-        total,
-        units.duration(record.vmm_ns) if record.vmm_ns else "-",
-        units.duration(record.halt_ns) if record.halt_ns else "-",
-        ", ".join(exit_notes(record)),
+        guest,
+        cells.vcpu,
+        cells.cpu,
+        _reason_column(cells.reason, cells.detail),
+        cells.total,
+        cells.vmm,
+        cells.halt,
+        cells.notes,
     )
     return line.rstrip()
 
