@@ -115,6 +115,17 @@ static unsigned int number(const char *option, const char *text, unsigned long l
 	return (unsigned int)value;
 }
 
+/* Which of the two words @text is; any other ends the program. */
+static bool is_second(const char *option, const char *text, const char *first, const char *second)
+{
+	if (!strcmp(text, second))
+		return true;
+	if (!strcmp(text, first))
+		return false;
+	fprintf(stderr, "kvmlog-guest: --%s %s: must be %s or %s\n", option, text, first, second);
+	exit(2);
+}
+
 static void parse_kinds(char *list, bool *kinds)
 {
 	char *word;
@@ -171,12 +182,7 @@ static void parse(int argc, char **argv, struct guest_options *options)
 			parse_kinds(optarg, options->kinds);
 			break;
 		case 'w':
-			options->halt_timer = !strcmp(optarg, "timer");
-			if (!options->halt_timer && strcmp(optarg, "user")) {
-				fprintf(stderr, "kvmlog-guest: --hlt %s: must be user or timer\n",
-					optarg);
-				exit(2);
-			}
+			options->halt_timer = is_second("hlt", optarg, "user", "timer");
 			break;
 		case 'u':
 			options->halt_us = number("halt-us", optarg, 1, 4000000);
@@ -185,12 +191,9 @@ static void parse(int argc, char **argv, struct guest_options *options)
 			options->pause_ms = number("pause-ms", optarg, 0, 3600000);
 			break;
 		case 'i':
-			options->interrupt = !strcmp(optarg, "io") ? INTERRUPT_IO : INTERRUPT_RUN;
-			if (options->interrupt == INTERRUPT_RUN && strcmp(optarg, "run")) {
-				fprintf(stderr, "kvmlog-guest: --interrupt %s: must be io or run\n",
-					optarg);
-				exit(2);
-			}
+			options->interrupt = is_second("interrupt", optarg, "io", "run")
+						     ? INTERRUPT_RUN
+						     : INTERRUPT_IO;
 			break;
 		case 'I':
 			options->interrupt_ms = number("interrupt-ms", optarg, 0, 3600000);

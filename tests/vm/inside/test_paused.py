@@ -10,6 +10,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,14 @@ NS_PER_MS = 1_000_000
 SVM_HLT, SVM_IOIO = 0x78, 0x7B
 KVM_EXIT_IO = 2
 EINTR, REASON = lib.KVMLOG_F_USER_EINTR, lib.KVMLOG_F_USER_REASON
+
+
+def trace_guest(control: Control, *options: str) -> dict[str, Any]:
+    """Runs the test guest under tracing; returns its report."""
+    control.switch_on()
+    report = host.guest(*options)
+    control.switch_off()
+    return report
 
 
 def interrupted(receiver: Receiver) -> list[wire.Record]:
@@ -39,11 +48,8 @@ def test_a_vcpu_that_is_held_after_a_signal_was_paused(
     control: Control, receiver: Receiver
 ) -> None:
     """All of it is the pause, none of it the VMM's time."""
-    control.switch_on()
-    report = host.guest(
-        *("--turns", "10007", "--kinds", "cpuid", "--interrupt", "run", "--interrupt-ms", "70")
-    )
-    control.switch_off()
+    options = ("--turns", "10007", "--kinds", "cpuid")
+    report = trace_guest(control, *options, "--interrupt", "run", "--interrupt-ms", "70")
     paused = interrupted(receiver)
     assert sum(record.user_exits for record in paused) == report["holds"] > 0
     for record in paused:
@@ -58,12 +64,8 @@ def test_a_slow_device_and_a_pause_in_one_exit_are_told_apart(
     control: Control, receiver: Receiver
 ) -> None:
     """An I/O return, the device's time, -EINTR as KVM_RUN begins again, the pause: both right."""
-    control.switch_on()
-    report = host.guest(
-        *("--turns", "11", "--kinds", "pio", "--pause-ms", "40"),
-        *("--interrupt", "io", "--interrupt-ms", "90"),
-    )
-    control.switch_off()
+    options = ("--turns", "11", "--kinds", "pio", "--pause-ms", "40")
+    report = trace_guest(control, *options, "--interrupt", "io", "--interrupt-ms", "90")
     both = interrupted(receiver)
     assert len(both) == report["holds"] == report["interrupted"] == 11
     for record in both:
@@ -82,12 +84,8 @@ def test_a_halt_that_goes_on_after_the_pause_is_no_part_of_it(
     control: Control, receiver: Receiver
 ) -> None:
     """An idle vCPU is interrupted, held, and halts again: halt and pause do not overlap."""
-    control.switch_on()
-    report = host.guest(
-        *("--turns", "7", "--kinds", "hlt", "--hlt", "timer", "--halt-us", "400000"),
-        *("--interrupt", "run", "--interrupt-ms", "60"),
-    )
-    control.switch_off()
+    options = ("--turns", "7", "--kinds", "hlt", "--hlt", "timer", "--halt-us", "400000")
+    report = trace_guest(control, *options, "--interrupt", "run", "--interrupt-ms", "60")
     halts = [record for record in interrupted(receiver) if record.reason == SVM_HLT]
     assert len(halts) >= 5
     paused_ns = sum(record.paused_ns for record in halts)
