@@ -11,6 +11,7 @@
 #include <kvmlog/netlink.h>
 #include <kvmlog/record.h>
 #include <kvmlog/ring.h>
+#include <kvmlog/statistics.h>
 
 #include "shared.h"
 
@@ -57,6 +58,7 @@ void kvmlog_writer_start(struct kvmlog_writer *writer, __u32 pid, __u64 start_ti
 			 const __u8 *boot_id);
 void kvmlog_writer_state(struct kvmlog_writer *writer, __u32 state);
 void kvmlog_writer_switched(struct kvmlog_writer *writer, __u32 on, __u32 source);
+void kvmlog_writer_statistics(struct kvmlog_writer *writer, const __u8 *id);
 void kvmlog_writer_counters(struct kvmlog_writer *writer, const struct kvmlog_counters *counters);
 void kvmlog_writer_heartbeat(struct kvmlog_writer *writer);
 void kvmlog_writer_loss(struct kvmlog_writer *writer, __u32 cause, __u64 lost, __u64 total,
@@ -102,8 +104,18 @@ struct kvmlog_pump_statistics {
 struct kvmlog_pump;
 struct kvmlog_bpf_maps;
 
+enum {
+	KVMLOG_GUESTS_WAITING = 256, /* that Python has not fetched yet */
+};
+
+struct kvmlog_statistics;
+
 struct kvmlog_pump *kvmlog_pump_new(struct kvmlog_writer *writer);
 void kvmlog_pump_free(struct kvmlog_pump *pump);
+void kvmlog_pump_count(struct kvmlog_pump *pump, struct kvmlog_statistics *statistics);
+int kvmlog_pump_guests_fd(const struct kvmlog_pump *pump);
+__u32 kvmlog_pump_guests(struct kvmlog_pump *pump, struct kvmlog_record_guest *guests,
+			 __u32 capacity, __u64 *missed);
 void kvmlog_pump_socket(struct kvmlog_pump *pump, int fd, __u16 family);
 void kvmlog_pump_maps(struct kvmlog_pump *pump, struct kvmlog_bpf_maps *maps);
 int kvmlog_pump_run(struct kvmlog_pump *pump);
@@ -119,6 +131,84 @@ __u64 kvmlog_pump_received(struct kvmlog_pump *pump, __u32 cpu);
 void kvmlog_pump_settle(struct kvmlog_pump *pump, __u32 cpu, __u64 messages, __u64 dropped);
 int kvmlog_pump_message(struct kvmlog_pump *pump, const void *message, __u64 bytes,
 			__u32 sender_port);
+
+/* --- statistics_map.c: a statistics file, mapped, or a copy of one --- */
+
+struct kvmlog_statistics_map;
+
+int kvmlog_statistics_layout(__u64 bytes, struct kvmlog_statistics_header *layout);
+struct kvmlog_statistics_map *kvmlog_statistics_open(int fd, __u64 bytes, int writable);
+void kvmlog_statistics_close(struct kvmlog_statistics_map *map);
+int kvmlog_statistics_whole(const struct kvmlog_statistics_map *map);
+
+/* --- statistics*.c: the writer's side --- */
+
+struct kvmlog_statistics *kvmlog_statistics_new(struct kvmlog_writer *writer,
+						struct kvmlog_statistics_map *map, int *error);
+void kvmlog_statistics_free(struct kvmlog_statistics *statistics);
+void kvmlog_statistics_flush(struct kvmlog_statistics *statistics);
+void kvmlog_statistics_state(struct kvmlog_statistics *statistics, __u32 state);
+void kvmlog_statistics_begin(struct kvmlog_statistics *statistics, int fresh);
+void kvmlog_statistics_reset(struct kvmlog_statistics *statistics, __u64 realtime_ns);
+void kvmlog_statistics_forget(struct kvmlog_statistics *statistics, const __u8 *forgotten);
+void kvmlog_statistics_list(struct kvmlog_statistics *statistics,
+			    struct kvmlog_statistics_guest *guests);
+void kvmlog_statistics_describe(struct kvmlog_statistics *statistics,
+				struct kvmlog_statistics_header *copy);
+void kvmlog_statistics_feed(struct kvmlog_statistics *statistics,
+			    const struct kvmlog_record *records, __u64 count);
+
+/* --- statistics_read.c --- */
+
+struct kvmlog_statistics_map *kvmlog_statistics_snapshot(const struct kvmlog_statistics_map *map,
+							 __u64 *torn, int *error);
+void kvmlog_statistics_copied(const struct kvmlog_statistics_map *copy,
+			      struct kvmlog_statistics_header *header,
+			      struct kvmlog_statistics_guest *guests);
+int kvmlog_statistics_header_now(const struct kvmlog_statistics_map *map,
+				 struct kvmlog_statistics_header *header);
+
+/* --- statistics_query.c --- */
+
+enum kvmlog_statistics_by {
+	KVMLOG_BY_GUEST = 1 << 0,
+	KVMLOG_BY_VCPU = 1 << 1,
+	KVMLOG_BY_REASON = 1 << 2,
+	KVMLOG_BY_DETAIL = 1 << 3,
+	KVMLOG_BY_RETURN = 1 << 4,
+};
+
+/*
+ * What was not asked apart is 0. Exits of nested guests and halts are groups of their
+ * own, whatever is asked.
+ */
+struct kvmlog_statistics_group {
+	__u32 guest;
+	__u16 vcpu;
+	__u8 isa;
+	__u8 reserved;
+	__u32 reason;
+	__u8 nested;
+	__u8 halt;
+	__u16 reserved2;
+	__u64 detail;
+	__u8 detail_kind;
+	__u8 reserved3;
+	__u16 user_reason;
+	__u32 reserved4;
+	struct kvmlog_statistics_sums sums;
+	__u64 p50_ns;
+	__u64 p90_ns;
+	__u64 p99_ns;
+	__u64 p999_ns;
+	__u8 rough; /* percentiles are upper edges of octaves */
+	__u8 reserved5[7];
+};
+
+__s64 kvmlog_statistics_query(const struct kvmlog_statistics_map *now,
+			      const struct kvmlog_statistics_map *base, __u32 by,
+			      const __u8 *guests, struct kvmlog_statistics_group *groups,
+			      __u32 capacity);
 
 /* --- btf.c: prototypes as the running kernel has them --- */
 

@@ -57,9 +57,14 @@ struct kvmlog_pump *kvmlog_pump_new(struct kvmlog_writer *writer)
 	pump->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (pump->wake_fd < 0)
 		goto err_stop;
+	pump->waiting.event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (pump->waiting.event_fd < 0)
+		goto err_wake;
 	pump->watch.event_fd = -1;
 	return pump;
 
+err_wake:
+	close(pump->wake_fd);
 err_stop:
 	close(pump->stop_fd);
 err_cpus:
@@ -75,6 +80,7 @@ void kvmlog_pump_free(struct kvmlog_pump *pump)
 		return;
 	if (pump->watch.event_fd >= 0)
 		close(pump->watch.event_fd);
+	close(pump->waiting.event_fd);
 	close(pump->wake_fd);
 	close(pump->stop_fd);
 	free(pump->cpus);
@@ -157,6 +163,7 @@ static int heartbeat(struct kvmlog_pump *pump)
 
 	if (now >= pump->heartbeat_ms) {
 		kvmlog_writer_heartbeat(pump->writer);
+		kvmlog_pump_fold(pump);
 		pump->heartbeat_ms = now + KVMLOG_HEARTBEAT_MS;
 	}
 	return (int)(pump->heartbeat_ms - now);
@@ -287,14 +294,15 @@ void kvmlog_pump_restart(struct kvmlog_pump *pump)
 /* Records that the engine writes in the source's name: a switch, a step of the clock. */
 void kvmlog_pump_append(struct kvmlog_pump *pump, const struct kvmlog_record *records, __u32 count)
 {
+	__u64 exits = 0;
+
 	kvmlog_writer_append(pump->writer, records, count);
 	pthread_mutex_lock(&pump->writer->lock);
-	for (__u32 i = 0; i < count; i++) {
-		int is_exit = records[i].type == KVMLOG_RECORD_EXIT;
-
-		pump->statistics.exits += is_exit;
-		pump->statistics.notes += !is_exit;
-	}
+	for (__u32 i = 0; i < count; i++)
+		exits += records[i].type == KVMLOG_RECORD_EXIT;
+	kvmlog_pump_take_from(pump, records, count, exits);
+	pump->statistics.exits += exits;
+	pump->statistics.notes += count - exits;
 	pump->statistics.records += count;
 	if (count)
 		kvmlog_pump_epoch(pump, records[count - 1].config_epoch);

@@ -27,6 +27,14 @@ struct kvmlog_watch {
 	__s64 real_told_ns, boot_told_ns;  /* the offsets that the last record told */
 };
 
+/* Guests that were announced and not yet told to Python. The writer's lock covers it. */
+struct kvmlog_guests_waiting {
+	int event_fd; /* readable while there are some */
+	__u32 count;
+	__u64 missed; /* for which there was no room */
+	struct kvmlog_record_guest guests[KVMLOG_GUESTS_WAITING];
+};
+
 /* The writer's lock covers all but the descriptors and the fields of the running loop. */
 struct kvmlog_pump {
 	struct kvmlog_writer *writer;
@@ -39,6 +47,8 @@ struct kvmlog_pump {
 	__u16 family;
 	struct kvmlog_bpf_maps *maps; /* borrowed, or NULL */
 	struct kvmlog_watch watch;
+	struct kvmlog_statistics *counted; /* borrowed, or NULL */
+	struct kvmlog_guests_waiting waiting;
 	__u64 heartbeat_ms; /* when the next one is due */
 	__u8 scratch[KVMLOG_BATCH_RECORDS * KVMLOG_RECORD_BYTES];
 };
@@ -48,6 +58,15 @@ struct kvmlog_pump_cpu *kvmlog_pump_cpu(struct kvmlog_pump *pump, __u32 number);
 void kvmlog_pump_epoch(struct kvmlog_pump *pump, __u32 config_epoch);
 void kvmlog_pump_lose_messages(struct kvmlog_pump *pump, __u16 number, __u64 lost, __u64 ns);
 void kvmlog_pump_lose_records(struct kvmlog_pump *pump, __u16 number, __u64 dropped, __u64 ns);
+
+/*
+ * pump_take.c: what stands in the ring from index @first on, @count records of which
+ * @exits are exits, into the statistics; guests among them for Python.
+ */
+void kvmlog_pump_take(struct kvmlog_pump *pump, __u64 first, __u64 count, __u64 exits);
+void kvmlog_pump_take_from(struct kvmlog_pump *pump, const struct kvmlog_record *records,
+			   __u64 count, __u64 exits);
+void kvmlog_pump_fold(struct kvmlog_pump *pump);
 
 /* pump_netlink.c. 0: nothing left; 1: stopped at its limit, there may be more; else -errno. */
 int kvmlog_pump_drain_socket(struct kvmlog_pump *pump);

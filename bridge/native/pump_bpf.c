@@ -14,6 +14,7 @@ static void take_records(struct kvmlog_pump *pump, struct kvmlog_bpf_cpu *shared
 	const struct kvmlog_ring *ring = &pump->writer->ring;
 	__u64 tail = shared->tail;
 	__u64 head = ring->header->head;
+	__u64 exits = 0;
 
 	kvmlog_writer_reserve(pump->writer, count);
 	/* One by one: a copy of known size is a few vector moves, shorter than memcpy's start. */
@@ -21,9 +22,11 @@ static void take_records(struct kvmlog_pump *pump, struct kvmlog_bpf_cpu *shared
 		struct kvmlog_record *to = (void *)kvmlog_ring_slot(ring, head + i);
 
 		*to = part[(tail + i) & (KVMLOG_BPF_CPU_RECORDS - 1)];
-		pump->statistics.exits += to->type == KVMLOG_RECORD_EXIT;
+		exits += to->type == KVMLOG_RECORD_EXIT;
 	}
 	kvmlog_writer_publish(pump->writer, count);
+	kvmlog_pump_take(pump, head, count, exits);
+	pump->statistics.exits += exits;
 	pump->statistics.messages++;
 	pump->statistics.records += count;
 	__atomic_store_n(&shared->tail, tail + count, __ATOMIC_RELEASE);

@@ -173,6 +173,16 @@ void kvmlog_writer_switched(struct kvmlog_writer *writer, __u32 on, __u32 source
 	pthread_mutex_unlock(&writer->lock);
 }
 
+/* The statistics file that belongs to the ring; @id is 16 bytes long. */
+void kvmlog_writer_statistics(struct kvmlog_writer *writer, const __u8 *id)
+{
+	struct kvmlog_ring_header *header = writer->ring.header;
+
+	pthread_mutex_lock(&writer->lock);
+	memcpy(header->statistics_id, id, sizeof(header->statistics_id));
+	pthread_mutex_unlock(&writer->lock);
+}
+
 void kvmlog_writer_counters(struct kvmlog_writer *writer, const struct kvmlog_counters *counters)
 {
 	pthread_mutex_lock(&writer->lock);

@@ -23,11 +23,12 @@ LEAST_FOR_S: Final = 0.001
 MOST_FOR_S: Final = 31_536_000  # a year
 
 _ENDS: Final = b"\0\r\n"
-_WORDS: Final = ("on", "off", "status", "pending", "guests")
+_WORDS: Final = ("on", "off", "status", "pending", "guests", "reset")
 # For those who may read the ring: the local socket's mode decides.
 _LOCAL: Final = {
     "pending": "pending is asked for over the local socket (kvmlog pending)",
     "guests": "guests are asked for over the local socket (kvmlog guests)",
+    "reset": "statistics are reset over the local socket (kvmlog stat --reset)",
 }
 _ARGUMENTS_LOCAL: Final = "on takes arguments over the local socket only (kvmlog switch on --vm)"
 _SHOWN_CHARACTERS: Final = 32

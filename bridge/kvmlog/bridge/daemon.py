@@ -18,11 +18,13 @@ from kvmlog.bridge.bpf.plan import REASONS
 from kvmlog.bridge.bpf.source import BpfSource
 from kvmlog.bridge.control import DEFAULT_SOCKET, ControlServer
 from kvmlog.bridge.engine import Engine
-from kvmlog.bridge.guest_watch import GuestWatch
+from kvmlog.bridge.guest_watch import Announcements, GuestWatch
 from kvmlog.bridge.kmod import KmodSource
 from kvmlog.bridge.log import log
 from kvmlog.bridge.ring import DEFAULT_RING
 from kvmlog.bridge.source import Source
+from kvmlog.bridge.statistics import SUFFIX
+from kvmlog.bridge.statistics_file import DEFAULT_MIB, StatisticsWriter
 from kvmlog.bridge.switch import Switch
 from kvmlog.bridge.udp import DEFAULT_UDP, UdpServer
 from kvmlog.bridge.writer import DEFAULT_SLOTS, RingWriter
@@ -57,6 +59,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="records that the ring holds, a power of two (default: %(default)s)",
     )
     parser.add_argument(
+        "--statistics-mib",
+        type=int,
+        default=DEFAULT_MIB,
+        metavar="MIB",
+        help="size of the statistics, a file beside the ring; 0: none (default: %(default)s)",
+    )
+    parser.add_argument(
         "--udp",
         default=DEFAULT_UDP,
         metavar="HOST:PORT",
@@ -78,7 +87,15 @@ def run(args: argparse.Namespace) -> int:
         writer = stack.enter_context(RingWriter(args.ring, args.slots))
         if writer.killed_before:
             log(f"{args.ring}: the last bridge was killed; its ring goes on")
-        engine = Engine(writer, source)
+        statistics = None
+        if args.statistics_mib:
+            statistics = StatisticsWriter(args.ring + SUFFIX, writer, args.statistics_mib)
+            stack.callback(statistics.close)
+            if not statistics.continued:
+                log(f"{statistics.path}: statistics begin anew ({statistics.began})")
+        else:
+            writer.set_statistics(bytes(16))
+        engine = Engine(writer, source, statistics=statistics)
         watch = GuestWatch(engine)
         stack.callback(watch.close)
         stack.callback(engine.stop)
@@ -96,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
             f"commands on {udp.address} and {args.switch}"
         )
         # What else becomes readable is served by handle(), in this thread.
-        readable: list[_Readable] = [udp, control]
+        readable: list[_Readable] = [udp, control, Announcements(engine)]
         if watch.events is not None:
             readable.append(watch)
         _serve(wake, readable, engine, watch)

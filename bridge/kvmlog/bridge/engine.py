@@ -15,7 +15,7 @@ from typing import Any, Final
 from kvmlog.bridge import wire
 from kvmlog.bridge._native import lib
 from kvmlog.bridge.counters import Ledger
-from kvmlog.bridge.errors import SourceError
+from kvmlog.bridge.errors import SourceError, StatisticsError
 from kvmlog.bridge.guests.book import GuestBook
 from kvmlog.bridge.log import log
 from kvmlog.bridge.pump import Pump
@@ -26,6 +26,7 @@ from kvmlog.bridge.source import (
     SwitchConfig,
     describe_status,
 )
+from kvmlog.bridge.statistics_file import StatisticsWriter
 from kvmlog.bridge.wanted import Choice, Wanted
 from kvmlog.bridge.writer import RingWriter
 
@@ -45,14 +46,24 @@ _LATE_NS: Final = 1_000_000_000
 class Engine:
     """Source, pump and ring together. `wanted`: what was asked for last; `on`: what is.
 
-    book: the guests by name; without one, that of the ring (`<ring>.guests`).
+    book: the guests by name; without one, that of the ring (`<ring>.guests`). statistics: what
+    exits are counted in; None: they are not.
     """
 
-    def __init__(self, writer: RingWriter, source: Source, book: GuestBook | None = None) -> None:
+    def __init__(
+        self,
+        writer: RingWriter,
+        source: Source,
+        book: GuestBook | None = None,
+        statistics: StatisticsWriter | None = None,
+    ) -> None:
         self.writer = writer
         self.source = source
+        self.statistics = statistics
         self.book = book or GuestBook(f"{writer.path}.guests")
         self.pump = Pump(writer)
+        if statistics is not None:
+            self.pump.count(statistics.native)
         self.wanted = Wanted()
         self.on = False
         self.connected = False
@@ -173,6 +184,15 @@ class Engine:
         if self.wanted.choice is choice:
             self.wanted = fresh
 
+    def reset(self) -> None:
+        """The statistics begin again at nothing; StatisticsError where there are none."""
+        if self.statistics is None:
+            raise StatisticsError(
+                "the bridge keeps no statistics; start it without --statistics-mib 0"
+            )
+        self.statistics.reset()
+        log("the statistics begin anew, by command")
+
     def state(self) -> str:
         """off, on, or waiting: wanted on, but the source is not there or refuses."""
         if self.on:
@@ -206,6 +226,7 @@ class Engine:
                 **({} if status is None else describe_status(status)),
             },
             "guests": {"running": len(self.book.running())},
+            "statistics": None if self.statistics is None else self.statistics.describe(),
             "pump": self.pump.statistics(),
             "counters": dict(self._ledger.totals),
         }
@@ -222,6 +243,8 @@ class Engine:
                     raise
                 time.sleep(_OPEN_STEP_S)
         self.pump.stop()
+        if self.statistics is not None:
+            self.statistics.begin(fresh=True)
         self.source.pump(self.pump.native)
         self.pump.start()
         self._ledger.begin(status.counters)
@@ -260,6 +283,8 @@ class Engine:
         self._settle()
         before = self.source.status()
         self._dropped_before = {number: cpu.dropped for number, cpu in before.cpus.items()}
+        if self.statistics is not None:
+            self.statistics.begin(fresh=False)
         self.source.switch(wanted.config())
         self.on = self._unsettled = True
         self.trouble = None
@@ -327,6 +352,8 @@ class Engine:
         for number, cpu in status.cpus.items():
             dropped = cpu.dropped - self._dropped_before.get(number, 0)
             self.pump.settle(number, cpu.messages, dropped)
+        if self.statistics is not None:
+            self.statistics.flush()
         self._unsettled = False
 
     def _check_prototypes(self, status: SourceStatus) -> None:

@@ -33,3 +33,11 @@ class SwitchError(KvmlogError):
 
 class SourceError(KvmlogError):
     """The source of the records (the kernel module, the BPF programs) is absent or refused."""
+
+
+class StatisticsError(KvmlogError):
+    """The statistics cannot be used, or hold no such groups."""
+
+
+class StatisticsMissingError(StatisticsError):
+    """There is no statistics file at the path."""

@@ -7,12 +7,36 @@ import time
 from typing import Final
 
 from kvmlog.bridge.engine import Engine
+from kvmlog.bridge.guests.book import TICK_NS
 from kvmlog.bridge.guests.events import VmEvents
+from kvmlog.bridge.log import log
+from kvmlog.bridge.process import start
+from kvmlog.bridge.statistics import StatisticsGuest
 
 # Events may be lost, and none comes of a VM that was handed to another process.
 SCAN_S: Final = 10.0
 # The file is written no more often than that.
 SAVE_S: Final = 1.0
+
+
+class Announcements:
+    """Guests that the source has seen for the first time, as they come through the pump."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._missed = 0
+
+    def fileno(self) -> int:
+        """For the selector."""
+        return self._engine.pump.guests_fd()
+
+    def handle(self) -> None:
+        """Hands them to the engine; where too many came at once it looks around instead."""
+        records, missed = self._engine.pump.guests()
+        self._engine.announce(records)
+        if missed != self._missed:
+            self._missed = missed
+            self._engine.book.scan()
 
 
 class GuestWatch:
@@ -53,11 +77,21 @@ class GuestWatch:
         self._book.refresh()
         self._engine.match()
         self.save()
+        self._make_room()
 
     def save(self) -> None:
         """Writes the file where something has changed, at once or with the next tick."""
         if time.monotonic() - self._saved_s >= SAVE_S and self._book.save():
             self._saved_s = time.monotonic()
+
+    def _make_room(self) -> None:
+        """Statistics of guests that have ended give way to those that come."""
+        statistics = self._engine.statistics
+        if statistics is None:
+            return
+        gone = statistics.make_room(_is_alive)
+        if gone:
+            log(f"statistics of ended guests made room for others: {gone} are forgotten")
 
     def close(self) -> None:
         """For the last time: what is known stays for who reads the ring."""
@@ -65,3 +99,13 @@ class GuestWatch:
             self.events.close()
         self._book.refresh()
         self._book.save()
+
+
+def _is_alive(guest: StatisticsGuest) -> bool:
+    """Whether its process is still there; one that has not been announced yet may be."""
+    if not guest.tgid:
+        return False
+    found = start(guest.tgid)
+    if found is None or not found.alive:
+        return False
+    return not guest.start_boottime_ns or found.ticks == guest.start_boottime_ns // TICK_NS

@@ -62,6 +62,24 @@ class Pump:
         """Messages of one CPU accounted for since tracing was switched on."""
         return int(lib.kvmlog_pump_received(self.native, cpu))
 
+    def count(self, statistics: Any) -> None:
+        """Counts exits in a struct kvmlog_statistics from here on; ffi.NULL: in none."""
+        lib.kvmlog_pump_count(self.native, statistics)
+
+    def guests_fd(self) -> int:
+        """A descriptor that is readable while guests() has something."""
+        return int(lib.kvmlog_pump_guests_fd(self.native))
+
+    def guests(self) -> tuple[bytes, int]:
+        """Guests announced since the last call, as whole records of type GUEST.
+
+        And how many, since ever, there was no room for.
+        """
+        guests = ffi.new("struct kvmlog_record_guest[]", lib.KVMLOG_GUESTS_WAITING)
+        missed = ffi.new("__u64 *")
+        count = lib.kvmlog_pump_guests(self.native, guests, len(guests), missed)
+        return ffi.buffer(guests)[: count * ffi.sizeof("struct kvmlog_record_guest")], missed[0]
+
     def settle(self, cpu: int, messages: int, dropped: int) -> None:
         """Writes down what is missing at the end of one CPU's messages; see pump.c."""
         lib.kvmlog_pump_settle(self.native, cpu, messages, max(0, dropped))

@@ -83,6 +83,9 @@ class Switch:
             return "ok pending " + json.dumps(self._pending(), separators=(",", ":"))
         if asked.word == "guests":
             return "ok guests " + json.dumps(self._guests())
+        if asked.word == "reset":
+            self.engine.reset()
+            return "ok reset"
         matched = self.engine.switch(asked.word == "on", asked.vm, asked.for_s)
         if not asked.has_arguments:
             return f"ok {asked.word}"

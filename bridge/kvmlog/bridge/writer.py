@@ -7,8 +7,6 @@ is written and that nobody else does.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import fcntl
 import os
 import secrets
@@ -16,7 +14,7 @@ import time
 from types import TracebackType
 from typing import Any, Final
 
-from kvmlog.bridge import access
+from kvmlog.bridge import access, shared_file
 from kvmlog.bridge import header as ring_header
 from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.errors import (
@@ -28,7 +26,6 @@ from kvmlog.bridge.errors import (
 from kvmlog.bridge.process import start_ticks
 from kvmlog.bridge.ring import boot_id
 
-RING_MODE: Final = 0o640
 DEFAULT_SLOTS: Final[int] = lib.KVMLOG_RING_DEFAULT_SLOTS
 _COUNTERS = [name for name, _ in ffi.typeof("struct kvmlog_counters").fields]
 
@@ -114,6 +111,10 @@ class RingWriter:
         """Shows in the header whether tracing is on, and of which source (enum kvmlog_source)."""
         lib.kvmlog_writer_switched(self.native, int(on), source)
 
+    def set_statistics(self, statistics_id: bytes) -> None:
+        """Shows in the header which statistics belong to the ring: 16 bytes, zero for none."""
+        lib.kvmlog_writer_statistics(self.native, statistics_id)
+
     def _open_or_make(self) -> bool:
         """Whether an old ring goes on."""
         try:
@@ -122,7 +123,7 @@ class RingWriter:
             self._fd = self._make()
             return False
         try:
-            self._refuse_foreign(fd)
+            shared_file.refuse_foreign(self.path, fd, ring_header.MAGIC, RingError)
             header = ring_header.read_header(self.path, fd)
             if ring_header.Geometry(header.capacity, header.record_bytes) == self.geometry:
                 self._fd = fd
@@ -142,36 +143,15 @@ class RingWriter:
         os.close(fd)
         return False
 
-    def _refuse_foreign(self, fd: int) -> None:
-        """RingError for a file with something else in it: a wrong --ring must destroy nothing."""
-        start = os.pread(fd, len(ring_header.MAGIC), 0)
-        if start not in (b"", ring_header.MAGIC):
-            raise RingError(
-                f"{self.path}: holds something that is no kvmlog ring (it begins {start!r}); "
-                "remove it or choose another place (--ring)"
-            )
-
     def _make(self) -> int:
         """A new ring file under its final name; its descriptor."""
-        temporary = f"{self.path}.new"
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        try:
-            fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, RING_MODE)
-        except OSError as error:
-            raise RingError(f"{temporary}: cannot be made: {error.strerror}") from None
-        try:
-            os.fchmod(fd, RING_MODE)
-            access.hand_to_group(fd)
-            _allocate(self.path, fd, self.geometry.file_bytes)
-            _fill_header(fd, self.geometry)
-            os.rename(temporary, self.path)
-        except BaseException:
-            os.close(fd)
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-        return fd
+        return shared_file.make(
+            self.path,
+            self.geometry.file_bytes,
+            lambda fd: _fill_header(fd, self.geometry),
+            RingError,
+            "give fewer slots (--slots), another place (--ring) or free some",
+        )
 
     def _start(self) -> None:
         native = lib.kvmlog_writer_new(self._fd, self.geometry.capacity, self.geometry.record_bytes)
@@ -207,7 +187,9 @@ def _take_lock(path: str) -> int:
     """The locked descriptor of PATH.lock, which holds this process's pid."""
     name = f"{path}.lock"
     try:
-        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, RING_MODE)
+        fd = os.open(
+            name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, shared_file.FILE_MODE
+        )
     except OSError as error:
         raise RingError(
             f"{name}: cannot be opened ({error.strerror}); "
@@ -225,19 +207,6 @@ def _take_lock(path: str) -> int:
     os.ftruncate(fd, 0)
     os.pwrite(fd, f"{os.getpid()}\n".encode("ascii"), 0)
     return fd
-
-
-def _allocate(path: str, fd: int, size: int) -> None:
-    """All of the file's blocks now: a hole on a full tmpfs would be SIGBUS later."""
-    try:
-        os.posix_fallocate(fd, 0, size)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
-            raise RingError(
-                f"{path}: no room for a ring of {size} bytes ({error.strerror}); "
-                "give fewer slots (--slots), another place (--ring) or free some"
-            ) from None
-        raise RingError(f"{path}: cannot be made: {error.strerror}") from None
 
 
 def _fill_header(fd: int, geometry: ring_header.Geometry) -> None:

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What the pump does with records beside writing them: statistics, and guests for Python. */
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "pump.h"
+#include "statistics.h"
+
+static void tell_guest(struct kvmlog_pump *pump, const struct kvmlog_record_guest *note)
+{
+	struct kvmlog_guests_waiting *waiting = &pump->waiting;
+
+	if (waiting->count == KVMLOG_GUESTS_WAITING)
+		waiting->missed++;
+	else
+		waiting->guests[waiting->count++] = *note;
+	eventfd_write(waiting->event_fd, 1);
+}
+
+/* Guests first: their exits in the same batch are counted under them. */
+static void take_guests(struct kvmlog_pump *pump, const struct kvmlog_record *records, __u64 count)
+{
+	for (__u64 i = 0; i < count; i++) {
+		struct kvmlog_record_guest note;
+
+		if (records[i].type != KVMLOG_RECORD_GUEST)
+			continue;
+		memcpy(&note, &records[i], sizeof(note));
+		tell_guest(pump, &note);
+		if (pump->counted)
+			kvmlog_statistics_guest_seen(pump->counted, &note);
+	}
+}
+
+void kvmlog_pump_take_from(struct kvmlog_pump *pump, const struct kvmlog_record *records,
+			   __u64 count, __u64 exits)
+{
+	if (exits != count)
+		take_guests(pump, records, count);
+	if (pump->counted)
+		kvmlog_statistics_take(pump->counted, records, count);
+}
+
+void kvmlog_pump_take(struct kvmlog_pump *pump, __u64 first, __u64 count, __u64 exits)
+{
+	const struct kvmlog_ring *ring = &pump->writer->ring;
+	__u64 part = kvmlog_ring_until_wrap(ring, first, count);
+
+	/* Exits on both sides of the wrap: either part may hold what is none. */
+	kvmlog_pump_take_from(pump, (const void *)kvmlog_ring_slot(ring, first), part,
+			      exits == count ? part : 0);
+	if (part < count)
+		kvmlog_pump_take_from(pump, (const void *)ring->slots, count - part,
+				      exits == count ? count - part : 0);
+}
+
+void kvmlog_pump_fold(struct kvmlog_pump *pump)
+{
+	pthread_mutex_lock(&pump->writer->lock);
+	if (pump->counted)
+		kvmlog_statistics_fold_all(pump->counted);
+	pthread_mutex_unlock(&pump->writer->lock);
+}
+
+/* From any thread: count in these statistics from here on, NULL: in none. */
+void kvmlog_pump_count(struct kvmlog_pump *pump, struct kvmlog_statistics *statistics)
+{
+	pthread_mutex_lock(&pump->writer->lock);
+	pump->counted = statistics;
+	pthread_mutex_unlock(&pump->writer->lock);
+}
+
+/* Readable while guests wait for kvmlog_pump_guests(). */
+int kvmlog_pump_guests_fd(const struct kvmlog_pump *pump)
+{
+	return pump->waiting.event_fd;
+}
+
+/* Takes the guests that were announced; @missed: more than there was room for, since ever. */
+__u32 kvmlog_pump_guests(struct kvmlog_pump *pump, struct kvmlog_record_guest *guests,
+			 __u32 capacity, __u64 *missed)
+{
+	struct kvmlog_guests_waiting *waiting = &pump->waiting;
+	eventfd_t value;
+	__u32 count;
+
+	pthread_mutex_lock(&pump->writer->lock);
+	count = waiting->count < capacity ? waiting->count : capacity;
+	memcpy(guests, waiting->guests, count * sizeof(*guests));
+	memmove(waiting->guests, waiting->guests + count,
+		(waiting->count - count) * sizeof(*guests));
+	waiting->count -= count;
+	*missed = waiting->missed;
+	if (!waiting->count)
+		eventfd_read(waiting->event_fd, &value);
+	pthread_mutex_unlock(&pump->writer->lock);
+	return count;
+}

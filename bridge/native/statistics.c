@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The statistics as a whole: begun on a file, continued, ended. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "ring.h"
+#include "statistics.h"
+
+#define CACHE_BYTES (KVMLOG_CACHE_ENTRIES * sizeof(struct kvmlog_statistics_entry))
+
+static void release(struct kvmlog_statistics *statistics)
+{
+	if (statistics->cache)
+		munmap(statistics->cache, CACHE_BYTES);
+	free(statistics->dirty);
+	free(statistics->index);
+	free(statistics->free_reasons);
+	free(statistics->free_blocks);
+	free(statistics->free_rows);
+	free(statistics->in_use);
+	free(statistics->numbers);
+	free(statistics->retired);
+	free(statistics->stale);
+	free(statistics);
+}
+
+static int allocate(struct kvmlog_statistics *statistics)
+{
+	__u32 guests = statistics->map.layout.guests_capacity;
+	__u32 numbers = 256;
+	void *cache;
+
+	while (numbers < guests * 4)
+		numbers *= 2;
+	cache = mmap(NULL, CACHE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	statistics->cache = cache == MAP_FAILED ? NULL : cache;
+	statistics->dirty = calloc(KVMLOG_CACHE_ENTRIES, sizeof(*statistics->dirty));
+	statistics->numbers = calloc(numbers, sizeof(*statistics->numbers));
+	statistics->numbers_mask = numbers - 1;
+	statistics->retired = malloc(guests);
+	statistics->stale = malloc(guests);
+	if (!statistics->cache || !statistics->dirty || !statistics->numbers ||
+	    !statistics->retired || !statistics->stale)
+		return -ENOMEM;
+	memset(statistics->retired, 1, guests);
+	memset(statistics->stale, 1, guests);
+	return 0;
+}
+
+/* Counts those that are free; -EBADMSG: the table was left in the middle of an update. */
+static int check_guests(struct kvmlog_statistics *statistics)
+{
+	struct kvmlog_statistics_header *header = statistics->map.header;
+	__u32 capacity = statistics->map.layout.guests_capacity;
+
+	if (header->guests_used > capacity)
+		return -EBADMSG;
+	header->guests_free = capacity - header->guests_used;
+	for (__u32 i = 0; i < header->guests_used; i++) {
+		const struct kvmlog_statistics_guest *guest = &statistics->map.guests[i];
+
+		if (guest->sequence & 1 || guest->state > KVMLOG_STATISTICS_GUEST_KNOWN)
+			return -EBADMSG;
+		header->guests_free += guest->state == KVMLOG_STATISTICS_GUEST_FREE;
+	}
+	return 0;
+}
+
+static int consistent(const struct kvmlog_statistics *statistics)
+{
+	const struct kvmlog_statistics_header *header = statistics->map.header;
+	__u64 exits = header->overflow + header->forgotten;
+
+	for (__u32 i = 0; i < header->reasons_used; i++)
+		if (statistics->map.reasons[i].key.kind != KVMLOG_STATISTICS_FREE)
+			exits += statistics->map.reasons[i].sums.count;
+	return exits == header->exits && !(header->sequence & 1) && !(header->generation & 1);
+}
+
+/*
+ * Goes on with the file of @map, which is writable and stays open as long. NULL with
+ * @error: -EBADMSG, the file was left in the middle of an update or is damaged.
+ */
+struct kvmlog_statistics *kvmlog_statistics_new(struct kvmlog_writer *writer,
+						struct kvmlog_statistics_map *map, int *error)
+{
+	struct kvmlog_statistics *statistics = calloc(1, sizeof(*statistics));
+
+	*error = -ENOMEM;
+	if (!statistics)
+		return NULL;
+	statistics->map = *map;
+	statistics->lock = &writer->lock;
+	*error = allocate(statistics);
+	if (!*error)
+		*error = check_guests(statistics);
+	if (!*error)
+		*error = kvmlog_statistics_index_all(statistics);
+	if (!*error && !consistent(statistics))
+		*error = -EBADMSG;
+	if (*error) {
+		release(statistics);
+		return NULL;
+	}
+	kvmlog_statistics_flush(statistics);
+	return statistics;
+}
+
+/* Everything taken in is in the file afterwards, and the writer's lock is not held. */
+void kvmlog_statistics_free(struct kvmlog_statistics *statistics)
+{
+	if (!statistics)
+		return;
+	kvmlog_statistics_flush(statistics);
+	release(statistics);
+}
+
+void kvmlog_statistics_flush(struct kvmlog_statistics *statistics)
+{
+	pthread_mutex_lock(statistics->lock);
+	kvmlog_statistics_fold_all(statistics);
+	pthread_mutex_unlock(statistics->lock);
+}
+
+void kvmlog_statistics_state(struct kvmlog_statistics *statistics, __u32 state)
+{
+	pthread_mutex_lock(statistics->lock);
+	__atomic_store_n(&statistics->map.header->state, state, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(statistics->lock);
+}
+
+/* Copies the table of guests, guests_capacity long. */
+void kvmlog_statistics_list(struct kvmlog_statistics *statistics,
+			    struct kvmlog_statistics_guest *guests)
+{
+	pthread_mutex_lock(statistics->lock);
+	memcpy(guests, statistics->map.guests,
+	       statistics->map.layout.guests_capacity * sizeof(*guests));
+	pthread_mutex_unlock(statistics->lock);
+}
+
+void kvmlog_statistics_describe(struct kvmlog_statistics *statistics,
+				struct kvmlog_statistics_header *copy)
+{
+	pthread_mutex_lock(statistics->lock);
+	memcpy(copy, statistics->map.header, sizeof(*copy));
+	pthread_mutex_unlock(statistics->lock);
+}
+
+/* Records that did not come through a pump (tests, recorded data), guests among them too. */
+void kvmlog_statistics_feed(struct kvmlog_statistics *statistics,
+			    const struct kvmlog_record *records, __u64 count)
+{
+	__u64 from = 0;
+
+	pthread_mutex_lock(statistics->lock);
+	for (__u64 i = 0; i <= count; i++) {
+		if (i < count && records[i].type != KVMLOG_RECORD_GUEST)
+			continue;
+		kvmlog_statistics_take(statistics, &records[from], i - from);
+		if (i < count)
+			kvmlog_statistics_guest_seen(statistics, (const void *)&records[i]);
+		from = i + 1;
+	}
+	pthread_mutex_unlock(statistics->lock);
+}

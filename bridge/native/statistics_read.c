@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The reader's side: a copy of the file in which no element is torn. */
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "statistics.h"
+
+enum {
+	KVMLOG_ELEMENT_TRIES = 1000,
+	KVMLOG_SNAPSHOT_TRIES = 20,
+};
+
+static __u32 sequence_before(const __u32 *sequence)
+{
+	return __atomic_load_n(sequence, __ATOMIC_ACQUIRE);
+}
+
+/* Pairs with the release fence in kvmlog_element_begin(). */
+static int unchanged(const __u32 *sequence, __u32 before)
+{
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return !(before & 1) && __atomic_load_n(sequence, __ATOMIC_RELAXED) == before;
+}
+
+static __u32 used(const __u32 *used, __u32 capacity)
+{
+	__u32 count = __atomic_load_n(used, __ATOMIC_ACQUIRE);
+
+	return count < capacity ? count : capacity;
+}
+
+static void copy_blocks(const struct kvmlog_statistics_map *from, struct kvmlog_statistics_map *to,
+			const struct kvmlog_statistics_reason *reason)
+{
+	for (__u32 octave = 0; octave < KVMLOG_HISTOGRAM_OCTAVES; octave++) {
+		__u32 block = reason->blocks[octave];
+
+		/* Of a reason that was being written this may be anything; it is not kept. */
+		if (block != KVMLOG_NO_BLOCK && block < from->layout.blocks_capacity)
+			to->blocks[block] = from->blocks[block];
+	}
+}
+
+/* 0: the writer has died or stands still inside it; the copy is marked as free. */
+static int copy_reason(const struct kvmlog_statistics_map *from, struct kvmlog_statistics_map *to,
+		       __u32 number)
+{
+	const struct kvmlog_statistics_reason *source = &from->reasons[number];
+	struct kvmlog_statistics_reason *copy = &to->reasons[number];
+
+	for (int i = 0; i < KVMLOG_ELEMENT_TRIES; i++) {
+		__u32 before = sequence_before(&source->sequence);
+
+		*copy = *source;
+		if (copy->key.kind != KVMLOG_STATISTICS_FREE)
+			copy_blocks(from, to, copy);
+		if (unchanged(&source->sequence, before))
+			return 1;
+		sched_yield();
+	}
+	memset(copy, 0, sizeof(*copy));
+	return 0;
+}
+
+static int copy_element(const void *source, void *copy, size_t bytes)
+{
+	const __u32 *sequence = source;
+
+	for (int i = 0; i < KVMLOG_ELEMENT_TRIES; i++) {
+		__u32 before = sequence_before(sequence);
+
+		memcpy(copy, source, bytes);
+		if (unchanged(sequence, before))
+			return 1;
+		sched_yield();
+	}
+	memset(copy, 0, bytes);
+	return 0;
+}
+
+static int copy_header(const struct kvmlog_statistics_map *from, struct kvmlog_statistics_map *to)
+{
+	const __u64 *sequence = &from->header->sequence;
+
+	for (int i = 0; i < KVMLOG_ELEMENT_TRIES; i++) {
+		__u64 before = __atomic_load_n(sequence, __ATOMIC_ACQUIRE);
+
+		memcpy(to->header, from->header, sizeof(*to->header));
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (!(before & 1) && __atomic_load_n(sequence, __ATOMIC_RELAXED) == before)
+			return 1;
+		sched_yield();
+	}
+	return 0;
+}
+
+static __u64 copy_all(const struct kvmlog_statistics_map *from, struct kvmlog_statistics_map *to)
+{
+	const struct kvmlog_statistics_header *header = from->header;
+	const struct kvmlog_statistics_header *layout = &from->layout;
+	__u32 guests = used(&header->guests_used, layout->guests_capacity);
+	__u32 reasons = used(&header->reasons_used, layout->reasons_capacity);
+	__u32 rows = used(&header->rows_used, layout->rows_capacity);
+	__u64 torn = 0;
+
+	for (__u32 i = 0; i < guests; i++)
+		torn += !copy_element(&from->guests[i], &to->guests[i], sizeof(*to->guests));
+	for (__u32 i = 0; i < reasons; i++)
+		torn += !copy_reason(from, to, i);
+	for (__u32 i = 0; i < rows; i++)
+		torn += !copy_element(&from->rows[i], &to->rows[i], sizeof(*to->rows));
+	/* Last, so that it tells of no exit less than the rows hold. */
+	torn += !copy_header(from, to);
+	to->header->guests_used = guests;
+	to->header->reasons_used = reasons;
+	to->header->rows_used = rows;
+	return torn;
+}
+
+static struct kvmlog_statistics_map *new_copy(const struct kvmlog_statistics_map *of)
+{
+	struct kvmlog_statistics_map *copy = calloc(1, sizeof(*copy));
+	void *base;
+
+	if (!copy)
+		return NULL;
+	base = mmap(NULL, of->layout.file_bytes, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (base == MAP_FAILED) {
+		free(copy);
+		return NULL;
+	}
+	/* It is written at once, and thousands of page faults take longer than the copying. */
+	madvise(base, of->layout.file_bytes, MADV_HUGEPAGE);
+	copy->layout = of->layout;
+	copy->fd = -1;
+	kvmlog_statistics_place(copy, base);
+	return copy;
+}
+
+/*
+ * A copy that is closed with kvmlog_statistics_close(). @torn: elements left out because
+ * the writer died inside them. NULL with @error: -EAGAIN, elements kept changing their
+ * owners; -ERANGE, the file was cut short.
+ */
+struct kvmlog_statistics_map *kvmlog_statistics_snapshot(const struct kvmlog_statistics_map *map,
+							 __u64 *torn, int *error)
+{
+	const __u64 *generation = &map->header->generation;
+
+	for (int i = 0; i < KVMLOG_SNAPSHOT_TRIES; i++) {
+		struct kvmlog_statistics_map *copy;
+		__u64 before;
+
+		*error = kvmlog_statistics_whole(map);
+		if (*error)
+			return NULL;
+		copy = new_copy(map);
+		if (!copy) {
+			*error = -ENOMEM;
+			return NULL;
+		}
+		before = __atomic_load_n(generation, __ATOMIC_ACQUIRE);
+		*torn = copy_all(map, copy);
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (!(before & 1) && __atomic_load_n(generation, __ATOMIC_RELAXED) == before)
+			return copy;
+		kvmlog_statistics_close(copy);
+		sched_yield();
+	}
+	*error = -EAGAIN;
+	return NULL;
+}
+
+/* The guests of a copy, guests_capacity long. */
+void kvmlog_statistics_copied(const struct kvmlog_statistics_map *copy,
+			      struct kvmlog_statistics_header *header,
+			      struct kvmlog_statistics_guest *guests)
+{
+	memcpy(header, copy->header, sizeof(*header));
+	if (guests)
+		memcpy(guests, copy->guests, copy->layout.guests_capacity * sizeof(*guests));
+}
+
+/* The header of a mapped file, of one moment; -EBUSY: the writer died inside it. */
+int kvmlog_statistics_header_now(const struct kvmlog_statistics_map *map,
+				 struct kvmlog_statistics_header *header)
+{
+	struct kvmlog_statistics_map to = { .header = header };
+	int rc = kvmlog_statistics_whole(map);
+
+	if (rc)
+		return rc;
+	return copy_header(map, &to) ? 0 : -EBUSY;
+}
