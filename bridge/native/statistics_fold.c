@@ -9,6 +9,9 @@
 enum {
 	NS_PER_US = 1000,
 	GIB_SHIFT = 30,
+	/* I/O APIC, HPET and local APIC, which KVM emulates (Intel SDM vol. 3, 11.4; chipsets). */
+	PLATFORM_START = 0xfec00000U,
+	PLATFORM_END = 0xfef00000U,
 	VMX_BASIC_REASON = 0xffff,
 
 	/* Reasons whose exit is a halt; their tables: bridge/kvmlog/exits. */
@@ -72,9 +75,8 @@ static int is_halt(const struct alike *alike)
 }
 
 /*
- * The key that a detail is counted under. Memory has too many addresses: only those
- * of devices (the VMM was asked, or KVM had marked the page as a device's) are
- * kept as they are.
+ * The key that a detail is counted under. Memory has too many addresses: only those of
+ * devices are kept as they are, as far as an exit tells that it is a device's.
  */
 static void detail_of(const struct alike *alike, const struct kvmlog_statistics_entry *entry,
 		      struct kvmlog_statistics_key *key)
@@ -89,7 +91,8 @@ static void detail_of(const struct alike *alike, const struct kvmlog_statistics_
 		memory = alike->reason == VMX_EPT_VIOLATION || alike->reason == VMX_INVLPG;
 	else if (alike->isa == KVMLOG_ISA_SVM)
 		memory = alike->reason == SVM_NPF || alike->reason == SVM_INVLPG;
-	if (alike->user_reason == KVM_EXIT_MMIO)
+	if (alike->user_reason == KVM_EXIT_MMIO ||
+	    (entry->detail >= PLATFORM_START && entry->detail < PLATFORM_END))
 		memory = 0;
 	key->detail = entry->detail;
 	key->detail_kind = KVMLOG_STATISTICS_DETAIL_EXACT;

@@ -96,15 +96,15 @@ def bridge_on(*options: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def kmod_on() -> Iterator[None]:
+def kmod_on(*options: str) -> Iterator[None]:
     """The kernel module, netlink, log engine, ring."""
-    with module_off(), bridge_on("--source", "kmod"):
+    with module_off(), bridge_on("--source", "kmod", *options):
         yield
 
 
-def bpf_on(reason: str) -> AbstractContextManager[None]:
+def bpf_on(reason: str, *options: str) -> AbstractContextManager[None]:
     """BPF programs, their maps, log engine, ring."""
-    return bridge_on("--source", "bpf", "--bpf-reason", reason)
+    return bridge_on("--source", "bpf", "--bpf-reason", reason, *options)
 
 
 @contextlib.contextmanager
@@ -141,7 +141,9 @@ SETUPS: dict[str, Callable[[], AbstractContextManager[None]]] = {
     "nothing": nothing,
     "module loaded, off": module_off,
     "kvmlog kmod on, all-in": kmod_on,
+    "kvmlog kmod on, no statistics": lambda: kmod_on("--statistics-mib", "0"),
     "kvmlog bpf on, all-in": lambda: bpf_on("vcpu"),
+    "kvmlog bpf on, no statistics": lambda: bpf_on("vcpu", "--statistics-mib", "0"),
     "kvmlog bpf on, by event": lambda: bpf_on("event"),
     "ftrace kvm_exit": lambda: ftrace("kvm_exit"),
     "ftrace kvm_exit + kvm_entry": lambda: ftrace("kvm_exit", "kvm_entry"),
