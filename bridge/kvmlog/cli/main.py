@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ COMMANDS: Final = (
     ("switch", "kvmlog.cli.switch", "switch tracing on or off"),
     ("dump", "kvmlog.cli.dump", "print the newest records"),
     ("tail", "kvmlog.cli.tail", "print records as they come"),
+    ("stat", "kvmlog.cli.stat", "count exits by guest and reason, and show who spent the time"),
+    ("guests", "kvmlog.cli.guests", "list the guests of this host by name and UUID"),
     ("pending", "kvmlog.cli.pending", "print the vCPUs that are in an exit now"),
     ("explain", "kvmlog.cli.explain", "say what an exit reason is and what to do about it"),
 )
@@ -28,30 +31,63 @@ EXIT_FAILED: Final = 1
 EXIT_INTERRUPTED: Final = 130
 EXIT_PIPE_CLOSED: Final = 141  # as a shell reports death by SIGPIPE
 
+EXIT_WORDS: Final = """\
+exit status:
+  0         done
+  1         failed, with a sentence on stderr that says what to do
+  2         an option or argument that makes no sense
+  126, 127  kvmlog stat: its command cannot be run; is not found
+  128 + n   kvmlog stat: signal n ended its command, whose exit status is otherwise passed on
+  130       ended by Ctrl-C; stat -i and tail, which end in no other way, end with 0
+  141       nobody reads what is printed any more"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one sub-command; its exit status, 1 with a sentence on stderr when it failed."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal's encoding lacks is no reason to fail.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        args = _parser(given[0] if given else "").parse_args(given)
-        status = int(args.run(args))
-        sys.stdout.flush()
-    except KvmlogError as error:
-        print(f"kvmlog: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        try:
+            return _run(given)
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The interpreter flushes stdout once more at its end: give it somewhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return EXIT_PIPE_CLOSED
-    return status
+
+
+def _run(given: list[str]) -> int:
+    try:
+        args = _parser(given[0] if given else "").parse_args(given)
+        return int(args.run(args))
+    except KvmlogError as error:
+        print(f"kvmlog: {error}", file=sys.stderr)
+        return EXIT_FAILED
+
+
+def _drop_output() -> None:
+    """The interpreter flushes both streams once more at its end: gives them somewhere to go."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def _parser(chosen: str) -> argparse.ArgumentParser:
     """All sub-commands by name; the options of the chosen one."""
     parser = argparse.ArgumentParser(
-        prog="kvmlog", description="Why and for how long KVM guests leave the CPU."
+        prog="kvmlog",
+        description="Why and for how long KVM guests leave the CPU.",
+        epilog=EXIT_WORDS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, module_name, text in COMMANDS:

@@ -7,11 +7,28 @@ import argparse
 import json
 import sys
 import time
+from typing import Final
 
 from kvmlog.bridge import wire
-from kvmlog.bridge.control import DEFAULT_SOCKET, SwitchClient
-from kvmlog.exits import objects, text
+from kvmlog.bridge.control import SwitchClient
+from kvmlog.cli import records, selection, table
+from kvmlog.cli.guest_view import GuestView
+from kvmlog.cli.table import Column, Table
+from kvmlog.exits import objects, text, units
 from kvmlog.exits.notes import counted
+
+_COLUMNS: Final = (
+    Column("TIME", width=21, spare=2),
+    Column("GUEST", width=16),
+    Column("VCPU", right=True),
+    Column("CPU", right=True, spare=4),
+    Column("REASON", width=20),
+    Column("DETAIL", width=24),
+    Column("TOTAL", right=True, width=7),
+    Column("VMM", right=True, width=7),
+    Column("HALT", right=True, width=7, spare=3),
+    Column("NOTES", spare=1),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,32 +36,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="one JSON object per line, names and numbers"
     )
-    parser.add_argument(
-        "--switch",
-        default=DEFAULT_SOCKET,
-        metavar="SOCKET",
-        help="the bridge's local socket (default: %(default)s)",
-    )
+    selection.add_vm(parser, "only vCPUs of this guest; several: of any of them")
+    records.add_ring(parser)
+    records.add_switch(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints them and returns 0; SwitchError when no bridge answers.
 
     TIME is when the vCPU left its guest, TOTAL how long ago that is, VMM how long ago KVM
-    returned to the guest's process.
+    returned to the guest's process. Names of guests stand in a file beside the ring (--ring).
     """
     raw, count = SwitchClient(args.switch).pending()
-    found = [record for record in wire.unpack(raw) if isinstance(record, wire.Record)]
+    view = GuestView(args.ring, args.vm)
+    given = [record for record in wire.unpack(raw) if isinstance(record, wire.Record)]
+    view.learn(given)
+    found = [record for record in given if view.shows(record)]
     to_wall_ns = time.time_ns() - time.monotonic_ns()
     offset_s = time.localtime().tm_gmtoff
-    if not args.json:
-        print(text.HEADER if found else "no vCPU is in an exit")
-    for record in found:
-        wall_ns = record.exit_ns + to_wall_ns
-        if args.json:
-            print(json.dumps(objects.record_object(record, wall_ns, offset_s)))
-        else:
-            print(text.format_record(record, wall_ns, offset_s))
-    if count > len(found):
-        print(f"and {counted(count - len(found), 'vCPU')} more, for less long", file=sys.stderr)
+    if args.json:
+        table.write((_json(one, view, to_wall_ns, offset_s) for one in found), sys.stdout)
+    elif found:
+        table.show(Table(_COLUMNS, [_row(one, view, to_wall_ns, offset_s) for one in found]))
+    else:
+        table.show("no vCPU is in an exit")
+    if count > len(given):
+        print(f"and {counted(count - len(given), 'vCPU')} more, for less long", file=sys.stderr)
     return 0
+
+
+def _row(record: wire.Record, view: GuestView, to_wall_ns: int, offset_s: int) -> list[str]:
+    label = view.labels.label(record)
+    cells = text.exit_cells(record)
+    time_column = units.time_column(record.exit_ns + to_wall_ns, offset_s)
+    return [time_column, str(record.guest) if label is None else label.text, *cells]
+
+
+def _json(record: wire.Record, view: GuestView, to_wall_ns: int, offset_s: int) -> str:
+    guest = view.labels.guest(record)
+    return json.dumps(objects.record_object(record, record.exit_ns + to_wall_ns, offset_s, guest))

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 
 from kvmlog.bridge import wire
+from kvmlog.bridge.control import DEFAULT_SOCKET
 from kvmlog.bridge.ring import DEFAULT_RING, RingReader, Snapshot
 from kvmlog.cli.guest_view import GuestView
 from kvmlog.cli.selection import Selection
@@ -76,6 +77,16 @@ def add_ring(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         default=DEFAULT_RING,
         help="ring file (default %(default)s)",
+    )
+
+
+def add_switch(parser: argparse.ArgumentParser) -> None:
+    """Adds --switch."""
+    parser.add_argument(
+        "--switch",
+        default=DEFAULT_SOCKET,
+        metavar="SOCKET",
+        help="the bridge's local socket (default: %(default)s)",
     )
 
 

@@ -6,11 +6,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+from collections.abc import Iterator
 from typing import Any, Final
 
-from kvmlog.bridge.control import DEFAULT_SOCKET, SwitchClient
+from kvmlog.bridge.control import SwitchClient
 from kvmlog.bridge.errors import RingError, SwitchError
-from kvmlog.bridge.ring import DEFAULT_RING, RingInfo, RingReader
+from kvmlog.bridge.ring import RingInfo, RingReader
+from kvmlog.cli import records, table
 
 _NS_PER_S: Final = 1_000_000_000
 _COUNTERS: Final = ("seen", "emitted", "filtered", "sampled", "dropped", "pending")
@@ -19,13 +21,8 @@ _COUNTERS: Final = ("seen", "emitted", "filtered", "sampled", "dropped", "pendin
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `kvmlog status`."""
     parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
-    parser.add_argument("--ring", default=DEFAULT_RING, help="ring file (default: %(default)s)")
-    parser.add_argument(
-        "--switch",
-        default=DEFAULT_SOCKET,
-        metavar="SOCKET",
-        help="the bridge's local socket (default: %(default)s)",
-    )
+    records.add_ring(parser)
+    records.add_switch(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,8 +43,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         lines = _bridge_lines(bridge) if bridge is not None else [("bridge", bridge_error or "")]
         lines += _ring_lines(ring) if ring is not None else [("ring", ring_error or "")]
-        for name, text in lines:
-            print(f"{name:<12}{text}")
+        table.show(table.Pairs(lines))
     return 0 if bridge is not None and ring is not None else 1
 
 
@@ -79,13 +75,27 @@ def _bridge_lines(status: dict[str, Any]) -> list[tuple[str, str]]:
     lines = [
         ("bridge", f"pid {status.get('pid')}, up {status.get('uptime_s')} s"),
         ("tracing", str(status.get("state"))),
+        *(("", words) for words in _limits(status)),
         ("source", ", ".join(words)),
     ]
     if status.get("trouble"):
         lines.append(("", str(status["trouble"])))
     lines += [("", str(note)) for note in source.get("notes", [])]
+    if status.get("guests"):
+        lines.append(("guests", f"{status['guests'].get('running')} running (kvmlog guests)"))
     lines.append(("commands", f"{status.get('udp')} (UDP), {status.get('switch')}"))
     return lines
+
+
+def _limits(status: dict[str, Any]) -> Iterator[str]:
+    """Of which guests only, and how long."""
+    chosen = status.get("filter")
+    if chosen:
+        found = chosen["tgids"]
+        processes = "1 process" if found == 1 else f"{found} processes"
+        yield f"only {', '.join(chosen['vm'])} ({processes})"
+    if status.get("lease_s") is not None:
+        yield f"off by itself in {status['lease_s']:.0f} s"
 
 
 def _ring_lines(info: RingInfo) -> list[tuple[str, str]]:

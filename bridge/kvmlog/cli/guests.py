@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`kvmlog guests`: the guests of this host, by name and UUID."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections import Counter
+from datetime import datetime
+from typing import Any, Final
+
+from kvmlog.bridge.control import SwitchClient
+from kvmlog.bridge.errors import KvmlogError, SwitchError
+from kvmlog.bridge.statistics import SUFFIX, StatisticsReader
+from kvmlog.cli import records, table
+from kvmlog.cli.stat_text import local_iso
+from kvmlog.cli.table import Column, Table
+from kvmlog.exits import units
+from kvmlog.exits.guests import Guest, GuestNames
+from kvmlog.exits.notes import counted
+
+_COLUMNS: Final = (
+    Column("NAME", width=16),
+    Column("PID", right=True, width=7),
+    Column("KIND", width=8, spare=4),
+    Column("UUID", width=36, spare=1),
+    Column("STATE", width=7),
+    Column("SINCE", width=19, spare=3),
+    Column("EXITS", right=True, width=9),
+    Column("NUMBERS", spare=2),
+    Column("WHERE", spare=5),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the sub-command's flags."""
+    parser.add_argument("--all", action="store_true", help="those that have ended, too")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line")
+    records.add_ring(parser)
+    records.add_switch(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints them, the oldest first, and returns 0; without a bridge, as it knew them last.
+
+    NUMBERS are those that records have for the guest, WHERE its pod, container or cgroup, EXITS
+    what the statistics counted of it.
+    """
+    try:
+        SwitchClient(args.switch).guests()
+    except SwitchError as error:
+        print(f"kvmlog: {error}; these are the guests it knew last", file=sys.stderr)
+    names = GuestNames(args.ring)
+    names.reload()
+    if names.problem:
+        print(f"kvmlog: {names.problem}", file=sys.stderr)
+    known = names.guests()
+    listed = [guest for guest in known if args.all or guest.ended_realtime_ns is None]
+    exits = _exits(args.ring)
+    if args.json:
+        table.write([json.dumps(_guest_object(guest, exits)) for guest in listed], sys.stdout)
+        return 0
+    if listed:
+        table.show(Table(_COLUMNS, [_row(guest, exits) for guest in listed]))
+    else:
+        table.show("no guest runs")
+    if len(known) > len(listed):
+        ended = counted(len(known) - len(listed), "guest")
+        print(f"kvmlog: {ended} that ended: kvmlog guests --all", file=sys.stderr)
+    return 0
+
+
+_Process = tuple[int, int]
+
+
+def _exits(ring: str) -> Counter[_Process] | None:
+    """What the statistics counted of each process; None where there are none."""
+    try:
+        with StatisticsReader(ring + SUFFIX) as reader:
+            guests = reader.snapshot().guests.values()
+    except KvmlogError:
+        return None
+    ticks_per_s = os.sysconf("SC_CLK_TCK")
+    found: Counter[_Process] = Counter()
+    for one in guests:
+        found[one.tgid, one.start_boottime_ns * ticks_per_s // units.NS_PER_S] += one.exits
+    return found
+
+
+def _row(guest: Guest, exits: Counter[_Process] | None) -> list[str]:
+    ended = guest.ended_realtime_ns
+    at_ns = guest.first_seen_realtime_ns if ended is None else ended
+    since = datetime.fromtimestamp(at_ns // units.NS_PER_S)
+    return [
+        guest.name,
+        str(guest.pid),
+        guest.kind,
+        guest.uuid or "",
+        "running" if ended is None else "ended",
+        since.strftime("%Y-%m-%d %H:%M:%S"),
+        "" if exits is None else str(exits[guest.pid, guest.start_ticks]),
+        ",".join(str(number) for number, _ in guest.numbers),
+        _where(guest),
+    ]
+
+
+def _where(guest: Guest) -> str:
+    words = []
+    if guest.pod:
+        words.append(f"pod {guest.pod}")
+    if guest.container:
+        words.append(f"container {guest.container[:12]}")
+    return " ".join(words) or guest.cgroup
+
+
+def _guest_object(guest: Guest, exits: Counter[_Process] | None) -> dict[str, Any]:
+    ended = guest.ended_realtime_ns
+    return {
+        "name": guest.name,
+        "named": guest.named,
+        "uuid": guest.uuid,
+        "pid": guest.pid,
+        "kind": guest.kind,
+        "comm": guest.comm,
+        "running": ended is None,
+        "since": local_iso(guest.first_seen_realtime_ns),
+        "ended": None if ended is None else local_iso(ended),
+        "exits": None if exits is None else exits[guest.pid, guest.start_ticks],
+        "numbers": [number for number, _ in guest.numbers],
+        "aliases": list(guest.aliases),
+        "pod": guest.pod,
+        "container": guest.container,
+        "cgroup": guest.cgroup,
+        "start_ticks": guest.start_ticks,
+        "first_seen_realtime_ns": guest.first_seen_realtime_ns,
+        "ended_realtime_ns": ended,
+    }

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`kvmlog stat`: how often guests leave the CPU, why, for how long, and who spent the time."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Final, TextIO
+
+from kvmlog.bridge.control import SwitchClient
+from kvmlog.bridge.errors import KvmlogError, RingError, SwitchError
+from kvmlog.bridge.ring import RingInfo, RingReader
+from kvmlog.bridge.statistics import SUFFIX, StatisticsReader
+from kvmlog.cli import records, stat_machine, stat_options, stat_text, table
+from kvmlog.cli.stat_command import CommandError, running
+from kvmlog.cli.stat_guests import StatisticsNames
+from kvmlog.cli.stat_options import View
+from kvmlog.cli.stat_report import Moment, Report, report
+from kvmlog.exits.guests import GuestNames
+
+# Exits take a moment from the CPU into the statistics.
+_SETTLE_S: Final = 5.0
+_FAILED: Final = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the sub-command's flags."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = stat_text.LEGEND
+    parser.add_argument(
+        "-i",
+        dest="interval",
+        metavar="S",
+        type=stat_options.interval_s,
+        help="a table every S seconds, of what came in them (default: one, since the "
+        "statistics began)",
+    )
+    parser.add_argument(
+        "-n",
+        dest="count",
+        metavar="COUNT",
+        type=records.positive,
+        help="with -i: so many tables, then end",
+    )
+    parser.add_argument(
+        "--by",
+        type=stat_options.by,
+        default=stat_options.DEFAULT_BY,
+        metavar="KEY,...",
+        help="groups: guest, reason, and one of vcpu, detail, return, separated by commas "
+        "(default guest,reason)",
+    )
+    parser.add_argument(
+        "--vm",
+        action="append",
+        default=[],
+        metavar="NAME|UUID|PID",
+        help="only this guest (kvmlog guests lists them); several: all of them",
+    )
+    parser.add_argument(
+        "--sort",
+        choices=list(stat_options.SORTS),
+        help="by this figure, the greatest first (default total; by return: vmm)",
+    )
+    parser.add_argument("--top", type=records.positive, metavar="N", help="only the first N groups")
+    parser.add_argument(
+        "--halts", action="store_true", help="exits that halted among all others, and in SHARE"
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON object per table, times in ns")
+    form.add_argument("--csv", action="store_true", help="CSV with a header, times in ns")
+    parser.add_argument(
+        "-o",
+        dest="output",
+        metavar="FILE",
+        help="print there (default: stdout; around a command: stderr)",
+    )
+    parser.add_argument(
+        "--reset", action="store_true", help="have the bridge begin the statistics anew, and end"
+    )
+    records.add_ring(parser)
+    records.add_switch(parser)
+    parser.add_argument(
+        "command",
+        nargs=argparse.REMAINDER,
+        metavar="-- COMMAND ...",
+        help="run this, and show what came while it ran; ends with its exit status",
+    )
+    parser.set_defaults(usage_error=parser.error)
+
+
+def run(args: argparse.Namespace) -> int:
+    """0, or the exit status of the command; KvmlogError when there are no statistics."""
+    if args.command[:1] == ["--"]:
+        del args.command[0]
+    view = stat_options.view(args)
+    if args.reset:
+        return _reset(args.switch)
+    with contextlib.ExitStack() as stack:
+        reader = stack.enter_context(StatisticsReader(args.ring + SUFFIX))
+        look = _Look(reader, args.ring, view, args.vm)
+        look.say_whether_on()
+        show = _printer(args, stack)
+        if args.command:
+            return _around(args, look, show)
+        if args.interval is None:
+            show(look.since(None, look.now(settle=True)))
+        else:
+            with contextlib.suppress(KeyboardInterrupt):
+                _every(args, look.now(), look, show, _asleep)
+    return 0
+
+
+def _reset(switch: str) -> int:
+    answer = SwitchClient(switch).send("reset")
+    if answer != "ok reset":
+        raise SwitchError(answer.removeprefix("error: "))
+    print(answer)
+    return 0
+
+
+@dataclasses.dataclass
+class _Look:
+    """Takes moments of statistics and ring, and makes reports of them."""
+
+    reader: StatisticsReader
+    ring: str
+    view: View
+    words: list[str]
+
+    def __post_init__(self) -> None:
+        self._names = StatisticsNames(GuestNames(self.ring))
+
+    def now(self, settle: bool = False) -> Moment:
+        """This moment; settle: waits for exits that are on their way, if there is a bridge."""
+        info = self._info()
+        if settle and info is not None and info.writer_alive:
+            if not self.reader.wait_until(time.monotonic_ns(), _SETTLE_S):
+                _warn(
+                    f"the newest exits may be missing: the bridge did not count for {_SETTLE_S:g} "
+                    "s; look at its log"
+                )
+            info = self._info()
+        return Moment(
+            self.reader.snapshot(), None if info is None else info.lost_records, time.time_ns()
+        )
+
+    def since(self, base: Moment | None, now: Moment) -> Report:
+        """What came between two moments, of the guests that were asked for."""
+        guests = now.snapshot.guests
+        self._names.update(guests)
+        wanted = self._names.matching(guests, self.words) if self.words else None
+        return report(now, base, self._names, self.view, wanted)
+
+    def say_whether_on(self) -> None:
+        """One line on stderr where nothing is being counted."""
+        info = self._info()
+        if info is None or not info.writer_alive:
+            _warn("no bridge writes these statistics now; start it (kvmlog bridge)")
+        elif not info.switched_on:
+            _warn("tracing is off, nothing is being counted; switch it on (kvmlog switch on)")
+
+    def _info(self) -> RingInfo | None:
+        try:
+            with RingReader(self.ring) as ring:
+                return ring.info()
+        except RingError:
+            return None
+
+
+def _every(
+    args: argparse.Namespace,
+    base: Moment,
+    look: _Look,
+    show: Callable[[Report], None],
+    ended: Callable[[float], bool],
+) -> Moment:
+    """A report per interval, until ended(seconds to wait) or so many; where the last one ended."""
+    for shown, left_s in enumerate(_ticks(args.interval)):
+        if shown == args.count or ended(left_s):
+            break
+        now = look.now()
+        show(look.since(base, now))
+        base = now
+    return base
+
+
+def _asleep(seconds: float) -> bool:
+    time.sleep(seconds)
+    return False
+
+
+def _around(args: argparse.Namespace, look: _Look, show: Callable[[Report], None]) -> int:
+    """Runs the command, shows what came meanwhile, and returns its exit status."""
+    base = look.now(settle=True)
+    try:
+        with running(args.command) as command:
+            if args.interval is not None:
+                base = _every(args, base, look, show, command.wait)
+            status = command.status
+            ended_ns = time.time_ns()
+    except CommandError as error:
+        _warn(str(error))
+        return error.status
+    try:
+        last = dataclasses.replace(look.now(settle=True), realtime_ns=ended_ns)
+        show(look.since(base, last))
+    except KvmlogError as error:
+        _warn(str(error))
+        return status or _FAILED
+    return status
+
+
+def _ticks(interval_s: float) -> Iterator[float]:
+    """How long to wait for the next multiple of the interval; those that are over are left out."""
+    due = time.monotonic()
+    while True:
+        due += interval_s
+        left_s = due - time.monotonic()
+        if left_s < 0:
+            due -= left_s
+        yield max(0.0, left_s)
+
+
+def _printer(args: argparse.Namespace, stack: contextlib.ExitStack) -> Callable[[Report], None]:
+    """What prints a report in the form and to the place that were asked for."""
+    stream: TextIO = sys.stderr if args.command else sys.stdout
+    if args.output is not None:
+        stream = stack.enter_context(_opened(args.output))
+    if args.json:
+        return lambda told: table.write([json.dumps(stat_machine.report_object(told))], stream)
+    if args.csv:
+        return _CsvPrinter(stream)
+    if args.interval is not None and not args.command and stream.isatty():
+        replace = stack.enter_context(table.redrawn(stream))
+        return lambda told: replace(stat_text.blocks(told))
+    if args.interval is not None:
+        return lambda told: table.show(*stat_text.blocks(told), "", stream=stream)
+    return lambda told: table.show(*stat_text.blocks(told), stream=stream)
+
+
+class _CsvPrinter:
+    """One header for all reports; what is in none of the groups goes to stderr."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._header = True
+
+    def __call__(self, told: Report) -> None:
+        table.write(stat_machine.csv_lines(told, self._header), self._stream)
+        self._header = False
+        missing = stat_text.missing_words(told)
+        if missing:
+            _warn(missing)
+
+
+def _opened(path: str) -> TextIO:
+    try:
+        return open(path, "w", encoding="utf-8")
+    except OSError as error:
+        raise KvmlogError(
+            f"{path}: cannot be written ({error.strerror or error}); give another file (-o)"
+        ) from None
+
+
+def _warn(sentence: str) -> None:
+    print(f"kvmlog: {sentence}", file=sys.stderr, flush=True)

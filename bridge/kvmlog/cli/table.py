@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How all commands print tables: one layout, for programs to read and for people to look at.
+
+On a pipe or into a file: plain text, two blanks or more between columns, nothing cut, no
+colour; an empty cell is "-", so that every line has as many columns as the header. On a
+terminal: a bold header, and what does not fit is left out or cut, never wrapped. NO_COLOR
+(https://no-color.org) and TERM=dumb are honoured.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TextIO, TypeAlias
+
+from rich.cells import cell_len, set_cell_size
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+GAP: Final = "  "
+_NOTHING: Final = "-"
+_CUT: Final = "…"
+# A column of text is not cut to less than this.
+_TEXT_CELLS: Final = 8
+_PAIR: Final = 12
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column; `width`: at least so many cells, so that tables one after the other line up.
+
+    right: numbers. spare: what goes first where the terminal is too narrow, the highest before
+    all others; 0 stays.
+    """
+
+    title: str
+    right: bool = False
+    width: int = 0
+    spare: int = 0
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns, and rows with one text for each of them."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Lines of a name and what is said of it; an empty name continues the one above."""
+
+    lines: Sequence[tuple[str, str]]
+
+
+# A sentence is a line of its own.
+Block: TypeAlias = Table | Pairs | str
+
+
+def show(*blocks: Block, stream: TextIO | None = None) -> None:
+    """Prints the blocks and flushes; BrokenPipeError when nobody reads any more.
+
+    stream: default sys.stdout.
+    """
+    stream = sys.stdout if stream is None else stream
+    if stream.isatty():
+        on = console(stream)
+        on.print(styled(blocks, on.width), end="", soft_wrap=True)
+        stream.flush()
+    else:
+        write(lines(blocks), stream)
+
+
+def write(plain: Iterable[str], stream: TextIO) -> None:
+    """Prints lines as they are and flushes."""
+    for line in plain:
+        print(line, file=stream)
+    stream.flush()
+
+
+@contextlib.contextmanager
+def redrawn(stream: TextIO) -> Iterator[Callable[[Sequence[Block]], None]]:
+    """Gives a function that shows blocks on a terminal in place of those before, not below them.
+
+    What the terminal has no lines for is left out at the end.
+    """
+    from rich.live import Live
+
+    on = console(stream)
+    with Live(console=on, auto_refresh=False) as live:
+
+        def replace(blocks: Sequence[Block]) -> None:
+            text = styled(blocks, on.width)
+            text.no_wrap = True
+            live.update(text, refresh=True)
+
+        yield replace
+
+
+def lines(blocks: Iterable[Block]) -> Iterator[str]:
+    """Yields the blocks as plain lines without newlines."""
+    for block in blocks:
+        for parts in _parts(block, None):
+            yield "".join(text for text, _ in parts).rstrip()
+
+
+def console(stream: TextIO) -> Console:
+    """A terminal with what it can: width, colours; nothing in a text is taken as markup."""
+    from rich.console import Console  # only terminals need it
+
+    no_color = bool(os.environ.get("NO_COLOR"))
+    return Console(file=stream, highlight=False, markup=False, emoji=False, no_color=no_color)
+
+
+def styled(blocks: Iterable[Block], width: int) -> Text:
+    """The blocks with their styles, their tables fitted into `width` cells."""
+    from rich.text import Text
+
+    whole = Text()
+    for block in blocks:
+        for parts in _parts(block, width):
+            for text, style in parts:
+                whole.append(text, style)
+            whole.append("\n")
+    return whole
+
+
+def printable(text: str) -> str:
+    """Returns the text with control characters, lone surrogates and the like escaped.
+
+    Names of guests and processes are other people's: none of them moves the cursor.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def _parts(block: Block, width: int | None) -> Iterator[list[tuple[str, str]]]:
+    """Each line as pieces of text with their styles."""
+    if isinstance(block, Table):
+        yield from _table_parts(block, width)
+    elif isinstance(block, Pairs):
+        for name, text in block.lines:
+            yield [(f"{printable(name):<{_PAIR}}", "bold"), (printable(text), "")]
+    else:
+        yield [(printable(block), "")]
+
+
+def _table_parts(table: Table, width: int | None) -> Iterator[list[tuple[str, str]]]:
+    columns = list(table.columns)
+    cells = [[printable(cell) or _NOTHING for cell in row] for row in table.rows]
+    widths = [
+        max([column.width, cell_len(column.title), *(cell_len(row[at]) for row in cells)])
+        for at, column in enumerate(columns)
+    ]
+    kept = list(range(len(columns)))
+    if width is not None:
+        kept, widths = _fitted(columns, widths, width)
+    yield [(_line(columns, [column.title for column in columns], kept, widths), "bold")]
+    for row in cells:
+        yield [(_line(columns, row, kept, widths), "")]
+
+
+def _line(columns: Sequence[Column], row: Sequence[str], kept: list[int], widths: list[int]) -> str:
+    parts = []
+    for at in kept:
+        text, cells = row[at], widths[at]
+        if cell_len(text) > cells:
+            text = set_cell_size(text, cells - 1) + _CUT
+        blanks = " " * (cells - cell_len(text))
+        parts.append(blanks + text if columns[at].right else text + blanks)
+    return GAP.join(parts).rstrip()
+
+
+def _fitted(
+    columns: Sequence[Column], widths: list[int], width: int
+) -> tuple[list[int], list[int]]:
+    """Which columns stay, and the cells of each, so that lines have at most `width` cells."""
+    kept = list(range(len(columns)))
+    widths = list(widths)
+
+    def excess() -> int:
+        return sum(widths[at] for at in kept) + len(GAP) * (len(kept) - 1) - width
+
+    while excess() > 0 and any(columns[at].spare for at in kept):
+        kept.remove(max(kept, key=lambda at: columns[at].spare))
+    texts = [at for at in kept if not columns[at].right]
+    while (over := excess()) > 0 and texts:
+        widest = max(texts, key=lambda at: widths[at])
+        if widths[widest] <= _TEXT_CELLS:
+            break
+        widths[widest] -= min(over, widths[widest] - _TEXT_CELLS)
+    return kept, widths
