@@ -4,6 +4,7 @@
 PYTHON := .venv/bin/python
 GUEST := build/guest/kvmlog-guest
 GUEST_SOURCES := $(addprefix tests/guest/,main.c machine.c interrupt.c code.S)
+PAYLOAD := build/guest/payload.rom
 RECEIVER := build/diskless/kvmlog-receiver
 RECEIVER_SOURCES := $(addprefix tests/vm/diskless/,receiver.c genl.c)
 
@@ -44,11 +45,16 @@ vm-sh: ## run CMD='...' in a VM; KERNEL=6.1, CPUS=2, MEMORY=2G, ICOUNT=1 (counts
 kmod: ## build kvmlog.ko and the test modules for every fetched kernel, into build/kmod/VERSION
 	@scripts/build-kmod
 
-guest: $(GUEST) ## build the test guest
+guest: $(GUEST) $(PAYLOAD) ## build the test guest, and what QEMU's guests run
 
 $(GUEST): $(GUEST_SOURCES) tests/guest/guest.h
 	@mkdir -p $(@D)
 	gcc -static -O2 -Wall -Wextra -Werror -pthread -o $@ $(GUEST_SOURCES)
+
+$(PAYLOAD): tests/guest/payload.S tests/guest/guest.h
+	@mkdir -p $(@D)
+	gcc -m32 -nostdlib -static -no-pie -Wall -Werror -Wl,--build-id=none,-Ttext=0xffff0000,-e,image \
+		-Wl,--oformat=binary -o $@ $<
 
 receiver: $(RECEIVER) ## build the receiver of the VM that can sleep
 
