@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.vm.inside import host, sources
+from tests.vm.inside import host, libvirt, sources
 from tests.vm.inside.netlink import Control, Receiver
 from tests.vm.inside.processes import Bridge, Rpc, ended, folder
 from tests.vm.inside.programs import Programs
@@ -91,6 +91,21 @@ def histogram() -> Iterator[host.Histogram]:
     counted = host.Histogram()
     yield counted
     counted.close()
+
+
+@pytest.fixture
+def threads() -> Iterator[host.ThreadHistogram]:
+    """The same by thread."""
+    counted = host.ThreadHistogram()
+    yield counted
+    counted.close()
+
+
+@pytest.fixture(scope="module")
+def libvirt_daemon() -> Iterator[None]:
+    """A libvirt for the tests of a file: it takes seconds to start."""
+    with libvirt.libvirtd():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import re
 import struct
 import subprocess
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,34 +46,66 @@ def guest(*options: str) -> dict[str, Any]:
     return report
 
 
-def start_guest(*options: str) -> subprocess.Popen[str]:
-    """Starts the test guest and leaves it running."""
+def start_guest(*options: str, before: Sequence[str] = ()) -> subprocess.Popen[str]:
+    """Starts the test guest and leaves it running; before: a command that executes it."""
     return subprocess.Popen(
-        [str(GUEST), "--json", *options],
+        [*before, str(GUEST), "--json", *options],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
 
 
-class Histogram:
-    """The kernel's own count of exits by reason: a hist trigger on kvm:kvm_exit."""
+class _Trigger:
+    """A hist trigger on kvm:kvm_exit; others may be armed beside it."""
 
-    def __init__(self) -> None:
+    def __init__(self, keys: str) -> None:
         self.event = TRACING / "events/kvm/kvm_exit"
-        self.trigger = "hist:keys=exit_reason:size=4096"
+        self.trigger = f"hist:keys={keys}:size=4096"
         (self.event / "trigger").write_text(self.trigger + "\n")
 
-    def counts(self) -> Counter[int]:
-        """Exits by reason since it was armed."""
+    def rows(self, *keys: str) -> dict[tuple[int, ...], int]:
+        """Exits by the values of these keys, which have to be the trigger's."""
         text = (self.event / "hist").read_text()
-        rows = re.findall(r"exit_reason:\s*(\d+)\s*\}\s*hitcount:\s*(\d+)", text)
-        assert "Dropped: 0" in text
-        return Counter({int(reason): int(count) for reason, count in rows})
+        assert not re.search(r"Dropped: [1-9]", text)
+        values = r",\s*".join(rf"{key}:\s*(\d+)" for key in keys)
+        found = re.findall(rf"\{{ {values}\s*\}}\s*hitcount:\s*(\d+)", text)
+        return {tuple(int(value) for value in row[:-1]): int(row[-1]) for row in found}
 
     def close(self) -> None:
         """Takes the trigger away."""
         (self.event / "trigger").write_text("!" + self.trigger + "\n")
+
+
+class Histogram(_Trigger):
+    """The kernel's own count of exits by reason."""
+
+    def __init__(self) -> None:
+        super().__init__("exit_reason")
+
+    def counts(self) -> Counter[int]:
+        """Exits by reason since it was armed."""
+        return Counter({reason: count for (reason,), count in self.rows("exit_reason").items()})
+
+
+class ThreadHistogram(_Trigger):
+    """The kernel's own count of exits by thread and reason."""
+
+    def __init__(self) -> None:
+        super().__init__("common_pid,exit_reason")  # common_pid: the thread's id
+
+    def counts(self) -> Counter[tuple[int, int]]:
+        """Exits by (thread id, reason) since it was armed."""
+        rows = self.rows("common_pid", "exit_reason")
+        return Counter({(tid, reason): count for (tid, reason), count in rows.items()})
+
+    def of(self, *tids: int) -> Counter[int]:
+        """Exits of these threads together, by reason."""
+        total: Counter[int] = Counter()
+        for (tid, reason), count in self.counts().items():
+            if tid in tids:
+                total[reason] += count
+        return total
 
 
 def kernel_log() -> str:
