@@ -19,9 +19,16 @@ import pytest
 from kvmlog.bridge.statistics import SUFFIX
 from kvmlog.bridge.statistics_file import StatisticsWriter
 from kvmlog.bridge.writer import RingWriter
-from tests.system.bridge_process import HANG_S, KVMLOG, kvmlog
+from tests.system.bridge_process import (
+    HANG_S,
+    KVMLOG,
+    kvmlog,
+    running_bridge,
+    without_module,
+)
 
 NO_BRIDGE = "kvmlog: no bridge writes these statistics now; start it (kvmlog bridge)\n"
+OFF = "kvmlog: tracing is off, nothing is being counted; switch it on (kvmlog switch on)\n"
 
 
 @pytest.fixture
@@ -279,3 +286,23 @@ def test_reset_without_a_bridge(ring: str, tmp_path: Path) -> None:
     done = stat(ring, "--reset", "--switch", str(tmp_path / "switch"))
     assert (done.returncode, done.stdout) == (1, "")
     assert "no bridge is running; start it (kvmlog bridge)" in done.stderr
+
+
+@without_module
+def test_with_a_running_bridge(tmp_path: Path) -> None:
+    """Tracing is off, which is told; a reset begins anew; guests are looked for."""
+    with running_bridge(tmp_path) as bridge:
+        ring = str(bridge.ring)
+        done = stat(ring, "--json")
+        assert (done.returncode, done.stderr) == (0, OFF)
+        before = json.loads(done.stdout)
+        reset = stat(ring, "--reset", "--switch", str(bridge.switch))
+        assert (reset.returncode, reset.stdout, reset.stderr) == (0, "ok reset\n", "")
+        after = json.loads(stat(ring, "--json").stdout)
+        assert after["since_realtime_ns"] > before["since_realtime_ns"]
+        done = stat(ring, "--", "true")
+        assert (done.returncode, done.stderr.splitlines(keepends=True)[0]) == (0, OFF)
+        assert len(done.stderr.splitlines()) == 2
+        guests = kvmlog("guests", "--ring", ring, "--switch", str(bridge.switch))
+        assert (guests.returncode, guests.stderr) == (0, "")
+        assert bridge.stop()[0] == 0
