@@ -36,9 +36,6 @@ _SETTLE_STEP_S: Final = 0.005
 # A receiver that was killed is forgotten by the source's worker, not at once.
 _OPEN_TRIES: Final = 10
 _OPEN_STEP_S: Final = 0.05
-# A source that has so much less than is left of the time wants it again, when half of the longest
-# lease is over: it was too long for one.
-_RENEW_MS: Final = 60_000
 # How long the end of a lease is left to the source.
 _LATE_NS: Final = 1_000_000_000
 
@@ -125,7 +122,7 @@ class Engine:
         wanted = Wanted.begin(choice, for_s)
         if not self.on:
             self._guarded(lambda: self._switch_on(wanted))
-        elif not self._is_traced(wanted.config()):
+        elif not wanted.is_plain(self._status):
             self._guarded(lambda: self._configure(wanted))
         self.wanted = wanted
         return {} if choice is None else choice.matched
@@ -143,7 +140,7 @@ class Engine:
                 self._guarded(self._refresh)
             if self.wanted.on and not self.on:
                 self._guarded(lambda: self._switch_on(self.wanted))
-            elif self.on and self._is_short():
+            elif self.on and self.wanted.outlives(self._status):
                 self._guarded(lambda: self._configure(self.wanted))
         except SourceError as error:
             self._waiting(str(error))
@@ -297,19 +294,6 @@ class Engine:
         """Another configuration while on: nothing is missed between the two."""
         self.source.switch(wanted.config())
         self._status = self.source.status()
-
-    def _is_traced(self, config: SwitchConfig) -> bool:
-        """Whether the source does just this, without an end."""
-        now = self._status
-        return now is not None and not (
-            config.tgids or config.lease_ms or now.tgids or now.lease_ms
-        )
-
-    def _is_short(self) -> bool:
-        """Whether the source's lease has to be renewed for all of our time to be traced."""
-        has_ms = 0 if self._status is None else self._status.lease_ms
-        left_ms = self.wanted.left_ms()
-        return left_ms > has_ms + _RENEW_MS and has_ms < lib.KVMLOG_MAX_LEASE_MS // 2
 
     def _expire(self) -> None:
         """The source ends its lease itself, unless it is away or has lost it."""

@@ -16,7 +16,7 @@ from kvmlog.bridge._native import lib
 from kvmlog.bridge.errors import SwitchError
 from kvmlog.bridge.guests.book import GuestBook
 from kvmlog.bridge.guests.match import Index
-from kvmlog.bridge.source import SwitchConfig
+from kvmlog.bridge.source import SourceStatus, SwitchConfig
 
 # To a source no process at all means every process. This one cannot be: Linux gives pids below
 # PID_MAX_LIMIT, 1 << 22 (include/linux/threads.h).
@@ -26,6 +26,9 @@ _NS_PER_S: Final = 1_000_000_000
 _NS_PER_MS: Final = 1_000_000
 # A source's clock may be a tick ahead of ours: so little left is nothing left.
 _NOTHING_LEFT_NS: Final = 50 * _NS_PER_MS
+# A source that has so much less than is left of the time gets it again, when half of the longest
+# lease is over.
+_RENEW_MS: Final = 60_000
 
 
 class Choice:
@@ -101,6 +104,16 @@ class Wanted:
         return SwitchConfig(
             on=True, tgids=tgids, lease_ms=min(self.left_ms(), lib.KVMLOG_MAX_LEASE_MS)
         )
+
+    def is_plain(self, status: SourceStatus | None) -> bool:
+        """Everything, without end: wanted, and what the source does already."""
+        plain = self.choice is None and self.until_ns is None
+        return plain and status is not None and not (status.tgids or status.lease_ms)
+
+    def outlives(self, status: SourceStatus | None) -> bool:
+        """Whether the source's lease has to be renewed, for it was too short for all our time."""
+        has_ms = 0 if status is None else status.lease_ms
+        return self.left_ms() > has_ms + _RENEW_MS and has_ms < lib.KVMLOG_MAX_LEASE_MS // 2
 
     def describe(self) -> dict[str, Any]:
         """For the status answer."""
