@@ -30,9 +30,16 @@ struct kvmlog_slot {
 	struct kvmlog_slot **thread; /* that task's entry: the slot it works on */
 	struct kvmlog_guest *guest;
 	u64 exits; /* least that vcpu->stat.exits can be at the next exit of the same vCPU */
-	u64 delay_exit_ns;	     /* run delay of the task at the exit ... */
-	u64 delay_user_ns;	     /* ... and at the first return from KVM_RUN */
-	u64 user_since_ns;	     /* that return */
+	u64 delay_exit_ns; /* run delay of the task at the exit ... */
+	u64 delay_user_ns; /* ... and at the first return from KVM_RUN */
+	union {
+		u64 user_since_ns; /* that return */
+		/* Until then, of the exit as is: on the stack they would call for a canary. */
+		struct {
+			u32 intr_info;
+			u32 error_code;
+		};
+	};
 	u64 paused_since_ns;	     /* last return, if it was with -EINTR; 0: it was not */
 	struct kvmlog_record record; /* `guest` stays while `guest` above does */
 } ____cacheline_aligned_in_smp;

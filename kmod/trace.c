@@ -95,7 +95,6 @@ static __always_inline void fill_reason(struct kvmlog_slot *slot, struct kvm_vcp
 	struct kvmlog_record *record = &slot->record;
 	const bool protected = kvmlog_vcpu_protected(vcpu);
 	u16 flags = KVMLOG_F_INFO_VALID;
-	u32 intr_info = 0, error_code;
 
 	if (unlikely(isa != kvmlog_vendor.isa)) {
 		/* Cannot be; but the other vendor's function would read what is not there. */
@@ -105,8 +104,8 @@ static __always_inline void fill_reason(struct kvmlog_slot *slot, struct kvm_vcp
 		record->flags = 0;
 		return;
 	}
-	kvmlog_vendor_exit_info(vcpu, &record->reason, &record->info1, &record->info2, &intr_info,
-				&error_code);
+	kvmlog_vendor_exit_info(vcpu, &record->reason, &record->info1, &record->info2,
+				&slot->intr_info, &slot->error_code);
 	record->rip = 0;
 	if (unlikely(kvmlog_vcpu_nested(vcpu)))
 		flags |= KVMLOG_F_NESTED;
@@ -116,7 +115,7 @@ static __always_inline void fill_reason(struct kvmlog_slot *slot, struct kvm_vcp
 		record->rip = vcpu->arch.regs[VCPU_REGS_RIP];
 		flags |= KVMLOG_F_RIP_VALID;
 	}
-	if (kvmlog_detail_get(isa, record, vcpu, intr_info, protected))
+	if (kvmlog_detail_get(isa, record, vcpu, slot->intr_info, protected))
 		flags |= KVMLOG_F_DETAIL_VALID;
 	record->flags = flags;
 }
