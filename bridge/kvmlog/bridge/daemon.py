@@ -24,7 +24,7 @@ from kvmlog.bridge.log import log
 from kvmlog.bridge.ring import DEFAULT_RING
 from kvmlog.bridge.source import Source
 from kvmlog.bridge.statistics import SUFFIX
-from kvmlog.bridge.statistics_file import DEFAULT_MIB, StatisticsWriter
+from kvmlog.bridge.statistics_file import DEFAULT_MIB, NONE, StatisticsWriter
 from kvmlog.bridge.switch import Switch
 from kvmlog.bridge.udp import DEFAULT_UDP, UdpServer
 from kvmlog.bridge.writer import DEFAULT_SLOTS, RingWriter
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
         if args.statistics_mib:
             statistics = StatisticsWriter(args.ring + SUFFIX, writer, args.statistics_mib)
             stack.callback(statistics.close)
-            if not statistics.continued:
+            if statistics.began not in ("", NONE):
                 log(f"{statistics.path}: statistics begin anew ({statistics.began})")
         else:
             writer.set_statistics(bytes(16))

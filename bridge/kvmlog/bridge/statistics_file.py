@@ -29,6 +29,7 @@ _MIB: Final = 1 << 20
 _TIGHT: Final = 1 / 8
 # ... until so much is.
 _ROOMY: Final = 1 / 4
+NONE: Final = "there were none"
 _STATE_OFFSET: Final[int] = ffi.offsetof("struct kvmlog_statistics_header", "state")
 
 
@@ -145,7 +146,7 @@ class StatisticsWriter:
         try:
             fd = statistics_header.open_file(self.path, os.O_RDWR)
         except StatisticsMissingError:
-            return "there were none"
+            return NONE
         try:
             shared_file.refuse_foreign(self.path, fd, statistics_header.MAGIC, _ForeignFileError)
             header = statistics_header.read_header(self.path, fd)
