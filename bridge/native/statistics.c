@@ -44,6 +44,7 @@ static int allocate(struct kvmlog_statistics *statistics)
 	if (!statistics->cache || !statistics->dirty || !statistics->numbers ||
 	    !statistics->retired || !statistics->stale)
 		return -ENOMEM;
+	statistics->cache[0].who = KVMLOG_NOBODY; /* where a record of nothing but 0 would stand */
 	memset(statistics->retired, 1, guests);
 	memset(statistics->stale, 1, guests);
 	return 0;
@@ -57,13 +58,16 @@ static int check_guests(struct kvmlog_statistics *statistics)
 
 	if (header->guests_used > capacity)
 		return -EBADMSG;
-	header->guests_free = capacity - header->guests_used;
-	for (__u32 i = 0; i < header->guests_used; i++) {
+	header->guests_free = 0;
+	for (__u32 i = 0; i < capacity; i++) {
 		const struct kvmlog_statistics_guest *guest = &statistics->map.guests[i];
 
 		if (guest->sequence & 1 || guest->state > KVMLOG_STATISTICS_GUEST_KNOWN)
 			return -EBADMSG;
-		header->guests_free += guest->state == KVMLOG_STATISTICS_GUEST_FREE;
+		if (guest->state == KVMLOG_STATISTICS_GUEST_FREE)
+			header->guests_free++;
+		else if (i >= header->guests_used) /* killed before it was added to those */
+			header->guests_used = i + 1;
 	}
 	return 0;
 }

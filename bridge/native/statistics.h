@@ -34,6 +34,7 @@ enum {
 	/* Where bits 47 and up of a double, its exponent and five bits, are those of 1.0. */
 	KVMLOG_CACHE_ONE = 1023 * KVMLOG_HISTOGRAM_STEPS,
 	KVMLOG_NO_ROW = 0xffffffff,
+	KVMLOG_NOBODY = 1, /* who of an empty entry: of no record, whose low 16 bits are 0 */
 };
 
 /* From here on a duration is beyond the last octave. */
@@ -53,7 +54,7 @@ struct kvmlog_statistics_entry {
 	__u64 delay_kernel_us;
 	__u64 delay_user_us;
 	__u64 min_ns, max_ns;		      /* of those in counts */
-	__u64 longest_ns;		      /* of those that are beyond them */
+	__u64 beyond_min_ns, beyond_max_ns;   /* of those that are beyond them */
 	__u32 zeros, beyond;		      /* exits that counts cannot hold */
 	__u32 rows[KVMLOG_STATISTICS_RETURN]; /* 1 + number by kind - 1; 0: not looked for yet */
 	__u16 used;			      /* 1 + exits; 0: full */

@@ -230,9 +230,8 @@ static void digest(struct kvmlog_statistics *statistics, struct kvmlog_statistic
 	}
 	if (entry->beyond) {
 		part->last_octave = KVMLOG_HISTOGRAM_OCTAVES - 1;
-		part->sums.max_ns = entry->longest_ns;
-		if (part->sums.min_ns > part->sums.max_ns)
-			part->sums.min_ns = KVMLOG_DURATION_END;
+		part->sums.max_ns = entry->beyond_max_ns;
+		part->sums.min_ns = at_most(part->sums.min_ns, entry->beyond_min_ns);
 		add_step(statistics, reason, part, KVMLOG_HISTOGRAM_OCTAVES - 1,
 			 KVMLOG_HISTOGRAM_STEPS - 1, entry->beyond);
 	}
@@ -260,15 +259,18 @@ static __u32 detail_row(struct kvmlog_statistics *statistics, struct kvmlog_stat
 
 	if (row != KVMLOG_NO_ROW)
 		return row;
-	if (reason && reason->details < KVMLOG_STATISTICS_DETAILS) {
-		kvmlog_element_begin(&reason->sequence);
-		reason->details++;
-		kvmlog_element_end(&reason->sequence);
-	} else {
+	if (!reason || reason->details >= KVMLOG_STATISTICS_DETAILS) {
 		key->detail = 0;
 		key->detail_kind = KVMLOG_STATISTICS_DETAIL_OTHER;
+		return kvmlog_statistics_find_row(statistics, key, 1);
 	}
-	return kvmlog_statistics_find_row(statistics, key, 1);
+	row = kvmlog_statistics_find_row(statistics, key, 1);
+	if (row == KVMLOG_NO_ROW)
+		return row;
+	kvmlog_element_begin(&reason->sequence);
+	reason->details++;
+	kvmlog_element_end(&reason->sequence);
+	return row;
 }
 
 /* Looks for the rows of an entry that was adopted since. Those without room stay 0. */
@@ -346,7 +348,8 @@ void kvmlog_statistics_entry_clear(struct kvmlog_statistics_entry *entry)
 	entry->delay_user_us = 0;
 	entry->min_ns = ~0ULL;
 	entry->max_ns = 0;
-	entry->longest_ns = 0;
+	entry->beyond_min_ns = ~0ULL;
+	entry->beyond_max_ns = 0;
 	entry->zeros = 0;
 	entry->beyond = 0;
 	entry->used = 1;
@@ -395,6 +398,7 @@ void kvmlog_statistics_fold_all(struct kvmlog_statistics *statistics)
 
 		kvmlog_statistics_fold_entry(statistics, entry);
 		entry->kind = 0;
+		entry->who = KVMLOG_NOBODY;
 	}
 	statistics->dirty_count = 0;
 	kvmlog_statistics_header_begin(statistics);

@@ -64,6 +64,7 @@ static __u32 guest_new(struct kvmlog_statistics *statistics, __u8 source, __u32 
 	struct kvmlog_statistics_header *header = statistics->map.header;
 	__u32 capacity = statistics->map.layout.guests_capacity;
 	struct kvmlog_statistics_guest *guest;
+	__u64 turn;
 	__u32 at = 0;
 
 	while (at < capacity && statistics->map.guests[at].state != KVMLOG_STATISTICS_GUEST_FREE)
@@ -71,12 +72,14 @@ static __u32 guest_new(struct kvmlog_statistics *statistics, __u8 source, __u32 
 	if (at == capacity)
 		return KVMLOG_NO_ROW;
 	guest = &statistics->map.guests[at];
+	turn = guest->turn + 1;
 	kvmlog_element_begin(&guest->sequence);
 	memset(&guest->state, 0, sizeof(*guest) - sizeof(guest->sequence));
 	guest->state = KVMLOG_STATISTICS_GUEST_UNKNOWN;
 	guest->number = number;
 	guest->source = source;
 	guest->first_ns = statistics->now_ns;
+	guest->turn = turn;
 	kvmlog_element_end(&guest->sequence);
 	if (at >= header->guests_used)
 		__atomic_store_n(&header->guests_used, at + 1, __ATOMIC_RELEASE);
@@ -156,8 +159,10 @@ void kvmlog_statistics_guest_seen(struct kvmlog_statistics *statistics,
 	__u32 before = at->key ? at->guest : KVMLOG_NO_ROW;
 	__u32 guest;
 
-	if (before != KVMLOG_NO_ROW && same_process(&statistics->map.guests[before], note))
+	if (before != KVMLOG_NO_ROW && same_process(&statistics->map.guests[before], note)) {
+		statistics->retired[before] = 0;
 		return;
+	}
 	guest = earlier(statistics, note);
 	if (before != KVMLOG_NO_ROW &&
 	    statistics->map.guests[before].state == KVMLOG_STATISTICS_GUEST_UNKNOWN) {
@@ -168,6 +173,7 @@ void kvmlog_statistics_guest_seen(struct kvmlog_statistics *statistics,
 			kvmlog_statistics_move_guest(statistics, before, guest);
 	} else if (before != KVMLOG_NO_ROW) {
 		kvmlog_statistics_fold_all(statistics);
+		statistics->stale[before] = 1;
 	}
 	if (guest == KVMLOG_NO_ROW)
 		guest = guest_new(statistics, note->source, note->guest);

@@ -38,10 +38,18 @@ static void free_guest(struct kvmlog_statistics *statistics, __u32 number)
 	guest->state = KVMLOG_STATISTICS_GUEST_FREE;
 	kvmlog_element_end(&guest->sequence);
 	statistics->map.header->guests_free++;
-	/* A number that means nobody any more must not lead to who takes this place. */
-	for (__u32 i = 0; i <= statistics->numbers_mask; i++)
-		if (statistics->numbers[i].key && statistics->numbers[i].guest == number)
-			statistics->numbers[i].guest = KVMLOG_NO_ROW;
+}
+
+/* A number that means nobody any more must not lead to who takes its guest's place. */
+static void free_numbers(struct kvmlog_statistics *statistics)
+{
+	for (__u32 i = 0; i <= statistics->numbers_mask; i++) {
+		struct kvmlog_statistics_number *number = &statistics->numbers[i];
+
+		if (number->key && number->guest != KVMLOG_NO_ROW &&
+		    statistics->map.guests[number->guest].state == KVMLOG_STATISTICS_GUEST_FREE)
+			number->guest = KVMLOG_NO_ROW;
+	}
 }
 
 static void merge_reason(struct kvmlog_statistics *statistics,
@@ -133,6 +141,7 @@ void kvmlog_statistics_move_guest(struct kvmlog_statistics *statistics, __u32 fr
 	guests[to].last_ns = guests[from].last_ns;
 	kvmlog_element_end(&guests[to].sequence);
 	free_guest(statistics, from);
+	free_numbers(statistics);
 	kvmlog_statistics_index_all(statistics);
 	kvmlog_statistics_change_end(statistics);
 }
@@ -175,6 +184,7 @@ void kvmlog_statistics_forget(struct kvmlog_statistics *statistics, const __u8 *
 		free_guest(statistics, i);
 		header->guests_forgotten++;
 	}
+	free_numbers(statistics);
 	kvmlog_statistics_header_end(statistics);
 	kvmlog_statistics_index_all(statistics);
 	kvmlog_statistics_change_end(statistics);
@@ -207,6 +217,7 @@ void kvmlog_statistics_reset(struct kvmlog_statistics *statistics, __u64 realtim
 		guest->exits = 0;
 		kvmlog_element_end(&guest->sequence);
 	}
+	free_numbers(statistics);
 	kvmlog_statistics_header_begin(statistics);
 	header->since_realtime_ns = realtime_ns;
 	header->since_ns = kvmlog_statistics_clock_ns();

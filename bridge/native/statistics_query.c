@@ -72,6 +72,12 @@ static void subtract(struct kvmlog_statistics_sums *sums, const struct kvmlog_st
 	sums->paused_ns -= less->paused_ns;
 }
 
+/* Whether it is still the guest that had this place then. */
+static int same_guest(const struct query *query, __u32 number)
+{
+	return query->base->guests[number].turn == query->now->guests[number].turn;
+}
+
 /* What @number counted since the earlier copy; another key there: it has no past. */
 static void take_source(struct query *query, const struct kvmlog_statistics_key *key,
 			const struct kvmlog_statistics_sums *sums, __u32 number,
@@ -83,7 +89,8 @@ static void take_source(struct query *query, const struct kvmlog_statistics_key 
 	source->key = key;
 	source->sums = *sums;
 	source->number = number;
-	source->since = base_key && !memcmp(base_key, key, sizeof(*key));
+	source->since = base_key && !memcmp(base_key, key, sizeof(*key)) &&
+			same_guest(query, key->guest);
 	if (source->since)
 		subtract(&source->sums, base_sums);
 	if (source->sums.count)
@@ -317,8 +324,12 @@ static void measure(struct query *query, struct group *group, struct kvmlog_stat
 		else
 			add_histogram(query, source);
 	}
-	if (query->first_octave > query->last_octave)
+	if (query->first_octave > query->last_octave) {
+		/* No histogram: of a part of the time the extremes are not known. */
+		if (group->since)
+			group->sums.min_ns = group->sums.max_ns = 0;
 		return;
+	}
 	first = query->first_octave * steps;
 	end = (query->last_octave + 1) * steps;
 	find_percentiles(query, group, first, end, rough ? end_of : middle_of, out);
@@ -359,7 +370,8 @@ __s64 kvmlog_statistics_query(const struct kvmlog_statistics_map *now,
 	if (!query)
 		return -ENOMEM;
 	query->now = now;
-	query->base = base;
+	/* Of another file of that id it would be too short. */
+	query->base = base && base->layout.file_bytes == now->layout.file_bytes ? base : NULL;
 	query->by = by;
 	query->kind = kind_read(by);
 	rc = collect(query, guests);

@@ -5,13 +5,44 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "statistics.h"
 
 enum {
-	KVMLOG_ELEMENT_TRIES = 1000,
 	KVMLOG_SNAPSHOT_TRIES = 20,
+	/* A writer that was only interrupted goes on soon; waited for so long in all. */
+	KVMLOG_PATIENCE_YIELDS = 2000,
+	KVMLOG_PATIENCE_MS = 300,
+	NS_PER_MS = 1000000,
 };
+
+/* How long one snapshot waits for its writer; then what is being written is torn. */
+struct patience {
+	int yields, ms;
+};
+
+static struct patience patience(void)
+{
+	return (struct patience){ .yields = KVMLOG_PATIENCE_YIELDS, .ms = KVMLOG_PATIENCE_MS };
+}
+
+/* 0: waited long enough. */
+static int wait_for_writer(struct patience *left)
+{
+	const struct timespec pause = { .tv_nsec = NS_PER_MS };
+
+	if (left->yields) {
+		left->yields--;
+		sched_yield();
+		return 1;
+	}
+	if (!left->ms)
+		return 0;
+	left->ms--;
+	nanosleep(&pause, NULL);
+	return 1;
+}
 
 static __u32 sequence_before(const __u32 *sequence)
 {
@@ -46,12 +77,12 @@ static void copy_blocks(const struct kvmlog_statistics_map *from, struct kvmlog_
 
 /* 0: the writer has died or stands still inside it; the copy is marked as free. */
 static int copy_reason(const struct kvmlog_statistics_map *from, struct kvmlog_statistics_map *to,
-		       __u32 number)
+		       __u32 number, struct patience *left)
 {
 	const struct kvmlog_statistics_reason *source = &from->reasons[number];
 	struct kvmlog_statistics_reason *copy = &to->reasons[number];
 
-	for (int i = 0; i < KVMLOG_ELEMENT_TRIES; i++) {
+	do {
 		__u32 before = sequence_before(&source->sequence);
 
 		*copy = *source;
@@ -59,61 +90,97 @@ static int copy_reason(const struct kvmlog_statistics_map *from, struct kvmlog_s
 			copy_blocks(from, to, copy);
 		if (unchanged(&source->sequence, before))
 			return 1;
-		sched_yield();
-	}
+	} while (wait_for_writer(left));
 	memset(copy, 0, sizeof(*copy));
 	return 0;
 }
 
-static int copy_element(const void *source, void *copy, size_t bytes)
+static int copy_element(const void *source, void *copy, size_t bytes, struct patience *left)
 {
 	const __u32 *sequence = source;
 
-	for (int i = 0; i < KVMLOG_ELEMENT_TRIES; i++) {
+	do {
 		__u32 before = sequence_before(sequence);
 
 		memcpy(copy, source, bytes);
 		if (unchanged(sequence, before))
 			return 1;
-		sched_yield();
-	}
+	} while (wait_for_writer(left));
 	memset(copy, 0, bytes);
 	return 0;
 }
 
-static int copy_header(const struct kvmlog_statistics_map *from, struct kvmlog_statistics_map *to)
+static int copy_header(const struct kvmlog_statistics_map *from,
+		       struct kvmlog_statistics_header *copy, struct patience *left)
 {
 	const __u64 *sequence = &from->header->sequence;
 
-	for (int i = 0; i < KVMLOG_ELEMENT_TRIES; i++) {
+	do {
 		__u64 before = __atomic_load_n(sequence, __ATOMIC_ACQUIRE);
 
-		memcpy(to->header, from->header, sizeof(*to->header));
+		memcpy(copy, from->header, sizeof(*copy));
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
 		if (!(before & 1) && __atomic_load_n(sequence, __ATOMIC_RELAXED) == before)
 			return 1;
-		sched_yield();
-	}
+	} while (wait_for_writer(left));
 	return 0;
 }
 
-static __u64 copy_all(const struct kvmlog_statistics_map *from, struct kvmlog_statistics_map *to)
+/*
+ * A header that tells of no exit less than the rows, which have so many: the writer adds
+ * to a row first. Where owners have changed since, all is copied again anyway.
+ */
+static int copy_header_for(const struct kvmlog_statistics_map *from,
+			   struct kvmlog_statistics_header *copy, __u64 in_rows, __u64 generation,
+			   struct patience *left)
+{
+	do {
+		__u64 elsewhere;
+
+		if (!copy_header(from, copy, left))
+			return 0;
+		elsewhere = copy->overflow + copy->forgotten;
+		if (copy->generation != generation ||
+		    (__s64)(copy->exits - elsewhere - in_rows) >= 0)
+			return 1;
+	} while (wait_for_writer(left));
+	return 0;
+}
+
+/* What the file says of itself is not believed: it may have changed since it was opened. */
+static void restore_layout(struct kvmlog_statistics_header *header,
+			   const struct kvmlog_statistics_header *layout)
+{
+	header->file_bytes = layout->file_bytes;
+	header->guests_capacity = layout->guests_capacity;
+	header->reasons_capacity = layout->reasons_capacity;
+	header->blocks_capacity = layout->blocks_capacity;
+	header->rows_capacity = layout->rows_capacity;
+}
+
+static __u64 copy_all(const struct kvmlog_statistics_map *from, struct kvmlog_statistics_map *to,
+		      __u64 generation, struct patience *left)
 {
 	const struct kvmlog_statistics_header *header = from->header;
 	const struct kvmlog_statistics_header *layout = &from->layout;
-	__u32 guests = used(&header->guests_used, layout->guests_capacity);
 	__u32 reasons = used(&header->reasons_used, layout->reasons_capacity);
 	__u32 rows = used(&header->rows_used, layout->rows_capacity);
-	__u64 torn = 0;
+	__u64 torn = 0, in_rows = 0;
+	__u32 guests;
 
-	for (__u32 i = 0; i < guests; i++)
-		torn += !copy_element(&from->guests[i], &to->guests[i], sizeof(*to->guests));
-	for (__u32 i = 0; i < reasons; i++)
-		torn += !copy_reason(from, to, i);
+	for (__u32 i = 0; i < reasons; i++) {
+		torn += !copy_reason(from, to, i, left);
+		if (to->reasons[i].key.kind != KVMLOG_STATISTICS_FREE)
+			in_rows += to->reasons[i].sums.count;
+	}
 	for (__u32 i = 0; i < rows; i++)
-		torn += !copy_element(&from->rows[i], &to->rows[i], sizeof(*to->rows));
-	/* Last, so that it tells of no exit less than the rows hold. */
-	torn += !copy_header(from, to);
+		torn += !copy_element(&from->rows[i], &to->rows[i], sizeof(*to->rows), left);
+	/* Later than the rows, so that no row's guest is missing. */
+	guests = used(&header->guests_used, layout->guests_capacity);
+	for (__u32 i = 0; i < guests; i++)
+		torn += !copy_element(&from->guests[i], &to->guests[i], sizeof(*to->guests), left);
+	torn += !copy_header_for(from, to->header, in_rows, generation, left);
+	restore_layout(to->header, layout);
 	to->header->guests_used = guests;
 	to->header->reasons_used = reasons;
 	to->header->rows_used = rows;
@@ -150,26 +217,33 @@ struct kvmlog_statistics_map *kvmlog_statistics_snapshot(const struct kvmlog_sta
 							 __u64 *torn, int *error)
 {
 	const __u64 *generation = &map->header->generation;
+	struct patience left = patience();
+	int tries = 0;
 
-	for (int i = 0; i < KVMLOG_SNAPSHOT_TRIES; i++) {
+	while (tries < KVMLOG_SNAPSHOT_TRIES) {
 		struct kvmlog_statistics_map *copy;
 		__u64 before;
 
 		*error = kvmlog_statistics_whole(map);
 		if (*error)
 			return NULL;
+		before = __atomic_load_n(generation, __ATOMIC_ACQUIRE);
+		if (before & 1) {
+			if (!wait_for_writer(&left))
+				break;
+			continue;
+		}
+		tries++;
 		copy = new_copy(map);
 		if (!copy) {
 			*error = -ENOMEM;
 			return NULL;
 		}
-		before = __atomic_load_n(generation, __ATOMIC_ACQUIRE);
-		*torn = copy_all(map, copy);
+		*torn = copy_all(map, copy, before, &left);
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-		if (!(before & 1) && __atomic_load_n(generation, __ATOMIC_RELAXED) == before)
+		if (__atomic_load_n(generation, __ATOMIC_RELAXED) == before)
 			return copy;
 		kvmlog_statistics_close(copy);
-		sched_yield();
 	}
 	*error = -EAGAIN;
 	return NULL;
@@ -189,10 +263,12 @@ void kvmlog_statistics_copied(const struct kvmlog_statistics_map *copy,
 int kvmlog_statistics_header_now(const struct kvmlog_statistics_map *map,
 				 struct kvmlog_statistics_header *header)
 {
-	struct kvmlog_statistics_map to = { .header = header };
+	struct patience left = patience();
 	int rc = kvmlog_statistics_whole(map);
 
 	if (rc)
 		return rc;
-	return copy_header(map, &to) ? 0 : -EBUSY;
+	rc = copy_header(map, header, &left) ? 0 : -EBUSY;
+	restore_layout(header, &map->layout);
+	return rc;
 }

@@ -99,6 +99,14 @@ static int take_blocks(const struct kvmlog_statistics *statistics,
 	return 0;
 }
 
+/* Whether a row of this key can be: of a guest that is there. */
+static int is_owned(const struct kvmlog_statistics *statistics,
+		    const struct kvmlog_statistics_key *key)
+{
+	return key->guest < statistics->map.layout.guests_capacity &&
+	       statistics->map.guests[key->guest].state != KVMLOG_STATISTICS_GUEST_FREE;
+}
+
 static int index_reasons(struct kvmlog_statistics *statistics, __u8 *reasons, __u8 *blocks)
 {
 	for (__u32 i = 0; i < statistics->map.header->reasons_used; i++) {
@@ -109,8 +117,7 @@ static int index_reasons(struct kvmlog_statistics *statistics, __u8 *reasons, __
 		if (reason->key.kind == KVMLOG_STATISTICS_FREE)
 			continue;
 		if (reason->key.kind != KVMLOG_STATISTICS_REASON ||
-		    reason->key.guest >= statistics->map.layout.guests_capacity ||
-		    take_blocks(statistics, reason, blocks))
+		    !is_owned(statistics, &reason->key) || take_blocks(statistics, reason, blocks))
 			return -EBADMSG;
 		reasons[i] = 1;
 		*place(statistics, &reason->key) = i + 1;
@@ -127,8 +134,8 @@ static int index_rows(struct kvmlog_statistics *statistics, __u8 *rows)
 			return -EBADMSG;
 		if (row->key.kind == KVMLOG_STATISTICS_FREE)
 			continue;
-		if (row->key.kind > KVMLOG_STATISTICS_RETURN ||
-		    row->key.guest >= statistics->map.layout.guests_capacity)
+		if (row->key.kind < KVMLOG_STATISTICS_VCPU ||
+		    row->key.kind > KVMLOG_STATISTICS_RETURN || !is_owned(statistics, &row->key))
 			return -EBADMSG;
 		rows[i] = 1;
 		*place(statistics, &row->key) = statistics->map.layout.reasons_capacity + 1 + i;

@@ -68,8 +68,10 @@ static __attribute__((noinline)) int extend(struct kvmlog_statistics_entry *entr
 	}
 	if (ns >= KVMLOG_DURATION_END) {
 		entry->beyond++;
-		if (ns > entry->longest_ns)
-			entry->longest_ns = ns;
+		if (ns < entry->beyond_min_ns)
+			entry->beyond_min_ns = ns;
+		if (ns > entry->beyond_max_ns)
+			entry->beyond_max_ns = ns;
 		return 0;
 	}
 	if (ns < entry->min_ns)

@@ -17,6 +17,8 @@ from kvmlog.bridge.statistics import StatisticsGuest
 SCAN_S: Final = 10.0
 # The file is written no more often than that.
 SAVE_S: Final = 1.0
+# A guest whose announcement does not come is taken for ended when it has been quiet for so long.
+UNKNOWN_NS: Final = 10_000_000_000
 
 
 class Announcements:
@@ -104,7 +106,7 @@ class GuestWatch:
 def _is_alive(guest: StatisticsGuest) -> bool:
     """Whether its process is still there; one that has not been announced yet may be."""
     if not guest.tgid:
-        return False
+        return time.monotonic_ns() - guest.last_ns < UNKNOWN_NS
     found = start(guest.tgid)
     if found is None or not found.alive:
         return False

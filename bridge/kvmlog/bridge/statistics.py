@@ -137,7 +137,9 @@ class Snapshot:
         if guests is not None:
             wanted = ffi.new("unsigned char[]", self._capacity)
             for number in guests:
-                wanted[number] = 1
+                # Of an earlier copy, of a larger file, there may be others.
+                if number < self._capacity:
+                    wanted[number] = 1
         if base is not None and not self._continues(base):
             base = None
         groups = _unset("struct kvmlog_statistics_group[]", self._most + 1)

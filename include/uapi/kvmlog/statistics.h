@@ -144,7 +144,8 @@ struct kvmlog_statistics_guest {
 	__u8 isa;
 	__u8 source;
 	__u8 reserved[6];
-	__u64 reserved2[6];
+	__u64 turn; /* guests that have had this place in the table, with this one */
+	__u64 reserved2[5];
 };
 
 struct kvmlog_statistics_header {
