@@ -13,7 +13,7 @@ from kvmlog.bridge._native import lib
 from kvmlog.bridge.statistics import DETAIL_EXACT, DETAIL_OTHER, DETAIL_REGION, By, Row
 from kvmlog.cli.stat_options import View
 from kvmlog.cli.stat_report import report
-from kvmlog.cli.stat_text import blocks, detail_cell, missing_words, share
+from kvmlog.cli.stat_text import NO_REASONS, blocks, detail_cell, missing_words, share
 from kvmlog.cli.table import lines
 from tests import statistics_making as make
 from tests.statistics_making import HLT, NPF, Made, row
@@ -198,3 +198,11 @@ def test_shares_are_rounded(part: int, whole: int, expected: str) -> None:
 def test_by_reason_of_unknown_code(tmp_path: Path) -> None:
     """Shown as its number."""
     assert shown(tmp_path, [row(reason=0x3FF)], View(By.REASON))[2].split()[0] == "0x3ff"
+
+
+def test_exits_that_this_kvm_does_not_show(tmp_path: Path) -> None:
+    """No reason, no times: nothing is shown as measured, and where to look is said."""
+    rows = [row(guest=1, isa=lib.KVMLOG_ISA_NONE, reason=0, count=7, total_ns=0, kvm_ns=0)]
+    text = shown(tmp_path, rows)
+    assert text[2].split() == ["web1", "-", "7", *["-"] * 13]
+    assert text[3] == NO_REASONS

@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 from rich.cells import cell_len
 
 from kvmlog.bridge import wire
+from kvmlog.bridge._native import lib
 from kvmlog.bridge.statistics import (
     DETAIL_EXACT,
     DETAIL_OTHER,
@@ -40,6 +41,9 @@ P50 ... half of the exits took no longer, 99.9 percent no longer than P99.9; "<"
 NOTE    nested: exits of a nested guest (L2); halt: exits that halted
 DETAIL  "other": further details of a reason, counted together"""
 
+NO_REASONS: Final = (
+    "this kernel's KVM shows no exits, only returns to the VMM: kvmlog stat --by guest,return"
+)
 _REGION_BYTES: Final = 1 << 30
 
 _Field: TypeAlias = tuple[Column, Callable[[Line], str]]
@@ -55,6 +59,10 @@ def blocks(report: Report) -> list[Block]:
         found += ["halts, which are in no SHARE above:", halts]
     if report.left_out:
         found.append(f"and {counted(report.left_out, 'group')} more")
+    if By.RETURN not in report.view.by and any(
+        lacks_reason(line.row) for line in report.lines + report.halts
+    ):
+        found.append(NO_REASONS)
     missing = missing_words(report)
     if missing:
         found.append(missing)
@@ -88,6 +96,11 @@ def missing_words(report: Report) -> str:
     )
     words = [f"{counted(number, one)} {why}" for number, one, why in amounts if number]
     return "missing: " + "; ".join(words) if words else ""
+
+
+def lacks_reason(row: Row) -> bool:
+    """Whether its exits have neither reason nor times (reasons.lacks_reason)."""
+    return row.isa == lib.KVMLOG_ISA_NONE and not row.reason and not row.total_ns
 
 
 def share(part: int, whole: int) -> str:
@@ -143,6 +156,10 @@ def _vcpu(line: Line) -> str:
     return "" if line.row.vcpu == wire.NO_VCPU else str(line.row.vcpu)
 
 
+def _reason(row: Row) -> str:
+    return reasons.reason_name(row.isa, row.reason)
+
+
 def _return(line: Line) -> str:
     number = line.row.user_reason
     return "" if number == NO_RETURN else reasons.user_reason_name(number)
@@ -157,7 +174,12 @@ def _mean(ns: int, count: int) -> str:
 
 
 def _percentile(of: Callable[[Row], int]) -> Callable[[Line], str]:
-    return lambda line: ("<" if line.row.rough else "") + units.duration(of(line.row))
+    def cell(line: Line) -> str:
+        if not line.row.total_ns:
+            return ""
+        return ("<" if line.row.rough else "") + units.duration(of(line.row))
+
+    return cell
 
 
 def _number(title: str, spare: int, cell: Callable[[Line], str], width: int = 7) -> _Field:
@@ -171,7 +193,7 @@ _KEYS: Final[tuple[tuple[By, _Field], ...]] = (
         By.REASON,
         (
             Column("REASON", width=20),
-            lambda line: reasons.reason_name(line.row.isa, line.row.reason),
+            lambda line: "" if lacks_reason(line.row) else _reason(line.row),
         ),
     ),
     (By.DETAIL, (Column("DETAIL", width=24), lambda line: detail_cell(line.row))),
@@ -194,7 +216,7 @@ _FIGURES: Final[list[_Field]] = [
     _number("P90", 6, _percentile(lambda row: row.p90_ns)),
     _number("P99", 2, _percentile(lambda row: row.p99_ns)),
     _number("P99.9", 5, _percentile(lambda row: row.p999_ns)),
-    _number("MAX", 1, lambda line: units.duration(line.row.max_ns)),
+    _number("MAX", 1, lambda line: units.duration(line.row.max_ns) if line.row.total_ns else ""),
     _split("KVM", 0, lambda row: row.kvm_ns),
     _split("VMM", 0, lambda row: row.vmm_ns),
     _split("WAIT", 0, lambda row: row.wait_ns),
