@@ -23,6 +23,7 @@
 #include "batch.h"
 #include "buffers.h"
 #include "clock.h"
+#include "cost.h"
 #include "genl.h"
 #include "stage.h"
 
@@ -52,7 +53,11 @@ static DEFINE_PER_CPU(struct irq_work, kicks);
 
 static void irq_kick(struct irq_work *work)
 {
+	struct kvmlog_cost_work cost;
+
+	kvmlog_cost_work_begin(&cost);
 	mod_delayed_work(flush_queue, &flusher, 0);
+	kvmlog_cost_work_end(&cost);
 }
 
 /* From a probe the worker cannot be woken: its pool's lock may be held below it. */
@@ -213,12 +218,14 @@ static int flush_round(bool timed)
 static void flusher_work(struct work_struct *work)
 {
 	bool timed = time_after_eq(jiffies, next_timed_flush);
+	struct kvmlog_cost_work cost;
 	unsigned long delay;
 	int err;
 
 	mutex_lock(&flush_mutex);
 	if (!running)
 		goto out;
+	kvmlog_cost_work_begin(&cost);
 	if (timed) {
 		kvmlog_clock_check();
 		next_timed_flush = jiffies + msecs_to_jiffies(flush_interval_ms);
@@ -228,6 +235,7 @@ static void flusher_work(struct work_struct *work)
 	if (err)
 		delay = min(delay, msecs_to_jiffies(RETRY_MS));
 	queue_delayed_work(flush_queue, &flusher, delay);
+	kvmlog_cost_work_end(&cost);
 out:
 	mutex_unlock(&flush_mutex);
 }

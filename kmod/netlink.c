@@ -23,6 +23,7 @@
 
 #include "batch.h"
 #include "config.h"
+#include "cost.h"
 #include "genl.h"
 #include "hooks.h"
 #include "pending.h"
@@ -211,8 +212,10 @@ static int put_status(struct sk_buff *msg)
 								 : NULL;
 	const char *vendor = READ_ONCE(kvmlog_vendor.module); /* may be unloaded any time */
 	struct kvmlog_counters counters;
+	struct kvmlog_cost cost;
 
 	read_counters(&counters);
+	kvmlog_cost_read(&cost);
 	if (nla_put_u8(msg, KVMLOG_A_STATE, on) ||
 	    nla_put_u8(msg, KVMLOG_A_ATTACHED, kvmlog_hooks_attached()) ||
 	    (waiting_for && nla_put_string(msg, KVMLOG_A_WAITING_FOR, waiting_for)) ||
@@ -226,7 +229,8 @@ static int put_status(struct sk_buff *msg)
 	    nla_put_u8(msg, KVMLOG_A_ISA, kvmlog_vendor.isa) ||
 	    (vendor && nla_put_string(msg, KVMLOG_A_VENDOR, vendor)) ||
 	    nla_put_string(msg, KVMLOG_A_MODULE_VERSION, THIS_MODULE->version) ||
-	    nla_put_u32(msg, KVMLOG_A_PENDING_SLOTS, kvmlog_pending_slots()))
+	    nla_put_u32(msg, KVMLOG_A_PENDING_SLOTS, kvmlog_pending_slots()) ||
+	    nla_put(msg, KVMLOG_A_COST, sizeof(cost), &cost))
 		return -EMSGSIZE;
 	return put_cpus(msg) ?: put_prototypes(msg);
 }
@@ -344,6 +348,33 @@ static struct kvmlog_config *parse_config(struct genl_info *info)
 	return config;
 }
 
+/* Why the caller switches off, if it may say so. */
+static int parse_cause(struct genl_info *info, enum kvmlog_switch_cause *cause)
+{
+	const struct nlattr *attr = info->attrs[KVMLOG_A_CAUSE];
+
+	*cause = attr ? nla_get_u32(attr) : KVMLOG_SWITCH_COMMAND;
+	if (*cause == KVMLOG_SWITCH_COMMAND || *cause == KVMLOG_SWITCH_BUDGET)
+		return 0;
+	NL_SET_ERR_MSG_ATTR(info->extack, attr, "The cause is neither COMMAND nor BUDGET");
+	return -EINVAL;
+}
+
+static int switch_off(struct genl_info *info)
+{
+	enum kvmlog_switch_cause cause;
+	int err = parse_cause(info, &cause);
+
+	if (err)
+		return err;
+	mutex_lock(&kvmlog_switch_mutex);
+	err = kvmlog_switch_off(cause);
+	mutex_unlock(&kvmlog_switch_mutex);
+	if (err == -EALREADY)
+		NL_SET_ERR_MSG(info->extack, "Tracing is already off");
+	return err;
+}
+
 static int configure(struct sk_buff *skb, struct genl_info *info)
 {
 	struct kvmlog_config *config;
@@ -354,14 +385,8 @@ static int configure(struct sk_buff *skb, struct genl_info *info)
 		NL_SET_ERR_MSG(info->extack, "State is missing: 1 on, 0 off");
 		return -EINVAL;
 	}
-	if (!nla_get_u8(info->attrs[KVMLOG_A_STATE])) {
-		mutex_lock(&kvmlog_switch_mutex);
-		err = kvmlog_switch_off(KVMLOG_SWITCH_COMMAND);
-		mutex_unlock(&kvmlog_switch_mutex);
-		if (err == -EALREADY)
-			NL_SET_ERR_MSG(info->extack, "Tracing is already off");
-		return err;
-	}
+	if (!nla_get_u8(info->attrs[KVMLOG_A_STATE]))
+		return switch_off(info);
 	err = check_prototypes(info);
 	if (err)
 		return err;
@@ -418,6 +443,7 @@ static const struct nla_policy configure_policy[KVMLOG_A_MAX + 1] = {
 	[KVMLOG_A_OFF_MS] = NLA_POLICY_FULL_RANGE(NLA_U32, &window_range),
 	[KVMLOG_A_PROTOTYPE] = NLA_POLICY_NESTED(prototype_policy),
 	[KVMLOG_A_LEASE_MS] = NLA_POLICY_FULL_RANGE(NLA_U32, &lease_range),
+	[KVMLOG_A_CAUSE] = { .type = NLA_U32 },
 };
 
 static const struct genl_ops kvmlog_ops[] = {

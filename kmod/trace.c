@@ -20,6 +20,7 @@
 #include "compat/kernel.h"
 #include "compat/kvm.h"
 #include "config.h"
+#include "cost.h"
 #include "guest.h"
 #include "pending.h"
 #include "stage.h"
@@ -157,6 +158,15 @@ static bool replace_vcpu(struct kvmlog_slot *slot)
 	return kvmlog_guest_get(slot);
 }
 
+static noinline void time_kvm_exit(struct kvm_vcpu *vcpu, u32 isa)
+{
+	struct kvmlog_cost_timing timing;
+
+	kvmlog_cost_begin(&timing);
+	kvmlog_probe_kvm_exit(NULL, vcpu, isa);
+	kvmlog_cost_end(&timing);
+}
+
 void kvmlog_probe_kvm_exit(void *data, struct kvm_vcpu *vcpu, u32 isa)
 {
 	const struct kvmlog_config *config;
@@ -164,6 +174,10 @@ void kvmlog_probe_kvm_exit(void *data, struct kvm_vcpu *vcpu, u32 isa)
 	u64 now_ns, exits;
 
 	kvmlog_probe_begin();
+	if (kvmlog_cost_due()) {
+		time_kvm_exit(vcpu, isa);
+		goto out;
+	}
 	now_ns = ktime_get_mono_fast_ns();
 	config = rcu_dereference_sched(kvmlog_config);
 	if (unlikely(!config))
@@ -262,11 +276,24 @@ void kvmlog_trace_peek(const struct kvmlog_slot *slot, struct kvmlog_record *rec
 	record->flags |= KVMLOG_F_NO_REENTRY;
 }
 
+static noinline void time_kvm_entry(struct kvm_vcpu *vcpu)
+{
+	struct kvmlog_cost_timing timing;
+
+	kvmlog_cost_begin(&timing);
+	kvmlog_probe_kvm_entry(NULL, vcpu);
+	kvmlog_cost_end(&timing);
+}
+
 void kvmlog_probe_kvm_entry(void *data, struct kvm_vcpu *vcpu)
 {
 	struct kvmlog_slot *slot;
 
 	kvmlog_probe_begin();
+	if (kvmlog_cost_due()) {
+		time_kvm_entry(vcpu);
+		goto out;
+	}
 	slot = kvmlog_pending_of_vcpu(vcpu);
 	if (likely(slot)) {
 		if (likely(slot->pending)) {
@@ -281,7 +308,17 @@ void kvmlog_probe_kvm_entry(void *data, struct kvm_vcpu *vcpu)
 		}
 		kvmlog_pending_unlock(slot);
 	}
+out:
 	kvmlog_probe_end();
+}
+
+static noinline void time_kvm_userspace_exit(__u32 reason, int error)
+{
+	struct kvmlog_cost_timing timing;
+
+	kvmlog_cost_begin(&timing);
+	kvmlog_probe_kvm_userspace_exit(NULL, reason, error);
+	kvmlog_cost_end(&timing);
 }
 
 void kvmlog_probe_kvm_userspace_exit(void *data, __u32 reason, int error)
@@ -291,6 +328,10 @@ void kvmlog_probe_kvm_userspace_exit(void *data, __u32 reason, int error)
 	u64 now_ns;
 
 	kvmlog_probe_begin();
+	if (kvmlog_cost_due()) {
+		time_kvm_userspace_exit(reason, error);
+		goto out;
+	}
 	slot = kvmlog_pending_of_current();
 	if (!slot)
 		goto out;
@@ -334,11 +375,24 @@ static void skip_halt(struct kvmlog_slot *slot, u64 ns)
 		slot->paused_since_ns += ns;
 }
 
+static noinline void time_kvm_vcpu_wakeup(__u64 ns, bool waited, bool valid)
+{
+	struct kvmlog_cost_timing timing;
+
+	kvmlog_cost_begin(&timing);
+	kvmlog_probe_kvm_vcpu_wakeup(NULL, ns, waited, valid);
+	kvmlog_cost_end(&timing);
+}
+
 void kvmlog_probe_kvm_vcpu_wakeup(void *data, __u64 ns, bool waited, bool valid)
 {
 	struct kvmlog_slot *slot;
 
 	kvmlog_probe_begin();
+	if (kvmlog_cost_due()) {
+		time_kvm_vcpu_wakeup(ns, waited, valid);
+		goto out;
+	}
 	slot = kvmlog_pending_of_current();
 	if (slot) {
 		if (slot->pending) {
@@ -349,6 +403,7 @@ void kvmlog_probe_kvm_vcpu_wakeup(void *data, __u64 ns, bool waited, bool valid)
 		}
 		kvmlog_pending_unlock(slot);
 	}
+out:
 	kvmlog_probe_end();
 }
 

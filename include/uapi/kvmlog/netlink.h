@@ -26,6 +26,7 @@
  *          KVMLOG_A_VENDOR           [str] "kvm_amd", "kvm_intel"; absent when none
  *          KVMLOG_A_MODULE_VERSION   [str]
  *          KVMLOG_A_PENDING_SLOTS    [u32] capacity of the pending table
+ *          KVMLOG_A_COST             [bin] struct kvmlog_cost, since the module was loaded
  *          KVMLOG_A_CPU*             [nest] one for each CPU that has, or had, buffers
  *            KVMLOG_CPU_A_ID         [u32]
  *            KVMLOG_CPU_A_DROPPED    [u64] exits dropped on it, since the module was loaded
@@ -48,6 +49,8 @@
  *          KVMLOG_A_LEASE_MS         [u32] switch off by itself after this long; the same
  *                                    configuration again begins a new lease, or without one
  *                                    ends the old
+ *          KVMLOG_A_CAUSE            [u32] with state 0: enum kvmlog_switch_cause that the SWITCH
+ *                                    record tells, COMMAND or BUDGET; default COMMAND
  *          KVMLOG_A_PROTOTYPE*       [nest] what the running kernel's BTF says; a difference
  *                                    from what the module expects is refused (EPROTOTYPE)
  *
@@ -75,6 +78,7 @@ enum kvmlog_netlink_limit {
 	KVMLOG_MAX_ONE_IN = 1000000,
 	KVMLOG_MAX_WINDOW_MS = 3600000,
 	KVMLOG_MAX_LEASE_MS = 604800000, /* a week */
+	KVMLOG_COST_ONE_IN = 1024,	 /* probes, of which one is timed */
 	KVMLOG_MAX_PROTOTYPES = 16,
 	KVMLOG_MAX_NAME_BYTES = 64,	  /* with the final NUL */
 	KVMLOG_MAX_SIGNATURE_BYTES = 192, /* with the final NUL */
@@ -119,7 +123,9 @@ enum kvmlog_attribute {
 	KVMLOG_A_PAD = 22,
 	KVMLOG_A_RECORDS = 23,
 	KVMLOG_A_LEASE_MS = 24,
-	KVMLOG_A_MAX = 24,
+	KVMLOG_A_COST = 25,
+	KVMLOG_A_CAUSE = 26,
+	KVMLOG_A_MAX = 26,
 };
 
 enum kvmlog_cpu_attribute {
@@ -149,6 +155,13 @@ struct kvmlog_batch {
 			*/
 	__u32 config_epoch; /* of the last record */
 	__u32 record_bytes;
+};
+
+/* CPU time that tracing has taken. */
+struct kvmlog_cost {
+	__u64 timed_ns;	 /* of the probes that were timed, one in KVMLOG_COST_ONE_IN ... */
+	__u64 timed;	 /* ... and how many these were */
+	__u64 worker_ns; /* of the flush worker and what wakes it */
 };
 
 #endif

@@ -190,6 +190,7 @@ enum kvmlog_switch_cause {
 	KVMLOG_SWITCH_ATTACHED = 4,	 /* KVM was loaded: exits are seen from here */
 	KVMLOG_SWITCH_DETACHED = 5,	 /* KVM was unloaded: no exits from here */
 	KVMLOG_SWITCH_LEASE = 6,	 /* the time that was asked for is over */
+	KVMLOG_SWITCH_BUDGET = 7,	 /* tracing took more CPU time than it may */
 };
 
 /* Tracing was switched, or its configuration changed: config_epoch is the new one. */
