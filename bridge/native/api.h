@@ -238,6 +238,8 @@ int kvmlog_bpf_load(const char *name, int kind, const void *instructions, __u64 
 int kvmlog_bpf_attach(int program, const char *name);
 int kvmlog_bpf_attach_event(int program, __u64 id);
 __s64 kvmlog_bpf_misses(int program);
+int kvmlog_bpf_enable_stats(void);
+int kvmlog_bpf_run_time(int program, __u64 *ns);
 void kvmlog_bpf_quiesce(void);
 
 /* --- bpf_maps.c --- */

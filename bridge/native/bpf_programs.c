@@ -126,6 +126,26 @@ __s64 kvmlog_bpf_misses(int program)
 							      : (__s64)info.recursion_misses;
 }
 
+/* While the descriptor is open the kernel counts the run times of all programs. */
+int kvmlog_bpf_enable_stats(void)
+{
+	int fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* CPU time of a program so far, as far as the kernel was counting it. */
+int kvmlog_bpf_run_time(int program, __u64 *ns)
+{
+	struct bpf_prog_info info = { 0 };
+	__u32 bytes = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(program, &info, &bytes))
+		return -errno;
+	*ns = info.run_time_ns;
+	return 0;
+}
+
 /* Returns when no program runs any more that was running when this was called. */
 void kvmlog_bpf_quiesce(void)
 {

@@ -11,7 +11,7 @@ from typing import Any
 from pyroute2.netlink import NLA_F_NESTED, genlmsg, nla
 
 from kvmlog.bridge._native import ffi, lib
-from kvmlog.bridge.source import CpuStatus, SourceStatus, SwitchConfig
+from kvmlog.bridge.source import CpuStatus, SourceCost, SourceStatus, SwitchConfig
 
 _COUNTERS = [name for name, _ in ffi.typeof("struct kvmlog_counters").fields]
 
@@ -39,6 +39,8 @@ _CODECS = {
     "KVMLOG_A_BATCH": "cdata",
     "KVMLOG_A_RECORDS": "cdata",
     "KVMLOG_A_LEASE_MS": "uint32",
+    "KVMLOG_A_COST": "cdata",
+    "KVMLOG_A_CAUSE": "uint32",
 }
 _CPU_CODECS = {
     "KVMLOG_CPU_A_ID": "uint32",
@@ -103,6 +105,8 @@ def configure(config: SwitchConfig, prototypes: dict[str, str]) -> Message:
         attributes.append(("KVMLOG_A_OFF_MS", config.off_ms))
     if config.lease_ms:
         attributes.append(("KVMLOG_A_LEASE_MS", config.lease_ms))
+    if config.cause != lib.KVMLOG_SWITCH_COMMAND:
+        attributes.append(("KVMLOG_A_CAUSE", config.cause))
     for name, signature in prototypes.items():
         nested = {"attrs": [("KVMLOG_PROTO_A_NAME", name), ("KVMLOG_PROTO_A_SIGNATURE", signature)]}
         attributes.append(("KVMLOG_A_PROTOTYPE", nested))
@@ -140,6 +144,7 @@ def parse_status(message: Any) -> SourceStatus:
         version=text("KVMLOG_A_MODULE_VERSION") or "",
         pending_slots=number("KVMLOG_A_PENDING_SLOTS"),
         lease_ms=number("KVMLOG_A_LEASE_MS"),
+        cost=parse_cost(bytes(message.get_attr("KVMLOG_A_COST") or b"")),
         cpus={
             int(cpu.get_attr("KVMLOG_CPU_A_ID")): CpuStatus(
                 dropped=int(cpu.get_attr("KVMLOG_CPU_A_DROPPED") or 0),
@@ -155,6 +160,13 @@ def parse_status(message: Any) -> SourceStatus:
             for entry in message.get_attrs("KVMLOG_A_PROTOTYPE")
         },
     )
+
+
+def parse_cost(raw: bytes) -> SourceCost:
+    """struct kvmlog_cost; an older module tells none: 0."""
+    cost = ffi.new("struct kvmlog_cost *")
+    ffi.memmove(cost, raw, min(len(raw), ffi.sizeof(cost[0])))
+    return SourceCost(cost.timed_ns * lib.KVMLOG_COST_ONE_IN, cost.worker_ns)
 
 
 def parse_counters(raw: bytes) -> dict[str, int]:

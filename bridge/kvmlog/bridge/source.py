@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
+from kvmlog.bridge._native import lib
 from kvmlog.bridge.errors import SourceError
 from kvmlog.bridge.wire import enum_names
 
@@ -27,6 +28,7 @@ class SwitchConfig:
     on_ms: int = 0
     off_ms: int = 0
     lease_ms: int = 0  # off by itself after this long; 0: not
+    cause: int = lib.KVMLOG_SWITCH_COMMAND  # of being off, as the SWITCH record tells it
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,14 @@ class CpuStatus:
     dropped: int = 0
     messages: int = 0
     buffer_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class SourceCost:
+    """CPU time in ns that the source has taken by its own measurement, since it was loaded."""
+
+    probe_ns: int = 0
+    worker_ns: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,7 @@ class SourceStatus:
     pending_slots: int
     cpus: dict[int, CpuStatus] = field(default_factory=dict)
     lease_ms: int = 0  # what is left of the lease; 0: none
+    cost: SourceCost = SourceCost()
     prototypes: dict[str, str] = field(default_factory=dict)  # name: expected signature
 
 

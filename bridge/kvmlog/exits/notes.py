@@ -24,6 +24,7 @@ _SWITCH: Final[Mapping[int, str]] = {
     lib.KVMLOG_SWITCH_ATTACHED: "KVM was loaded",
     lib.KVMLOG_SWITCH_DETACHED: "KVM was unloaded",
     lib.KVMLOG_SWITCH_LEASE: "its lease is over",
+    lib.KVMLOG_SWITCH_BUDGET: "it took more CPU time than its budget",
 }
 
 

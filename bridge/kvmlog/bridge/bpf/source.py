@@ -14,13 +14,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from kvmlog.bridge._native import ffi, lib
+from kvmlog.bridge.bpf.cost import CostMeter
 from kvmlog.bridge.bpf.loader import Loaded, compile_plan
 from kvmlog.bridge.bpf.maps import Maps
 from kvmlog.bridge.bpf.notes import switch_note
 from kvmlog.bridge.bpf.plan import Plan, Program, make_plan, waiting_for
 from kvmlog.bridge.errors import SourceError
 from kvmlog.bridge.log import log
-from kvmlog.bridge.source import CpuStatus, Source, SourceGoneError, SourceStatus, SwitchConfig
+from kvmlog.bridge.source import (
+    CpuStatus,
+    Source,
+    SourceCost,
+    SourceGoneError,
+    SourceStatus,
+    SwitchConfig,
+)
 from kvmlog.bridge.wire import RECORD_BYTES, SCHEMA_VERSION
 
 # A compiler that failed is not asked again at once: it takes a CPU for a second.
@@ -49,6 +57,7 @@ class BpfSource(Source):
         self._stamp: tuple[int, ...] = ()
         self._loaded: Loaded | None = None
         self._maps: Maps | None = None
+        self._meter: CostMeter | None = None
         self._links: list[int] = []
         self._pump: Any = None
         self._config: SwitchConfig | None = None  # None: off; without its lease
@@ -74,7 +83,7 @@ class BpfSource(Source):
             raise SourceGoneError("the source bpf is not open")
         self._end_lease()
         if not config.on:
-            self._switch_off(lib.KVMLOG_SWITCH_COMMAND)
+            self._switch_off(config.cause)
             return
         _check_limits(config)
         until_ns = 0
@@ -133,11 +142,14 @@ class BpfSource(Source):
     def notes(self) -> list[str]:
         if self._plan is None or self._loaded is None:
             return []
-        return [
+        notes = [
             self._plan.words,
             f"compiled in {self._loaded.compile_s:.1f} s, loaded in {self._loaded.load_s:.1f} s, "
             f"with the headers of {self._loaded.headers}",
         ]
+        if self._meter is not None and self._meter.trouble is not None:
+            notes.append(self._meter.trouble)
+        return notes
 
     def close(self) -> None:
         self._detach()
@@ -148,7 +160,7 @@ class BpfSource(Source):
         if self._loaded is not None:
             self._loaded.close()
         self._open = False
-        self._plan = self._loaded = self._maps = self._pump = self._config = None
+        self._plan = self._loaded = self._maps = self._meter = self._pump = self._config = None
         self._stamp = ()
         self._own = dict.fromkeys(_COUNTERS, 0)
         self._missed = self._notes_before = 0
@@ -179,6 +191,7 @@ class BpfSource(Source):
             self._failed = (time.monotonic() + retry_s, sentence)
             raise SourceError(sentence) from None
         self._plan, self._loaded, self._maps, self._stamp = plan, loaded, maps, stamp
+        self._meter = CostMeter(list(loaded.programs.values()), lambda: maps.counters()["seen"])
         log(f"compiled in {loaded.compile_s:.1f} s, loaded in {loaded.load_s:.1f} s")
 
     def _attach(self, maps: Maps) -> None:
@@ -187,10 +200,14 @@ class BpfSource(Source):
         maps.begin(self._pump)
         for program in self._plan.programs:
             self._links.append(_attach(program, self._loaded.programs[program.function]))
+        if self._meter is not None:
+            self._meter.start()
         if self._pump is not None:
             lib.kvmlog_pump_wake(self._pump)
 
     def _detach(self) -> None:
+        if self._meter is not None:
+            self._meter.stop()
         while self._links:
             with contextlib.suppress(OSError):
                 os.close(self._links.pop())
@@ -271,6 +288,7 @@ class BpfSource(Source):
         counters = dict(self._own)
         counters["notes"] += self._notes_written() - self._notes_before
         cpus: dict[int, CpuStatus] = {}
+        probe_ns = 0
         if self._maps is not None:
             missed = self._misses()
             for name, value in self._maps.counters().items():
@@ -278,6 +296,8 @@ class BpfSource(Source):
             for name in ("seen", "dropped", "dropped_table"):
                 counters[name] += missed
             cpus = self._maps.cpus()
+            if self._meter is not None:
+                probe_ns = self._meter.total_ns(counters["seen"] - missed - self._own["seen"])
         return SourceStatus(
             on=self._config is not None,
             attached=bool(self._links),
@@ -298,6 +318,7 @@ class BpfSource(Source):
             pending_slots=lib.KVMLOG_BPF_THREADS,
             cpus=cpus,
             lease_ms=self._lease_left_ms(),
+            cost=SourceCost(probe_ns),
         )
 
     def _lease_left_ms(self) -> int:
