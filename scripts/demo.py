@@ -259,7 +259,7 @@ def show(source: str, seconds: int, cleanup: contextlib.ExitStack) -> None:
         say("starting the bridge, which compiles its BPF programs, and the RPC server")
     bridge = Part("bridge", KVMLOG, "bridge", "--source", source)
     cleanup.callback(bridge.end)
-    rpc = Part("RPC server", KVMLOG, "rpc", "--listen", RPC_ADDRESS)
+    rpc = Part("RPC server", KVMLOG, "rpc", "--listen", RPC_ADDRESS, "--user", "root")
     cleanup.callback(rpc.end)
     bridge.wait_until(bridge_answers)
     server = xmlrpc.client.ServerProxy(f"http://{RPC_ADDRESS}")

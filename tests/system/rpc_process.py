@@ -87,6 +87,8 @@ def rpc_server(
     user: run it as this uid, with the same number as its only group.
     """
     command = [*KVMLOG, "rpc", "--listen", listen, "--ring", str(ring), "--switch", str(switch)]
+    # Otherwise it would become a user that need not exist here.
+    command += ["--user", "root"]
     groups: list[int] | None = None if user is None else []
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, user=user, group=user, extra_groups=groups

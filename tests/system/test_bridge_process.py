@@ -48,7 +48,7 @@ def test_auto_tries_to_load_the_module_and_starts_all_the_same(tmp_path: Path) -
         assert SwitchClient(str(bridge.switch)).status()["source"]["name"] == "bpf"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_in_order(tmp_path: Path, number: signal.Signals) -> None:
     """Status 0, ring stopped, socket file gone, no traceback."""
     with running_bridge(tmp_path) as bridge:

@@ -6,119 +6,136 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import selectors
-import signal
-import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from kvmlog.bridge.bpf.plan import REASONS
 from kvmlog.bridge.bpf.source import BpfSource
-from kvmlog.bridge.control import DEFAULT_SOCKET, ControlServer
+from kvmlog.bridge.budget import Budget
+from kvmlog.bridge.config import Config, add_options
+from kvmlog.bridge.config.reload import Reload
+from kvmlog.bridge.control import ControlServer
 from kvmlog.bridge.engine import Engine
 from kvmlog.bridge.guest_watch import Announcements, GuestWatch
 from kvmlog.bridge.kmod import KmodSource
 from kvmlog.bridge.log import log
-from kvmlog.bridge.ring import DEFAULT_RING
+from kvmlog.bridge.loop import Loop, signals
+from kvmlog.bridge.notify import Notifier
 from kvmlog.bridge.source import Source
 from kvmlog.bridge.statistics import SUFFIX
-from kvmlog.bridge.statistics_file import DEFAULT_MIB, NONE, StatisticsWriter
+from kvmlog.bridge.statistics_file import NONE, StatisticsWriter
 from kvmlog.bridge.switch import Switch
-from kvmlog.bridge.udp import DEFAULT_UDP, UdpServer
-from kvmlog.bridge.writer import DEFAULT_SLOTS, RingWriter
+from kvmlog.bridge.udp import UdpServer
+from kvmlog.bridge.writer import RingWriter
 
-TICK_S: Final = 1.0
 _MODPROBE_S: Final = 30
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `kvmlog bridge`."""
-    parser.add_argument(
-        "--source",
-        choices=("auto", "kmod", "bpf"),
-        default="auto",
-        help="where the records come from: the kernel module, BPF programs that need no module, "
-        "or auto, the module where it is loaded or can be, else bpf (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--bpf-reason",
-        choices=REASONS,
-        default="auto",
-        help="how bpf learns an exit's reason: from the vCPU (SVM with BTF), from the event "
-        "kvm_exit (works everywhere, costs 600 instructions more), or whichever fits (default: "
-        "%(default)s)",
-    )
-    parser.add_argument("--ring", default=DEFAULT_RING, help="ring file (default: %(default)s)")
-    parser.add_argument(
-        "--slots",
-        type=int,
-        default=DEFAULT_SLOTS,
-        help="records that the ring holds, a power of two (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--statistics-mib",
-        type=int,
-        default=DEFAULT_MIB,
-        metavar="MIB",
-        help="size of the statistics, a file beside the ring; 0: none (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--udp",
-        default=DEFAULT_UDP,
-        metavar="HOST:PORT",
-        help="loopback address for commands (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--switch",
-        default=DEFAULT_SOCKET,
-        metavar="SOCKET",
-        help="local socket for commands (default: %(default)s)",
-    )
+    """The options of `kvmlog bridge`: those of its keys in the configuration."""
+    add_options(parser, "bridge")
 
 
 def run(args: argparse.Namespace) -> int:
     """Runs the bridge until SIGTERM or SIGINT; 0. KvmlogError when it cannot start."""
-    source = make_source(args.source, args.bpf_reason)
+    notifier = Notifier()
+    config = Config.of(args)
+    keys = config.bridge
+    source = make_source(keys.source, keys.bpf_reason)
     with contextlib.ExitStack() as stack:
-        wake = stack.enter_context(_signals())
-        writer = stack.enter_context(RingWriter(args.ring, args.slots))
+        wake = stack.enter_context(signals())
+        writer = stack.enter_context(RingWriter(keys.ring, keys.slots))
         if writer.killed_before:
-            log(f"{args.ring}: the last bridge was killed; its ring goes on")
+            log(f"{keys.ring}: the last bridge was killed; its ring goes on")
         statistics = None
-        if args.statistics_mib:
-            statistics = StatisticsWriter(args.ring + SUFFIX, writer, args.statistics_mib)
+        if keys.statistics_mib:
+            statistics = StatisticsWriter(keys.ring + SUFFIX, writer, keys.statistics_mib)
             stack.callback(statistics.close)
             if statistics.began not in ("", NONE):
                 log(f"{statistics.path}: statistics begin anew ({statistics.began})")
         else:
             writer.set_statistics(bytes(16))
-        engine = Engine(writer, source, statistics=statistics)
+        budget = Budget(config.budget.cpu_percent)
+        engine = Engine(writer, source, statistics=statistics, budget=budget)
         watch = GuestWatch(engine)
         stack.callback(watch.close)
         stack.callback(engine.stop)
-        bridge = _Bridge(args.ring, writer, engine)
+        bridge = _Bridge(keys.ring, writer, engine)
         switch = Switch(engine, bridge.about)
-        udp = UdpServer(args.udp, switch)
+        udp = _Udp(config, switch)
         stack.callback(udp.close)
-        control = ControlServer(args.switch, switch)
+        control = ControlServer(keys.switch, switch)
         stack.callback(control.close)
-        bridge.servers = {"udp": udp.address, "switch": args.switch}
+        bridge.servers = {"udp": udp.server.address, "switch": keys.switch}
+
+        def relisten(fresh: Config) -> None:
+            before = udp.server
+            udp.listen(fresh)
+            loop.replace(before, udp.server)
+            before.close()
+            bridge.servers["udp"] = udp.server.address
+
+        reload = Reload("bridge", config, lambda: Config.of(args), log)
+        reload.on("udp.listen", apply=relisten)
+
+        def relimit(fresh: Config) -> None:
+            budget.limit_percent = fresh.budget.cpu_percent
+
+        reload.on("budget.cpu_percent", apply=relimit)
+
+        def said() -> str:
+            return f"{engine.state()}, ring {keys.ring}, commands on {udp.server.address}"
+
+        def read_again() -> None:
+            notifier.reloading()
+            reload.now()
+            notifier.ready(said())
+
+        def tick() -> None:
+            # The guests first: a source that is back is switched on for those of now.
+            watch.tick()
+            engine.tick()
+            if notifier.watchdog_s is not None and _lives(engine, writer, notifier.watchdog_s):
+                notifier.beat()
+
+        loop = Loop(tick, read_again)
+        # What else becomes readable is served by handle(), in this thread.
+        for one in (udp.server, control, Announcements(engine)):
+            loop.add(one)
+        if watch.events is not None:
+            loop.add(watch)
 
         engine.start()
         log(
-            f"ready: ring {args.ring} ({writer.geometry.capacity} records), "
-            f"commands on {udp.address} and {args.switch}"
+            f"ready: ring {keys.ring} ({writer.geometry.capacity} records), "
+            f"commands on {udp.server.address} and {keys.switch}"
         )
-        # What else becomes readable is served by handle(), in this thread.
-        readable: list[_Readable] = [udp, control, Announcements(engine)]
-        if watch.events is not None:
-            readable.append(watch)
-        _serve(wake, readable, engine, watch)
+        notifier.ready(said())
+        loop.run(wake)
+        notifier.stopping()
         log("stopping: tracing off, ring kept")
     return 0
+
+
+def _lives(engine: Engine, writer: RingWriter, limit_s: float) -> bool:
+    """Whether the pump's thread does what it is there for: the ring's heartbeat is its work."""
+    age_ns = time.monotonic_ns() - int(writer.header().monotonic_ns)
+    return engine.pump.alive() and age_ns < limit_s * 1e9 / 2
+
+
+class _Udp:
+    """The UDP end that serves now; the configuration may put another in its place."""
+
+    def __init__(self, config: Config, switch: Switch) -> None:
+        self._switch = switch
+        self.listen(config)
+
+    def listen(self, config: Config) -> None:
+        """Makes `server` another one; SwitchError when it cannot be had, and nothing changes."""
+        self.server = UdpServer(config.udp.listen, self._switch)
+
+    def close(self) -> None:
+        self.server.close()
 
 
 def make_source(name: str, reason: str = "auto") -> Source:
@@ -184,49 +201,3 @@ def resident_bytes() -> int:
     """Memory that this process has in RAM (statm, proc(5))."""
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[socket.socket]:
-    """A socket that becomes readable at a signal that ends the bridge."""
-    reader, writer = socket.socketpair()
-    writer.setblocking(False)
-    reader.setblocking(False)
-    before = {number: signal.signal(number, lambda *_: None) for number in _SIGNALS}
-    descriptor = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-    try:
-        yield reader
-    finally:
-        signal.set_wakeup_fd(descriptor)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        reader.close()
-        writer.close()
-
-
-class _Readable(Protocol):
-    """Whatever the loop serves."""
-
-    def fileno(self) -> int: ...
-    def handle(self) -> None: ...
-
-
-def _serve(
-    wake: socket.socket, readable: Sequence[_Readable], engine: Engine, watch: GuestWatch
-) -> None:
-    """Answers commands and ticks until a signal comes."""
-    with selectors.DefaultSelector() as selector:
-        selector.register(wake, selectors.EVENT_READ)
-        for one in readable:
-            selector.register(one, selectors.EVENT_READ, one.handle)
-        due = time.monotonic() + TICK_S
-        while True:
-            for key, _ in selector.select(max(0.0, due - time.monotonic())):
-                if key.fileobj is wake:
-                    return
-                key.data()
-            if time.monotonic() >= due:
-                # The guests first: a source that is back is switched on for those of now.
-                watch.tick()
-                engine.tick()
-                due = time.monotonic() + TICK_S

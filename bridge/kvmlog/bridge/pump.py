@@ -58,6 +58,10 @@ class Pump:
         """Why the thread ended by itself, None while it runs."""
         return os.strerror(-self._failure) if self._failure else None
 
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
     def received(self, cpu: int) -> int:
         """Messages of one CPU accounted for since tracing was switched on."""
         return int(lib.kvmlog_pump_received(self.native, cpu))

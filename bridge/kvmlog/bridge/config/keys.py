@@ -151,13 +151,7 @@ def address(given: str) -> None:
     host, _, port = given.rpartition(":")
     plain = host.removeprefix("[").removesuffix("]")
     digits = port.isascii() and port.isdigit() and len(port) <= 5
-    if (
-        not colon
-        or not plain
-        or not digits
-        or int(port) > 65535
-        or (":" in plain) == (host == plain)
-    ):
+    if not plain or not digits or int(port) > 65535 or (":" in plain) != (host != plain):
         raise RefusedValueError("give HOST:PORT with a port from 0 to 65535, IPv6 in [brackets]")
 
 

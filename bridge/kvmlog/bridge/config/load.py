@@ -124,7 +124,10 @@ def add_options(parser: argparse.ArgumentParser, command: str) -> None:
     for name, one in KEYS.items():
         if one.option is None or command not in one.commands:
             continue
-        words: dict[str, Any] = {"dest": name, "help": f"{one.help} ({_default(one)})"}
+        words: dict[str, Any] = {
+            "dest": name,
+            "help": f"{one.help} ({_default(one)})".replace("%", "%%"),
+        }
         if one.type is bool:
             parser.add_argument(one.option, action=argparse.BooleanOptionalAction, **words)
             continue

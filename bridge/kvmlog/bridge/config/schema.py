@@ -12,6 +12,7 @@ from typing import Final
 
 from kvmlog.bridge._native import lib
 from kvmlog.bridge.bpf.plan import REASONS
+from kvmlog.bridge.budget import DEFAULT_PERCENT
 from kvmlog.bridge.config.keys import Key, RefusedValueError, address, key, keys_of, power_of_two
 from kvmlog.bridge.control import DEFAULT_SOCKET
 from kvmlog.bridge.ring import DEFAULT_RING
@@ -119,8 +120,11 @@ class BudgetKeys:
     """What tracing may cost."""
 
     cpu_percent: float = key(
-        2.0,
-        "share of all CPUs' time that tracing may take, in percent; 0: no limit",
+        DEFAULT_PERCENT,
+        "share of all CPUs' time that tracing may take, in percent; above it, it is switched "
+        "off; 0: no limit",
+        option="--budget",
+        metavar="PERCENT",
         commands=_BRIDGE,
         low=0,
         high=100,

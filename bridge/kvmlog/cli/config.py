@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`kvmlog config check|show|default`: the configuration before a service trips over it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Final
+
+from kvmlog.bridge.config import DEFAULT_CONFIG, Config, ConfigError
+from kvmlog.bridge.config.schema import KEYS
+from kvmlog.bridge.config.text import default_file, toml_value
+from kvmlog.cli import table
+from kvmlog.cli.table import Column, Table
+
+_COLUMNS: Final = (Column("KEY"), Column("VALUE"), Column("FROM", spare=1))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `kvmlog config`."""
+    parser.add_argument(
+        "action",
+        choices=("check", "show", "default"),
+        help="check: whether the services take the file; show: every key's value and where it "
+        "comes from; default: a file with every key and what it means",
+    )
+    parser.add_argument(
+        "path", nargs="?", metavar="PATH", help=f"the file (default: {DEFAULT_CONFIG})"
+    )
+    parser.add_argument("--json", action="store_true", help="show: one JSON object")
+    parser.set_defaults(refuse=parser.error)
+
+
+def run(args: argparse.Namespace) -> int:
+    """0; check gives 1, and a sentence for each problem, when the file cannot be used."""
+    if args.json and args.action != "show":
+        args.refuse("--json goes with show")
+    if args.action == "default":
+        sys.stdout.write(default_file())
+        return 0
+    if args.action == "check":
+        return _check(args.path)
+    config = Config.load(args.path)
+    if args.json:
+        table.write([json.dumps(_object(config))], sys.stdout)
+    else:
+        rows = [[name, toml_value(config.get(name)), config.origins[name]] for name in KEYS]
+        table.show(Table(_COLUMNS, rows))
+    return 0
+
+
+def _check(path: str | None) -> int:
+    try:
+        config = Config.load(path)
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"kvmlog: {table.printable(problem)}", file=sys.stderr)
+        return 1
+    if config.path is None:
+        table.show(f"{DEFAULT_CONFIG} does not exist: the defaults hold")
+    else:
+        table.show(f"{config.path}: good")
+    return 0
+
+
+def _object(config: Config) -> dict[str, object]:
+    keys = {
+        name: {"value": config.get(name), "from": config.origins[name], "default": one.default}
+        for name, one in KEYS.items()
+    }
+    return {"path": config.path, "keys": keys}

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Giving root away: what the server needs is the group kvmlog, and no more."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pwd
+
+from kvmlog.bridge import access
+from kvmlog.bridge.errors import KvmlogError
+
+STAY_ROOT = "root"
+# <linux/prctl.h>
+_PR_SET_NO_NEW_PRIVS = 38
+
+
+class PrivilegesError(KvmlogError):
+    """The process cannot become who it should be."""
+
+
+def drop(name: str) -> str | None:
+    """Becomes the user `name` for good, with the group kvmlog; a sentence about it for the log.
+
+    Only root is given away: for anybody else, None. `name` "root" stays root, which the sentence
+    says. Nothing is started afterwards that could gain anything (no_new_privs, prctl(2)).
+    PrivilegesError when there is no such user, or the kernel refuses.
+    """
+    if os.geteuid() != 0:
+        return None
+    try:
+        user = pwd.getpwnam(name)
+    except KeyError:
+        raise PrivilegesError(
+            f"there is no user {name} that this server could become instead of root; make it "
+            f"(useradd --system {name}), name another with --user, or --user {STAY_ROOT} to stay"
+        ) from None
+    if user.pw_uid == 0:
+        return f"runs as {name}, as it was told to"
+    group = access.group_id()
+    try:
+        os.setgroups([] if group is None else [group])
+        os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
+        # From root to another uid, which clears all capabilities (capabilities(7)).
+        os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
+    except OSError as error:
+        raise PrivilegesError(
+            f"cannot become user {name} ({error.strerror}); start the server as that user"
+        ) from None
+    _no_new_privileges()
+    if os.geteuid() == 0 or 0 in os.getresuid():
+        raise PrivilegesError(f"is still root after becoming {name}; start it as that user")
+    groups = f"group {access.GROUP}" if group is not None else f"no group {access.GROUP} exists"
+    return f"root given away: user {name}, {groups}, no new privileges"
+
+
+def _no_new_privileges() -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    arguments = [ctypes.c_ulong(number) for number in (1, 0, 0, 0)]
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, *arguments) != 0:
+        raise PrivilegesError(
+            f"cannot refuse new privileges ({os.strerror(ctypes.get_errno())}); "
+            "this kernel is too old (Linux 3.5 has it)"
+        )
