@@ -87,6 +87,8 @@ class ScriptedSource(Source):
         tgids = tuple(sorted(config.tgids)) if config.on else ()
         lease_ms = config.lease_ms if config.on else 0
         self.set(on=config.on, attached=config.on, tgids=tgids, lease_ms=lease_ms)
+        if config.on:
+            self.set(one_in=config.one_in, on_ms=config.on_ms, off_ms=config.off_ms)
 
     def pump(self, native: Any) -> None:
         assert self._ends is not None

@@ -66,7 +66,10 @@ def test_off_takes_neither(arguments: Sequence[str], capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit) as ended:
         run("off", *arguments)
     assert ended.value.code == 2
-    assert "error: --vm and --for go with on; off switches off for all" in capsys.readouterr().err
+    assert (
+        "error: --vm, --for, --one-in, --window and --max-per-s go with on; off"
+        in capsys.readouterr().err
+    )
 
 
 def test_what_is_asked_and_said(asked: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,3 +86,44 @@ def test_what_is_asked_and_said(asked: list[str], capsys: pytest.CaptureFixture[
         f"tracing web1: processes 100, 300\ntracing 200: process 200\n{until}",
         capsys.readouterr().out,
     )
+
+
+def test_sampling_is_asked_for_and_said(
+    asked: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All of it in one command, one line for each."""
+    assert run("on", "--one-in", "10", "--window", "5/95", "--max-per-s", "1000") == 0
+    assert asked == ['on {"one_in": 10, "on_ms": 5, "off_ms": 95, "max_per_s": 1000}']
+    assert capsys.readouterr().out.splitlines() == [
+        "tracing all guests",
+        "one exit in 10 on average is recorded",
+        "recorded for 5 ms, left out for 95 ms",
+        "at most 1,000 exits recorded a second",
+    ]
+
+
+def test_the_caps_doing_is_told_from_what_was_asked_for() -> None:
+    """As the status has it."""
+    status = {"one_in": 1, "on_ms": 0, "off_ms": 0, "max_per_s": 1000, "one_in_now": 8}
+    assert switch.sampling_words(status)[0] == (
+        "one exit in 8 on average is recorded now, for the cap (asked for: one in 1)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("on", "--one-in", "0"), '"one_in" is 0; give a whole number from 1 to 1000000'),
+        (("on", "--window", "5"), "no sampling window; give ms open and ms closed"),
+        (("on", "--window", "5/0"), '"off_ms" is 0; give a whole number from 1'),
+        (("off", "--one-in", "2"), "go with on; off switches off for all"),
+    ],
+)
+def test_sampling_that_cannot_be_is_a_usage_error(
+    arguments: tuple[str, ...], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is sent."""
+    with pytest.raises(SystemExit) as ended:
+        run(*arguments)
+    assert ended.value.code == 2
+    assert sentence in capsys.readouterr().err

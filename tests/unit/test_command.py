@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from kvmlog.bridge import command
 from kvmlog.bridge.command import Command
 from kvmlog.bridge.errors import SwitchError
+from kvmlog.bridge.sampling import Sampling
 
 
 @pytest.mark.parametrize("word", ["on", "off", "status", "pending", "guests"])
@@ -29,6 +30,11 @@ def test_words(word: str) -> None:
         (b'{"for_s":60}', Command("on", "on", (), 60)),
         (b'{"for_s": 0.001}', Command("on", "on", (), 0.001)),
         (b'{"for_s": 31536000, "vm": ["a", "4242"]}', Command("on", "on", ("a", "4242"), 31536000)),
+        (b'{"one_in": 10}', Command("on", "on", sampling=Sampling(10))),
+        (
+            b'{"on_ms": 5, "off_ms": 95, "max_per_s": 1000}',
+            Command("on", "on", sampling=Sampling(1, 5, 95, 1000)),
+        ),
         (b'{"vm": ["\\u00e9t\\u00e9"]}\0\n', Command("on", "on", ("été",))),
     ],
 )
@@ -48,7 +54,7 @@ def test_on_with_arguments(arguments: bytes, expected: Command) -> None:
         ('{"vm": ["a", ["b"]]}', '"vm" has a member ["b"]; give a list'),
         (json.dumps({"vm": ["a"] * 65}), '"vm" has 65 members; at most 64; name fewer'),
         (json.dumps({"vm": ["a" * 257]}), '"vm" has a member of 257 characters'),
-        ('{"vm": ["a"], "until": 3}', """on takes "vm" and "for_s", not 'until'; leave it out"""),
+        ('{"vm": ["a"], "until": 3}', """"max_per_s", not 'until'; leave it out"""),
         ('{"\\u001b[2J": 3}', r"""not '\x1b[2J'; leave it out"""),
         ('{"for_s": 0}', '"for_s" is 0; give seconds from 0.001 to 31536000'),
         ('{"for_s": 0.0009}', '"for_s" is 0.0009; give seconds'),
@@ -56,6 +62,12 @@ def test_on_with_arguments(arguments: bytes, expected: Command) -> None:
         ('{"for_s": 1e999}', '"for_s" is Infinity; give seconds'),
         ('{"for_s": true}', '"for_s" is true; give seconds'),
         ('{"for_s": "60"}', """"for_s" is '60'; give seconds"""),
+        ('{"one_in": 0}', '"one_in" is 0; give a whole number from 1 to 1000000, or leave it out'),
+        ('{"one_in": 1.5}', '"one_in" is 1.5; give a whole number'),
+        ('{"max_per_s": true}', '"max_per_s" is true; give a whole number from 1 to'),
+        ('{"on_ms": 5}', '"on_ms" is 5 without "off_ms"; a sampling window takes both'),
+        ('{"off_ms": 5}', '"off_ms" is 5 without "on_ms"; a sampling window takes both'),
+        ('{"on_ms": 1, "off_ms": 999999999}', '"off_ms" is 999999999; give a whole number'),
         ('{"for_s": NaN}', "is no JSON object; send on, or as in on {"),
         ('{"for_s": 1, "for_s": 2}', "is no JSON object"),
         ('{"vm": ["a"]', "is no JSON object"),
@@ -98,12 +110,18 @@ def test_limits(channel: str, most: int) -> None:
 names = st.lists(st.text(min_size=1, max_size=20), max_size=5).map(tuple)
 
 
-@given(vm=names, for_s=st.none() | st.integers(1, 31_536_000))
-def test_what_is_formatted_is_parsed(vm: tuple[str, ...], for_s: int | None) -> None:
+samplings = st.builds(
+    Sampling, st.integers(1, 1_000_000), max_per_s=st.none() | st.integers(1, 10**9)
+)
+
+
+@given(vm=names, for_s=st.none() | st.integers(1, 31_536_000), recorded=samplings)
+def test_what_is_formatted_is_parsed(
+    vm: tuple[str, ...], for_s: int | None, recorded: Sampling
+) -> None:
     """Whatever the names hold, in ASCII."""
-    assert command.parse("unix", command.format_on(vm, for_s).encode("ascii")) == Command(
-        "on", "on", vm, for_s
-    )
+    formatted = command.format_on(vm, for_s, recorded).encode("ascii")
+    assert command.parse("unix", formatted) == Command("on", "on", vm, for_s, recorded)
 
 
 def test_too_many_names_for_one_command() -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from kvmlog.bridge.errors import SwitchError
+from kvmlog.bridge.sampling import EVERY_EXIT, MEMBERS, Sampling
 
 # A command is a word; over the local socket one with arguments. More than this is not read.
 COMMAND_BYTES: Final = 512
@@ -31,6 +32,7 @@ _LOCAL: Final = {
     "reset": "statistics are reset over the local socket (kvmlog stat --reset)",
 }
 _ARGUMENTS_LOCAL: Final = "on takes arguments over the local socket only (kvmlog switch on --vm)"
+_MEMBERS: Final = ("vm", "for_s", *MEMBERS)
 _SHOWN_CHARACTERS: Final = 32
 
 
@@ -42,12 +44,13 @@ class Command:
     word: str = ""  # empty: nothing
     vm: tuple[str, ...] = ()  # names, UUIDs, pids; empty: all guests
     for_s: float | None = None  # None: without end
+    sampling: Sampling = EVERY_EXIT
     sentence: str = ""  # why nothing is done
 
     @property
     def has_arguments(self) -> bool:
         """Whether it is more than its word."""
-        return bool(self.vm) or self.for_s is not None
+        return bool(self.vm) or self.for_s is not None or self.sampling != EVERY_EXIT
 
 
 def limit(channel: str) -> int:
@@ -80,7 +83,7 @@ def parse(channel: str, datagram: bytes, truncated: bool = False) -> Command:
     return Command(text, text)
 
 
-def format_on(vm: tuple[str, ...], for_s: float | None) -> str:
+def format_on(vm: tuple[str, ...], for_s: float | None, recorded: Sampling = EVERY_EXIT) -> str:
     """The command `on` with these arguments, as parse() takes it.
 
     SwitchError when it is longer than the bridge reads.
@@ -90,6 +93,7 @@ def format_on(vm: tuple[str, ...], for_s: float | None) -> str:
         arguments["vm"] = vm
     if for_s is not None:
         arguments["for_s"] = for_s
+    arguments |= recorded.arguments()
     command = f"on {json.dumps(arguments)}" if arguments else "on"
     if len(command) > UNIX_COMMAND_BYTES:
         raise SwitchError(
@@ -102,11 +106,13 @@ def format_on(vm: tuple[str, ...], for_s: float | None) -> str:
 def _on(text: str) -> Command:
     try:
         arguments = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
-        unknown = next((name for name in arguments if name not in ("vm", "for_s")), None)
+        unknown = next((name for name in arguments if name not in _MEMBERS), None)
         if unknown is not None:
-            raise SwitchError(f'on takes "vm" and "for_s", not {_shown(unknown)}; leave it out')
+            known = ", ".join(f'"{name}"' for name in _MEMBERS)
+            raise SwitchError(f"on takes {known}, not {_shown(unknown)}; leave it out")
         vm = _argument(arguments, "vm", _names) or ()
-        return Command("on", "on", vm, _argument(arguments, "for_s", _seconds))
+        for_s = _argument(arguments, "for_s", _seconds)
+        return Command("on", "on", vm, for_s, Sampling.parse(arguments))
     except SwitchError as error:
         sentence = str(error)
     except (ValueError, RecursionError):

@@ -19,6 +19,7 @@ from kvmlog.bridge import access
 from kvmlog.bridge.command import format_on
 from kvmlog.bridge.datagram import DatagramEnd
 from kvmlog.bridge.errors import SwitchError
+from kvmlog.bridge.sampling import EVERY_EXIT, Sampling
 from kvmlog.bridge.switch import Switch
 
 DEFAULT_SOCKET: Final = "/run/kvmlog/switch"
@@ -95,14 +96,20 @@ class SwitchClient:
             except OSError as error:
                 raise SwitchError(_unreachable(self.path, error)) from None
 
-    def switch(self, on: bool, vm: Sequence[str] = (), for_s: float | None = None) -> str:
+    def switch(
+        self,
+        on: bool,
+        vm: Sequence[str] = (),
+        for_s: float | None = None,
+        recorded: Sampling = EVERY_EXIT,
+    ) -> str:
         """Switches tracing and returns the answer; SwitchError when it was not acknowledged.
 
         vm: only guests with these names, UUIDs or pids, now and later, all of them running now;
-        for_s: off by itself after so many seconds (0.001 to 31,536,000); each replaces what was
-        before. The answer to either is "ok on {...}", see granted().
+        for_s: off by itself after so many seconds (0.001 to 31,536,000); recorded: which of their
+        exits; each replaces what was before. The answer to these is "ok on {...}", see granted().
         """
-        command = format_on(tuple(vm), for_s) if on else "off"
+        command = format_on(tuple(vm), for_s, recorded) if on else "off"
         answer = self.send(command)
         if command not in ("on", "off"):
             granted(answer)
@@ -136,7 +143,8 @@ class SwitchClient:
 def granted(answer: str) -> dict[str, Any]:
     """What `on` with arguments was answered: {"matched": {word: [pid, ...]}, "for_s": seconds}.
 
-    A member stands there when it was asked for. SwitchError when it was not acknowledged.
+    Beside these, members of Sampling. A member stands there when it was asked for. SwitchError when
+    it was not acknowledged.
     """
     return _answered(answer, "on", "the switch")
 

@@ -19,6 +19,7 @@ from kvmlog.bridge.errors import SourceError, StatisticsError
 from kvmlog.bridge.guests.book import GuestBook
 from kvmlog.bridge.log import log
 from kvmlog.bridge.pump import Pump
+from kvmlog.bridge.sampling import EVERY_EXIT, Sampling
 from kvmlog.bridge.source import (
     Source,
     SourceGoneError,
@@ -94,13 +95,18 @@ class Engine:
         self.connected = False
 
     def switch(
-        self, on: bool, vm: Sequence[str] = (), for_s: float | None = None
+        self,
+        on: bool,
+        vm: Sequence[str] = (),
+        for_s: float | None = None,
+        recorded: Sampling = EVERY_EXIT,
     ) -> dict[str, list[int]]:
         """Switches tracing; which processes each word of `vm` named.
 
         vm: only these guests (names, UUIDs, pids), and those that match later; for_s: for so many
-        seconds. What was asked for before is replaced. SourceError when the source did not
-        acknowledge it, GuestError when a word names no running guest: then all is as before.
+        seconds; recorded: which of their exits. What was asked for before is replaced. SourceError
+        when the source did not acknowledge it, GuestError when a word names no running guest: then
+        all is as before.
         """
         if not on:
             self.wanted = Wanted()
@@ -119,7 +125,7 @@ class Engine:
                 self._guarded(self._refresh)
         if not self.connected:
             self._connect(tries=_OPEN_TRIES)
-        wanted = Wanted.begin(choice, for_s)
+        wanted = Wanted.begin(choice, for_s, recorded)
         if not self.on:
             self._guarded(lambda: self._switch_on(wanted))
         elif not wanted.is_plain(self._status):
@@ -140,7 +146,7 @@ class Engine:
                 self._guarded(self._refresh)
             if self.wanted.on and not self.on:
                 self._guarded(lambda: self._switch_on(self.wanted))
-            elif self.on and self.wanted.outlives(self._status):
+            elif self.on and (self._capped() or self.wanted.outlives(self._status)):
                 self._guarded(lambda: self._configure(self.wanted))
         except SourceError as error:
             self._waiting(str(error))
@@ -282,6 +288,7 @@ class Engine:
         self._dropped_before = {number: cpu.dropped for number, cpu in before.cpus.items()}
         if self.statistics is not None:
             self.statistics.begin(fresh=False)
+        wanted.cap.pause()
         self.source.switch(wanted.config())
         self.on = self._unsettled = True
         self.trouble = None
@@ -294,6 +301,15 @@ class Engine:
         """Another configuration while on: nothing is missed between the two."""
         self.source.switch(wanted.config())
         self._status = self.source.status()
+
+    def _capped(self) -> bool:
+        """Whether the source has to record fewer of the exits than before, or may record more."""
+        status, cap = self._status, self.wanted.cap
+        if status is None or not cap.adjust(status.counters, time.monotonic_ns()):
+            return False
+        most = self.wanted.sampling.max_per_s
+        log(f"one exit in {cap.one_in} is recorded now, to stay below {most} a second")
+        return True
 
     def _expire(self) -> None:
         """The source ends its lease itself, unless it is away or has lost it."""

@@ -86,10 +86,11 @@ class Switch:
         if asked.word == "reset":
             self.engine.reset()
             return "ok reset"
-        matched = self.engine.switch(asked.word == "on", asked.vm, asked.for_s)
+        matched = self.engine.switch(asked.word == "on", asked.vm, asked.for_s, asked.sampling)
         if not asked.has_arguments:
             return f"ok {asked.word}"
         granted: dict[str, Any] = {"matched": matched} if asked.vm else {}
         if asked.for_s is not None:
             granted["for_s"] = asked.for_s
+        granted |= asked.sampling.arguments()
         return "ok on " + json.dumps(granted)

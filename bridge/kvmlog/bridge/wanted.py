@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kvmlog.bridge._native import lib
+from kvmlog.bridge.cap import RateCap
 from kvmlog.bridge.errors import SwitchError
 from kvmlog.bridge.guests.book import GuestBook
 from kvmlog.bridge.guests.match import Index
+from kvmlog.bridge.sampling import EVERY_EXIT, Sampling
 from kvmlog.bridge.source import SourceStatus, SwitchConfig
 
 # To a source no process at all means every process. This one cannot be: Linux gives pids below
@@ -69,20 +71,28 @@ class Choice:
 
 @dataclass(frozen=True)
 class Wanted:
-    """choice: of which guests, None: of all; tgids: their processes as last looked up."""
+    """choice: of which guests, None: of all; tgids: their processes as last looked up.
+
+    cap: what holds max_per_s of the sampling; it outlives the other changes.
+    """
 
     on: bool = False
     choice: Choice | None = None
     tgids: tuple[int, ...] = field(default=())
     until_ns: int | None = None  # CLOCK_MONOTONIC, as the sources measure leases; None: no end
+    sampling: Sampling = EVERY_EXIT
+    cap: RateCap = field(default_factory=lambda: RateCap(EVERY_EXIT))
 
     @classmethod
-    def begin(cls, choice: Choice | None, for_s: float | None) -> Wanted:
+    def begin(
+        cls, choice: Choice | None, for_s: float | None, recorded: Sampling = EVERY_EXIT
+    ) -> Wanted:
         """On, from now."""
         until_ns = None
         if for_s is not None:
             until_ns = time.monotonic_ns() + round(for_s * _NS_PER_S)
-        return cls(True, choice, () if choice is None else choice.tgids(), until_ns)
+        tgids = () if choice is None else choice.tgids()
+        return cls(True, choice, tgids, until_ns, recorded, RateCap(recorded))
 
     def left_ms(self) -> int:
         """What is left of the time, at least 1; 0 without an end."""
@@ -102,13 +112,20 @@ class Wanted:
         if self.choice is not None:
             tgids = tgids[: lib.KVMLOG_MAX_TGIDS] or (NOBODY,)
         return SwitchConfig(
-            on=True, tgids=tgids, lease_ms=min(self.left_ms(), lib.KVMLOG_MAX_LEASE_MS)
+            on=True,
+            tgids=tgids,
+            one_in=self.cap.one_in,
+            on_ms=self.sampling.on_ms,
+            off_ms=self.sampling.off_ms,
+            lease_ms=min(self.left_ms(), lib.KVMLOG_MAX_LEASE_MS),
         )
 
     def is_plain(self, status: SourceStatus | None) -> bool:
         """Everything, without end: wanted, and what the source does already."""
-        plain = self.choice is None and self.until_ns is None
-        return plain and status is not None and not (status.tgids or status.lease_ms)
+        plain = self.choice is None and self.until_ns is None and self.sampling == EVERY_EXIT
+        if not plain or status is None or status.tgids or status.lease_ms:
+            return False
+        return status.one_in <= 1 and not (status.on_ms or status.off_ms)
 
     def outlives(self, status: SourceStatus | None) -> bool:
         """Whether the source's lease has to be renewed, for it was too short for all our time."""
@@ -121,7 +138,15 @@ class Wanted:
         if self.choice is not None:
             chosen = {"vm": list(self.choice.words), "tgids": len(self.tgids)}
         left_s = None if self.until_ns is None else self.left_ms() / 1_000
-        return {"wanted": "on" if self.on else "off", "filter": chosen, "lease_s": left_s}
+        recorded = None
+        if self.sampling != EVERY_EXIT:
+            recorded = {**vars(self.sampling), "one_in_now": self.cap.one_in}
+        return {
+            "wanted": "on" if self.on else "off",
+            "filter": chosen,
+            "lease_s": left_s,
+            "sampling": recorded,
+        }
 
 
 def _is_pid(word: str) -> bool:

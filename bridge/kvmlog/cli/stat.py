@@ -21,6 +21,7 @@ from kvmlog.cli.stat_command import CommandError, running
 from kvmlog.cli.stat_guests import StatisticsNames
 from kvmlog.cli.stat_options import View
 from kvmlog.cli.stat_report import Moment, Report, report
+from kvmlog.cli.switch import sampling_words
 from kvmlog.exits.guests import GuestNames
 
 # Exits take a moment from the CPU into the statistics.
@@ -105,6 +106,7 @@ def run(args: argparse.Namespace) -> int:
         reader = stack.enter_context(StatisticsReader(args.ring + SUFFIX))
         look = _Look(reader, args.ring, view, args.vm)
         look.say_whether_on()
+        _say_sampling(args.switch)
         show = _printer(args, stack)
         if args.command:
             return _around(args, look, show)
@@ -122,6 +124,16 @@ def _reset(switch: str) -> int:
         raise SwitchError(answer.removeprefix("error: "))
     print(answer)
     return 0
+
+
+def _say_sampling(switch: str) -> None:
+    """One line on stderr where the figures are of some exits only."""
+    try:
+        recorded = SwitchClient(switch).status().get("sampling")
+    except SwitchError:
+        return
+    if recorded:
+        _warn(f"figures are of recorded exits only: {'; '.join(sampling_words(recorded))}")
 
 
 @dataclasses.dataclass

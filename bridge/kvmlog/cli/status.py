@@ -13,6 +13,7 @@ from kvmlog.bridge.control import SwitchClient
 from kvmlog.bridge.errors import RingError, SwitchError
 from kvmlog.bridge.ring import RingInfo, RingReader
 from kvmlog.cli import records, table
+from kvmlog.cli.switch import sampling_words
 
 _NS_PER_S: Final = 1_000_000_000
 _COUNTERS: Final = ("seen", "emitted", "filtered", "sampled", "dropped", "pending")
@@ -88,12 +89,14 @@ def _bridge_lines(status: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _limits(status: dict[str, Any]) -> Iterator[str]:
-    """Of which guests only, and how long."""
+    """Of which guests only, which of their exits, and how long."""
     chosen = status.get("filter")
     if chosen:
         found = chosen["tgids"]
         processes = "1 process" if found == 1 else f"{found} processes"
         yield f"only {', '.join(chosen['vm'])} ({processes})"
+    if status.get("sampling"):
+        yield from sampling_words(status["sampling"])
     if status.get("lease_s") is not None:
         yield f"off by itself in {status['lease_s']:.0f} s"
 

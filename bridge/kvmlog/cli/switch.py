@@ -5,13 +5,27 @@ from __future__ import annotations
 
 import argparse
 import time
+from typing import Any
 
 from kvmlog.bridge.control import DEFAULT_SOCKET, SwitchClient, granted
+from kvmlog.bridge.errors import SwitchError
+from kvmlog.bridge.sampling import EVERY_EXIT, MOST_ONE_IN, MOST_PER_S, MOST_WINDOW_MS, Sampling
 from kvmlog.cli import selection
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `kvmlog switch`."""
+    add_wishes(parser)
+    parser.add_argument(
+        "--switch",
+        default=DEFAULT_SOCKET,
+        metavar="SOCKET",
+        help="the bridge's local socket (default: %(default)s)",
+    )
+
+
+def add_wishes(parser: argparse.ArgumentParser) -> None:
+    """What there is to ask of any bridge, here or elsewhere."""
     parser.add_argument("state", choices=("on", "off"))
     selection.add_vm(
         parser,
@@ -26,29 +40,97 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="off by itself after so many seconds, or 90s, 5m, 1h (default: on until switched off)",
     )
     parser.add_argument(
-        "--switch",
-        default=DEFAULT_SOCKET,
-        metavar="SOCKET",
-        help="the bridge's local socket (default: %(default)s)",
+        "--one-in",
+        type=int,
+        metavar="N",
+        help=f"record one exit in N on average (1 to {MOST_ONE_IN:,}; default: each)",
+    )
+    parser.add_argument(
+        "--window",
+        type=_window,
+        metavar="ON/OFF",
+        help="record for ON ms, leave out for OFF ms, and so on (each 1 to "
+        f"{MOST_WINDOW_MS:,}; default: at all times)",
+    )
+    parser.add_argument(
+        "--max-per-s",
+        type=int,
+        metavar="N",
+        help="with more than N exits recorded a second, record one in 2, 4, ... by itself "
+        f"(1 to {MOST_PER_S:,}; default: no cap)",
     )
     parser.set_defaults(refuse=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
     """0 when the bridge acknowledged; SwitchError otherwise."""
-    if args.state == "off" and (args.vm or args.for_s is not None):
-        args.refuse("--vm and --for go with on; off switches off for all guests, at once")
-    answer = SwitchClient(args.switch).switch(args.state == "on", args.vm, args.for_s)
-    if not args.vm and args.for_s is None:
+    recorded = sampling_of(args)
+    answer = SwitchClient(args.switch).switch(args.state == "on", args.vm, args.for_s, recorded)
+    if not args.vm and args.for_s is None and recorded == EVERY_EXIT:
         print(answer)
-        return 0
-    matched = granted(answer).get("matched", {})
+    else:
+        print_granted(granted(answer), args.for_s, recorded)
+    return 0
+
+
+def sampling_of(args: argparse.Namespace) -> Sampling:
+    """What the options ask for; ends with status 2 where they contradict each other."""
+    window = args.window or (None, None)
+    members = {
+        "one_in": args.one_in,
+        "on_ms": window[0],
+        "off_ms": window[1],
+        "max_per_s": args.max_per_s,
+    }
+    given = {name: value for name, value in members.items() if value is not None}
+    if args.state == "off" and (args.vm or args.for_s is not None or given):
+        args.refuse(
+            "--vm, --for, --one-in, --window and --max-per-s go with on; off switches off for all "
+            "guests, at once"
+        )
+    try:
+        return Sampling.parse(given)
+    except SwitchError as error:
+        args.refuse(str(error))
+        raise
+
+
+def print_granted(answer: dict[str, Any], for_s: float | None, recorded: Sampling) -> None:
+    """Says what a bridge that took the wishes does now."""
+    matched = answer.get("matched", {})
     for word, pids in matched.items():
         processes = "process" if len(pids) == 1 else "processes"
         print(f"tracing {word}: {processes} {', '.join(map(str, pids))}")
     if not matched:
         print("tracing all guests")
-    if args.for_s is not None:
-        end = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() + args.for_s))
-        print(f"until {end} ({args.for_s:g} s), then off by itself")
-    return 0
+    for words in sampling_words(vars(recorded)):
+        print(words)
+    if for_s is not None:
+        end = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() + for_s))
+        print(f"until {end} ({for_s:g} s), then off by itself")
+
+
+def sampling_words(recorded: dict[str, Any]) -> list[str]:
+    """One line for each of its limits; members of Sampling, and one_in_now of a status."""
+    words = []
+    one_in = int(recorded["one_in"])
+    now = int(recorded.get("one_in_now", one_in))
+    if now > 1:
+        words.append(f"one exit in {now:,} on average is recorded")
+    if now != one_in:
+        words[-1] += f" now, for the cap (asked for: one in {one_in:,})"
+    if int(recorded["on_ms"]):
+        words.append(f"recorded for {recorded['on_ms']} ms, left out for {recorded['off_ms']} ms")
+    if recorded["max_per_s"]:
+        words.append(f"at most {int(recorded['max_per_s']):,} exits recorded a second")
+    return words
+
+
+def _window(value: str) -> tuple[int, int]:
+    """Parses "5/95" into (open, closed) milliseconds, for argparse."""
+    on, slash, off = value.partition("/")
+    if not (slash and on.isascii() and on.isdigit() and off.isascii() and off.isdigit()):
+        raise argparse.ArgumentTypeError(
+            f"{value!r}: no sampling window; give ms open and ms closed, as in 5/95"
+        )
+    return int(on), int(off)
