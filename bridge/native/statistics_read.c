@@ -22,9 +22,15 @@ struct patience {
 	int yields, ms;
 };
 
-static struct patience patience(void)
+/* For one that ended in order nobody has to wait. */
+static struct patience patience(const struct kvmlog_statistics_map *map)
 {
-	return (struct patience){ .yields = KVMLOG_PATIENCE_YIELDS, .ms = KVMLOG_PATIENCE_MS };
+	__u32 state = __atomic_load_n(&map->header->state, __ATOMIC_RELAXED);
+
+	return (struct patience){
+		.yields = KVMLOG_PATIENCE_YIELDS,
+		.ms = state == KVMLOG_STATISTICS_RUNNING ? KVMLOG_PATIENCE_MS : 0,
+	};
 }
 
 /* 0: waited long enough. */
@@ -217,7 +223,7 @@ struct kvmlog_statistics_map *kvmlog_statistics_snapshot(const struct kvmlog_sta
 							 __u64 *torn, int *error)
 {
 	const __u64 *generation = &map->header->generation;
-	struct patience left = patience();
+	struct patience left = patience(map);
 	int tries = 0;
 
 	while (tries < KVMLOG_SNAPSHOT_TRIES) {
@@ -263,7 +269,7 @@ void kvmlog_statistics_copied(const struct kvmlog_statistics_map *copy,
 int kvmlog_statistics_header_now(const struct kvmlog_statistics_map *map,
 				 struct kvmlog_statistics_header *header)
 {
-	struct patience left = patience();
+	struct patience left = patience(map);
 	int rc = kvmlog_statistics_whole(map);
 
 	if (rc)

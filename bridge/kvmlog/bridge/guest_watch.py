@@ -91,7 +91,7 @@ class GuestWatch:
         statistics = self._engine.statistics
         if statistics is None:
             return
-        gone = statistics.make_room(_is_alive)
+        gone = statistics.make_room(is_alive)
         if gone:
             log(f"statistics of ended guests made room for others: {gone} are forgotten")
 
@@ -103,7 +103,7 @@ class GuestWatch:
         self._book.save()
 
 
-def _is_alive(guest: StatisticsGuest) -> bool:
+def is_alive(guest: StatisticsGuest) -> bool:
     """Whether its process is still there; one that has not been announced yet may be."""
     if not guest.tgid:
         return time.monotonic_ns() - guest.last_ns < UNKNOWN_NS
