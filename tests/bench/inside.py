@@ -82,7 +82,7 @@ def _answers(client: SwitchClient) -> bool:
 @contextlib.contextmanager
 def bridge_on(*options: str) -> Iterator[None]:
     """Everything: a source, the log engine, the ring."""
-    command = [sys.executable, "-m", "kvmlog.cli.main", "bridge", *options]
+    command = [sys.executable, "-m", "kvmlog.cli.main", "bridge", "--budget", "0", *options]
     bridge = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     client = SwitchClient(timeout_s=60)
     try:

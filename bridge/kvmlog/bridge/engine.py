@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from kvmlog.bridge import wire
 from kvmlog.bridge._native import lib
+from kvmlog.bridge.budget import Budget, Cost
 from kvmlog.bridge.counters import Ledger
 from kvmlog.bridge.errors import SourceError, StatisticsError
 from kvmlog.bridge.guests.book import GuestBook
@@ -45,7 +46,7 @@ class Engine:
     """Source, pump and ring together. `wanted`: what was asked for last; `on`: what is.
 
     book: the guests by name; without one, that of the ring (`<ring>.guests`). statistics: what
-    exits are counted in; None: they are not.
+    exits are counted in; None: they are not. budget: what tracing may cost; None: no limit.
     """
 
     def __init__(
@@ -54,10 +55,12 @@ class Engine:
         source: Source,
         book: GuestBook | None = None,
         statistics: StatisticsWriter | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self.writer = writer
         self.source = source
         self.statistics = statistics
+        self.budget = budget or Budget(limit_percent=0)
         self.book = book or GuestBook(f"{writer.path}.guests")
         self.pump = Pump(writer)
         if statistics is not None:
@@ -148,6 +151,7 @@ class Engine:
                 self._guarded(lambda: self._switch_on(self.wanted))
             elif self.on and (self._capped() or self.wanted.outlives(self._status)):
                 self._guarded(lambda: self._configure(self.wanted))
+            self._watch_cost()
         except SourceError as error:
             self._waiting(str(error))
 
@@ -228,6 +232,7 @@ class Engine:
                 "notes": self.source.notes(),
                 **({} if status is None else describe_status(status)),
             },
+            "budget": self.budget.describe(),
             "guests": {"running": len(self.book.running())},
             "statistics": None if self.statistics is None else self.statistics.describe(),
             "pump": self.pump.statistics(),
@@ -295,6 +300,7 @@ class Engine:
         self.writer.switched(True, self.source.number)
         self._status = self.source.status()
         self._checked = (self._status.attached, self._status.vendor)
+        self.budget.begin(_cost(self._status))
         log("tracing is on" + _waiting_words(self._status))
 
     def _configure(self, wanted: Wanted) -> None:
@@ -320,17 +326,30 @@ class Engine:
         if self.on:
             self._guarded(self._switch_off)
 
-    def _switch_off(self) -> None:
-        self.source.switch(SwitchConfig(on=False))
+    def _watch_cost(self) -> None:
+        """Switches off what takes more than it may."""
+        if not self.on or self._status is None:
+            return
+        self.budget.add(_cost(self._status))
+        if self.budget.is_over():
+            sentence = self.budget.stop()
+            self.wanted = Wanted()
+            self._guarded(lambda: self._switch_off(lib.KVMLOG_SWITCH_BUDGET, sentence))
+
+    def _switch_off(
+        self, cause: int = lib.KVMLOG_SWITCH_COMMAND, sentence: str = "tracing is off"
+    ) -> None:
+        self.source.switch(SwitchConfig(on=False, cause=cause))
         was_on, self.on = self.on, False
         try:
             self._settle()
         finally:
             if was_on:
-                self._note_off("tracing is off")
+                self._note_off(sentence)
 
     def _note_off(self, sentence: str) -> None:
         self.on = False
+        self.budget.end()
         self.writer.switched(False, self.source.number)
         log(sentence)
 
@@ -381,6 +400,7 @@ class Engine:
         self.writer.publish_counters(self._ledger.lose(arrived))
         if self.on:
             self.on = False
+            self.budget.end()
             self.writer.switched(False, self.source.number)
         self._waiting(sentence)
 
@@ -394,6 +414,16 @@ class Engine:
         if sentence != self.trouble:
             log(sentence + (" (tracing goes on when it is back)" if self.wanted.on else ""))
         self.trouble = sentence
+
+
+def _cost(status: SourceStatus) -> Cost:
+    """What tracing has cost until this status."""
+    return Cost(
+        status.cost.probe_ns,
+        status.cost.worker_ns,
+        time.process_time_ns(),
+        status.counters["seen"],
+    )
 
 
 def _waiting_words(status: SourceStatus) -> str:

@@ -31,6 +31,10 @@ class SwitchError(KvmlogError):
     """A switch command was not carried out, or the bridge cannot be reached."""
 
 
+class BudgetError(SwitchError):
+    """Tracing has been switched off because it cost too much; told once (docs/switch.md)."""
+
+
 class SourceError(KvmlogError):
     """The source of the records (the kernel module, the BPF programs) is absent or refused."""
 

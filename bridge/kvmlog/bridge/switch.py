@@ -11,10 +11,12 @@ from typing import Any, Final
 from kvmlog.bridge import command, wire
 from kvmlog.bridge.command import Command
 from kvmlog.bridge.engine import Engine
-from kvmlog.bridge.errors import KvmlogError
+from kvmlog.bridge.errors import BudgetError, KvmlogError
 
 # The most pending exits in one answer: 224 bytes each.
 PENDING_SHOWN: Final = 256
+# How an error begins that tells that tracing was switched off for its cost.
+BUDGET: Final = "budget: "
 
 
 class Switch:
@@ -72,6 +74,18 @@ class Switch:
         book.save()
         return {"running": len(book.running())}
 
+    def _tell_stop(self, word: str) -> None:
+        """BudgetError, once, when tracing has been switched off by itself.
+
+        Not to senders over UDP, of whom most do not read their answer.
+        """
+        stopped = self.engine.budget.tell()
+        if stopped is None:
+            return
+        if word == "off":
+            self.engine.switch(False)
+        raise BudgetError(BUDGET + stopped)
+
     def _carry_out(self, channel: str, asked: Command) -> str:
         if asked.word == "status":
             status = self.status()
@@ -86,6 +100,8 @@ class Switch:
         if asked.word == "reset":
             self.engine.reset()
             return "ok reset"
+        if channel == "unix":
+            self._tell_stop(asked.word)
         matched = self.engine.switch(asked.word == "on", asked.vm, asked.for_s, asked.sampling)
         if not asked.has_arguments:
             return f"ok {asked.word}"

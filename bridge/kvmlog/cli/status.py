@@ -77,6 +77,7 @@ def _bridge_lines(status: dict[str, Any]) -> list[tuple[str, str]]:
         ("bridge", f"pid {status.get('pid')}, up {status.get('uptime_s')} s"),
         ("tracing", str(status.get("state"))),
         *(("", words) for words in _limits(status)),
+        *_cost(status.get("budget", {})),
         ("source", ", ".join(words)),
     ]
     if status.get("trouble"):
@@ -86,6 +87,21 @@ def _bridge_lines(status: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("guests", f"{status['guests'].get('running')} running (kvmlog guests)"))
     lines.append(("commands", f"{status.get('udp')} (UDP), {status.get('switch')}"))
     return lines
+
+
+def _cost(budget: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What tracing takes, and why it was switched off for that."""
+    if budget.get("span_s"):
+        parts = ", ".join(
+            f"{name} {budget[f'{name}_percent']:.2g}" for name in ("probes", "worker", "engine")
+        )
+        each = "" if budget["exit_ns"] is None else f"; {budget['exit_ns']:.0f} ns an exit"
+        yield ("cost", f"{budget['one_cpu_percent']:.2g} % of one CPU ({parts}){each}")
+        limit = budget["limit_percent"]
+        words = f"limit {limit:.3g} %" if limit else "no limit"
+        yield ("", f"{budget['percent']:.2g} % of all {budget['cpus']} CPUs ({words})")
+    if budget.get("stopped"):
+        yield ("", budget["stopped"])
 
 
 def _limits(status: dict[str, Any]) -> Iterator[str]:

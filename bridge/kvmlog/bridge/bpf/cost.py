@@ -2,8 +2,8 @@
 """What the BPF programs cost, by the kernel's own statistics of their run time.
 
 The kernel counts it only while asked to (BPF_ENABLE_STATS), for all programs of the host, and that
-costs two readings of the clock a run: so it is asked for short windows. What an exit costs in them is
-taken for all exits.
+costs two readings of the clock a run: so it is asked for short windows. What an exit costs in them
+is taken for all exits.
 """
 
 from __future__ import annotations
