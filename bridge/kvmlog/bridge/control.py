@@ -18,9 +18,9 @@ from typing import Any, Final
 from kvmlog.bridge import access
 from kvmlog.bridge.command import format_on
 from kvmlog.bridge.datagram import DatagramEnd
-from kvmlog.bridge.errors import SwitchError
+from kvmlog.bridge.errors import BudgetError, SwitchError
 from kvmlog.bridge.sampling import EVERY_EXIT, Sampling
-from kvmlog.bridge.switch import Switch
+from kvmlog.bridge.switch import BUDGET, Switch
 
 DEFAULT_SOCKET: Final = "/run/kvmlog/switch"
 SOCKET_MODE: Final = 0o660
@@ -105,6 +105,9 @@ class SwitchClient:
     ) -> str:
         """Switches tracing and returns the answer; SwitchError when it was not acknowledged.
 
+        BudgetError, once, when tracing has been switched off meanwhile because it cost too much:
+        an `off` is done then too, an `on` is not.
+
         vm: only guests with these names, UUIDs or pids, now and later, all of them running now;
         for_s: off by itself after so many seconds (0.001 to 31,536,000); recorded: which of their
         exits; each replaces what was before. The answer to these is "ok on {...}", see granted().
@@ -114,7 +117,7 @@ class SwitchClient:
         if command not in ("on", "off"):
             granted(answer)
         elif answer != f"ok {command}":
-            raise SwitchError(_refusal(answer))
+            raise _refusal(answer)
         return answer
 
     def guests(self) -> int:
@@ -153,7 +156,7 @@ def _answered(answer: str, word: str, path: str) -> dict[str, Any]:
     """The JSON object behind "ok WORD "; SwitchError when it is another answer."""
     words = answer.removeprefix(f"ok {word} ")
     if words == answer:
-        raise SwitchError(_refusal(answer))
+        raise _refusal(answer)
     try:
         value = json.loads(words)
     except ValueError:
@@ -163,10 +166,15 @@ def _answered(answer: str, word: str, path: str) -> dict[str, Any]:
     return value
 
 
-def _refusal(answer: str) -> str:
-    if answer.startswith("error: "):
-        return answer.removeprefix("error: ")
-    return f"the bridge answered {answer[:80]!r}; use bridge and command of the same version"
+def _refusal(answer: str) -> SwitchError:
+    sentence = answer.removeprefix("error: ")
+    if sentence == answer:
+        return SwitchError(
+            f"the bridge answered {answer[:80]!r}; use bridge and command of the same version"
+        )
+    if sentence.startswith(BUDGET):
+        return BudgetError(sentence.removeprefix(BUDGET))
+    return SwitchError(sentence)
 
 
 def _unreachable(path: str, error: OSError) -> str:
