@@ -15,10 +15,10 @@ from kvmlog.bridge._native import lib
 from kvmlog.bridge.guests.entry import Guest, encode
 from kvmlog.bridge.ring import boot_id
 from kvmlog.bridge.statistics import NO_RETURN, By, Row, Snapshot, StatisticsGuest
-from kvmlog.cli.stat_guests import StatisticsNames
-from kvmlog.cli.stat_options import View
-from kvmlog.cli.stat_report import Moment, Report, report
 from kvmlog.exits.guests import GuestNames
+from kvmlog.exits.statistics_names import StatisticsNames
+from kvmlog.exits.statistics_report import Moment, Report, report
+from kvmlog.exits.statistics_view import View
 
 SECOND = 1_000_000_000
 # 2026-11-20 19:46:02 UTC

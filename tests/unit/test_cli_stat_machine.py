@@ -13,8 +13,9 @@ import pytest
 
 from kvmlog.bridge import wire
 from kvmlog.bridge.statistics import DETAIL_EXACT, DETAIL_OTHER, By, Row
-from kvmlog.cli.stat_machine import csv_lines, report_object
-from kvmlog.cli.stat_options import View
+from kvmlog.cli.stat_machine import csv_lines
+from kvmlog.exits.statistics_objects import report_object
+from kvmlog.exits.statistics_view import View
 from tests import statistics_making as make
 from tests.statistics_making import HLT, Made, row
 

@@ -9,7 +9,7 @@ import pytest
 
 from kvmlog.bridge.statistics import By
 from kvmlog.cli import stat, stat_options
-from kvmlog.cli.stat_options import View
+from kvmlog.exits.statistics_view import View
 
 
 def parsed(*arguments: str) -> argparse.Namespace:
@@ -48,7 +48,7 @@ def test_defaults() -> None:
         (("--by", ""), "'' is nothing to group by"),
         (("--by", "guest,"), "'' is nothing to group by"),
         (("--by", "vcpu,detail"), "vcpu and detail are not counted together; give one of them"),
-        (("--by", "detail"), "a detail means something only with its reason; give reason,detail"),
+        (("--by", "detail"), "a detail means something only with its reason; give reason and detail"),
         (("--by", "return", "--sort", "p99"), "give count, total, vmm or paused"),
         (("--sort", "speed"), "invalid choice: 'speed'"),
         (("-i", "0"), "'0' is no interval; give 0.1 to 86,400 seconds"),

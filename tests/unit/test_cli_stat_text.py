@@ -11,10 +11,11 @@ import pytest
 from kvmlog.bridge import wire
 from kvmlog.bridge._native import lib
 from kvmlog.bridge.statistics import DETAIL_EXACT, DETAIL_OTHER, DETAIL_REGION, By, Row
-from kvmlog.cli.stat_options import View
-from kvmlog.cli.stat_report import report
-from kvmlog.cli.stat_text import NO_REASONS, blocks, detail_cell, missing_words, share
+from kvmlog.cli.stat_text import NO_REASONS, blocks, missing_words, share
 from kvmlog.cli.table import lines
+from kvmlog.exits.statistics_objects import detail_words
+from kvmlog.exits.statistics_report import report
+from kvmlog.exits.statistics_view import View
 from tests import statistics_making as make
 from tests.statistics_making import HLT, NPF, Made, row
 
@@ -125,7 +126,7 @@ def test_by_return(tmp_path: Path) -> None:
 )
 def test_details_in_words(fields: dict[str, int], expected: str) -> None:
     """One, a region of memory, all further ones, none."""
-    assert detail_cell(row(**fields)) == expected
+    assert detail_words(row(**fields)) == expected
 
 
 def test_by_detail_of_another_isa(tmp_path: Path) -> None:

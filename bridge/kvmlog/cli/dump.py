@@ -9,9 +9,9 @@ from typing import Final
 from kvmlog.bridge import wire
 from kvmlog.bridge.ring import RingReader, Snapshot
 from kvmlog.cli import records, selection
-from kvmlog.cli.guest_view import GuestView
-from kvmlog.cli.selection import Selection
 from kvmlog.exits import text
+from kvmlog.exits.guest_view import GuestView
+from kvmlog.exits.selection import Selection
 
 DEFAULT_COUNT: Final = 100
 
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints the records; returns 0. Raises RingError when the ring cannot be read."""
     with RingReader(args.ring) as ring:
-        view = GuestView(args.ring, args.vm)
+        view = selection.view_of(args.ring, args.vm)
         wanted = selection.chosen(args, view)
         snapshot = _enough(ring, args.count, wanted, view)
         if not args.json:

@@ -7,9 +7,9 @@ import argparse
 import json
 import textwrap
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Final
 
-from kvmlog.exits import explain, explain_vmx
+from kvmlog.exits import explain, explain_vmx, objects
 from kvmlog.exits.explain import Reason
 from kvmlog.exits.explanation import Explanation
 
@@ -41,9 +41,9 @@ def run(args: argparse.Namespace) -> int:
     else:
         found = explain.find(args.reason, args.isa)
         if not found:
-            args.usage_error(unknown_words(args.reason, args.isa))
+            args.usage_error(explain.unknown_words(args.reason, args.isa))
     if args.json:
-        lines: Iterable[str] = (json.dumps(reason_object(one)) for one in found)
+        lines: Iterable[str] = (json.dumps(objects.reason_object(one)) for one in found)
     elif args.as_list or args.reason is None:
         lines = map(list_line, found)
     else:
@@ -53,33 +53,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def unknown_words(query: str, isa: str | None) -> str:
-    """Returns the sentence for a reason that is not known: the value, near ones, the remedy."""
-    of_isa = f" of {isa}" if isa else ""
-    near = explain.near(query, isa)
-    meant = f"; near it: {', '.join(near)}" if near else ""
-    option = f" --isa {isa}" if isa else ""
-    return f"{query!r} is no exit reason{of_isa}{meant}; `kvmlog explain --list{option}` has all"
-
-
 def list_line(reason: Reason) -> str:
     """Returns ISA, number, name and meaning in columns."""
     return f"{reason.isa:<5}  {_number(reason):>10}  {reason.name:<28}  {reason.meaning}"
-
-
-def reason_object(reason: Reason) -> dict[str, Any]:
-    """Returns a JSON-ready object; `isa` is null for KVM_EXIT_*, `remedies` may be empty."""
-    explanation = reason.explanation
-    return {
-        "isa": None if reason.isa == explain.KVM else reason.isa,
-        "reason": reason.number,
-        "name": reason.name,
-        "flags": list(reason.flags),
-        "meaning": reason.meaning,
-        "what": explanation.what,
-        "causes": explanation.causes,
-        "remedies": list(explanation.remedies),
-    }
 
 
 def text_lines(found: list[Reason]) -> Iterator[str]:

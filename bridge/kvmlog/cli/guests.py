@@ -5,19 +5,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections import Counter
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from kvmlog.bridge.control import SwitchClient
-from kvmlog.bridge.errors import KvmlogError, SwitchError
-from kvmlog.bridge.statistics import SUFFIX, StatisticsReader
+from kvmlog.bridge.errors import SwitchError
 from kvmlog.cli import records, table
-from kvmlog.cli.stat_text import local_iso
 from kvmlog.cli.table import Column, Table
 from kvmlog.exits import units
+from kvmlog.exits.guest_objects import Process, exits_by_process, guest_object
 from kvmlog.exits.guests import Guest, GuestNames
 from kvmlog.exits.notes import counted
 
@@ -58,9 +56,9 @@ def run(args: argparse.Namespace) -> int:
         print(f"kvmlog: {names.problem}", file=sys.stderr)
     known = names.guests()
     listed = [guest for guest in known if args.all or guest.ended_realtime_ns is None]
-    exits = _exits(args.ring)
+    exits = exits_by_process(args.ring)
     if args.json:
-        table.write([json.dumps(_guest_object(guest, exits)) for guest in listed], sys.stdout)
+        table.write([json.dumps(guest_object(guest, exits)) for guest in listed], sys.stdout)
         return 0
     if listed:
         table.show(Table(_COLUMNS, [_row(guest, exits) for guest in listed]))
@@ -72,24 +70,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-_Process = tuple[int, int]
-
-
-def _exits(ring: str) -> Counter[_Process] | None:
-    """What the statistics counted of each process; None where there are none."""
-    try:
-        with StatisticsReader(ring + SUFFIX) as reader:
-            guests = reader.snapshot().guests.values()
-    except KvmlogError:
-        return None
-    ticks_per_s = os.sysconf("SC_CLK_TCK")
-    found: Counter[_Process] = Counter()
-    for one in guests:
-        found[one.tgid, one.start_boottime_ns * ticks_per_s // units.NS_PER_S] += one.exits
-    return found
-
-
-def _row(guest: Guest, exits: Counter[_Process] | None) -> list[str]:
+def _row(guest: Guest, exits: Counter[Process] | None) -> list[str]:
     ended = guest.ended_realtime_ns
     at_ns = guest.first_seen_realtime_ns if ended is None else ended
     since = datetime.fromtimestamp(at_ns // units.NS_PER_S)
@@ -113,27 +94,3 @@ def _where(guest: Guest) -> str:
     if guest.container:
         words.append(f"container {guest.container[:12]}")
     return " ".join(words) or guest.cgroup
-
-
-def _guest_object(guest: Guest, exits: Counter[_Process] | None) -> dict[str, Any]:
-    ended = guest.ended_realtime_ns
-    return {
-        "name": guest.name,
-        "named": guest.named,
-        "uuid": guest.uuid,
-        "pid": guest.pid,
-        "kind": guest.kind,
-        "comm": guest.comm,
-        "running": ended is None,
-        "since": local_iso(guest.first_seen_realtime_ns),
-        "ended": None if ended is None else local_iso(ended),
-        "exits": None if exits is None else exits[guest.pid, guest.start_ticks],
-        "numbers": [number for number, _ in guest.numbers],
-        "aliases": list(guest.aliases),
-        "pod": guest.pod,
-        "container": guest.container,
-        "cgroup": guest.cgroup,
-        "start_ticks": guest.start_ticks,
-        "first_seen_realtime_ns": guest.first_seen_realtime_ns,
-        "ended_realtime_ns": ended,
-    }

@@ -12,9 +12,9 @@ from typing import Final
 from kvmlog.bridge import wire
 from kvmlog.bridge.control import SwitchClient
 from kvmlog.cli import records, selection, table
-from kvmlog.cli.guest_view import GuestView
 from kvmlog.cli.table import Column, Table
 from kvmlog.exits import objects, text, units
+from kvmlog.exits.guest_view import GuestView
 from kvmlog.exits.notes import counted
 
 _COLUMNS: Final = (
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     returned to the guest's process. Names of guests stand in a file beside the ring (--ring).
     """
     raw, count = SwitchClient(args.switch).pending()
-    view = GuestView(args.ring, args.vm)
+    view = selection.view_of(args.ring, args.vm)
     given = [record for record in wire.unpack(raw) if isinstance(record, wire.Record)]
     view.learn(given)
     found = [record for record in given if view.shows(record)]

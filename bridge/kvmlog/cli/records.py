@@ -6,14 +6,22 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from kvmlog.bridge import wire
 from kvmlog.bridge.control import DEFAULT_SOCKET
 from kvmlog.bridge.ring import DEFAULT_RING, RingReader, Snapshot
-from kvmlog.cli.guest_view import GuestView
-from kvmlog.cli.selection import Selection
 from kvmlog.exits import objects, text
+from kvmlog.exits.guest_view import GuestView
 from kvmlog.exits.notes import counted
+from kvmlog.exits.selection import Selection
+
+
+class Clocks(NamedTuple):
+    """What to add to CLOCK_MONOTONIC for CLOCK_REALTIME (ns), and local time's s east of UTC."""
+
+    to_wall_ns: int
+    utc_offset_s: int
 
 
 def lines(
@@ -32,16 +40,23 @@ def lines(
     """
     info = ring.info()
     # One pair of clocks for all, so that a heartbeat in between moves nothing.
-    to_wall_ns = info.realtime_ns - info.monotonic_ns
+    clocks = Clocks(info.realtime_ns - info.monotonic_ns, info.utc_offset_s)
     shown = [record for record in wire.unpack(snapshot.records) if selection.shows(record)]
-    for record in in_time_order(shown if newest is None else shown[-newest:]):
-        wall_ns = record.ns + to_wall_ns
+    yield from record_lines(shown if newest is None else shown[-newest:], clocks, view, as_json)
+
+
+def record_lines(
+    shown: list[wire.AnyRecord], clocks: Clocks, view: GuestView, as_json: bool
+) -> Iterator[str]:
+    """Yields one line per record, oldest first by time; view: as for lines()."""
+    for record in in_time_order(shown):
+        wall_ns = record.ns + clocks.to_wall_ns
         label = view.labels.label(record)
         if as_json:
             guest = None if label is None else label.guest
-            yield json.dumps(objects.record_object(record, wall_ns, info.utc_offset_s, guest))
+            yield json.dumps(objects.record_object(record, wall_ns, clocks.utc_offset_s, guest))
         else:
-            yield text.format_record(record, wall_ns, info.utc_offset_s, label)
+            yield text.format_record(record, wall_ns, clocks.utc_offset_s, label)
 
 
 def in_time_order(records: list[wire.AnyRecord]) -> list[wire.AnyRecord]:

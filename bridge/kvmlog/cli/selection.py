@@ -5,55 +5,19 @@ from __future__ import annotations
 
 import argparse
 import re
-from dataclasses import dataclass
+import sys
 from typing import Final
 
-from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.command import LEAST_FOR_S, MOST_FOR_S
-from kvmlog.cli.explain import unknown_words
-from kvmlog.cli.guest_view import GuestView
 from kvmlog.exits import explain
-from kvmlog.exits.reasons import basic_reason
+from kvmlog.exits.guest_view import GuestView
+from kvmlog.exits.guests import GuestNames
+from kvmlog.exits.selection import Selection
 
 _NS: Final = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s)")
 _S: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _PERIOD: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd]|)")
-_ISAS: Final = {name: n for n, name in wire.enum_names("kvmlog_isa", "KVMLOG_ISA_").items()}
-
-
-@dataclass(frozen=True)
-class Selection:
-    """reasons: (enum kvmlog_isa, basic reason), returns: KVM_EXIT_*; empty and 0: all.
-
-    guests: of whom, None: of all.
-    """
-
-    reasons: frozenset[tuple[int, int]] = frozenset()
-    returns: frozenset[int] = frozenset()
-    slower_than_ns: int = 0
-    guests: GuestView | None = None
-
-    @property
-    def all(self) -> bool:
-        """Nothing is left out."""
-        return not (self.reasons or self.returns or self.slower_than_ns or self.guests)
-
-    def shows(self, record: wire.AnyRecord) -> bool:
-        """Whether a record is shown: exits and guests as chosen; losses, switches always."""
-        if self.guests is not None and not self.guests.shows(record):
-            return False
-        if not isinstance(record, wire.Record):
-            return True
-        if record.total_ns < self.slower_than_ns:
-            return False
-        if not self.reasons and not self.returns:
-            return True
-        returned = bool(record.flags & lib.KVMLOG_F_USER_REASON)
-        return (record.isa, basic_reason(record.isa, record.reason)) in self.reasons or (
-            returned and record.user_reason in self.returns
-        )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,15 +45,21 @@ def add_vm(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("--vm", action="append", default=[], metavar="NAME|UUID|PID", help=text)
 
 
+def view_of(ring: str, words: list[str]) -> GuestView:
+    """The guests of a ring, and those of --vm among them.
+
+    A file of guests that cannot be used is said on stderr, and the guests are numbers.
+    """
+    names = GuestNames(ring)
+    if names.problem is not None:
+        print(f"kvmlog: {names.problem}", file=sys.stderr)
+    return GuestView(names, words)
+
+
 def chosen(args: argparse.Namespace, view: GuestView) -> Selection:
     """What these arguments choose; view: of the guests that --vm names, if it names any."""
-    found = [reason for one in args.reason for reason in one]
-    return Selection(
-        frozenset((_ISAS[r.isa], r.number) for r in found if r.isa != explain.KVM),
-        frozenset(r.number for r in found if r.isa == explain.KVM),
-        args.slower_than,
-        view if args.vm else None,
-    )
+    found = (reason for one in args.reason for reason in one)
+    return Selection.of(found, args.slower_than, view if args.vm else None)
 
 
 def duration_ns(value: str) -> int:
@@ -120,5 +90,5 @@ def period_s(value: str) -> float:
 def _reason(value: str) -> list[explain.Reason]:
     found = explain.find(value)
     if not found:
-        raise argparse.ArgumentTypeError(unknown_words(value, None))
+        raise argparse.ArgumentTypeError(explain.unknown_words(value, None))
     return found

@@ -18,11 +18,12 @@ from kvmlog.bridge.ring import RingInfo, RingReader
 from kvmlog.bridge.statistics import SUFFIX, StatisticsReader
 from kvmlog.cli import records, stat_machine, stat_options, stat_text, table
 from kvmlog.cli.stat_command import CommandError, running
-from kvmlog.cli.stat_guests import StatisticsNames
-from kvmlog.cli.stat_options import View
-from kvmlog.cli.stat_report import Moment, Report, report
 from kvmlog.cli.switch import sampling_words
 from kvmlog.exits.guests import GuestNames
+from kvmlog.exits.statistics_names import StatisticsNames
+from kvmlog.exits.statistics_objects import report_object
+from kvmlog.exits.statistics_report import Moment, Report, report
+from kvmlog.exits.statistics_view import DEFAULT_BY, SORTS, View
 
 # Exits take a moment from the CPU into the statistics.
 _SETTLE_S: Final = 5.0
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--by",
         type=stat_options.by,
-        default=stat_options.DEFAULT_BY,
+        default=DEFAULT_BY,
         metavar="KEY,...",
         help="groups: guest, reason, and one of vcpu, detail, return, separated by commas "
         "(default guest,reason)",
@@ -65,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--sort",
-        choices=list(stat_options.SORTS),
+        choices=list(SORTS),
         help="by this figure, the greatest first (default total; by return: vmm)",
     )
     parser.add_argument("--top", type=records.positive, metavar="N", help="only the first N groups")
@@ -245,7 +246,7 @@ def _printer(args: argparse.Namespace, stack: contextlib.ExitStack) -> Callable[
     if args.output is not None:
         stream = stack.enter_context(_opened(args.output))
     if args.json:
-        return lambda told: table.write([json.dumps(stat_machine.report_object(told))], stream)
+        return lambda told: table.write([json.dumps(report_object(told))], stream)
     if args.csv:
         return _CsvPrinter(stream)
     if args.interval is not None and not args.command and stream.isatty():

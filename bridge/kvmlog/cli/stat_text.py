@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -13,19 +12,13 @@ from rich.cells import cell_len
 
 from kvmlog.bridge import wire
 from kvmlog.bridge._native import lib
-from kvmlog.bridge.statistics import (
-    DETAIL_EXACT,
-    DETAIL_OTHER,
-    DETAIL_REGION,
-    NO_RETURN,
-    By,
-    Row,
-)
-from kvmlog.cli.stat_options import DEFAULT_BY
-from kvmlog.cli.stat_report import Line, Report
+from kvmlog.bridge.statistics import NO_RETURN, By, Row
 from kvmlog.cli.table import Block, Column, Table
-from kvmlog.exits import detail, reasons, units
+from kvmlog.exits import reasons, units
 from kvmlog.exits.notes import counted
+from kvmlog.exits.statistics_objects import detail_words
+from kvmlog.exits.statistics_report import Line, Report
+from kvmlog.exits.statistics_view import DEFAULT_BY
 
 LEGEND: Final = """\
 who spent the time of a group, in percent of its TOTAL (together 100 %):
@@ -44,7 +37,6 @@ DETAIL  "other": further details of a reason, counted together"""
 NO_REASONS: Final = (
     "this kernel's KVM shows no exits, only returns to the VMM: kvmlog stat --by guest,return"
 )
-_REGION_BYTES: Final = 1 << 30
 
 _Field: TypeAlias = tuple[Column, Callable[[Line], str]]
 
@@ -109,16 +101,6 @@ def share(part: int, whole: int) -> str:
         return ""
     tenths = (part * 1_000 * 2 + whole) // (whole * 2)
     return f"{tenths // 10}.{tenths % 10}%"
-
-
-def detail_cell(row: Row) -> str:
-    """Returns the detail of a group in words, "" where its exits have none."""
-    if row.detail_kind == DETAIL_EXACT:
-        return detail.detail_words(row.isa, row.reason, row.detail)
-    if row.detail_kind == DETAIL_REGION:
-        kind = detail.detail_kind_name(detail.detail_kind(row.isa, row.reason))
-        return f"{kind} {row.detail:#x}-{row.detail + _REGION_BYTES - 1:#x}"
-    return "other" if row.detail_kind == DETAIL_OTHER else ""
 
 
 def _tables(report: Report) -> tuple[Table, Table]:
@@ -196,7 +178,7 @@ _KEYS: Final[tuple[tuple[By, _Field], ...]] = (
             lambda line: "" if lacks_reason(line.row) else _reason(line.row),
         ),
     ),
-    (By.DETAIL, (Column("DETAIL", width=24), lambda line: detail_cell(line.row))),
+    (By.DETAIL, (Column("DETAIL", width=24), lambda line: detail_words(line.row))),
     (By.RETURN, (Column("RETURN", width=16), _return)),
 )
 _SHARE: Final = _number("SHARE", 0, lambda line: share(line.part_ns, line.whole_ns), width=6)
@@ -231,9 +213,3 @@ _RETURN_FIGURES: Final[list[_Field]] = [
     _number("MEAN", 0, lambda line: _mean(line.row.vmm_ns, line.row.count)),
     _number("PAUSED", 2, lambda line: _time(line.row.paused_ns)),
 ]
-
-
-def local_iso(realtime_ns: int) -> str:
-    """Returns local time to the microsecond with its offset, as ISO 8601."""
-    offset_s = time.localtime(realtime_ns // units.NS_PER_S).tm_gmtoff
-    return units.local_time(realtime_ns, offset_s).isoformat(timespec="microseconds")

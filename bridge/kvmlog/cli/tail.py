@@ -18,9 +18,9 @@ from kvmlog.bridge import wire
 from kvmlog.bridge.errors import RingMissingError
 from kvmlog.bridge.ring import RingReader, Snapshot
 from kvmlog.cli import records, selection
-from kvmlog.cli.guest_view import GuestView
-from kvmlog.cli.selection import Selection
 from kvmlog.exits import text
+from kvmlog.exits.guest_view import GuestView
+from kvmlog.exits.selection import Selection
 
 DEFAULT_COUNT: Final = 10
 POLL_S: Final = 0.1
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 def _follow(args: argparse.Namespace) -> None:
     path: str = args.ring
     ring = RingReader(path)
-    view = GuestView(path, args.vm)
+    view = selection.view_of(path, args.vm)
     wanted = selection.chosen(args, view)
     snapshot = ring.snapshot(count=args.count)
     print(text.HEADER)

@@ -153,6 +153,15 @@ def near(query: str, isa: str | None = None) -> list[str]:
     return list(dict.fromkeys(found))[:NEAR_COUNT]
 
 
+def unknown_words(query: str, isa: str | None) -> str:
+    """Returns the sentence for a reason that is not known: the value, near ones, the remedy."""
+    of_isa = f" of {isa}" if isa else ""
+    close = near(query, isa)
+    meant = f"; near it: {', '.join(close)}" if close else ""
+    option = f" --isa {isa}" if isa else ""
+    return f"{query!r} is no exit reason{of_isa}{meant}; `kvmlog explain --list{option}` has all"
+
+
 def _by_number(number: int, isa: str | None) -> list[Reason]:
     found = [one for one in all_reasons(isa) if one.number == number]
     if isa not in (None, "vmx") or number <= vmx.BASIC_REASON_MASK:

@@ -11,7 +11,7 @@ from typing import Final
 from kvmlog.bridge.guests.entry import Guest, GuestError, decode, open_file, read_file
 from kvmlog.bridge.guests.match import Index
 
-__all__ = ["Guest", "GuestError", "GuestNames"]
+__all__ = ["Guest", "GuestError", "GuestList", "GuestNames"]
 
 # A record's end and its guest's announcement are read on two CPUs, one right after the other.
 _RACE_NS: Final = 10**6
@@ -20,40 +20,20 @@ _SLACK_NS: Final = 10**9
 _TICK_NS: Final = 10**9 // os.sysconf("SC_CLK_TCK")
 
 
-class GuestNames:
-    """The guests of a ring, as `<ring>.guests` has them.
+class GuestList:
+    """Guests that are given, found by what records and people call them.
 
-    A missing file is one without guests; for one that cannot be used it is the same, and
-    `problem` is the sentence that says why.
+    `problem`: why they are fewer than they should be, a sentence.
     """
 
-    def __init__(self, ring_path: str) -> None:
-        self.path = f"{ring_path}.guests"
-        self.problem: str | None = None
-        self._seen: tuple[int, ...] | None = None  # which file it was
-        self._take([])
-        self.reload()
+    problem: str | None = None
+
+    def __init__(self, guests: Sequence[Guest] = ()) -> None:
+        self._take(guests)
 
     def reload(self) -> bool:
-        """Reads the file again if it is another one than before; whether it was."""
-        try:
-            fd = open_file(self.path)
-        except FileNotFoundError:
-            return self._now(None, [], None)
-        except GuestError as error:
-            return self._now(None, [], str(error))
-        try:
-            status = os.fstat(fd)
-            seen = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
-            if seen == self._seen:
-                return False
-            try:
-                _, guests = decode(self.path, read_file(self.path, fd))
-            except (GuestError, OSError) as error:
-                return self._now(seen, [], str(error))
-            return self._now(seen, guests, None)
-        finally:
-            os.close(fd)
+        """Looks whether there are others now; whether there are."""
+        return False
 
     def of_number(self, number: int, ns: int) -> Guest | None:
         """Whose record this is: its guest number, and its time (CLOCK_MONOTONIC, ns).
@@ -91,15 +71,8 @@ class GuestNames:
         """All of the file: those that have ended, in that order, then those that run."""
         return list(self._guests)
 
-    def _now(self, seen: tuple[int, ...] | None, guests: list[Guest], problem: str | None) -> bool:
-        changed = (seen, problem) != (self._seen, self.problem)
-        self._seen, self.problem = seen, problem
-        if changed:
-            self._take(guests)
-        return changed
-
-    def _take(self, guests: list[Guest]) -> None:
-        self._guests = guests
+    def _take(self, guests: Sequence[Guest]) -> None:
+        self._guests = list(guests)
         self._index = Index(guests)
         self._by_process = {(g.pid, g.start_ticks): g for g in guests if g.start_ticks}
         self._by_number: dict[int, list[tuple[int, Guest]]] = {}
@@ -108,3 +81,45 @@ class GuestNames:
                 self._by_number.setdefault(number, []).append((ns, guest))
         for announced in self._by_number.values():
             announced.sort(key=lambda given: given[0])
+
+
+class GuestNames(GuestList):
+    """The guests of a ring, as `<ring>.guests` has them.
+
+    A missing file is one without guests; for one that cannot be used it is the same, and
+    `problem` is the sentence that says why.
+    """
+
+    def __init__(self, ring_path: str) -> None:
+        self.path = f"{ring_path}.guests"
+        self._seen: tuple[int, ...] | None = None  # which file it was
+        super().__init__()
+        self.reload()
+
+    def reload(self) -> bool:
+        """Reads the file again if it is another one than before; whether it was."""
+        try:
+            fd = open_file(self.path)
+        except FileNotFoundError:
+            return self._now(None, [], None)
+        except GuestError as error:
+            return self._now(None, [], str(error))
+        try:
+            status = os.fstat(fd)
+            seen = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
+            if seen == self._seen:
+                return False
+            try:
+                _, guests = decode(self.path, read_file(self.path, fd))
+            except (GuestError, OSError) as error:
+                return self._now(seen, [], str(error))
+            return self._now(seen, guests, None)
+        finally:
+            os.close(fd)
+
+    def _now(self, seen: tuple[int, ...] | None, guests: list[Guest], problem: str | None) -> bool:
+        changed = (seen, problem) != (self._seen, self.problem)
+        self._seen, self.problem = seen, problem
+        if changed:
+            self._take(guests)
+        return changed

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from kvmlog.bridge import wire
-from kvmlog.exits.guests import Guest, GuestNames
+from kvmlog.exits.guests import Guest, GuestList
 
 WIDTH: Final = 16
 
@@ -33,7 +33,7 @@ class Label(NamedTuple):
 class GuestLabels:
     """Labels for records that are read in pieces; learn() each piece before it is asked for."""
 
-    def __init__(self, names: GuestNames) -> None:
+    def __init__(self, names: GuestList) -> None:
         self.names = names
         self._announced: dict[tuple[int, int], wire.GuestRecord] = {}  # (number, ns)
         self._newest: dict[int, list[wire.GuestRecord]] = {}  # of each number, by time

@@ -16,6 +16,7 @@ from typing import Any, Final
 from kvmlog.bridge import wire
 from kvmlog.bridge._native import lib
 from kvmlog.exits import detail, notes, qualification, reasons, units
+from kvmlog.exits.explain import KVM, Reason
 from kvmlog.exits.guests import Guest
 
 _SOURCES: Final = wire.enum_names("kvmlog_source", "KVMLOG_SOURCE_")
@@ -66,6 +67,24 @@ def record_object(
     if out["cpu"] == wire.NO_CPU:
         out["cpu"] = None
     return out
+
+
+def reason_object(reason: Reason) -> dict[str, Any]:
+    """Returns what `kvmlog explain` says, JSON-ready.
+
+    `isa` is null for KVM_EXIT_*, `remedies` may be empty.
+    """
+    explanation = reason.explanation
+    return {
+        "isa": None if reason.isa == KVM else reason.isa,
+        "reason": reason.number,
+        "name": reason.name,
+        "flags": list(reason.flags),
+        "meaning": reason.meaning,
+        "what": explanation.what,
+        "causes": explanation.causes,
+        "remedies": list(explanation.remedies),
+    }
 
 
 def _is_valid(field: str, record: wire.Record) -> bool:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta, timezone
 from typing import Final
 
@@ -48,3 +49,9 @@ def local_time(wall_ns: int, utc_offset_s: int) -> datetime:
 def time_column(wall_ns: int, utc_offset_s: int) -> str:
     """Returns local month, day and time to the microsecond: "11-20 19:46:02.123456"."""
     return local_time(wall_ns, utc_offset_s).strftime("%m-%d %H:%M:%S.%f")
+
+
+def local_iso(realtime_ns: int) -> str:
+    """Returns local time to the microsecond with its offset, as ISO 8601."""
+    offset_s = time.localtime(realtime_ns // NS_PER_S).tm_gmtoff
+    return local_time(realtime_ns, offset_s).isoformat(timespec="microseconds")

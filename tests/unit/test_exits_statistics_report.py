@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from kvmlog.bridge.statistics import By, Row
-from kvmlog.cli.stat_guests import StatisticsNames
-from kvmlog.cli.stat_options import View
-from kvmlog.cli.stat_report import report
 from kvmlog.exits.guests import GuestError
+from kvmlog.exits.statistics_names import StatisticsNames
+from kvmlog.exits.statistics_report import report
+from kvmlog.exits.statistics_view import View
 from tests import statistics_making as make
 from tests.statistics_making import HLT, IO, NPF, Made, row
 

@@ -1,28 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Guests as `dump` and `tail` show them: what they are called, and which of them are shown."""
+"""Guests as readers of records show them: what they are called, and which of them are shown."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
 
 from kvmlog.bridge import wire
-from kvmlog.bridge.guests.entry import GuestError
-from kvmlog.exits.guests import GuestNames
+from kvmlog.exits.guests import GuestError, GuestList
 from kvmlog.exits.labels import GuestLabels
 
 
 class GuestView:
-    """words: as --vm takes them, empty: all guests; GuestError when one names none.
+    """words: names, UUIDs or pids, empty: all guests; GuestError when one names none."""
 
-    A file of guests that cannot be used is said on stderr, and the guests are numbers.
-    """
-
-    def __init__(self, ring: str, words: Sequence[str]) -> None:
+    def __init__(self, names: GuestList, words: Sequence[str] = ()) -> None:
         self._words = tuple(words)
-        self._names = GuestNames(ring)
-        if self._names.problem is not None:
-            print(f"kvmlog: {self._names.problem}", file=sys.stderr)
+        self._names = names
         self.labels = GuestLabels(self._names)
         self._names.matching(self._words)
         self._chosen = self._find()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a `kvmlog stat` tells: chosen and sorted groups, their shares, and what is in none of them.
+"""What the statistics tell: chosen and sorted groups, their shares, and what is in none of them.
 
 SHARE of a group is its part of the time in exits (from exit to re-entry) of all groups that
 were chosen, halts left out unless they are asked for. In a table by guest and something else it
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from kvmlog.bridge.statistics import By, Row, Snapshot, StatisticsGuest
-from kvmlog.cli.stat_guests import StatisticsNames
-from kvmlog.cli.stat_options import SORTS, View
 from kvmlog.exits.guests import Guest
+from kvmlog.exits.statistics_names import StatisticsNames
+from kvmlog.exits.statistics_view import SORTS, View
 
 
 class Line(NamedTuple):

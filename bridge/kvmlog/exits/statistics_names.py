@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from kvmlog.bridge.statistics import StatisticsGuest
-from kvmlog.exits.guests import Guest, GuestError, GuestNames
+from kvmlog.exits.guests import Guest, GuestError, GuestList
 
 
 class StatisticsNames:
@@ -18,7 +18,7 @@ class StatisticsNames:
     name, and "#2" where even its process is not known.
     """
 
-    def __init__(self, names: GuestNames) -> None:
+    def __init__(self, names: GuestList) -> None:
         self._names = names
         self.guests: dict[int, Guest | None] = {}
         self.labels: dict[int, str] = {}

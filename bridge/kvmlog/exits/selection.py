@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which records a reader wants: by reason, by how long they took, and by guest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from kvmlog.bridge import wire
+from kvmlog.bridge._native import lib
+from kvmlog.exits import explain
+from kvmlog.exits.explain import Reason
+from kvmlog.exits.guest_view import GuestView
+from kvmlog.exits.reasons import basic_reason
+
+_ISAS: Final = {name: n for n, name in wire.enum_names("kvmlog_isa", "KVMLOG_ISA_").items()}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """reasons: (enum kvmlog_isa, basic reason), returns: KVM_EXIT_*; empty and 0: all.
+
+    guests: of whom, None: of all.
+    """
+
+    reasons: frozenset[tuple[int, int]] = frozenset()
+    returns: frozenset[int] = frozenset()
+    slower_than_ns: int = 0
+    guests: GuestView | None = None
+
+    @classmethod
+    def of(
+        cls, reasons: Iterable[Reason], slower_than_ns: int = 0, guests: GuestView | None = None
+    ) -> Selection:
+        """Exits of these reasons, KVM_EXIT_* among them."""
+        found = list(reasons)
+        return cls(
+            frozenset((_ISAS[r.isa], r.number) for r in found if r.isa != explain.KVM),
+            frozenset(r.number for r in found if r.isa == explain.KVM),
+            slower_than_ns,
+            guests,
+        )
+
+    @property
+    def all(self) -> bool:
+        """Nothing is left out."""
+        return not (self.reasons or self.returns or self.slower_than_ns or self.guests)
+
+    def shows(self, record: wire.AnyRecord) -> bool:
+        """Whether a record is shown: exits and guests as chosen; losses, switches always."""
+        if self.guests is not None and not self.guests.shows(record):
+            return False
+        if not isinstance(record, wire.Record):
+            return True
+        if record.total_ns < self.slower_than_ns:
+            return False
+        if not self.reasons and not self.returns:
+            return True
+        returned = bool(record.flags & lib.KVMLOG_F_USER_REASON)
+        return (record.isa, basic_reason(record.isa, record.reason)) in self.reasons or (
+            returned and record.user_reason in self.returns
+        )
