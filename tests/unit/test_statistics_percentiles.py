@@ -31,8 +31,8 @@ def lognormal(seed: int, mean: float = 9.0, sigma: float = 2.0) -> Durations:
 def bimodal() -> Durations:
     """Half near 2 µs, half near 50 ms."""
     random = np.random.default_rng(2)
-    short = random.normal(2_000, 150, COUNT // 2)
-    return np.concatenate([short, random.normal(5e7, 4e6, COUNT - len(short))]).astype(np.uint64)
+    short = random.normal(2_000, 150, COUNT // 2).astype(np.uint64)
+    return np.concatenate([short, random.normal(5e7, 4e6, COUNT - len(short)).astype(np.uint64)])
 
 
 DISTRIBUTIONS = {
