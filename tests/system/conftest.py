@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Fixtures of the tests of the source bpf on this machine (bpf_process.py, bpf_here.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kvmlog.bridge.bpf import plan
+from kvmlog.bridge.bpf.headers import VARIABLE
+from tests.system.bpf_process import Traced, kernel_source
+from tests.system.bridge_process import running_bridge
+
+
+@pytest.fixture
+def headers(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where the bridge finds headers, whatever this machine has installed."""
+    source = kernel_source() or ""
+    monkeypatch.setenv(VARIABLE, source)
+    return source
+
+
+@pytest.fixture
+def traced(tmp_path: Path) -> Iterator[Traced]:
+    """Ready, and off."""
+    with running_bridge(tmp_path, "--source", "bpf") as bridge:
+        yield Traced(bridge)
+
+
+@pytest.fixture
+def event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event kvm_exit, as any kernel since 5.17 has it, without tracefs."""
+    fields = (
+        ("exit_reason", 8, 4),
+        ("guest_rip", 16, 8),
+        ("isa", 24, 4),
+        ("info1", 32, 8),
+        ("info2", 40, 8),
+        ("intr_info", 48, 4),
+        ("vcpu_id", 56, 4),
+    )
+    folder = tmp_path / "events" / "kvm" / "kvm_exit"
+    folder.mkdir(parents=True)
+    lines = [f"\tfield:u64 {name};\toffset:{at};\tsize:{size};\n" for name, at, size in fields]
+    (folder / "format").write_text("".join(lines), encoding="ascii")
+    (folder / "id").write_text("1\n", encoding="ascii")
+    monkeypatch.setattr(plan, "_TRACEFS", (tmp_path,))

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the source bpf leaves in the kernel and in its process: while off, and at its end."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from kvmlog.bridge import wire
+from tests.system.bpf_here import BPFTOOL, needs_returns
+from tests.system.bpf_process import Traced, exits_of, guests, run_guest, user_exits
+from tests.system.bridge_process import running_bridge, until
+
+pytestmark = pytest.mark.usefixtures("headers")
+
+MEMORY_LIMIT_BYTES: Final = 100 << 20
+
+
+def bpftool(*arguments: str) -> Any:
+    """Its answer."""
+    command = [BPFTOOL or "bpftool", "-j", *arguments]
+    return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+
+
+def programs_in_kernel(numbers: set[int]) -> dict[int, str]:
+    """Those of them that the kernel still has, with their names."""
+    return {p["id"]: p["name"] for p in bpftool("prog", "show") if p["id"] in numbers}
+
+
+def maps_of(numbers: set[int]) -> set[int]:
+    """The maps that these programs use."""
+    programs = bpftool("prog", "show")
+    return {number for p in programs if p["id"] in numbers for number in p.get("map_ids", ())}
+
+
+def maps_in_kernel(numbers: set[int]) -> set[int]:
+    """Those of them that the kernel still has."""
+    return {m["id"] for m in bpftool("map", "show")} & numbers
+
+
+def attached(numbers: set[int]) -> set[str]:
+    """The tracepoints that these programs are attached to."""
+    return {
+        link.get("tp_name", link["type"])
+        for link in bpftool("link", "show")
+        if link.get("prog_id") in numbers
+    }
+
+
+@needs_returns
+def test_off_leaves_nothing_attached(traced: Traced) -> None:
+    """Programs stay loaded, and are attached while tracing is on, again and again."""
+    numbers = traced.programs()
+    assert set(programs_in_kernel(numbers).values()) == {"kvmlog_sched_pr", "kvmlog_kvm_user"}
+    for _ in range(3):
+        assert attached(numbers) == set()
+        traced.switch.switch(on=True)
+        assert traced.status()["source"]["attached"] is True
+        assert attached(numbers) == {"sched_process_exit", "kvm_userspace_exit"}
+        traced.switch.switch(on=False)
+        assert traced.status()["source"]["attached"] is False
+    assert attached(numbers) == set()
+    assert traced.programs() == numbers
+
+
+@needs_returns
+@pytest.mark.parametrize("end", ["SIGTERM", "SIGKILL"])
+def test_the_end_of_the_bridge_leaves_nothing_in_the_kernel(traced: Traced, end: str) -> None:
+    """However it ends while tracing: no program, no map, no link."""
+    traced.switch.switch(on=True)
+    numbers = traced.programs()
+    maps = maps_of(numbers)
+    assert len(numbers) == 2
+    assert len(maps) == 8
+    traced.bridge.stop(signal.Signals[end])
+    # The kernel frees them when the last program that ran has ended.
+    until(lambda: not programs_in_kernel(numbers))
+    until(lambda: not maps_in_kernel(maps))
+    assert attached(numbers) == set()
+
+
+@needs_returns
+def test_a_killed_bridge_is_followed_by_one_that_goes_on(traced: Traced, tmp_path: Path) -> None:
+    """In the same ring; guests are told again."""
+    traced.switch.switch(on=True)
+    run_guest("--turns", "10")
+    until(lambda: any(isinstance(r, wire.Record) for r in traced.records()))
+    traced.bridge.stop(signal.SIGKILL)
+    with running_bridge(tmp_path, "--source", "bpf") as bridge:
+        again = Traced(bridge)
+        again.switch.switch(on=True)
+        said = run_guest("--turns", "25", "--kinds", "pio,hlt")
+        again.switch.switch(on=False)
+        (note,) = guests(again.records(), said["pid"])
+        records = again.records()
+        behind = records[records.index(note) :]
+        assert user_exits(exits_of(behind, note.guest)) == said["user_exits"]
+
+
+@needs_returns
+def test_the_compilers_memory_is_given_back(traced: Traced) -> None:
+    """100 MiB with the default ring and all records' maps; LLVM was never in this process."""
+    traced.switch.switch(on=True)
+    run_guest("--turns", "5000", "--vcpus", "4", "--kinds", "pio,mmio,hlt")
+    traced.switch.switch(on=False)
+    assert traced.status()["resident_bytes"] < MEMORY_LIMIT_BYTES
+    libraries = Path(f"/proc/{traced.bridge.process.pid}/maps").read_text(encoding="utf-8")
+    assert "_native" in libraries
+    assert re.findall(r"(?i)libbcc|LLVM|clang", libraries) == []
+    children = Path(f"/proc/{traced.bridge.process.pid}/task").glob("*/children")
+    assert [text for path in children if (text := path.read_text(encoding="ascii"))] == []

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a bridge says of the source bpf: what it traces, and why it cannot."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from kvmlog.bridge.bpf.headers import VARIABLE
+from kvmlog.bridge.control import SwitchClient
+from kvmlog.bridge.ring import RingReader
+from tests.system import bridge_process
+from tests.system.bpf_here import needs_returns
+from tests.system.bpf_process import Traced
+from tests.system.bridge_process import KVMLOG, running_bridge
+
+pytestmark = pytest.mark.usefixtures("headers")
+
+RETURNS_ONLY: Final = "returns from KVM_RUN only: no exits are traced in this KVM"
+
+
+@needs_returns
+def test_the_status_says_what_is_traced_and_how_it_was_made(traced: Traced, headers: str) -> None:
+    """For an operator: the sentence, the times, whose headers."""
+    source = traced.status()["source"]
+    assert (source["name"], source["connected"]) == ("bpf", True)
+    assert (source["isa"], source["vendor"], source["waiting_for"]) == ("none", None, None)
+    sentence, how = source["notes"]
+    assert sentence == RETURNS_ONLY
+    pattern = r"compiled in \d+\.\d s, loaded in \d+\.\d s, with the headers of (.*)"
+    match = re.fullmatch(pattern, how)
+    assert match is not None
+    assert match[1] == f"{VARIABLE}={headers}"
+    assert any(RETURNS_ONLY in line for line in traced.bridge.lines)
+    traced.switch.switch(on=True)
+    status = traced.status()
+    assert (status["state"], status["source"]["on"]) == ("on", True)
+    with RingReader(traced.bridge.ring) as reader:
+        assert (reader.info().source, reader.info().switched_on) == ("bpf", True)
+
+
+@needs_returns
+def test_headers_that_are_none_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the log, in the status, and to who asks for tracing; the bridge runs all the same."""
+    monkeypatch.setenv(VARIABLE, "/nonexistent/headers")
+    words = f"{VARIABLE}=/nonexistent/headers: no configured kernel headers there"
+    with running_bridge(tmp_path, "--source", "bpf") as bridge:
+        traced = Traced(bridge)
+        assert any(words in line for line in bridge.lines)
+        assert bridge.ask(b"on").startswith(f"error: {words}".encode())
+        status = traced.status()
+        assert (status["state"], status["source"]["connected"]) == ("off", False)
+        assert words in status["trouble"]
+        assert "correct it or unset it" in status["trouble"]
+        assert traced.programs() == set()
+
+
+@needs_returns
+def test_a_bridge_without_privileges_says_what_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root without any capability; before anything is compiled."""
+    powerless = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+    monkeypatch.setattr(bridge_process, "KVMLOG", [*powerless, *KVMLOG])
+    with running_bridge(tmp_path, "--source", "bpf") as bridge:
+        words = "loading BPF programs needs CAP_SYS_ADMIN; run the bridge as root"
+        assert any(line.endswith(words) for line in bridge.lines)
+        assert not any("compiling" in line for line in bridge.lines)
+        assert bridge.ask(b"on") == f"error: {words}".encode()
+        assert SwitchClient(str(bridge.switch)).status()["trouble"] == words
+
+
+@needs_returns
+@pytest.mark.parametrize("reason", ["vcpu", "event"])
+def test_a_way_to_a_reason_that_is_not_here_is_refused(tmp_path: Path, reason: str) -> None:
+    """Who asks for reasons is not given records without."""
+    with running_bridge(tmp_path, "--source", "bpf", "--bpf-reason", reason) as bridge:
+        answer = bridge.ask(b"on").decode()
+        assert answer.startswith("error: ")
+        assert "--bpf-reason auto" in answer
+
+
+@needs_returns
+def test_a_machine_that_loads_no_modules_uses_bpf_by_itself(tmp_path: Path) -> None:
+    """--source auto, which is the default, and says why."""
+    if os.path.exists("/proc/modules"):
+        pytest.skip("this kernel loads modules; auto would load kvmlog.ko where it is installed")
+    with running_bridge(tmp_path, "--source", "auto") as bridge:
+        assert any(
+            line.endswith("source bpf: this kernel cannot load modules") for line in bridge.lines
+        )
+        assert Traced(bridge).status()["source"]["name"] == "bpf"
