@@ -103,10 +103,13 @@ class Counting:
 
     def forget(self, *guests: int) -> None:
         """As make_room() has it done."""
-        flags = ffi.new("unsigned char[]", self.writer.header().guests_capacity)
+        capacity = self.writer.header().guests_capacity
+        flags, retired = ffi.new("unsigned char[]", capacity), ffi.new("unsigned char[]", capacity)
+        table = ffi.new("struct kvmlog_statistics_guest[]", capacity)
         for guest in guests:
             flags[guest] = 1
-        lib.kvmlog_statistics_forget(self.writer.native, flags)
+        lib.kvmlog_statistics_list(self.writer.native, table, retired)
+        lib.kvmlog_statistics_forget(self.writer.native, flags, table)
 
 
 def add_up(rows: list[Row], field: str) -> int:

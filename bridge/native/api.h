@@ -150,9 +150,10 @@ void kvmlog_statistics_flush(struct kvmlog_statistics *statistics);
 void kvmlog_statistics_state(struct kvmlog_statistics *statistics, __u32 state);
 void kvmlog_statistics_begin(struct kvmlog_statistics *statistics, int fresh);
 void kvmlog_statistics_reset(struct kvmlog_statistics *statistics, __u64 realtime_ns);
-void kvmlog_statistics_forget(struct kvmlog_statistics *statistics, const __u8 *forgotten);
+void kvmlog_statistics_forget(struct kvmlog_statistics *statistics, const __u8 *forgotten,
+			      const struct kvmlog_statistics_guest *listed);
 void kvmlog_statistics_list(struct kvmlog_statistics *statistics,
-			    struct kvmlog_statistics_guest *guests);
+			    struct kvmlog_statistics_guest *guests, __u8 *retired);
 void kvmlog_statistics_describe(struct kvmlog_statistics *statistics,
 				struct kvmlog_statistics_header *copy);
 void kvmlog_statistics_feed(struct kvmlog_statistics *statistics,

@@ -23,6 +23,7 @@ static void release(struct kvmlog_statistics *statistics)
 	free(statistics->numbers);
 	free(statistics->retired);
 	free(statistics->stale);
+	free(statistics->going);
 	free(statistics);
 }
 
@@ -41,8 +42,9 @@ static int allocate(struct kvmlog_statistics *statistics)
 	statistics->numbers_mask = numbers - 1;
 	statistics->retired = malloc(guests);
 	statistics->stale = malloc(guests);
+	statistics->going = malloc(guests);
 	if (!statistics->cache || !statistics->dirty || !statistics->numbers ||
-	    !statistics->retired || !statistics->stale)
+	    !statistics->retired || !statistics->stale || !statistics->going)
 		return -ENOMEM;
 	statistics->cache[0].who = KVMLOG_NOBODY; /* where a record of nothing but 0 would stand */
 	memset(statistics->retired, 1, guests);
@@ -135,13 +137,19 @@ void kvmlog_statistics_state(struct kvmlog_statistics *statistics, __u32 state)
 	pthread_mutex_unlock(statistics->lock);
 }
 
-/* Copies the table of guests, guests_capacity long. */
+/*
+ * Copies the table of guests with all that was taken in; @retired: a 1 for each that was
+ * announced before tracing was switched on last. Both are guests_capacity long.
+ */
 void kvmlog_statistics_list(struct kvmlog_statistics *statistics,
-			    struct kvmlog_statistics_guest *guests)
+			    struct kvmlog_statistics_guest *guests, __u8 *retired)
 {
+	__u32 capacity = statistics->map.layout.guests_capacity;
+
 	pthread_mutex_lock(statistics->lock);
-	memcpy(guests, statistics->map.guests,
-	       statistics->map.layout.guests_capacity * sizeof(*guests));
+	kvmlog_statistics_fold_all(statistics);
+	memcpy(guests, statistics->map.guests, capacity * sizeof(*guests));
+	memcpy(retired, statistics->retired, capacity);
 	pthread_mutex_unlock(statistics->lock);
 }
 

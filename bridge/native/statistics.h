@@ -87,6 +87,7 @@ struct kvmlog_statistics {
 	__u32 numbers_used;
 	__u8 *retired; /* per guest: tracing was switched on since it was announced */
 	__u8 *stale;   /* per guest: its number is of a source that is gone */
+	__u8 *going;   /* scratch, per guest: to be forgotten */
 
 	__u64 now_ns; /* CLOCK_MONOTONIC of the last exit taken in */
 };
@@ -138,7 +139,6 @@ void kvmlog_sums_add(struct kvmlog_statistics_sums *sums,
 		     const struct kvmlog_statistics_sums *more);
 
 /* statistics_owners.c: who a row belongs to; the lock is held. */
-void kvmlog_statistics_drop_guest(struct kvmlog_statistics *statistics, __u32 guest);
 void kvmlog_statistics_move_guest(struct kvmlog_statistics *statistics, __u32 from, __u32 to);
 
 /* statistics_guests.c; the lock is held. Never fails: KVMLOG_NO_ROW where the table is full. */

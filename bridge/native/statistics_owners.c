@@ -167,18 +167,32 @@ static void forget_rows(struct kvmlog_statistics *statistics, const __u8 *forgot
 	}
 }
 
-/* Makes room: @forgotten has a 1 for each guest of the table that goes, guests_capacity long. */
-void kvmlog_statistics_forget(struct kvmlog_statistics *statistics, const __u8 *forgotten)
+/* Who goes: of those asked for all that have neither exited nor changed since they were listed. */
+static void choose(const struct kvmlog_statistics *statistics, const __u8 *forgotten,
+		   const struct kvmlog_statistics_guest *listed)
+{
+	for (__u32 i = 0; i < statistics->map.layout.guests_capacity; i++)
+		statistics->going[i] = forgotten[i] &&
+				       listed[i].sequence == statistics->map.guests[i].sequence;
+}
+
+/*
+ * Makes room: @forgotten has a 1 for each guest of the table that goes, unless it turns out
+ * to run: something has happened to it since kvmlog_statistics_list() told @listed.
+ */
+void kvmlog_statistics_forget(struct kvmlog_statistics *statistics, const __u8 *forgotten,
+			      const struct kvmlog_statistics_guest *listed)
 {
 	struct kvmlog_statistics_header *header = statistics->map.header;
 
 	pthread_mutex_lock(statistics->lock);
 	kvmlog_statistics_fold_all(statistics);
+	choose(statistics, forgotten, listed);
 	kvmlog_statistics_change_begin(statistics);
 	kvmlog_statistics_header_begin(statistics);
-	forget_rows(statistics, forgotten);
+	forget_rows(statistics, statistics->going);
 	for (__u32 i = 0; i < header->guests_used; i++) {
-		if (!forgotten[i] ||
+		if (!statistics->going[i] ||
 		    statistics->map.guests[i].state == KVMLOG_STATISTICS_GUEST_FREE)
 			continue;
 		free_guest(statistics, i);

@@ -7,12 +7,13 @@ both files single.
 
 from __future__ import annotations
 
+import collections
 import errno
 import os
 import secrets
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from kvmlog.bridge import shared_file, statistics_header
 from kvmlog.bridge._native import ffi, lib
@@ -86,33 +87,33 @@ class StatisticsWriter:
 
     def guests(self) -> list[StatisticsGuest]:
         """The table of guests."""
-        return [guest for guest in self._table() if guest is not None]
+        return self._list().guests
 
     def make_room(self, alive: Callable[[StatisticsGuest], bool]) -> int:
         """Forgets guests that are not alive, those first that exited last long ago.
 
-        Does nothing while an eighth of everything is free. Returns how many were forgotten.
+        Of a process of several VMs, those too that it had under earlier switchings on. Does nothing
+        while an eighth of everything is free. Returns how many were forgotten.
         """
         header = self.header()
         room = _room(header)
         if room >= _TIGHT:
             return 0
+        table = self._list()
+        unused = _cannot_go_on(table)
         ended = sorted(
-            (guest for guest in self.guests() if not alive(guest)), key=lambda guest: guest.last_ns
+            (guest for guest in table.guests if guest.id in unused or not alive(guest)),
+            key=lambda guest: guest.last_ns,
         )
-        if not ended:
-            return 0
         # Guests are not alike in what they take: half of them, and more when that was too little.
-        gone = 0
         while ended and room < _ROOMY:
             part, ended = ended[: len(ended) // 2 + 1], ended[len(ended) // 2 + 1 :]
             forgotten = ffi.new("unsigned char[]", header.guests_capacity)
             for guest in part:
                 forgotten[guest.id] = 1
-            lib.kvmlog_statistics_forget(self.native, forgotten)
-            gone += len(part)
+            lib.kvmlog_statistics_forget(self.native, forgotten, table.raw)
             room = _room(self.header())
-        return gone
+        return int(self.header().guests_forgotten - header.guests_forgotten)
 
     def describe(self) -> dict[str, Any]:
         """For the status answer."""
@@ -131,15 +132,14 @@ class StatisticsWriter:
             "room": round(_room(header), 3),
         }
 
-    def _table(self) -> list[StatisticsGuest | None]:
+    def _list(self) -> _Table:
         capacity = self.header().guests_capacity
         raw = ffi.new("struct kvmlog_statistics_guest[]", capacity)
-        lib.kvmlog_statistics_list(self.native, raw)
+        retired = ffi.new("unsigned char[]", capacity)
+        lib.kvmlog_statistics_list(self.native, raw, retired)
         free = lib.KVMLOG_STATISTICS_GUEST_FREE
-        return [
-            None if raw[number].state == free else guest_of(number, raw[number])
-            for number in range(capacity)
-        ]
+        guests = [guest_of(i, raw[i]) for i in range(capacity) if raw[i].state != free]
+        return _Table(raw, guests, {guest.id for guest in guests if retired[guest.id]})
 
     def _continue(self) -> str:
         """Goes on with the file that is there; or why it cannot be done, in words."""
@@ -229,6 +229,32 @@ class StatisticsWriter:
 
 class _ForeignFileError(StatisticsError):
     """Something else stands where the statistics should."""
+
+
+class _Table(NamedTuple):
+    """The table of guests, also as C has it; `retired`: announced before the last switching on."""
+
+    raw: Any
+    guests: list[StatisticsGuest]
+    retired: set[int]
+
+
+def _cannot_go_on(table: _Table) -> set[int]:
+    """Guests whose process lives, but which no VM is taken for any more (statistics_guests.c).
+
+    Of two VMs in one process nobody can tell which was which, so that each switching on makes new
+    guests of them. The last two stay: a single one would be taken for the next VM announced.
+    """
+    processes = collections.defaultdict(list)
+    for guest in table.guests:
+        if guest.start_boottime_ns:
+            processes[guest.tgid, guest.start_boottime_ns].append(guest)
+    unused: set[int] = set()
+    for guests in processes.values():
+        earlier = [guest for guest in guests if guest.id in table.retired]
+        earlier.sort(key=lambda guest: guest.last_ns)
+        unused.update(guest.id for guest in earlier[: max(0, len(guests) - 2)])
+    return unused
 
 
 def _room(header: Any) -> float:
