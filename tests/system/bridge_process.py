@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,10 +64,13 @@ def options(folder: Path) -> list[str]:
 
 
 @contextlib.contextmanager
-def running_bridge(folder: Path, *extra: str) -> Iterator[Bridge]:
-    """A bridge that has said that it is ready; ended at the end, whatever it does."""
+def running_bridge(folder: Path, *extra: str, prefix: Sequence[str] = ()) -> Iterator[Bridge]:
+    """A bridge that has said that it is ready; ended at the end, whatever it does.
+
+    prefix: a command that execs what follows it, as setpriv does.
+    """
     process = subprocess.Popen(
-        [*KVMLOG, "bridge", *options(folder), *extra], stderr=subprocess.PIPE, text=True
+        [*prefix, *KVMLOG, "bridge", *options(folder), *extra], stderr=subprocess.PIPE, text=True
     )
     with process:
         try:
@@ -81,7 +84,7 @@ def _ready(process: subprocess.Popen[str], folder: Path) -> Bridge:
     lines: list[str] = []
     for line in process.stderr:
         lines.append(line.rstrip("\n"))
-        found = re.search(r"ready: .* commands on 127\.0\.0\.1:(\d+) ", line)
+        found = re.search(r"ready: .* commands on \S+:(\d+) and ", line)
         if found:
             address = ("127.0.0.1", int(found[1]))
             return Bridge(process, folder / "ring", folder / "switch", address, lines)

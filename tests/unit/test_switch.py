@@ -17,7 +17,7 @@ from kvmlog.bridge.engine import Engine
 from kvmlog.bridge.errors import SwitchError
 from kvmlog.bridge.guests.book import GuestBook
 from kvmlog.bridge.switch import PENDING_SHOWN, Switch
-from kvmlog.bridge.udp import parse_address, resolve_loopback
+from kvmlog.bridge.udp import UdpServer, parse_address
 from kvmlog.bridge.writer import RingWriter
 from tests import ring_making as make
 from tests.fake_proc import FakeProc
@@ -210,7 +210,7 @@ def test_what_is_no_address_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["0.0.0.0:50000", "192.0.2.1:50000", "[::]:50000"])
-def test_nothing_listens_beyond_loopback(text: str) -> None:
-    """Until there are keys."""
-    with pytest.raises(SwitchError, match="on loopback only"):
-        resolve_loopback(text)
+def test_nothing_listens_beyond_loopback_without_a_key(switch: Switch, text: str) -> None:
+    """And the sentence says what to do."""
+    with pytest.raises(SwitchError, match=r"without a key .* on loopback only.*--udp-key"):
+        UdpServer(text, switch)

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from kvmlog.bridge import access
 from kvmlog.bridge.command import format_on
-from kvmlog.bridge.datagram import DatagramEnd
+from kvmlog.bridge.datagram import CREDENTIALS_BYTES, DatagramEnd
 from kvmlog.bridge.errors import BudgetError, SwitchError
 from kvmlog.bridge.sampling import EVERY_EXIT, Sampling
 from kvmlog.bridge.switch import BUDGET, Switch
@@ -31,6 +31,7 @@ class ControlServer(DatagramEnd):
     """The bound socket; handle() answers one datagram. SwitchError when it cannot be had."""
 
     channel = "unix"
+    ancillary_bytes = CREDENTIALS_BYTES
 
     def __init__(self, path: str, switch: Switch) -> None:
         self.path = path
@@ -38,6 +39,8 @@ class ControlServer(DatagramEnd):
         access.make_parent(path)
         _remove_stale(path)
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        # Who sent a command stands in the log.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         try:
             # Closed to everybody until owner and mode are right.
             mask = os.umask(0o177)

@@ -26,6 +26,7 @@ from kvmlog.bridge.statistics import SUFFIX
 from kvmlog.bridge.statistics_file import NONE, StatisticsWriter
 from kvmlog.bridge.switch import Switch
 from kvmlog.bridge.udp import UdpServer
+from kvmlog.bridge.udp_key import read_key
 from kvmlog.bridge.writer import RingWriter
 
 _MODPROBE_S: Final = 30
@@ -77,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
 
         reload = Reload("bridge", config, lambda: Config.of(args), log)
         reload.on("udp.listen", apply=relisten)
+        reload.on("udp.key_file", "udp.plain", apply=udp.allow, always=True)
 
         def relimit(fresh: Config) -> None:
             budget.limit_percent = fresh.budget.cpu_percent
@@ -132,10 +134,19 @@ class _Udp:
 
     def listen(self, config: Config) -> None:
         """Makes `server` another one; SwitchError when it cannot be had, and nothing changes."""
-        self.server = UdpServer(config.udp.listen, self._switch)
+        keys = config.udp
+        self.server = UdpServer(keys.listen, self._switch, _udp_key(config), keys.plain)
+
+    def allow(self, config: Config) -> None:
+        """Another key, other senders; KvmlogError when the address does not allow it."""
+        self.server.allow(_udp_key(config), config.udp.plain)
 
     def close(self) -> None:
         self.server.close()
+
+
+def _udp_key(config: Config) -> bytes | None:
+    return read_key(config.udp.key_file) if config.udp.key_file else None
 
 
 def make_source(name: str, reason: str = "auto") -> Source:

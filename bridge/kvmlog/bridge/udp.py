@@ -1,17 +1,33 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The UDP side of the switch: the ancestor's `on` and `off` datagrams, answered."""
+"""The UDP side of the switch: the ancestor's `on` and `off` on loopback, signed ones from anywhere.
+
+Who may send what is decided here: docs/switch.md, "UDP".
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
+import struct
 from typing import Any, Final
 
-from kvmlog.bridge.datagram import DatagramEnd
+from kvmlog.bridge import command, sock_diag, udp_key, udp_sender
+from kvmlog.bridge.datagram import Datagram, DatagramEnd
 from kvmlog.bridge.errors import SwitchError
+from kvmlog.bridge.log import log
+from kvmlog.bridge.rate import Sparing
+from kvmlog.bridge.sock_diag import Endpoint
 from kvmlog.bridge.switch import Switch
 
 DEFAULT_UDP: Final = "127.0.0.1:50000"
+
+# Plain commands on loopback: from those who may switch, from anybody, from nobody.
+PLAIN: Final = ("owner", "any", "off")
+
+_IP_PKTINFO: Final = 8  # ip(7); socket has only IPv6's
+_IN_PKTINFO: Final = struct.Struct("=I4s4s")
+_IN6_PKTINFO: Final = struct.Struct("=16sI")
+_MAPPED: Final = bytes(10) + b"\xff\xff"
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -23,32 +39,51 @@ def parse_address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def resolve_loopback(text: str) -> tuple[socket.AddressFamily, Any]:
-    """Family and socket address of a loopback HOST:PORT; SwitchError beyond loopback."""
+def resolve(text: str) -> tuple[socket.AddressFamily, Any]:
+    """Family and socket address of HOST:PORT; SwitchError when there is none."""
     host, port = parse_address(text)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     except OSError as error:
-        raise SwitchError(f"{text}: {host} cannot be resolved: {error.strerror}") from None
-    family, _, _, _, address = found[0]
-    if not ipaddress.ip_address(address[0]).is_loopback:
         raise SwitchError(
-            f"{text}: without a key commands are taken on loopback only; "
-            f"give a loopback address ({DEFAULT_UDP})"
-        )
-    return family, address
+            f"{text}: {host} cannot be resolved ({error.strerror}); give an IP address"
+        ) from None
+    return found[0][0], found[0][4]
+
+
+def format_address(name: Any) -> str:
+    """HOST:PORT of a socket's address; IPv4 within IPv6 as the IPv4 that it is."""
+    return _shown((sock_diag.address(name[0]), name[1]))
 
 
 class UdpServer(DatagramEnd):
-    """The bound socket; handle() answers one datagram."""
+    """The bound socket; handle() answers one datagram.
+
+    key: for signed datagrams, without which the address has to be a loopback one; plain: one of
+    PLAIN.
+    """
 
     channel = "udp"
+    # Either family's, whichever comes.
+    ancillary_bytes = socket.CMSG_SPACE(_IN6_PKTINFO.size)
 
-    def __init__(self, text: str, switch: Switch) -> None:
-        family, address = resolve_loopback(text)
+    def __init__(
+        self, text: str, switch: Switch, key: bytes | None = None, plain: str = "owner"
+    ) -> None:
+        family, address = resolve(text)
+        self._text = text
+        self._loopback = sock_diag.address(address[0]).is_loopback
+        self.allow(key, plain)
         self._switch = switch
+        self._nonces = udp_key.Nonces()
+        self._log = Sparing(log)
         self.socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         try:
+            # To which of our addresses it came is signed, and is where the answer comes from.
+            if family == socket.AF_INET6:
+                self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+            else:
+                self.socket.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
             self.socket.bind(address)
         except OSError as error:
             self.socket.close()
@@ -57,13 +92,103 @@ class UdpServer(DatagramEnd):
                 "stop what uses it or give another address (--udp)"
             ) from None
         self.socket.setblocking(False)
+        self._port: int = self.socket.getsockname()[1]
 
     @property
     def address(self) -> str:
         """HOST:PORT as bound: the port is known here when 0 was asked for."""
-        host, port = self.socket.getsockname()[:2]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return format_address(self.socket.getsockname())
+
+    def allow(self, key: bytes | None, plain: str) -> None:
+        """Replaces both; SwitchError, and nothing changes, when the address needs a key."""
+        if key is None and not self._loopback:
+            raise SwitchError(
+                f"{self._text}: without a key commands are taken on loopback only; "
+                f"give a loopback address ({DEFAULT_UDP}) or a key (--udp-key)"
+            )
+        self._key = key
+        self._plain = plain
 
     def close(self) -> None:
         """Gives the port back."""
         self.socket.close()
+
+    def _most_bytes(self) -> int:
+        return udp_key.REQUEST_BYTES if self._key else command.limit(self.channel)
+
+    def _answer(self, datagram: Datagram) -> bytes | None:
+        sender = (sock_diag.address(datagram.sender[0]), datagram.sender[1])
+        receiver = (self._receiving_address(datagram), self._port)
+        if self._key and datagram.data.startswith(udp_key.MAGIC):
+            return self._answer_signed(self._key, datagram, sender, receiver)
+        if not sender[0].is_loopback:
+            self._switch.count(self.channel, "unsigned")
+            self._log(f"udp {_shown(sender)}: not signed, not answered")
+            return None
+        try:
+            who = self._plain_sender(sender, receiver)
+        except SwitchError as error:
+            if datagram.data.startswith((b"ok ", b"error: ")):  # two ends that answer each other
+                self._switch.count(self.channel, "answer")
+                return None
+            self._switch.count(self.channel, "refused")
+            self._log(f"udp {_shown(sender)} refused: {error}")
+            return f"error: {error}".encode("ascii", "backslashreplace")
+        return self._carry_out(datagram.data, datagram.truncated, f"{_shown(sender)} ({who})")
+
+    def _answer_signed(
+        self, key: bytes, datagram: Datagram, sender: Endpoint, receiver: Endpoint
+    ) -> bytes | None:
+        """What is not ours gets no answer: the sender's address may be anybody's."""
+        request = udp_key.parse_request(key, datagram.data, _shown(receiver))
+        if request is None or datagram.truncated:
+            self._switch.count(self.channel, "forged")
+            self._log(f"udp {_shown(sender)}: signature not ours, not answered")
+            return None
+        try:
+            self._nonces.take(request)
+        except udp_key.ReplayedError:
+            # An error would be taken for the answer to the first one.
+            self._switch.count(self.channel, "replayed")
+            self._log(f"udp {_shown(sender)}: replayed, not answered")
+            return None
+        except SwitchError as error:
+            self._switch.count(self.channel, "stale")
+            self._log(f"udp {_shown(sender)} refused: {error}")
+            return udp_key.format_answer(key, request.nonce, f"error: {error}".encode())
+        self._switch.count(self.channel, "signed")
+        answer = self._carry_out(request.command, False, f"{_shown(sender)} (by key)")
+        return None if answer is None else udp_key.format_answer(key, request.nonce, answer)
+
+    def _plain_sender(self, sender: Endpoint, receiver: Endpoint) -> str:
+        if self._plain == "off":
+            raise SwitchError("plain commands are not taken (udp.plain); use kvmlog switch")
+        if self._plain == "any":
+            return "anybody"
+        return udp_sender.identify(sender, receiver)
+
+    def _receiving_address(self, datagram: Datagram) -> sock_diag.IpAddress:
+        for level, kind, data in datagram.ancillary:
+            if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):
+                return ipaddress.ip_address(_IN_PKTINFO.unpack_from(data)[2])
+            if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
+                packed = ipaddress.ip_address(_IN6_PKTINFO.unpack_from(data)[0])
+                return sock_diag.address(str(packed))
+        return sock_diag.address(self.socket.getsockname()[0])
+
+    def _reply(self, answer: bytes, datagram: Datagram) -> None:
+        """From the address that was asked, which of several the kernel would not know."""
+        here = self._receiving_address(datagram)
+        if self.socket.family == socket.AF_INET:
+            source = _IN_PKTINFO.pack(0, here.packed, bytes(4))
+            ancillary = (socket.IPPROTO_IP, _IP_PKTINFO, source)
+        else:
+            packed = here.packed if here.version == 6 else _MAPPED + here.packed
+            source = _IN6_PKTINFO.pack(packed, 0)
+            ancillary = (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, source)
+        self.socket.sendmsg([answer], [ancillary], socket.MSG_DONTWAIT, datagram.sender)
+
+
+def _shown(end: Endpoint) -> str:
+    host, port = end
+    return f"[{host}]:{port}" if host.version == 6 else f"{host}:{port}"

@@ -10,6 +10,8 @@ from typing import Any
 from kvmlog.bridge.control import DEFAULT_SOCKET, SwitchClient, granted
 from kvmlog.bridge.errors import SwitchError
 from kvmlog.bridge.sampling import EVERY_EXIT, MOST_ONE_IN, MOST_PER_S, MOST_WINDOW_MS, Sampling
+from kvmlog.bridge.udp_client import UdpClient
+from kvmlog.bridge.udp_key import read_key
 from kvmlog.cli import selection
 
 
@@ -21,6 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_SOCKET,
         metavar="SOCKET",
         help="the bridge's local socket (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--udp", metavar="HOST:PORT", help="a bridge elsewhere, by signed datagrams; with --key"
+    )
+    parser.add_argument(
+        "--key", metavar="FILE", help="the key that bridge has (its --udp-key), mode 0600"
     )
 
 
@@ -65,11 +73,26 @@ def add_wishes(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """0 when the bridge acknowledged; SwitchError otherwise."""
     recorded = sampling_of(args)
+    if args.udp or args.key:
+        return _by_udp(args, plain=not args.vm and args.for_s is None and recorded == EVERY_EXIT)
     answer = SwitchClient(args.switch).switch(args.state == "on", args.vm, args.for_s, recorded)
     if not args.vm and args.for_s is None and recorded == EVERY_EXIT:
         print(answer)
     else:
         print_granted(granted(answer), args.for_s, recorded)
+    return 0
+
+
+def _by_udp(args: argparse.Namespace, plain: bool) -> int:
+    """Prints the answer of a bridge elsewhere; SwitchError when it is none, or a refusal."""
+    if not (args.udp and args.key):
+        args.refuse("--udp and --key go together: commands to another host are signed")
+    if not plain:
+        args.refuse("over --udp, on and off take no options; kvmlog remote does")
+    answer = UdpClient(args.udp, read_key(args.key)).send(args.state)
+    if answer != f"ok {args.state}":
+        raise SwitchError(answer.removeprefix("error: "))
+    print(answer)
     return 0
 
 

@@ -17,7 +17,7 @@ from kvmlog.bridge.config.keys import Key, RefusedValueError, address, key, keys
 from kvmlog.bridge.control import DEFAULT_SOCKET
 from kvmlog.bridge.ring import DEFAULT_RING
 from kvmlog.bridge.statistics_file import DEFAULT_MIB, MAX_MIB
-from kvmlog.bridge.udp import DEFAULT_UDP
+from kvmlog.bridge.udp import DEFAULT_UDP, PLAIN
 from kvmlog.bridge.writer import DEFAULT_SLOTS
 
 DEFAULT_LISTEN: Final = "127.0.0.1:50080"
@@ -92,6 +92,23 @@ class UdpKeys:
         check=address,
         live=True,
     )
+    key_file: str = key(
+        "",
+        "key for signed commands, without which only loopback is listened on",
+        option="--udp-key",
+        commands=_BRIDGE,
+        metavar="FILE",
+        live=True,
+    )
+    plain: str = key(
+        PLAIN[0],
+        "who may send plain commands, on loopback: owner, sockets of root and of the group "
+        "kvmlog; any, every local user; off, nobody",
+        option="--udp-plain",
+        commands=_BRIDGE,
+        choices=PLAIN,
+        live=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -112,6 +129,54 @@ class RpcKeys:
         option="--user",
         commands=_RPC,
         metavar="NAME",
+    )
+    tls_cert: str = key(
+        "",
+        "certificate for TLS, PEM, with those that lead to its CA",
+        option="--tls-cert",
+        commands=_RPC,
+        metavar="FILE",
+        live=True,
+    )
+    tls_key: str = key(
+        "",
+        "the certificate's key, PEM",
+        option="--tls-key",
+        commands=_RPC,
+        metavar="FILE",
+        live=True,
+    )
+    tls_ca: str = key(
+        "",
+        "CAs whose certificates clients may show, PEM; without token_file every client has to",
+        option="--tls-ca",
+        commands=_RPC,
+        metavar="FILE",
+        live=True,
+    )
+    switch_names: tuple[str, ...] = key(
+        (),
+        "names in client certificates that may switch, the others may read; empty: all may",
+        option="--switch-name",
+        commands=_RPC,
+        metavar="NAME",
+        live=True,
+    )
+    token_file: str = key(
+        "",
+        "tokens that clients may show (kvmlog rpc --new-token)",
+        option="--token-file",
+        commands=_RPC,
+        metavar="FILE",
+        live=True,
+    )
+    requests_per_s: int = key(
+        200,
+        "requests that one peer may make a second, and five times as many at once; 0: no limit",
+        option="--requests-per-s",
+        commands=_RPC,
+        low=0,
+        high=1_000_000,
     )
 
 

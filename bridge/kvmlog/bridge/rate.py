@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How often: token buckets per peer, and log lines that a stranger cannot make a flood of."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Hashable
+from typing import Final
+
+Clock = Callable[[], float]
+
+
+class Buckets:
+    """One bucket per peer: `burst` at once, then `per_s`. Usable from any thread.
+
+    Bounded: of more than `most` peers those with full buckets are forgotten first, which
+    changes nothing for them.
+    """
+
+    def __init__(
+        self, per_s: float, burst: float, most: int = 4096, clock: Clock = time.monotonic
+    ) -> None:
+        self._per_s = per_s
+        self._burst = burst
+        self._most = most
+        self._clock = clock
+        self._lock = threading.Lock()  # covers _levels
+        self._levels: dict[Hashable, tuple[float, float]] = {}
+
+    def wait_s(self, peer: Hashable) -> float:
+        """0 and takes one when the peer may go on; else how long it should wait, in seconds."""
+        now = self._clock()
+        with self._lock:
+            level = self._level(peer, now)
+            if level < 1:
+                return (1 - level) / self._per_s
+            if peer not in self._levels and len(self._levels) >= self._most:
+                self._forget(now)
+            self._levels[peer] = (level - 1, now)
+        return 0.0
+
+    def _level(self, peer: Hashable, now: float) -> float:
+        level, at = self._levels.get(peer, (self._burst, now))
+        return min(self._burst, level + (now - at) * self._per_s)
+
+    def _forget(self, now: float) -> None:
+        full = [peer for peer in self._levels if self._level(peer, now) >= self._burst]
+        # With none full the oldest entry goes: memory stays bounded in any case.
+        for peer in full or [next(iter(self._levels))]:
+            del self._levels[peer]
+
+
+class Sparing:
+    """Passes a few lines on and counts the rest, which the next line that passes tells."""
+
+    def __init__(
+        self,
+        write: Callable[[str], None],
+        per_s: float = 1.0,
+        burst: float = 20.0,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._write = write
+        self._bucket: Final = Buckets(per_s, burst, clock=clock)
+        self._lock = threading.Lock()  # covers _left_out
+        self._left_out = 0
+
+    def __call__(self, line: str) -> None:
+        """Writes the line, or only counts it."""
+        with self._lock:
+            if self._bucket.wait_s(None) > 0:
+                self._left_out += 1
+                return
+            left_out, self._left_out = self._left_out, 0
+        if left_out:
+            line += f" (and {left_out} such lines left out before)"
+        self._write(line)

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Who sent a plain datagram on loopback: the owner of the socket that it came from.
+
+A datagram carries no more than an address, which anybody may have had a moment ago. So every
+doubt is a refusal: no socket there (the sender has closed it), several sockets of which one is
+somebody else's, one that cannot have sent it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kvmlog.bridge import members, sock_diag
+from kvmlog.bridge.errors import SwitchError
+from kvmlog.bridge.sock_diag import Endpoint, LocalSocket
+
+_RANGE: Final = "/proc/sys/net/ipv4/ip_local_port_range"
+_GONE: Final = (
+    "whose socket this came from cannot be told, it may be closed already; wait for the answer, "
+    "use kvmlog switch, or allow any sender on loopback (udp.plain)"
+)
+
+
+def identify(sender: Endpoint, receiver: Endpoint) -> str:
+    """The name of the permitted user who sent it; SwitchError when there is any doubt."""
+    try:
+        sockets = sock_diag.udp_sockets(sender[1])
+    except OSError as error:
+        raise SwitchError(
+            f"this kernel does not tell socket owners ({error.strerror}); use kvmlog switch"
+        ) from None
+    # An address can be chosen per datagram (IP_PKTINFO), a port cannot: all with the port count.
+    strangers = [one for one in sockets if not one.held or not members.standing(one.uid)]
+    if strangers:
+        raise SwitchError(
+            f"{members.refusal(strangers[0].uid)}; only they may switch: become a member, "
+            f"or sign the command with a key (kvmlog switch --udp, --key)"
+            if strangers[0].held
+            else _GONE
+        )
+    if not any(_may_have_sent(one, receiver) for one in sockets):
+        raise SwitchError(_GONE)
+    return members.user_name(sockets[0].uid)
+
+
+def _may_have_sent(one: LocalSocket, receiver: Endpoint) -> bool:
+    """A socket connected to ours; or one connected to nothing, on a port that the kernel chose.
+
+    A daemon's socket on a well-known port is no sender of commands, and with SO_REUSEADDR
+    anybody may send from that port, and be gone.
+    """
+    if one.remote[1] != 0:
+        return one.remote == receiver
+    low, high = _ephemeral()
+    return low <= one.local[1] <= high
+
+
+def _ephemeral() -> tuple[int, int]:
+    try:
+        with open(_RANGE, encoding="ascii") as file:
+            low, high = file.read().split()
+        return int(low), int(high)
+    except (OSError, ValueError):
+        return 32768, 60999
