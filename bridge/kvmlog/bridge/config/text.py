@@ -72,3 +72,7 @@ def reference() -> str:
 
 def _keys(section: str) -> list[Key]:
     return [one for one in KEYS.values() if one.section == section]
+
+
+if __name__ == "__main__":
+    print(reference().strip())
