@@ -77,7 +77,7 @@ def _bridge_lines(status: dict[str, Any]) -> list[tuple[str, str]]:
         ("bridge", f"pid {status.get('pid')}, up {status.get('uptime_s')} s"),
         ("tracing", str(status.get("state"))),
         *(("", words) for words in _limits(status)),
-        *_cost(status.get("budget", {})),
+        *cost_lines(status.get("budget", {})),
         ("source", ", ".join(words)),
     ]
     if status.get("trouble"):
@@ -89,8 +89,8 @@ def _bridge_lines(status: dict[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
-def _cost(budget: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """What tracing takes, and why it was switched off for that."""
+def cost_lines(budget: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What tracing takes, and why it was switched off for that: the status answer's `budget`."""
     if budget.get("span_s"):
         parts = ", ".join(
             f"{name} {budget[f'{name}_percent']:.2g}" for name in ("probes", "worker", "engine")

@@ -32,6 +32,9 @@ NO_RING: Final = 102
 RING_UNREADABLE: Final = 103
 """The ring file is there and cannot be read: permissions, format."""
 
+OVER_BUDGET: Final = 105
+"""Tracing has been switched off because it cost too much; told once, then calls work again."""
+
 
 def fault(code: int, sentence: str) -> Fault:
     """Returns a Fault whose text any XML parser takes: ASCII without control characters."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from kvmlog.bridge.control import SwitchClient
-from kvmlog.bridge.errors import RingError, RingMissingError, SwitchError
+from kvmlog.bridge.errors import BudgetError, RingError, RingMissingError, SwitchError
 from kvmlog.bridge.ring import RingReader
 from kvmlog.rpcserver import faults, legacy, status
 from kvmlog.rpcserver.log import log
@@ -85,6 +85,9 @@ def _switch(call: Call) -> str:
     word = "on" if on else "off"
     try:
         SwitchClient(call.switch_path).switch(on)
+    except BudgetError as error:
+        log(f"{call.client} asked for tracing {word} and was told: {error}")
+        raise faults.fault(faults.OVER_BUDGET, str(error)) from error
     except SwitchError as error:
         log(f"{call.client} asked for tracing {word}, not done: {error}")
         raise faults.fault(

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A remote caller is told, once, that tracing was ended for its cost: through a real RPC server."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from xmlrpc.client import Fault
+
+import pytest
+
+from kvmlog.bridge.budget import Budget
+from kvmlog.bridge.control import ControlServer
+from kvmlog.bridge.engine import Engine
+from kvmlog.bridge.switch import Switch
+from kvmlog.bridge.writer import RingWriter
+from tests.scripted_source import ScriptedSource
+from tests.system.rpc_process import rpc_server
+
+
+@contextlib.contextmanager
+def served(control: ControlServer) -> Iterator[None]:
+    """The switch answers, in a thread, as the bridge's loop has it do."""
+    ours, theirs = socket.socketpair()
+
+    def serve() -> None:
+        ends = (control.fileno(), theirs.fileno())
+        while ends[1] not in select.select(ends, (), ())[0]:
+            control.handle()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield
+    finally:
+        ours.send(b"end")
+        thread.join()
+        ours.close()
+        theirs.close()
+        control.close()
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    """Off for its cost, with a switch that answers."""
+    with RingWriter(str(tmp_path / "ring"), 1024) as writer:
+        log_engine = Engine(writer, ScriptedSource(), budget=Budget(2))
+        log_engine.start()
+        log_engine.budget.stop()
+        with served(ControlServer(str(tmp_path / "switch"), Switch(log_engine, dict))):
+            yield log_engine
+        log_engine.stop()
+
+
+@pytest.mark.parametrize(("word", "done", "then"), [("on", "off", "on"), ("off", "off", "off")])
+def test_the_legacy_call_is_told_once_and_then_works(
+    engine: Engine, tmp_path: Path, word: str, done: str, then: str
+) -> None:
+    """A fault of its own with the sentence; the next call is carried out."""
+    sentence = engine.budget.describe()["stopped"]
+    with (
+        rpc_server(tmp_path / "ring", tmp_path / "switch") as server,
+        server.client() as client,
+    ):
+        with pytest.raises(Fault) as told:
+            client.kvmLogSwitch(word)
+        assert (told.value.faultCode, told.value.faultString) == (105, sentence)
+        assert engine.state() == done
+        assert client.kvmLogSwitch(word) == "true"
+        assert engine.state() == then
