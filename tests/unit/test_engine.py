@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -279,6 +281,23 @@ def test_stop_leaves_tracing_off_and_the_ring_complete(
     with RingReader(writer.path) as reader:
         assert (reader.info().state, reader.info().switched_on) == ("stopped", False)
         assert lib.KVMLOG_RING_STOPPED == 2
+
+
+def test_no_pump_runs_on_when_stopping_fails(
+    writer: RingWriter, source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would write into the ring after that was unmapped."""
+
+    def fail(config: SwitchConfig) -> None:
+        raise OSError(errno.EIO, f"nothing reaches the source: {config.on}")
+
+    engine = Engine(writer, source)
+    engine.start()
+    engine.switch(on=True)
+    monkeypatch.setattr(source, "switch", fail)
+    with pytest.raises(OSError, match="nothing reaches the source: False"):
+        engine.stop()
+    assert [thread.name for thread in threading.enumerate() if "pump" in thread.name] == []
 
 
 def test_a_second_off_finds_nothing_missing(

@@ -87,15 +87,17 @@ class Engine:
     def stop(self) -> None:
         """Tracing off, everything that was taken in the ring, source left."""
         self.wanted = Wanted()
-        if self.connected:
-            try:
+        try:
+            if self.connected:
                 self._switch_off()
-            except SourceError as error:
-                log(str(error))
-                self._lost(str(error))
-        self.pump.close()
-        self.source.close()
-        self.connected = False
+        except SourceError as error:
+            log(str(error))
+            self._lost(str(error))
+        finally:
+            # Whatever happened: a pump that runs would write where nothing is mapped any more.
+            self.pump.close()
+            self.source.close()
+            self.connected = False
 
     def switch(
         self,
