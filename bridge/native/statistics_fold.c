@@ -75,6 +75,16 @@ static int is_halt(const struct alike *alike)
 }
 
 /*
+ * Written in the middle of a halt. KVM tells only at its end how long it was and whether
+ * it slept: it did, but for the polling of a halt that had just begun.
+ */
+static int is_under_way(const struct alike *alike)
+{
+	return alike->flags & KVMLOG_F_NO_REENTRY && alike->user_reason == KVMLOG_NO_RETURN &&
+	       is_halt(alike);
+}
+
+/*
  * The key that a detail is counted under. Memory has too many addresses: only those of
  * devices are kept as they are, as far as an exit tells that it is a device's.
  */
@@ -119,7 +129,9 @@ static void split(const struct alike *alike, const struct kvmlog_statistics_entr
 	__u64 wait_kernel = at_most(entry->delay_kernel_us * NS_PER_US, kernel);
 	__u64 wait_user;
 
-	if (alike->flags & KVMLOG_F_HALT_SLEPT) {
+	if (is_under_way(alike)) {
+		sums->idle_ns = kernel - wait_kernel;
+	} else if (alike->flags & KVMLOG_F_HALT_SLEPT) {
 		__u64 halted = at_most(entry->halt_paused_ns[0], kernel);
 
 		sums->idle_ns = halted > wait_kernel ? halted - wait_kernel : 0;

@@ -25,6 +25,7 @@ from tests.statistics_feeding import (
 
 SLEPT, USER = lib.KVMLOG_F_HALT_SLEPT, lib.KVMLOG_F_USER_REASON
 EINTR, NESTED = lib.KVMLOG_F_USER_EINTR, lib.KVMLOG_F_NESTED
+NO_REENTRY = lib.KVMLOG_F_NO_REENTRY
 VMX, SVM, ARM64 = lib.KVMLOG_ISA_VMX, lib.KVMLOG_ISA_SVM, lib.KVMLOG_ISA_ARM64
 HLT, INTR = 0x78, 0x60
 # <linux/kvm.h>
@@ -67,6 +68,29 @@ CASES: dict[str, tuple[dict[str, int], dict[str, int]]] = {
     "a halt longer than its exit": (
         {"reason": HLT, "total_ns": 1_000, "halt_ns": 9_000, "flags": SLEPT},
         {"idle": 1_000},
+    ),
+    "a halt under way when tracing ends": (
+        {"reason": HLT, "total_ns": 10_000, "flags": NO_REENTRY},
+        {"idle": 10_000},
+    ),
+    "the same after one that ended": (
+        {"reason": HLT, "total_ns": 10_000, "halt_ns": 2_000, "flags": NO_REENTRY | SLEPT},
+        {"idle": 10_000},
+    ),
+    "a halt that was interrupted, its vCPU gone": (
+        {
+            "reason": HLT,
+            "total_ns": 10_000,
+            "halt_ns": 6_000,
+            "user_ns": 3_000,
+            "paused_ns": 3_000,
+            "flags": NO_REENTRY | SLEPT | EINTR,
+        },
+        {"kvm": 1_000, "idle": 6_000, "paused": 3_000},
+    ),
+    "no halt, under way when tracing ends": (
+        {"total_ns": 10_000, "flags": NO_REENTRY},
+        {"kvm": 10_000},
     ),
     "a halt that the VMM sleeps out": (
         {
