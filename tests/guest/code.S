@@ -86,8 +86,15 @@ fragment finish
 	ud2
 guest_finish_end:
 
-/* The timer's interrupt: only acknowledged. */
+/* The timer's interrupt: acknowledged; before a hlt, the timer begins again (see payload.S). */
 fragment interrupt
+	pushl %eax
+	movl 4(%esp), %eax
+	cmpb $HLT_OPCODE, (%eax)
+	jne 1f
+	movl PAGE_TICKS(%esi), %eax
+	movl %eax, APIC_INITIAL_COUNT
+1:	popl %eax
 	movl $0, APIC_EOI
 	iret
 guest_interrupt_end:

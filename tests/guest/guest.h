@@ -21,6 +21,7 @@
 #define APIC_EOI 0xfee000b0
 #define APIC_INITIAL_COUNT 0xfee00380
 #define TIMER_VECTOR 0x40
+#define HLT_OPCODE 0xf4
 
 /* Guest physical layout. */
 #define GUEST_GDT 0x1000

@@ -119,8 +119,19 @@ park:
 	hlt
 	jmp park
 
-/* The timer's interrupt: only acknowledged. */
+/*
+ * The timer's interrupt: acknowledged. If it comes between sti and hlt after all (emulated
+ * SVM forgets that sti holds it off, when the host interrupts there), nothing would end
+ * that hlt: the timer begins again.
+ */
 interrupt:
+	pushl %eax
+	movl 4(%esp), %eax
+	cmpb $HLT_OPCODE, (%eax)
+	jne 1f
+	movl ordered_ticks, %eax
+	movl %eax, APIC_INITIAL_COUNT
+1:	popl %eax
 	movl $0, APIC_EOI
 	iret
 
