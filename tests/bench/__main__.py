@@ -39,6 +39,23 @@ def table(rows: list[dict[str, object]]) -> str:
     return "\n".join(lines)
 
 
+def comparison(rows: list[dict[str, object]], compared: list[dict[str, object]]) -> str:
+    """What kvmlog says of its own cost, beside what was added to `nothing`."""
+    per_exit = {row["setup"]: float(str(row["per_exit"])) for row in rows}
+    lines = [
+        f"{'by its own measurement':<30}{'probes':>10}{'worker':>9}{'engine':>9}"
+        f"{'sum':>9}{'added':>9}{'told':>8}"
+    ]
+    for row in compared:
+        parts = [float(str(row[name])) for name in ("probe_ns", "worker_ns", "engine_ns")]
+        added = per_exit[row["setup"]] - float(str(rows[0]["per_exit"]))
+        lines.append(
+            f"{row['setup']!s:<30}{parts[0]:>10.0f}{parts[1]:>9.0f}{parts[2]:>9.0f}"
+            f"{sum(parts):>9.0f}{added:>9.0f}{sum(parts) / added:>8.0%}"
+        )
+    return "\n".join(lines)
+
+
 def main() -> int:
     """Measures each kernel named and prints its table."""
     print(EXPLANATION)
@@ -59,7 +76,10 @@ def main() -> int:
             print(done.stdout + done.stderr, file=sys.stderr)
             return done.exit_code
         print(f"kernel {kernel}")
-        print(table([json.loads(line) for line in done.stdout.splitlines()]), "\n", flush=True)
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        rows = [row for row in found if "compared" not in row]
+        compared = [row["compared"] for row in found if "compared" in row]
+        print(f"{table(rows)}\n\n{comparison(rows, compared)}\n", flush=True)
     return 0
 
 

@@ -47,6 +47,21 @@ def test_shares_of_one_cpu_and_of_all() -> None:
     assert (told["exit_ns"], told["span_s"], told["stopped"]) == (8_000.0, 1.0, None)
 
 
+def test_since_it_is_on() -> None:
+    """The sums, for whoever takes averages of their own."""
+    host = Host(0)
+    for _ in range(60):
+        host.second(5, 2, 1)
+    told = host.budget.describe()
+    assert told["since_on"] == {
+        "probe_ns": 300 * MS,
+        "worker_ns": 120 * MS,
+        "engine_ns": 60 * MS,
+        "exits": 60_000,
+    }
+    assert told["span_s"] == 10.0
+
+
 @pytest.mark.parametrize("part", ["probe_ms", "worker_ms", "engine_ms"])
 def test_too_much_for_ten_seconds(part: str) -> None:
     """4.2 % of one CPU are 2.1 % of two, whoever takes them; not before the time is full."""

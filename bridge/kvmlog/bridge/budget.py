@@ -12,7 +12,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 DEFAULT_PERCENT: Final = 2.0
@@ -70,6 +70,7 @@ class Budget:
         self._cpus = cpus
         self._clock = clock
         self._looks: deque[tuple[int, Cost]] = deque()
+        self._began = Cost()
         self._stopped: str | None = None
         self._stopped_at: float | None = None
         self._untold: str | None = None
@@ -78,6 +79,7 @@ class Budget:
         """Tracing is on from now."""
         self._looks.clear()
         self._looks.append((self._clock(), cost))
+        self._began = cost
         self._stopped = self._stopped_at = None
 
     def end(self) -> None:
@@ -124,6 +126,7 @@ class Budget:
         """For the status answer (docs/switch.md)."""
         span_ns = self._span_ns()
         cost = self._looks[-1][1].since(self._looks[0][1]) if self._looks else Cost()
+        all_of_it = self._looks[-1][1].since(self._began) if self._looks else Cost()
 
         def of_one(ns: int) -> float:
             return round(100 * ns / span_ns, 4) if span_ns else 0.0
@@ -138,6 +141,7 @@ class Budget:
             "engine_percent": of_one(cost.engine_ns),
             "exit_ns": round(cost.total_ns / cost.exits, 1) if cost.exits > 0 else None,
             "span_s": round(span_ns / _NS_PER_S, 3),
+            "since_on": asdict(all_of_it),
             "stopped": self._stopped,
             "stopped_at": self._stopped_at,
         }

@@ -50,6 +50,8 @@ def test_refusals_say_why(control: Control) -> None:
         with pytest.raises(RefusedError, match=words):
             control.configure(True, *bad)
         assert not control.status().on
+    with pytest.raises(RefusedError, match="neither COMMAND nor BUDGET"):
+        control.configure(False, u32(lib.KVMLOG_A_CAUSE, lib.KVMLOG_SWITCH_LEASE))
     control.link.request(control.family, lib.KVMLOG_CMD_CONFIGURE)
     with pytest.raises(RefusedError, match="State is missing"):
         control.link.replies()
