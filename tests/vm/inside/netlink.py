@@ -12,13 +12,13 @@ import select
 import socket
 import struct
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from kvmlog.bridge import wire
 from kvmlog.bridge._native import ffi, lib
+from tests.vm.inside.taken import Summed, Taken
 
 NETLINK_GENERIC: Final = 16
 SOL_NETLINK: Final = 270
@@ -133,7 +133,7 @@ def family_id(link: Link) -> int:
 
 
 @dataclass
-class Status:
+class Status(Summed):
     """The reply to KVMLOG_CMD_GET_STATUS; what is absent is None or empty."""
 
     values: dict[int, bytes]
@@ -168,14 +168,6 @@ class Status:
         struct_type = ffi.new("struct kvmlog_counters *")
         ffi.memmove(struct_type, self.values[lib.KVMLOG_A_COUNTERS], ffi.sizeof(struct_type[0]))
         return {name: getattr(struct_type, name) for name, _ in ffi.typeof(struct_type[0]).fields}
-
-    def check_sum(self) -> dict[str, int]:
-        """The counters, after the promise that nothing vanishes was checked."""
-        c = self.counters
-        assert c["seen"] == (
-            c["emitted"] + c["filtered"] + c["sampled"] + c["dropped"] + c["pending"]
-        ), c
-        return c
 
 
 class Control:
@@ -251,7 +243,7 @@ class Control:
         return found
 
 
-class Receiver:
+class Receiver(Taken):
     """A subscribed socket that checks each batch against the header's promises."""
 
     def __init__(self, family: int, buffer_bytes: int = 16 << 20) -> None:
@@ -307,16 +299,3 @@ class Receiver:
         taken = list(wire.iter_records(records))
         assert batch.exits == sum(isinstance(record, wire.Record) for record in taken)
         self.records.extend(taken)
-
-    @property
-    def exits(self) -> list[wire.Record]:
-        """All EXIT records so far."""
-        return [record for record in self.records if isinstance(record, wire.Record)]
-
-    def of_type(self, kind: type) -> list[wire.AnyRecord]:
-        """All records of one class so far."""
-        return [record for record in self.records if isinstance(record, kind)]
-
-    def reasons(self) -> Counter[int]:
-        """EXIT records by reason."""
-        return Counter(record.reason for record in self.exits)

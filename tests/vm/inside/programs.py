@@ -8,7 +8,6 @@ emulation, so that one Programs serves many tests: each begins with counts of it
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +18,14 @@ from kvmlog.bridge.pump import Pump
 from kvmlog.bridge.ring import RingReader
 from kvmlog.bridge.source import SourceGoneError, SourceStatus, SwitchConfig
 from kvmlog.bridge.writer import RingWriter
+from tests.vm.inside.taken import Summed, Taken
 
 _SLOTS = 1 << 18
 _DRAIN_LIMIT_S = 20
 
 
 @dataclass(frozen=True)
-class ProgramsStatus:
+class ProgramsStatus(Summed):
     """What the source says of itself, its counts since the test began."""
 
     source: SourceStatus
@@ -43,16 +43,8 @@ class ProgramsStatus:
     def window_ms(self) -> tuple[int | None, int | None]:
         return self.source.on_ms, self.source.off_ms
 
-    def check_sum(self) -> dict[str, int]:
-        """The counters, after the promise that nothing vanishes was checked."""
-        c = self.counters
-        assert c["seen"] == (
-            c["emitted"] + c["filtered"] + c["sampled"] + c["dropped"] + c["pending"]
-        ), c
-        return c
 
-
-class Programs:
+class Programs(Taken):
     """Commands to the source, and what came of it: Control and Receiver in one."""
 
     def __init__(self, folder: Path, reason: str) -> None:
@@ -146,16 +138,3 @@ class Programs:
         self._read_to = snapshot.next_index
         self._records += wire.iter_records(snapshot.records)
         return self._records
-
-    @property
-    def exits(self) -> list[wire.Record]:
-        """All EXIT records so far."""
-        return [record for record in self.records if isinstance(record, wire.Record)]
-
-    def of_type(self, kind: type) -> list[wire.AnyRecord]:
-        """All records of one class so far."""
-        return [record for record in self.records if isinstance(record, kind)]
-
-    def reasons(self) -> Counter[int]:
-        """EXIT records by reason."""
-        return Counter(record.reason for record in self.exits)

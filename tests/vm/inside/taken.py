@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is the same for every source: how its counters add up, and its records by type and reason.
+
+Mixins, so that the module (netlink.py) and the BPF programs (programs.py) are judged by one rule.
+They keep their counters and records each in its own way, hence the protocols instead of fields.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Protocol
+
+from kvmlog.bridge import wire
+
+
+class HasCounters(Protocol):
+    """A status with struct kvmlog_counters by field name."""
+
+    @property
+    def counters(self) -> dict[str, int]: ...
+
+
+class HasRecords(Protocol):
+    """What has come so far."""
+
+    @property
+    def records(self) -> list[wire.AnyRecord]: ...
+    @property
+    def exits(self) -> list[wire.Record]: ...
+
+
+class Summed:
+    """A status whose counters have to add up."""
+
+    def check_sum(self: HasCounters) -> dict[str, int]:
+        """The counters, after the promise that nothing vanishes was checked."""
+        c = self.counters
+        assert c["seen"] == (
+            c["emitted"] + c["filtered"] + c["sampled"] + c["dropped"] + c["pending"]
+        ), c
+        return c
+
+
+class Taken:
+    """Records, chosen by type and counted by reason."""
+
+    @property
+    def exits(self: HasRecords) -> list[wire.Record]:
+        """All EXIT records so far."""
+        return [record for record in self.records if isinstance(record, wire.Record)]
+
+    def of_type(self: HasRecords, kind: type) -> list[wire.AnyRecord]:
+        """All records of one class so far."""
+        return [record for record in self.records if isinstance(record, kind)]
+
+    def reasons(self: HasRecords) -> Counter[int]:
+        """EXIT records by reason."""
+        return Counter(record.reason for record in self.exits)
