@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Tracing tells what it costs, and ends itself above its budget, with both sources.
+
+How near the figures are to the truth is measured by `make bench` (docs/support-matrix.md).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kvmlog.bridge._native import lib
+from kvmlog.bridge.errors import BudgetError
+from tests.vm.inside import conftest, recorded, sources
+from tests.vm.inside.processes import Bridge, ended, folder, kvmlog, load, probes, until
+
+# So little that tracing any guest takes more.
+TINY_PERCENT = 0.001
+
+
+class Limited:
+    """A bridge whose budget is changed while it runs."""
+
+    def __init__(self, place: Path, source: str) -> None:
+        self._config = place.with_name("kvmlog.toml")
+        self._write(0)
+        options = ("--slots", str(1 << 18), "--source", source, "--config", str(self._config))
+        self.bridge = Bridge(place, *options)
+
+    def limit(self, percent: float) -> None:
+        """From now on."""
+        self._write(percent)
+        self.bridge.process.send_signal(signal.SIGHUP)
+        until(lambda: self.cost()["limit_percent"] == percent, "the new limit")
+
+    def cost(self) -> dict[str, Any]:
+        """What it says of its cost and budget."""
+        told: dict[str, Any] = self.bridge.status()["budget"]
+        return told
+
+    def _write(self, percent: float) -> None:
+        self._config.write_text(f"[budget]\ncpu_percent = {percent}\n")
+
+
+@pytest.fixture
+def limited(source: str) -> Iterator[Limited]:
+    """Without a limit yet; with its module."""
+    if source == sources.KMOD:
+        conftest.load_module()
+    try:
+        with folder() as place:
+            started = Limited(place, source)
+            with ended(started.bridge):
+                started.bridge.ready()
+                yield started
+    finally:
+        if source == sources.KMOD:
+            conftest.unload_module()
+
+
+def test_too_much_ends_tracing(limited: Limited, source: str) -> None:
+    """Its cost is told while a guest exits at full rate; then it is off, with nobody asking."""
+    bridge = limited.bridge
+    before, begin = probes(), bridge.info().head
+    off = limited.cost()
+    assert (off["one_cpu_percent"], off["percent"], off["exit_ns"]) == (0.0, 0.0, None)
+    parts = ["probes_percent", "engine_percent"]
+    if source == sources.KMOD:
+        parts.append("worker_percent")
+    with load():
+        bridge.client.switch(True)
+        until(lambda: all(limited.cost()[part] > 0 for part in parts), "the cost of all parts")
+        assert limited.cost()["exit_ns"] > 0
+        limited.limit(TINY_PERCENT)
+        # Nobody asks the bridge from here on: the ring tells.
+        until(lambda: not bridge.info().switched_on, "the budget's end")
+        assert probes() == before
+        causes = recorded.switch_causes(bridge.records(begin))
+        assert causes == [(1, lib.KVMLOG_SWITCH_COMMAND), (0, lib.KVMLOG_SWITCH_BUDGET)]
+
+        status = bridge.status()
+        assert (status["state"], status["wanted"]) == ("off", "off")
+        told = status["budget"]
+        assert (told["one_cpu_percent"], told["percent"]) == (0.0, 0.0)
+        assert f"% of the CPUs' time (limit {TINY_PERCENT} %)" in told["stopped"]
+
+        refused = kvmlog("switch", "on", "--switch", bridge.switch, status=1)
+        assert told["stopped"] in refused.stderr
+        assert probes() == before
+        again = bridge.info().head
+        assert bridge.client.switch(True) == "ok on"
+        assert recorded.switch_causes(bridge.records(again))[0] == (1, lib.KVMLOG_SWITCH_COMMAND)
+    # Its budget may have ended it once more.
+    with contextlib.suppress(BudgetError):
+        bridge.client.switch(False)
+    assert probes() == before
