@@ -104,7 +104,7 @@ void kvmlog_statistics_take(struct kvmlog_statistics *statistics,
 		__u64 why = load(&record->reason) << 16;
 		__u64 who = load(&record->guest) << 16;
 		__u64 detail = record->detail;
-		__u64 hash = ((why ^ detail) + (who >> 8)) * 0x9e3779b97f4a7c15ULL;
+		__u64 hash = ((why ^ detail ^ kind) + (who >> 8)) * 0x9e3779b97f4a7c15ULL;
 		struct kvmlog_statistics_entry *entry = &cache[hash >> (64 - KVMLOG_CACHE_BITS)];
 		__u64 ns = record->total_ns;
 
