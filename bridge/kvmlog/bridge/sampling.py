@@ -61,6 +61,22 @@ class Sampling:
 EVERY_EXIT: Final = Sampling()
 
 
+def sampling_words(recorded: dict[str, Any]) -> list[str]:
+    """One line for each of its limits; members of Sampling, and one_in_now of a status."""
+    words = []
+    one_in = int(recorded["one_in"])
+    now = int(recorded.get("one_in_now", one_in))
+    if now > 1:
+        words.append(f"one exit in {now:,} on average is recorded")
+    if now != one_in:
+        words[-1] += f" now, for the cap (asked for: one in {one_in:,})"
+    if int(recorded["on_ms"]):
+        words.append(f"recorded for {recorded['on_ms']} ms, left out for {recorded['off_ms']} ms")
+    if recorded["max_per_s"]:
+        words.append(f"at most {int(recorded['max_per_s']):,} exits recorded a second")
+    return words
+
+
 def _number(name: str, value: Any) -> int:
     least, most, remedy = _LIMITS[name]
     # To Python true is a number.

@@ -13,20 +13,15 @@ from collections.abc import Callable, Iterator
 from typing import Final, TextIO
 
 from kvmlog.bridge.control import SwitchClient
-from kvmlog.bridge.errors import KvmlogError, RingError, SwitchError
-from kvmlog.bridge.ring import RingInfo, RingReader
+from kvmlog.bridge.errors import KvmlogError, SwitchError
 from kvmlog.bridge.statistics import SUFFIX, StatisticsReader
 from kvmlog.cli import records, stat_machine, stat_options, stat_text, table
 from kvmlog.cli.stat_command import CommandError, running
-from kvmlog.cli.switch import sampling_words
-from kvmlog.exits.guests import GuestNames
-from kvmlog.exits.statistics_names import StatisticsNames
+from kvmlog.exits.statistics_look import Look
 from kvmlog.exits.statistics_objects import report_object
-from kvmlog.exits.statistics_report import Moment, Report, report
-from kvmlog.exits.statistics_view import DEFAULT_BY, SORTS, View
+from kvmlog.exits.statistics_report import Moment, Report
+from kvmlog.exits.statistics_view import DEFAULT_BY, SORTS
 
-# Exits take a moment from the CPU into the statistics.
-_SETTLE_S: Final = 5.0
 _FAILED: Final = 1
 
 
@@ -105,9 +100,8 @@ def run(args: argparse.Namespace) -> int:
         return _reset(args.switch)
     with contextlib.ExitStack() as stack:
         reader = stack.enter_context(StatisticsReader(args.ring + SUFFIX))
-        look = _Look(reader, args.ring, view, args.vm)
-        look.say_whether_on()
-        _say_sampling(args.switch)
+        look = Look(reader, args.ring, view, args.vm, _warn)
+        look.say_what_is_counted(args.switch)
         show = _printer(args, stack)
         if args.command:
             return _around(args, look, show)
@@ -127,69 +121,10 @@ def _reset(switch: str) -> int:
     return 0
 
 
-def _say_sampling(switch: str) -> None:
-    """One line on stderr where the figures are of some exits only."""
-    try:
-        recorded = SwitchClient(switch).status().get("sampling")
-    except SwitchError:
-        return
-    if recorded:
-        _warn(f"figures are of recorded exits only: {'; '.join(sampling_words(recorded))}")
-
-
-@dataclasses.dataclass
-class _Look:
-    """Takes moments of statistics and ring, and makes reports of them."""
-
-    reader: StatisticsReader
-    ring: str
-    view: View
-    words: list[str]
-
-    def __post_init__(self) -> None:
-        self._names = StatisticsNames(GuestNames(self.ring))
-
-    def now(self, settle: bool = False) -> Moment:
-        """This moment; settle: waits for exits that are on their way, if there is a bridge."""
-        info = self._info()
-        if settle and info is not None and info.writer_alive:
-            if not self.reader.wait_until(time.monotonic_ns(), _SETTLE_S):
-                _warn(
-                    f"the newest exits may be missing: the bridge did not count for {_SETTLE_S:g} "
-                    "s; look at its log"
-                )
-            info = self._info()
-        return Moment(
-            self.reader.snapshot(), None if info is None else info.lost_records, time.time_ns()
-        )
-
-    def since(self, base: Moment | None, now: Moment) -> Report:
-        """What came between two moments, of the guests that were asked for."""
-        guests = now.snapshot.guests
-        self._names.update(guests)
-        wanted = self._names.matching(guests, self.words) if self.words else None
-        return report(now, base, self._names, self.view, wanted)
-
-    def say_whether_on(self) -> None:
-        """One line on stderr where nothing is being counted."""
-        info = self._info()
-        if info is None or not info.writer_alive:
-            _warn("no bridge writes these statistics now; start it (kvmlog bridge)")
-        elif not info.switched_on:
-            _warn("tracing is off, nothing is being counted; switch it on (kvmlog switch on)")
-
-    def _info(self) -> RingInfo | None:
-        try:
-            with RingReader(self.ring) as ring:
-                return ring.info()
-        except RingError:
-            return None
-
-
 def _every(
     args: argparse.Namespace,
     base: Moment,
-    look: _Look,
+    look: Look,
     show: Callable[[Report], None],
     ended: Callable[[float], bool],
 ) -> Moment:
@@ -208,7 +143,7 @@ def _asleep(seconds: float) -> bool:
     return False
 
 
-def _around(args: argparse.Namespace, look: _Look, show: Callable[[Report], None]) -> int:
+def _around(args: argparse.Namespace, look: Look, show: Callable[[Report], None]) -> int:
     """Runs the command, shows what came meanwhile, and returns its exit status."""
     base = look.now(settle=True)
     try:

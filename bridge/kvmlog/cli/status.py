@@ -12,8 +12,8 @@ from typing import Any, Final
 from kvmlog.bridge.control import SwitchClient
 from kvmlog.bridge.errors import RingError, SwitchError
 from kvmlog.bridge.ring import RingInfo, RingReader
+from kvmlog.bridge.sampling import sampling_words
 from kvmlog.cli import records, table
-from kvmlog.cli.switch import sampling_words
 
 _NS_PER_S: Final = 1_000_000_000
 _COUNTERS: Final = ("seen", "emitted", "filtered", "sampled", "dropped", "pending")

@@ -9,7 +9,14 @@ from typing import Any
 
 from kvmlog.bridge.control import DEFAULT_SOCKET, SwitchClient, granted
 from kvmlog.bridge.errors import SwitchError
-from kvmlog.bridge.sampling import EVERY_EXIT, MOST_ONE_IN, MOST_PER_S, MOST_WINDOW_MS, Sampling
+from kvmlog.bridge.sampling import (
+    EVERY_EXIT,
+    MOST_ONE_IN,
+    MOST_PER_S,
+    MOST_WINDOW_MS,
+    Sampling,
+    sampling_words,
+)
 from kvmlog.bridge.udp_client import UdpClient
 from kvmlog.bridge.udp_key import read_key
 from kvmlog.cli import selection
@@ -131,22 +138,6 @@ def print_granted(answer: dict[str, Any], for_s: float | None, recorded: Samplin
     if for_s is not None:
         end = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() + for_s))
         print(f"until {end} ({for_s:g} s), then off by itself")
-
-
-def sampling_words(recorded: dict[str, Any]) -> list[str]:
-    """One line for each of its limits; members of Sampling, and one_in_now of a status."""
-    words = []
-    one_in = int(recorded["one_in"])
-    now = int(recorded.get("one_in_now", one_in))
-    if now > 1:
-        words.append(f"one exit in {now:,} on average is recorded")
-    if now != one_in:
-        words[-1] += f" now, for the cap (asked for: one in {one_in:,})"
-    if int(recorded["on_ms"]):
-        words.append(f"recorded for {recorded['on_ms']} ms, left out for {recorded['off_ms']} ms")
-    if recorded["max_per_s"]:
-        words.append(f"at most {int(recorded['max_per_s']):,} exits recorded a second")
-    return words
 
 
 def _window(value: str) -> tuple[int, int]:

@@ -32,8 +32,23 @@ NO_RING: Final = 102
 RING_UNREADABLE: Final = 103
 """The ring file is there and cannot be read: permissions, format."""
 
+NOT_ALLOWED: Final = 104
+"""Who calls is known, and has no right to this method."""
+
 OVER_BUDGET: Final = 105
 """Tracing has been switched off because it cost too much; told once, then calls work again."""
+
+NO_GUEST: Final = 110
+"""A name, UUID or pid is that of no guest that is known."""
+
+NO_STATISTICS: Final = 111
+"""There is no statistics file: the bridge keeps none, or none has run here."""
+
+STATISTICS_UNREADABLE: Final = 112
+"""The statistics file is there and cannot be read: permissions, format."""
+
+BUSY: Final = 113
+"""Too many calls of this kind are under way; the same call may work later."""
 
 
 def fault(code: int, sentence: str) -> Fault:

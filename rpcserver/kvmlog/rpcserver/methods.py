@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What each RPC method does. Their types, units and faults: docs/rpc.md.
+"""The table of methods: names, signatures, roles and help. In full: docs/rpc.md.
 
 A method is found in METHODS and nowhere else: no attribute of anything is ever
 looked up by a name that a client sent.
@@ -7,117 +7,137 @@ looked up by a name that a client sent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
-from kvmlog.bridge.control import SwitchClient
-from kvmlog.bridge.errors import BudgetError, RingError, RingMissingError, SwitchError
-from kvmlog.bridge.ring import RingReader
-from kvmlog.rpcserver import faults, legacy, status
-from kvmlog.rpcserver.log import log
-from kvmlog.rpcserver.newest import newest_exits
+from kvmlog.rpcserver import (
+    faults,
+    methods_host,
+    methods_legacy,
+    methods_records,
+    methods_statistics,
+    methods_switch,
+    methods_system,
+)
+from kvmlog.rpcserver.call import Call, Method
+from kvmlog.rpcserver.caller import NO_ROLES, Role
 
-_SWITCH_VALUES: Final[Mapping[str, bool]] = {
-    "on": True,
-    "true": True,
-    "1": True,
-    "off": False,
-    "false": False,
-    "0": False,
-}
+__all__ = ["METHODS", "Call", "Method", "call_method", "find"]
 
 
-@dataclass(frozen=True)
-class Call:
-    """One call of one client."""
-
-    ring_path: str
-    switch_path: str
-    client: str
-    """Who called, for the log: "127.0.0.1:40312"."""
-
-    parameters: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Method:
-    """An entry of the table: what to run, and how many parameters it takes."""
-
-    run: Callable[[Call], object]
-    parameters: int
+def find(name: str) -> Method:
+    """Returns the method of a name, with its role; raises Fault UNKNOWN_METHOD for none."""
+    return methods_system.found(METHODS, name)
 
 
 def call_method(name: str, call: Call) -> object:
     """Returns a method's result; raises Fault for whatever goes wrong."""
-    method = METHODS.get(name)
-    if method is None:
-        raise faults.fault(
-            faults.UNKNOWN_METHOD,
-            f"There is no method {faults.shown(name)}; known are {', '.join(METHODS)}.",
-        )
-    if len(call.parameters) != method.parameters:
+    method = find(name)
+    if not method.takes(len(call.parameters)):
+        counts = sorted({len(signature) - 1 for signature in method.signatures})
         raise faults.fault(
             faults.INVALID_PARAMETERS,
-            f"{name} takes {method.parameters} parameter(s), not {len(call.parameters)}.",
+            f"{name} takes {' or '.join(map(str, counts))} parameter(s), not "
+            f"{len(call.parameters)}.",
         )
     return method.run(call)
 
 
-def switch_value(value: object) -> bool:
-    """Returns which way to switch; raises Fault for a value that says neither way."""
-    if isinstance(value, bool):
-        return value
-    wanted = None
-    if isinstance(value, int | str):
-        wanted = _SWITCH_VALUES.get(str(value).lower())
-    if wanted is None:
-        raise faults.fault(
-            faults.INVALID_PARAMETERS,
-            f"The switch takes 'on' or 'off' (also true, false, 1, 0, or these as text), "
-            f"not {faults.shown(value)}.",
-        )
-    return wanted
-
-
-def _switch(call: Call) -> str:
-    on = switch_value(call.parameters[0])
-    word = "on" if on else "off"
-    try:
-        SwitchClient(call.switch_path).switch(on)
-    except BudgetError as error:
-        log(f"{call.client} asked for tracing {word} and was told: {error}")
-        raise faults.fault(faults.OVER_BUDGET, str(error)) from error
-    except SwitchError as error:
-        log(f"{call.client} asked for tracing {word}, not done: {error}")
-        raise faults.fault(
-            faults.SWITCH_FAILED, f"Tracing was not switched {word}: {error}"
-        ) from error
-    log(f"{call.client} switched tracing {word}")
-    return "true"
-
-
-def _log_text(call: Call) -> str:
-    try:
-        with RingReader(call.ring_path) as ring:
-            exits = newest_exits(ring, legacy.MAX_RECORDS)
-            info = ring.info()
-    except RingMissingError as error:
-        raise faults.fault(faults.NO_RING, str(error)) from error
-    except RingError as error:
-        raise faults.fault(faults.RING_UNREADABLE, str(error)) from error
-    return legacy.encode(exits, info.realtime_ns - info.monotonic_ns, info.utc_offset_s)
-
-
-def _status(call: Call) -> dict[str, str]:
-    return status.status(call.ring_path, call.switch_path)
-
+_SWITCH: Final = Method(
+    methods_legacy.switch,
+    Role.SWITCH,
+    (("string", "string"), ("string", "boolean"), ("string", "int")),
+    "Switches tracing of all guests on or off; 'true' once the bridge has done it.",
+)
+_LOG: Final = Method(
+    methods_legacy.log_text,
+    Role.READ,
+    (("string",),),
+    "The newest 1,024 exits as text, 9 characters each, newest first; 'none' without any.",
+)
+_TABLE: Final[dict[str, Method]] = {}
 
 # The only place where a method's public name stands.
-METHODS: Final[Mapping[str, Method]] = {
-    "kvmLogSwitch": Method(_switch, 1),
-    "kvmLogSwitchSC": Method(_switch, 1),
-    "getKvmLog": Method(_log_text, 0),
-    "getKvmLogSC": Method(_log_text, 0),
-    "kvmLogStatus": Method(_status, 0),
-}
+METHODS: Final[Mapping[str, Method]] = _TABLE
+_TABLE.update(
+    {
+        "kvmLogSwitch": _SWITCH,
+        "kvmLogSwitchSC": _SWITCH,
+        "getKvmLog": _LOG,
+        "getKvmLogSC": _LOG,
+        "kvmLogStatus": Method(
+            methods_legacy.log_status,
+            Role.READ,
+            (("struct",),),
+            "What bridge and ring are doing, as a flat struct of strings.",
+        ),
+        "kvmSwitch": Method(
+            methods_switch.switch,
+            Role.SWITCH,
+            (("struct", "struct"),),
+            "Switches tracing. Members: on (boolean); with true also vm (array of names, UUIDs, "
+            "pids), for_s (seconds), one_in, on_ms and off_ms (sampling), max_per_s (cap). Returns "
+            "what was granted.",
+        ),
+        "kvmStatus": Method(
+            methods_host.status,
+            Role.READ,
+            (("struct",),),
+            "All that bridge and ring tell: bridge, ring, or bridge_error and ring_error.",
+        ),
+        "kvmRecords": Method(
+            methods_records.records,
+            Role.READ,
+            (("struct",), ("struct", "struct")),
+            "Records, the newest or from a position on. Members: count, since and ring_id "
+            "(next_index and ring_id of an earlier reply), vm, reason (arrays), slower_than_ns, "
+            "form (binary: one block; structs: at most 1,024).",
+        ),
+        "kvmStatistics": Method(
+            methods_statistics.statistics,
+            Role.READ,
+            (("struct",), ("struct", "struct")),
+            "Exits counted by guest and reason, and who spent the time. Members: by (array of "
+            "guest, reason, vcpu, detail, return), vm (array), sort, top, halts (boolean), over_s "
+            "(seconds from now; without: since the statistics began).",
+        ),
+        "kvmPending": Method(
+            methods_records.pending,
+            Role.READ,
+            (("struct",), ("struct", "struct")),
+            "vCPUs that are in an exit now, longest first. Members: vm (array), form (structs or "
+            "binary).",
+        ),
+        "kvmGuests": Method(
+            methods_host.guests,
+            Role.READ,
+            (("struct",), ("struct", "struct")),
+            "The guests of the host. Members: all (boolean; those that have ended, too).",
+        ),
+        "kvmExplain": Method(
+            methods_host.explained,
+            Role.READ,
+            (("array",), ("array", "string"), ("array", "string", "string")),
+            "What an exit reason (name or number; without: all) is, what causes many of it, what "
+            "to try; second: of vmx, svm or arm64 only.",
+        ),
+        "system.listMethods": Method(
+            methods_system.list_methods(_TABLE),
+            NO_ROLES,
+            (("array",),),
+            "The names of all methods.",
+        ),
+        "system.methodHelp": Method(
+            methods_system.method_help(_TABLE),
+            NO_ROLES,
+            (("string", "string"),),
+            "What a method does, in words.",
+        ),
+        "system.methodSignature": Method(
+            methods_system.method_signature(_TABLE),
+            NO_ROLES,
+            (("array", "string"),),
+            "The types of a method: arrays of the result's type and those of its parameters.",
+        ),
+    }
+)

@@ -33,7 +33,7 @@ _RING_MEMBERS: Final = (
 
 def status(ring_path: str, switch_path: str) -> dict[str, str]:
     """Returns the status struct; asks the bridge, then reads the ring. Raises nothing."""
-    out = {"version": _version(), "bridge": "up", "bridge_error": "", "tracing": "off"}
+    out = {"version": version(), "bridge": "up", "bridge_error": "", "tracing": "off"}
     try:
         SwitchClient(switch_path).status()
     except SwitchError as error:
@@ -75,7 +75,8 @@ def _state_without_writer(state: str) -> str:
     return "abandoned" if state == "running" else state
 
 
-def _version() -> str:
+def version() -> str:
+    """Returns the version of kvmlog."""
     try:
         return metadata.version("kvmlog")
     except metadata.PackageNotFoundError:

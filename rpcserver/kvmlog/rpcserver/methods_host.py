@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""kvmStatus, kvmGuests and kvmExplain: what there is to know beside the exits."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Final
+
+from kvmlog.bridge.control import SwitchClient
+from kvmlog.bridge.errors import RingError, SwitchError
+from kvmlog.bridge.ring import RingReader
+from kvmlog.exits import explain, objects
+from kvmlog.exits.guest_objects import exits_by_process, guest_object
+from kvmlog.exits.guests import GuestNames
+from kvmlog.rpcserver import faults, members
+from kvmlog.rpcserver.call import Call
+from kvmlog.rpcserver.members import Check
+from kvmlog.rpcserver.methods_records import reasons
+from kvmlog.rpcserver.reply import plain
+from kvmlog.rpcserver.status import version
+
+_GUESTS: Final[Mapping[str, Check]] = {"all": members.boolean}
+_WORD_CHARACTERS: Final = 64
+
+
+def status(call: Call) -> dict[str, Any]:
+    """kvmStatus: what `kvmlog status --json` shows."""
+    bridge, bridge_error, ring, ring_error = {}, "", {}, ""
+    try:
+        bridge = SwitchClient(call.switch_path).status()
+    except SwitchError as error:
+        bridge_error = str(error)
+    try:
+        with RingReader(call.ring_path) as reader:
+            ring = dataclasses.asdict(reader.info())
+    except RingError as error:
+        ring_error = str(error)
+    out = {
+        "version": version(),
+        "bridge": bridge,
+        "bridge_error": bridge_error,
+        "ring": ring,
+        "ring_error": ring_error,
+    }
+    return {name: plain(value) for name, value in out.items()}
+
+
+def guests(call: Call) -> dict[str, Any]:
+    """kvmGuests: those that run, or all that are known."""
+    asked = members.members(call.parameters, "kvmGuests", _GUESTS)
+    bridge_error = ""
+    try:
+        SwitchClient(call.switch_path).guests()
+    except SwitchError as error:
+        bridge_error = str(error)
+    names = GuestNames(call.ring_path)
+    known = names.guests()
+    exits = exits_by_process(call.ring_path)
+    listed = [one for one in known if asked.get("all") or one.ended_realtime_ns is None]
+    found = [
+        {**guest_object(one, exits), "announced_ns": [ns for _, ns in one.numbers]}
+        for one in listed
+    ]
+    return {
+        "guests": plain(found),
+        "ended": str(sum(one.ended_realtime_ns is not None for one in known)),
+        "bridge_error": plain(bridge_error),
+        "guests_error": plain(names.problem),
+    }
+
+
+def explained(call: Call) -> list[Any]:
+    """kvmExplain: what an exit reason is; without one, all."""
+    for value in call.parameters:
+        if not isinstance(value, str) or not 0 < len(value) <= _WORD_CHARACTERS:
+            raise faults.fault(
+                faults.INVALID_PARAMETERS,
+                f"kvmExplain takes strings of 1 to {_WORD_CHARACTERS} characters, not "
+                f"{faults.shown(value)}.",
+            )
+    word, isa = (*call.parameters, None, None)[:2]
+    if isa is not None and isa not in explain.ISAS:
+        raise faults.fault(
+            faults.INVALID_PARAMETERS,
+            f"kvmExplain: the ISA is {faults.shown(isa)}; give one of {', '.join(explain.ISAS)}.",
+        )
+    found = explain.all_reasons() if word is None else reasons(word, isa)
+    return [plain(objects.reason_object(one)) for one in found]

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""kvmStatistics: exits by guest and reason, since the statistics began or for some seconds."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from kvmlog.bridge.errors import StatisticsError
+from kvmlog.exits.guests import GuestError
+from kvmlog.exits.statistics_look import Look
+from kvmlog.exits.statistics_objects import report_object, row_object
+from kvmlog.exits.statistics_report import Report
+from kvmlog.exits.statistics_view import BY_WORDS, SORTS, View, by_words, sort_of
+from kvmlog.rpcserver import faults, members
+from kvmlog.rpcserver.call import Call
+from kvmlog.rpcserver.members import Check
+from kvmlog.rpcserver.methods_records import VM
+from kvmlog.rpcserver.places import open_statistics
+from kvmlog.rpcserver.reply import plain
+
+LEAST_OVER_S: Final = 0.1
+MOST_OVER_S: Final = 60.0
+DEFAULT_TOP: Final = 100
+MOST_TOP: Final = 4_096
+# Each call has a copy of all statistics, or two, for as long as it takes.
+_AT_ONCE: Final = 8
+_room: Final = threading.BoundedSemaphore(_AT_ONCE)
+
+_STATISTICS: Final[Mapping[str, Check]] = {
+    "by": members.texts(len(BY_WORDS), 16),
+    "vm": VM,
+    "sort": members.one_of(*SORTS),
+    "top": members.whole(1, MOST_TOP),
+    "halts": members.boolean,
+    "over_s": members.seconds(LEAST_OVER_S, MOST_OVER_S),
+}
+
+
+def statistics(call: Call) -> dict[str, Any]:
+    """kvmStatistics: one report."""
+    asked = members.members(call.parameters, "kvmStatistics", _STATISTICS)
+    try:
+        by = by_words(asked.get("by", ["guest", "reason"]))
+        view = View(
+            by,
+            sort_of(by, asked.get("sort")),
+            asked.get("top", DEFAULT_TOP),
+            asked.get("halts", False),
+        )
+    except StatisticsError as error:
+        raise faults.fault(faults.INVALID_PARAMETERS, f"kvmStatistics: {error}.") from error
+    if not _room.acquire(blocking=False):
+        raise faults.fault(
+            faults.BUSY, f"{_AT_ONCE} calls of kvmStatistics are under way; try again later."
+        )
+    try:
+        return _reply(call, view, asked)
+    finally:
+        _room.release()
+
+
+def _reply(call: Call, view: View, asked: dict[str, Any]) -> dict[str, Any]:
+    notes: list[str] = []
+    with open_statistics(call) as reader:
+        look = Look(reader, call.ring_path, view, asked.get("vm", ()), notes.append)
+        look.say_what_is_counted(call.switch_path)
+        base = None
+        if "over_s" in asked:
+            base = look.now()
+            time.sleep(asked["over_s"])
+        try:
+            told = look.since(base, look.now(settle=base is None))
+        except GuestError as error:
+            raise faults.fault(faults.NO_GUEST, f"{error}.") from error
+    return plain({**report_object(told), "rows": _rows(told), "notes": notes})  # type: ignore[no-any-return]  # a struct stays one
+
+
+def _rows(told: Report) -> list[dict[str, Any]]:
+    """Those of report_object(), with the whole that each share is a part of."""
+    return [
+        {**row_object(line, told.view.by), "whole_ns": line.whole_ns}
+        for line in told.lines + told.halts
+    ]

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""kvmSwitch: tracing of chosen guests, for a time, and some of their exits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from kvmlog.bridge import sampling
+from kvmlog.bridge.command import LEAST_FOR_S, MOST_FOR_S
+from kvmlog.bridge.control import SwitchClient, granted
+from kvmlog.bridge.errors import BudgetError, SwitchError
+from kvmlog.bridge.sampling import EVERY_EXIT, Sampling
+from kvmlog.rpcserver import faults, members
+from kvmlog.rpcserver.call import Call
+from kvmlog.rpcserver.log import log
+from kvmlog.rpcserver.members import Check
+from kvmlog.rpcserver.methods_records import VM
+from kvmlog.rpcserver.reply import plain
+
+_SWITCH: Final[Mapping[str, Check]] = {
+    "on": members.boolean,
+    "vm": VM,
+    "for_s": members.seconds(LEAST_FOR_S, MOST_FOR_S),
+    "one_in": members.whole(1, sampling.MOST_ONE_IN),
+    "on_ms": members.whole(1, sampling.MOST_WINDOW_MS),
+    "off_ms": members.whole(1, sampling.MOST_WINDOW_MS),
+    "max_per_s": members.whole(1, sampling.MOST_PER_S),
+}
+
+
+def switch(call: Call) -> dict[str, Any]:
+    """kvmSwitch: what the bridge granted."""
+    asked = members.members(call.parameters, "kvmSwitch", _SWITCH)
+    members.needed(asked, "kvmSwitch", "on")
+    if not asked["on"] and len(asked) > 1:
+        raise faults.fault(
+            faults.INVALID_PARAMETERS,
+            f"kvmSwitch: {', '.join(sorted(set(asked) - {'on'}))} with on false; off is for all "
+            "guests, at once.",
+        )
+    try:
+        recorded = Sampling.parse(asked)
+    except SwitchError as error:
+        raise faults.fault(faults.INVALID_PARAMETERS, f"kvmSwitch: {error}.") from error
+    vm, for_s = asked.get("vm", ()), asked.get("for_s")
+    answer = carried_out(call, asked["on"], vm, for_s, recorded)
+    plainly = not vm and for_s is None and recorded == EVERY_EXIT
+    matched = {} if plainly else granted(answer).get("matched", {})
+    out: dict[str, Any] = {
+        "on": asked["on"],
+        "matched": [{"vm": word, "pids": pids} for word, pids in matched.items()],
+        "for_s": for_s,
+        **vars(recorded),
+    }
+    return {name: plain(value) for name, value in out.items()}
+
+
+def carried_out(
+    call: Call,
+    on: bool,
+    vm: Sequence[str] = (),
+    for_s: float | None = None,
+    recorded: Sampling = EVERY_EXIT,
+) -> str:
+    """Has the bridge switch and returns its answer; logs who wanted what, done or not.
+
+    Fault OVER_BUDGET or SWITCH_FAILED when the bridge did not acknowledge it.
+    """
+    word = "on" if on else "off"
+    if vm:
+        word += f" for {', '.join(map(faults.shown, vm))}"
+    try:
+        answer = SwitchClient(call.switch_path).switch(on, vm, for_s, recorded)
+    except BudgetError as error:
+        log(f"{call.client} asked for tracing {word} and was told: {error}")
+        raise faults.fault(faults.OVER_BUDGET, str(error)) from error
+    except SwitchError as error:
+        log(f"{call.client} asked for tracing {word}, not done: {error}")
+        raise faults.fault(
+            faults.SWITCH_FAILED, f"Tracing was not switched {word}: {error}"
+        ) from error
+    limits = dict(recorded.arguments())
+    if for_s is not None:
+        limits["for_s"] = for_s  # type: ignore[assignment]  # only to be shown
+    shown = "".join(f", {name} {value:g}" for name, value in limits.items())
+    log(f"{call.client} switched tracing {word}{shown}")
+    return answer

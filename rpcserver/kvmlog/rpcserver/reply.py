@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Values as replies have them: XML-RPC has neither null nor integers of more than 32 bits.
+
+So every whole number is a string of decimal digits, whatever its size, and what there is none of is
+an empty string. Booleans, doubles, arrays and structs are themselves.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, Final
+
+# What XML 1.0 has no character for (https://www.w3.org/TR/xml/#charsets).
+_NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def plain(value: Any) -> Any:
+    """The value for a reply; text is escaped where XML cannot carry it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool | bytes):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else ""
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, dict):
+        return {plain(str(name)): plain(member) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(member) for member in value]
+    return _NO_XML.sub(lambda found: ascii(found[0])[1:-1], str(value))
