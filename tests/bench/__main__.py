@@ -43,11 +43,11 @@ def comparison(rows: list[dict[str, object]], compared: list[dict[str, object]])
     """What kvmlog says of its own cost, beside what was added to `nothing`."""
     per_exit = {row["setup"]: float(str(row["per_exit"])) for row in rows}
     lines = [
-        f"{'by its own measurement':<30}{'probes':>10}{'worker':>9}{'engine':>9}"
+        f"{'by its own measurement':<30}{'probes':>10}{'worker':>9}{'pump':>9}"
         f"{'sum':>9}{'added':>9}{'told':>8}"
     ]
     for row in compared:
-        parts = [float(str(row[name])) for name in ("probe_ns", "worker_ns", "engine_ns")]
+        parts = [float(str(row[name])) for name in ("probe_ns", "worker_ns", "pump_ns")]
         added = per_exit[row["setup"]] - float(str(rows[0]["per_exit"]))
         lines.append(
             f"{row['setup']!s:<30}{parts[0]:>10.0f}{parts[1]:>9.0f}{parts[2]:>9.0f}"
