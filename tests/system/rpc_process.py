@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from xmlrpc.client import ServerProxy
@@ -30,7 +30,7 @@ class Server:
         self.process = process
         self._stderr = process.stderr
         first = self._stderr.readline()
-        found = re.search(r"serving http://(?:\[([^]]+)]|([^:]+)):(\d+)/ from ring", first)
+        found = re.search(r"serving https?://(?:\[([^]]+)]|([^:]+)):(\d+)/ from ring", first)
         assert found, f"no address in {first!r}"
         self.host, self.port = found[1] or found[2], int(found[3])
         self._lines = [first]
@@ -80,13 +80,30 @@ def read_all(connection: socket.socket) -> bytes:
 
 @contextlib.contextmanager
 def rpc_server(
-    ring: Path, switch: Path, listen: str = "127.0.0.1:0", user: int | None = None
+    ring: Path,
+    switch: Path,
+    listen: str = "127.0.0.1:0",
+    user: int | None = None,
+    extra: Sequence[str] = (),
+    prefix: Sequence[str] = (),
 ) -> Iterator[Server]:
     """A server on a port of the kernel's choice; ended and checked for status 0 afterwards.
 
-    user: run it as this uid, with the same number as its only group.
+    user: run it as this uid, with the same number as its only group. extra: more options; prefix:
+    a command that execs what follows it.
     """
-    command = [*KVMLOG, "rpc", "--listen", listen, "--ring", str(ring), "--switch", str(switch)]
+    command = [
+        *prefix,
+        *KVMLOG,
+        "rpc",
+        *extra,
+        "--listen",
+        listen,
+        "--ring",
+        str(ring),
+        "--switch",
+        str(switch),
+    ]
     # Otherwise it would become a user that need not exist here.
     command += ["--user", "root"]
     groups: list[int] | None = None if user is None else []

@@ -104,7 +104,7 @@ def test_bad_body_is_a_fault(server: Server, body: bytes, code: int) -> None:
         "kvmLogSwitch.__globals__",
         "a.b.c",
         "_dispatch",
-        "system.listMethods",
+        "system.shutdown",
         "system.multicall",
         "server.shutdown",
         "kvmLogSwitch ",
@@ -119,7 +119,7 @@ def test_unknown_method_is_a_fault(server: Server, name: str) -> None:
         client._ServerProxy__request(name, ())
     assert caught.value.faultCode == -32601
     assert "getKvmLog" in caught.value.faultString
-    assert len(caught.value.faultString) < 300
+    assert len(caught.value.faultString) < 600
 
 
 BAD_HTTP = {

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from kvmlog.rpcserver.listen import ListenError, parse_listen
+from kvmlog.bridge.config import Config
+from kvmlog.bridge.errors import KvmlogError
+from kvmlog.rpcserver.credentials import Credentials
+from kvmlog.rpcserver.listen import ListenError, is_loopback, parse_listen
 
 
 @pytest.mark.parametrize(
@@ -20,16 +23,19 @@ from kvmlog.rpcserver.listen import ListenError, parse_listen
 def test_loopback_is_taken(text: str, expected: tuple[str, int]) -> None:
     """Every address of this machine alone."""
     assert parse_listen(text) == expected
+    assert is_loopback(expected[0])
 
 
 @pytest.mark.parametrize(
     "text",
     ["0.0.0.0:50080", "[::]:50080", "192.0.2.1:1", "[2001:db8::1]:1", "[::ffff:192.0.2.1]:1"],
 )
-def test_anything_beyond_loopback_is_refused(text: str) -> None:
+def test_beyond_loopback_takes_credentials(text: str) -> None:
     """The sentence names the address, the reason and the way out."""
-    with pytest.raises(ListenError, match=r"not a loopback address.*ssh"):
-        parse_listen(text)
+    host, _ = parse_listen(text)
+    assert not is_loopback(host)
+    with pytest.raises(KvmlogError, match=r"beyond loopback TLS is needed; give --tls-cert"):
+        Credentials(Config()).check_beyond_loopback(text)
 
 
 @pytest.mark.parametrize(

@@ -10,16 +10,22 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import socket
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
 from http.client import LineTooLong
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from xmlrpc.server import SimpleXMLRPCRequestHandler
 
 from kvmlog.rpcserver import faults
+from kvmlog.rpcserver.caller import Caller
+from kvmlog.rpcserver.credentials import StrangerError
 from kvmlog.rpcserver.deadline import DeadlineReader, HeadReader
 from kvmlog.rpcserver.log import log
+from kvmlog.rpcserver.peers import Peer
 
 if TYPE_CHECKING:
     from kvmlog.rpcserver.server import RpcServer
@@ -27,6 +33,7 @@ if TYPE_CHECKING:
 PATHS: Final = ("/", "/RPC2")
 CONTENT_TYPES: Final = ("text/xml", "application/xml")
 
+_CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="kvmlog"'}
 _READ_BYTES: Final = 8192
 _SHOWN_CHARACTERS: Final = 200
 _DRAIN_BYTES: Final = 1024 * 1024
@@ -36,10 +43,13 @@ _DRAIN_S: Final = 1.0
 class _RefusalError(Exception):
     """A request that is not taken."""
 
-    def __init__(self, status: HTTPStatus, sentence: str) -> None:
+    def __init__(
+        self, status: HTTPStatus, sentence: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(sentence)
         self.status = status
         self.sentence = sentence
+        self.headers = headers
 
 
 class RpcHandler(SimpleXMLRPCRequestHandler):
@@ -49,6 +59,11 @@ class RpcHandler(SimpleXMLRPCRequestHandler):
     # Never compress: it doubles the latency on loopback.
     encode_threshold = None  # type: ignore[assignment]  # None is documented, typeshed says int
     server: RpcServer
+
+    def __init__(self, connection: socket.socket, peer: Peer, server: RpcServer) -> None:
+        """Serves until the connection ends; peer: who is at its other end."""
+        self._peer = peer
+        super().__init__(connection, peer.address, server)
 
     def setup(self) -> None:
         """Puts a reader with deadlines in the place of the connection's own."""
@@ -81,12 +96,14 @@ class RpcHandler(SimpleXMLRPCRequestHandler):
     def do_POST(self) -> None:  # noqa: N802 - the name http.server looks for
         """Answers one call."""
         try:
+            caller = self._known_caller()
+            self._check_rate((caller.how, caller.name))
             length = self._checked_length()
             body = self._read_body(length)
         except _RefusalError as refusal:
-            self._refuse(refusal.status, refusal.sentence)
+            self._refuse(refusal.status, refusal.sentence, refusal.headers)
             return
-        reply = self.server.answer(body, self.client_name())
+        reply = self.server.answer(body, caller)
         self._send(HTTPStatus.OK, "text/xml; charset=utf-8", reply)
 
     def _not_allowed(self) -> None:
@@ -100,9 +117,10 @@ class RpcHandler(SimpleXMLRPCRequestHandler):
     def handle_expect_100(self) -> bool:
         """Asks for the body only when it would be read."""
         try:
+            self._known_caller()
             self._checked_length()
         except _RefusalError as refusal:
-            self._refuse(refusal.status, refusal.sentence)
+            self._refuse(refusal.status, refusal.sentence, refusal.headers)
             return False
         return super().handle_expect_100()
 
@@ -125,8 +143,30 @@ class RpcHandler(SimpleXMLRPCRequestHandler):
 
     def client_name(self) -> str:
         """Returns the client's address and port, for the log."""
-        host, port = self.client_address[:2]
-        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+        return self._peer.address
+
+    def _known_caller(self) -> Caller:
+        """Returns who calls; raises _RefusalError for whoever may not call at all."""
+        given = self.headers.get_all("Authorization")
+        # Twice: neither is better than the other, and both together are no token.
+        authorization = ", ".join(given) if given else None
+        try:
+            return self.server.credentials.caller(self._peer, self.connection, authorization)
+        except StrangerError as stranger:
+            self._check_rate(self._peer.group)
+            unknown = stranger.status == HTTPStatus.UNAUTHORIZED
+            raise _RefusalError(
+                stranger.status, stranger.sentence, _CHALLENGE if unknown else None
+            ) from None
+
+    def _check_rate(self, who: object) -> None:
+        wait_s = self.server.wait_s(who)
+        if wait_s > 0:
+            raise _RefusalError(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"More than {self._limits.requests_per_s:g} requests a second; call less often.",
+                {"Retry-After": str(math.ceil(wait_s))},
+            )
 
     def _checked_length(self) -> int:
         """Returns Content-Length in bytes; raises _RefusalError for a request not to be read."""
@@ -177,19 +217,29 @@ class RpcHandler(SimpleXMLRPCRequestHandler):
             )
         return body
 
-    def _refuse(self, status: HTTPStatus, sentence: str) -> None:
-        self.log_message("refused: %d %s", status, sentence)
+    def _refuse(
+        self, status: HTTPStatus, sentence: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        self.server.log_sparingly(f"{self.client_name()} refused: {status:d} {sentence}")
         self.close_connection = True
         self._refused = True
         # Until a version was read the stdlib takes HTTP/0.9, whose replies have no head.
         self.request_version = self.protocol_version
-        self._send(status, "text/plain; charset=utf-8", f"{sentence}\n".encode())
+        self._send(status, "text/plain; charset=utf-8", f"{sentence}\n".encode(), headers or {})
 
-    def _send(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
+    def _send(
+        self,
+        status: HTTPStatus,
+        content_type: str,
+        body: bytes,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.connection.settimeout(self._limits.reply_s)
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name, value)
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
             self.send_header("Allow", "POST")
         if self.close_connection:

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+BURST_S: Final = 5
 
 
 @dataclass(frozen=True)
@@ -12,6 +15,15 @@ class Limits:
 
     connections: int = 64
     """Connections served at the same time, one thread each; one more gets a 503."""
+
+    connections_per_peer: int = 16
+    """Of one peer, a local user or an address; root and the server's own user have all."""
+
+    requests_per_s: float = 200.0
+    """Requests of one caller; BURST_S times as many at once; 0: no limit."""
+
+    handshake_s: float = 10.0
+    """How long TLS may take to begin."""
 
     idle_s: float = 30.0
     """How long a connection may wait between two requests."""

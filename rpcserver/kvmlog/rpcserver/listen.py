@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where the server listens: loopback only, as long as clients show no credential."""
+"""Where the server listens."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class ListenError(KvmlogError):
 def parse_listen(text: str) -> tuple[str, int]:
     """Returns (host, port) of "HOST:PORT"; host is an IP address without brackets.
 
-    Port 0 lets the kernel choose. Raises ListenError for what is no address and for
-    whatever is not loopback.
+    Port 0 lets the kernel choose. Raises ListenError for what is no address. Whether
+    callers can prove who they are, as they have to beyond loopback, credentials.py says.
     """
     host, colon, port_text = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
@@ -33,13 +33,13 @@ def parse_listen(text: str) -> tuple[str, int]:
     except ValueError:
         raise ListenError(
             f"--listen {text}: {host or 'nothing'} is no IP address; "
-            "use 127.0.0.1:PORT, [::1]:PORT or localhost:PORT"
+            "use 127.0.0.1:PORT, [::1]:PORT, localhost:PORT or an address of this machine"
         ) from None
     if (address.version == 6) != bracketed:
         raise ListenError(f"--listen {text}: write IPv6 addresses, and only these, in [brackets]")
-    if not address.is_loopback:
-        raise ListenError(
-            f"--listen {text}: {address} is not a loopback address, and this server "
-            "cannot yet check who calls; use 127.0.0.1:PORT and forward it through ssh"
-        )
     return str(address), int(port_text)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it; host: as parse_listen() gives it."""
+    return ipaddress.ip_address(host).is_loopback

@@ -8,36 +8,72 @@ import queue
 import signal
 import threading
 from contextlib import suppress
+from typing import Final
 
 from kvmlog.bridge.config import Config, add_options
 from kvmlog.bridge.config.reload import Reload
+from kvmlog.bridge.errors import KvmlogError
 from kvmlog.bridge.notify import Notifier
 from kvmlog.rpcserver import privileges
+from kvmlog.rpcserver.credentials import Credentials
 from kvmlog.rpcserver.limits import Limits
-from kvmlog.rpcserver.listen import parse_listen
+from kvmlog.rpcserver.listen import is_loopback, parse_listen
 from kvmlog.rpcserver.log import log
 from kvmlog.rpcserver.server import RpcServer
+from kvmlog.rpcserver.tokens import ROLES, new_token
+
+_CREDENTIAL_KEYS: Final = (
+    "rpc.tls_cert",
+    "rpc.tls_key",
+    "rpc.tls_ca",
+    "rpc.switch_names",
+    "rpc.token_file",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `kvmlog rpc`: those of its keys in the configuration."""
     add_options(parser, "rpc")
+    parser.add_argument(
+        "--new-token",
+        metavar="NAME",
+        help="make a token, add its hash to the token file, print the token, and end",
+    )
+    parser.add_argument(
+        "--role",
+        choices=tuple(ROLES),
+        default="read",
+        help="what the new token allows; switch allows to read too (default: %(default)s)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Serves until SIGTERM or SIGINT; returns 0. Raises KvmlogError when it cannot start."""
-    notifier = Notifier()
     config = Config.of(args)
+    if args.new_token is not None:
+        return _print_token(config, args.new_token, args.role)
+    notifier = Notifier()
     host, port = parse_listen(config.rpc.listen)
+    credentials = _credentials(config, host)
+    limits = Limits(requests_per_s=config.rpc.requests_per_s)
     ring = config.bridge.ring
     # Handlers run between two instructions of this thread, which SimpleQueue.put() allows.
     came: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda number, _frame: came.put(number))
-    with RpcServer(host, port, ring, config.bridge.switch, Limits()) as server:
+    with RpcServer(host, port, ring, config.bridge.switch, limits, credentials) as server:
         # Everything that takes root has been done: the address is bound.
         given_away = privileges.drop(config.rpc.user)
         reload = Reload("rpc", config, lambda: Config.of(args), log)
+
+        def recredit(fresh: Config) -> None:
+            changed = _credentials(fresh, host)
+            if (changed.context is None) != (server.credentials.context is None):
+                raise KvmlogError("TLS is neither begun nor ended while serving; restart")
+            server.credentials = changed
+
+        # Always: the files may have changed under their names.
+        reload.on(*_CREDENTIAL_KEYS, apply=recredit, always=True)
         thread = threading.Thread(target=server.serve_forever, args=(0.1,))
         thread.start()
         log(f"serving {server.url()} from ring {ring}")
@@ -60,6 +96,23 @@ def run(args: argparse.Namespace) -> int:
         thread.join()
         server.finish_calls()
     log("stopped")
+    return 0
+
+
+def _credentials(config: Config, host: str) -> Credentials:
+    """What callers prove themselves with; KvmlogError when that is too little for the address."""
+    credentials = Credentials(config)
+    if not is_loopback(host):
+        credentials.check_beyond_loopback(config.rpc.listen)
+    return credentials
+
+
+def _print_token(config: Config, name: str, role: str) -> int:
+    path = config.rpc.token_file
+    if not path:
+        raise KvmlogError("--new-token needs the file it goes to; give --token-file or set it")
+    print(new_token(path, name, role))
+    log(f"{path}: token {name} added ({role}); a running server takes it after SIGHUP")
     return 0
 
 

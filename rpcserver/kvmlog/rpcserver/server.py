@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import sys
 import threading
@@ -16,11 +17,15 @@ from xmlrpc.server import SimpleXMLRPCServer
 import defusedxml.xmlrpc
 
 from kvmlog.bridge.errors import KvmlogError
+from kvmlog.bridge.rate import Buckets, Sparing
 from kvmlog.rpcserver import faults, methods
+from kvmlog.rpcserver.caller import Caller
+from kvmlog.rpcserver.credentials import Credentials
 from kvmlog.rpcserver.handler import RpcHandler
-from kvmlog.rpcserver.limits import Limits
+from kvmlog.rpcserver.limits import BURST_S, Limits
 from kvmlog.rpcserver.log import log
 from kvmlog.rpcserver.parse import parse_call
+from kvmlog.rpcserver.peers import Peer, Places, identify
 
 _BUSY_WORDS: Final = b"Too many connections; try again in a second.\n"
 _BUSY: Final = (
@@ -40,12 +45,26 @@ class RpcServer(SimpleXMLRPCServer):
     request_queue_size = 128
 
     def __init__(
-        self, host: str, port: int, ring_path: str, switch_path: str, limits: Limits
+        self,
+        host: str,
+        port: int,
+        ring_path: str,
+        switch_path: str,
+        limits: Limits,
+        credentials: Credentials,
     ) -> None:
-        """Raises ServerError when the address cannot be had."""
+        """Raises ServerError when the address cannot be had.
+
+        credentials: may be replaced while the server runs.
+        """
         # For whatever in this process still uses the stdlib's own parser.
         defusedxml.xmlrpc.monkey_patch()
         self.limits = limits
+        self.credentials = credentials
+        self.log_sparingly = Sparing(log, per_s=5.0, burst=100.0)
+        self._places = Places(limits.connections_per_peer)
+        rate = limits.requests_per_s
+        self._rates = Buckets(rate, rate * BURST_S) if rate else None
         self._ring_path = ring_path
         self._switch_path = switch_path
         self._lock = threading.Lock()  # covers _connections
@@ -63,48 +82,61 @@ class RpcServer(SimpleXMLRPCServer):
         """Returns the address served, with the port that was chosen: "http://127.0.0.1:50080/"."""
         host, port = self.server_address[:2]
         shown = f"[{host!s}]" if self.address_family == socket.AF_INET6 else host
-        return f"http://{shown!s}:{port}/"
+        scheme = "https" if self.credentials.context else "http"
+        return f"{scheme}://{shown!s}:{port}/"
 
-    def answer(self, body: bytes, client: str) -> bytes:
+    def wait_s(self, who: object) -> float:
+        """Returns 0 for one more request of `who`, or how long they should wait, in seconds."""
+        return self._rates.wait_s(who) if self._rates else 0.0
+
+    def answer(self, body: bytes, caller: Caller) -> bytes:
         """Returns the reply to one call, a result or a fault, as XML."""
         try:
             name, parameters = parse_call(body, self.limits.depth)
-            call = methods.Call(self._ring_path, self._switch_path, client, parameters)
+            self._check_role(name, caller)
+            call = methods.Call(self._ring_path, self._switch_path, str(caller), parameters)
             result = methods.call_method(name, call)
             return dumps((result,), methodresponse=True).encode("utf-8")  # type: ignore[arg-type]
         except Fault as fault:
             return dumps(fault, methodresponse=True).encode("utf-8")
         except Exception:  # noqa: BLE001 - a defect must not take the connection with it
-            log(f"{client} internal error\n{traceback.format_exc().rstrip()}")
+            log(f"{caller} internal error\n{traceback.format_exc().rstrip()}")
             defect = faults.fault(faults.INTERNAL, "Internal error; the server's log has it.")
             return dumps(defect, methodresponse=True).encode("utf-8")
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Gives a new connection its thread, or refuses it when there are too many."""
+        peer = identify(request, client_address)
+        # Who could stop the server anyway needs no limit, and no stranger can use up theirs.
+        trusted = peer.uid in (0, os.geteuid())
+        if not trusted and not self._places.take(peer.group):
+            self._refuse_busy(request, peer, f"{self.limits.connections_per_peer} of this peer")
+            return
+        # Of TLS the connection itself must not be touched from here: see finish_calls().
+        held = request.dup() if self.credentials.context else request
         thread = threading.Thread(
-            target=self._serve_connection, args=(request, client_address), daemon=True
+            target=self._serve_connection, args=(request, peer, trusted), daemon=True
         )
         with self._lock:
             full = len(self._connections) >= self.limits.connections
             if not full:
-                self._connections[thread] = request
-        if full:
-            self._refuse_busy(request, client_address)
-            return
-        try:
-            thread.start()
-        except RuntimeError:  # the system has no thread to give
-            with self._lock:
-                del self._connections[thread]
-            self._refuse_busy(request, client_address)
+                self._connections[thread] = held
+        if not full:
+            with contextlib.suppress(RuntimeError):  # the system has no thread to give
+                thread.start()
+                return
+        self._forget(thread, request, peer, trusted)
+        if full and held is not request:
+            held.close()
+        self._refuse_busy(request, peer, str(self.limits.connections))
 
     def handle_error(self, _request: Any, client_address: Any) -> None:
         """Logs what ended a connection: a line for the network's faults, a traceback for ours."""
         error = sys.exc_info()[1]
         if isinstance(error, OSError):
-            log(f"{client_address[0]}:{client_address[1]} connection ended: {error}")
+            self.log_sparingly(f"{client_address} connection ended: {error}")
         else:
-            log(f"{client_address[0]}:{client_address[1]} {traceback.format_exc().rstrip()}")
+            log(f"{client_address} {traceback.format_exc().rstrip()}")
 
     def finish_calls(self) -> None:
         """Lets calls under way finish, for limits.stop_s at most; idle connections end at once.
@@ -121,22 +153,52 @@ class RpcServer(SimpleXMLRPCServer):
         for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))
 
-    def _serve_connection(self, request: Any, client_address: Any) -> None:
-        try:
-            self.finish_request(request, client_address)
-        except Exception:  # noqa: BLE001 - the thread's outermost frame: logged, never raised
-            self.handle_error(request, client_address)
-        finally:
-            self.shutdown_request(request)
-            with self._lock:
-                del self._connections[threading.current_thread()]
+    def _check_role(self, name: str, caller: Caller) -> None:
+        """Raises Fault for a method that there is not, or that this caller may not call."""
+        role = methods.find(name).role
+        if not caller.may(role):
+            wanted = " and ".join(str(one.name).lower() for one in role)
+            self.log_sparingly(f"{caller} may not call {name}: no right to {wanted}")
+            raise faults.fault(
+                faults.NOT_ALLOWED,
+                f"{caller.name} ({caller.how}) is not allowed to call {name}; it takes the right "
+                f"to {wanted}.",
+            )
 
-    def _refuse_busy(self, request: socket.socket, client_address: Any) -> None:
-        log(
-            f"{client_address[0]}:{client_address[1]} refused: 503, "
-            f"{self.limits.connections} connections are open"
-        )
+    def _serve_connection(self, request: socket.socket, peer: Peer, trusted: bool) -> None:
+        connection = request
+        try:
+            context = self.credentials.context
+            if context is not None:
+                request.settimeout(self.limits.handshake_s)
+                connection = context.wrap_socket(
+                    request, server_side=True, do_handshake_on_connect=False
+                )
+                # Its timeout is one for the whole handshake.
+                connection.do_handshake()
+            RpcHandler(connection, peer, self)
+        except Exception:  # noqa: BLE001 - the thread's outermost frame: logged, never raised
+            self.handle_error(connection, peer.address)
+        finally:
+            self.shutdown_request(connection)
+            self._forget(threading.current_thread(), connection, peer, trusted)
+
+    def _forget(
+        self, thread: threading.Thread, connection: socket.socket, peer: Peer, trusted: bool
+    ) -> None:
+        """Makes room for the next one."""
+        if not trusted:
+            self._places.give_back(peer.group)
+        with self._lock:
+            held = self._connections.pop(thread, connection)
+        if held is not connection:
+            held.close()
+
+    def _refuse_busy(self, request: socket.socket, peer: Peer, words: str) -> None:
+        self.log_sparingly(f"{peer.address} refused: 503, {words} connections are open")
         with contextlib.suppress(OSError):
             request.setblocking(False)
-            request.send(_BUSY)
+            # TLS has not begun: what speaks it only sees the end.
+            if self.credentials.context is None:
+                request.send(_BUSY)
         self.shutdown_request(request)

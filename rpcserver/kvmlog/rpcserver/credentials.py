@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From a connection and its Authorization header to a Caller, or to a refusal.
+
+In this order: a token that was presented, a certificate, the owner of a local socket. A token that
+is wrong is never made good by what comes after it.
+"""
+
+from __future__ import annotations
+
+import ssl
+from http import HTTPStatus
+from typing import Final
+
+from kvmlog.bridge import members
+from kvmlog.bridge.config import Config
+from kvmlog.bridge.errors import KvmlogError
+from kvmlog.rpcserver import tls
+from kvmlog.rpcserver.caller import ALL_ROLES, Caller
+from kvmlog.rpcserver.peers import Peer
+from kvmlog.rpcserver.tokens import Tokens
+
+_SCHEME: Final = "bearer"
+
+
+class StrangerError(Exception):
+    """Somebody who may not call. `status`: 401 for a wrong or missing credential, 403 for a right
+    one that allows nothing."""
+
+    def __init__(self, status: HTTPStatus, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence
+
+
+class Credentials:
+    """What the configuration lets callers prove themselves with; replaced whole at SIGHUP."""
+
+    def __init__(self, config: Config) -> None:
+        """Reads all files; KvmlogError when one cannot be used."""
+        self.context = tls.server_context(config)
+        self._tokens = Tokens.read(config.rpc.token_file) if config.rpc.token_file else Tokens()
+        self._switch_names = config.rpc.switch_names
+        self._remote = bool(config.rpc.token_file or config.rpc.tls_ca)
+
+    def check_beyond_loopback(self, listen: str) -> None:
+        """KvmlogError unless TLS is on and callers from afar have a way to prove themselves."""
+        if self.context is None:
+            raise KvmlogError(
+                f"{listen}: beyond loopback TLS is needed; give --tls-cert and --tls-key with "
+                "--tls-ca or --token-file, or listen on 127.0.0.1:50080"
+            )
+        if not self._remote:
+            raise KvmlogError(
+                f"{listen}: beyond loopback callers need a credential; give --tls-ca (client "
+                "certificates) or --token-file, or listen on 127.0.0.1:50080"
+            )
+
+    def caller(self, peer: Peer, connection: object, authorization: str | None) -> Caller:
+        """Who this is; StrangerError for nobody known."""
+        if authorization is not None:
+            return self._by_token(peer, authorization)
+        certificate = connection.getpeercert() if isinstance(connection, ssl.SSLSocket) else None
+        if certificate:
+            names = tls.names(certificate)
+            allowed = tls.roles(names, self._switch_names)
+            return Caller(tls.shown(names), allowed, "certificate", peer.address)
+        if peer.local:
+            return _by_owner(peer)
+        raise StrangerError(
+            HTTPStatus.UNAUTHORIZED, "Show a token (Authorization: Bearer) or a client certificate."
+        )
+
+    def _by_token(self, peer: Peer, authorization: str) -> Caller:
+        scheme, _, presented = authorization.strip().partition(" ")
+        token = self._tokens.find(presented.strip())
+        if scheme.lower() != _SCHEME or token is None:
+            raise StrangerError(
+                HTTPStatus.UNAUTHORIZED, "The Authorization is no token known here (Bearer TOKEN)."
+            )
+        return Caller(token.name, token.roles, "token", peer.address)
+
+
+def _by_owner(peer: Peer) -> Caller:
+    if peer.uid is None:
+        raise StrangerError(
+            HTTPStatus.FORBIDDEN,
+            "Whose socket this comes from cannot be told; call again, or show a token.",
+        )
+    how = members.standing(peer.uid)
+    if not how:
+        raise StrangerError(
+            HTTPStatus.FORBIDDEN,
+            f"{members.refusal(peer.uid)}; become a member, or show a token.",
+        )
+    return Caller(members.user_name(peer.uid), ALL_ROLES, how, peer.address)
