@@ -60,6 +60,8 @@ def compile_plan(plan: Plan) -> Loaded:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 pass_fds=(theirs.fileno(),),
+                # It finds kvmlog where this process did, which need not be Python's own path.
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
         try:
             _, errors = child.communicate(json.dumps(request).encode(), COMPILE_LIMIT_S)
