@@ -3,10 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import select
-import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from xmlrpc.client import Fault
@@ -20,28 +16,7 @@ from kvmlog.bridge.switch import Switch
 from kvmlog.bridge.writer import RingWriter
 from tests.scripted_source import ScriptedSource
 from tests.system.rpc_process import rpc_server
-
-
-@contextlib.contextmanager
-def served(control: ControlServer) -> Iterator[None]:
-    """The switch answers, in a thread, as the bridge's loop has it do."""
-    ours, theirs = socket.socketpair()
-
-    def serve() -> None:
-        ends = (control.fileno(), theirs.fileno())
-        while ends[1] not in select.select(ends, (), ())[0]:
-            control.handle()
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield
-    finally:
-        ours.send(b"end")
-        thread.join()
-        ours.close()
-        theirs.close()
-        control.close()
+from tests.system.served_switch import served
 
 
 @pytest.fixture

@@ -18,6 +18,12 @@ DEFAULT_COUNT: Final = 100
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the sub-command's flags."""
+    add_wishes(parser)
+    records.add_ring(parser)
+
+
+def add_wishes(parser: argparse.ArgumentParser, *, words: bool = False) -> None:
+    """What there is to ask of any ring; words: leaves reasons as they are, for another host."""
     parser.add_argument(
         "-n",
         dest="count",
@@ -29,8 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="one JSON object per line, names and numbers"
     )
-    selection.add_arguments(parser)
-    records.add_ring(parser)
+    selection.add_arguments(parser, words=words)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,12 +6,11 @@ from __future__ import annotations
 import argparse
 import json
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from kvmlog.exits import explain, explain_vmx, objects
-from kvmlog.exits.explain import Reason
-from kvmlog.exits.explanation import Explanation
+from kvmlog.exits.explanation import AnyReason, Explanation
 
 _WIDTH: Final = 88
 _DECIMAL: Final = frozenset(("vmx", explain.KVM))  # as their headers write numbers
@@ -42,25 +41,30 @@ def run(args: argparse.Namespace) -> int:
         found = explain.find(args.reason, args.isa)
         if not found:
             args.usage_error(explain.unknown_words(args.reason, args.isa))
-    if args.json:
+    show(found, args.json, args.as_list or args.reason is None)
+    return 0
+
+
+def show(found: Sequence[AnyReason], as_json: bool, as_list: bool) -> None:
+    """Prints what is known of them."""
+    if as_json:
         lines: Iterable[str] = (json.dumps(objects.reason_object(one)) for one in found)
-    elif args.as_list or args.reason is None:
+    elif as_list:
         lines = map(list_line, found)
     else:
         lines = text_lines(found)
     for line in lines:
         print(line)
-    return 0
 
 
-def list_line(reason: Reason) -> str:
+def list_line(reason: AnyReason) -> str:
     """Returns ISA, number, name and meaning in columns."""
     return f"{reason.isa:<5}  {_number(reason):>10}  {reason.name:<28}  {reason.meaning}"
 
 
-def text_lines(found: list[Reason]) -> Iterator[str]:
+def text_lines(found: Sequence[AnyReason]) -> Iterator[str]:
     """Yields the explanations; reasons that have one in common stand above it together."""
-    shared: dict[Explanation, list[Reason]] = {}
+    shared: dict[Explanation, list[AnyReason]] = {}
     for reason in found:
         shared.setdefault(reason.explanation, []).append(reason)
     for position, (explanation, group) in enumerate(shared.items()):
@@ -69,11 +73,11 @@ def text_lines(found: list[Reason]) -> Iterator[str]:
         for reason in group:
             yield _head(reason)
             for flag in reason.flags:
-                yield from _wrapped(f"{flag}: {explain_vmx.FLAGS[flag]}.", "    ")
+                yield from _wrapped(f"{flag}: {explain_vmx.FLAGS.get(flag, 'a flag')}.", "    ")
         yield from _explanation_lines(explanation)
 
 
-def _head(reason: Reason) -> str:
+def _head(reason: AnyReason) -> str:
     kind = "return to the VMM" if reason.isa == explain.KVM else f"{reason.isa} exit"
     return f"{reason.name} ({kind} {_number(reason)}): {reason.meaning}."
 
@@ -101,5 +105,5 @@ def _wrapped(words: str, indent: str, first: str | None = None) -> list[str]:
     )
 
 
-def _number(reason: Reason) -> str:
+def _number(reason: AnyReason) -> str:
     return str(reason.number) if reason.isa in _DECIMAL else hex(reason.number)

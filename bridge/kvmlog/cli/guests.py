@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
@@ -56,21 +56,28 @@ def run(args: argparse.Namespace) -> int:
         print(f"kvmlog: {names.problem}", file=sys.stderr)
     known = names.guests()
     listed = [guest for guest in known if args.all or guest.ended_realtime_ns is None]
-    exits = exits_by_process(args.ring)
-    if args.json:
+    show(listed, len(known) - len(listed), exits_by_process(args.ring), args.json)
+    return 0
+
+
+def show(
+    listed: list[Guest], left_out: int, exits: Mapping[Process, int] | None, as_json: bool
+) -> None:
+    """Prints guests with their exits, and how many that ended are not among them."""
+    if as_json:
         table.write([json.dumps(guest_object(guest, exits)) for guest in listed], sys.stdout)
-        return 0
+        return
     if listed:
         table.show(Table(_COLUMNS, [_row(guest, exits) for guest in listed]))
     else:
         table.show("no guest runs")
-    if len(known) > len(listed):
-        ended = counted(len(known) - len(listed), "guest")
-        print(f"kvmlog: {ended} that ended: kvmlog guests --all", file=sys.stderr)
-    return 0
+    if left_out:
+        print(
+            f"kvmlog: {counted(left_out, 'guest')} that ended: kvmlog guests --all", file=sys.stderr
+        )
 
 
-def _row(guest: Guest, exits: Counter[Process] | None) -> list[str]:
+def _row(guest: Guest, exits: Mapping[Process, int] | None) -> list[str]:
     ended = guest.ended_realtime_ns
     at_ns = guest.first_seen_realtime_ns if ended is None else ended
     since = datetime.fromtimestamp(at_ns // units.NS_PER_S)
@@ -81,7 +88,7 @@ def _row(guest: Guest, exits: Counter[Process] | None) -> list[str]:
         guest.uuid or "",
         "running" if ended is None else "ended",
         since.strftime("%Y-%m-%d %H:%M:%S"),
-        "" if exits is None else str(exits[guest.pid, guest.start_ticks]),
+        "" if exits is None else str(exits.get((guest.pid, guest.start_ticks), 0)),
         ",".join(str(number) for number, _ in guest.numbers),
         _where(guest),
     ]

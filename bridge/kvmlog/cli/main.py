@@ -26,6 +26,7 @@ COMMANDS: Final = (
     ("guests", "kvmlog.cli.guests", "list the guests of this host by name and UUID"),
     ("pending", "kvmlog.cli.pending", "print the vCPUs that are in an exit now"),
     ("explain", "kvmlog.cli.explain", "say what an exit reason is and what to do about it"),
+    ("remote", "kvmlog.cli.remote", "do this on another host, through its kvmlog rpc"),
     ("config", "kvmlog.cli.config", "check or show the configuration"),
 )
 EXIT_FAILED: Final = 1

@@ -12,6 +12,7 @@ from typing import Final
 from kvmlog.bridge import wire
 from kvmlog.bridge.control import SwitchClient
 from kvmlog.cli import records, selection, table
+from kvmlog.cli.records import Clocks
 from kvmlog.cli.table import Column, Table
 from kvmlog.exits import objects, text, units
 from kvmlog.exits.guest_view import GuestView
@@ -52,17 +53,26 @@ def run(args: argparse.Namespace) -> int:
     given = [record for record in wire.unpack(raw) if isinstance(record, wire.Record)]
     view.learn(given)
     found = [record for record in given if view.shows(record)]
-    to_wall_ns = time.time_ns() - time.monotonic_ns()
-    offset_s = time.localtime().tm_gmtoff
-    if args.json:
-        table.write((_json(one, view, to_wall_ns, offset_s) for one in found), sys.stdout)
+    clocks = Clocks(time.time_ns() - time.monotonic_ns(), time.localtime().tm_gmtoff)
+    show(found, clocks, view, args.json)
+    say_left_out(count - len(given))
+    return 0
+
+
+def show(found: list[wire.Record], clocks: Clocks, view: GuestView, as_json: bool) -> None:
+    """Prints them; view: the names of guests, which has learnt them."""
+    if as_json:
+        table.write((_json(one, view, *clocks) for one in found), sys.stdout)
     elif found:
-        table.show(Table(_COLUMNS, [_row(one, view, to_wall_ns, offset_s) for one in found]))
+        table.show(Table(_COLUMNS, [_row(one, view, *clocks) for one in found]))
     else:
         table.show("no vCPU is in an exit")
-    if count > len(given):
-        print(f"and {counted(count - len(given), 'vCPU')} more, for less long", file=sys.stderr)
-    return 0
+
+
+def say_left_out(count: int) -> None:
+    """A line on stderr for those that the bridge did not give."""
+    if count > 0:
+        print(f"and {counted(count, 'vCPU')} more, for less long", file=sys.stderr)
 
 
 def _row(record: wire.Record, view: GuestView, to_wall_ns: int, offset_s: int) -> list[str]:

@@ -20,13 +20,13 @@ _S: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_40
 _PERIOD: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd]|)")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds --reason, --slower-than and --vm."""
+def add_arguments(parser: argparse.ArgumentParser, *, words: bool = False) -> None:
+    """Adds --reason, --slower-than and --vm; words: does not look reasons up."""
     parser.add_argument(
         "--reason",
         action="append",
         default=[],
-        type=_reason,
+        type=str if words else _reason,
         metavar="REASON",
         help="only exits of this reason, as `kvmlog explain` takes it; several: any of them",
     )

@@ -27,6 +27,22 @@ _FAILED: Final = 1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the sub-command's flags."""
+    add_wishes(parser)
+    parser.add_argument(
+        "--reset", action="store_true", help="have the bridge begin the statistics anew, and end"
+    )
+    records.add_ring(parser)
+    records.add_switch(parser)
+    parser.add_argument(
+        "command",
+        nargs=argparse.REMAINDER,
+        metavar="-- COMMAND ...",
+        help="run this, and show what came while it ran; ends with its exit status",
+    )
+
+
+def add_wishes(parser: argparse.ArgumentParser) -> None:
+    """What there is to ask of any statistics, here or elsewhere."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = stat_text.LEGEND
     parser.add_argument(
@@ -77,18 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="print there (default: stdout; around a command: stderr)",
     )
-    parser.add_argument(
-        "--reset", action="store_true", help="have the bridge begin the statistics anew, and end"
-    )
-    records.add_ring(parser)
-    records.add_switch(parser)
-    parser.add_argument(
-        "command",
-        nargs=argparse.REMAINDER,
-        metavar="-- COMMAND ...",
-        help="run this, and show what came while it ran; ends with its exit status",
-    )
-    parser.set_defaults(usage_error=parser.error)
+    parser.set_defaults(usage_error=parser.error, reset=False, command=[])
 
 
 def run(args: argparse.Namespace) -> int:
@@ -102,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
         reader = stack.enter_context(StatisticsReader(args.ring + SUFFIX))
         look = Look(reader, args.ring, view, args.vm, _warn)
         look.say_what_is_counted(args.switch)
-        show = _printer(args, stack)
+        show = printer(args, stack)
         if args.command:
             return _around(args, look, show)
         if args.interval is None:
@@ -175,7 +180,7 @@ def _ticks(interval_s: float) -> Iterator[float]:
         yield max(0.0, left_s)
 
 
-def _printer(args: argparse.Namespace, stack: contextlib.ExitStack) -> Callable[[Report], None]:
+def printer(args: argparse.Namespace, stack: contextlib.ExitStack) -> Callable[[Report], None]:
     """What prints a report in the form and to the place that were asked for."""
     stream: TextIO = sys.stderr if args.command else sys.stdout
     if args.output is not None:

@@ -30,7 +30,18 @@ def run(args: argparse.Namespace) -> int:
     """0 when bridge and ring both answered, else 1: what can be told is told either way."""
     bridge, bridge_error = _ask_bridge(args.switch)
     ring, ring_error = _read_ring(args.ring)
-    if args.json:
+    return show(bridge, bridge_error, ring, ring_error, args.json)
+
+
+def show(
+    bridge: dict[str, Any] | None,
+    bridge_error: str | None,
+    ring: RingInfo | None,
+    ring_error: str | None,
+    as_json: bool,
+) -> int:
+    """Prints what both tell, or why they do not; the exit status, as run()."""
+    if as_json:
         print(
             json.dumps(
                 {

@@ -31,6 +31,12 @@ REPLACED: Final = "the ring was replaced; what the old one got since the last po
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the sub-command's flags."""
+    add_wishes(parser)
+    records.add_ring(parser)
+
+
+def add_wishes(parser: argparse.ArgumentParser, *, words: bool = False) -> None:
+    """What there is to ask of any ring; words: leaves reasons as they are, for another host."""
     parser.add_argument(
         "-n",
         dest="count",
@@ -39,8 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_COUNT,
         help="how many records from before to begin with (default %(default)s)",
     )
-    selection.add_arguments(parser)
-    records.add_ring(parser)
+    selection.add_arguments(parser, words=words)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -9,7 +9,29 @@ Documentation/admin-guide/kernel-parameters.txt) and QEMU's.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
+
+
+class AnyReason(Protocol):
+    """A reason with what there is to say of it, from this machine's tables or another's."""
+
+    @property
+    def isa(self) -> str: ...
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def flags(self) -> tuple[str, ...]: ...
+
+    @property
+    def meaning(self) -> str: ...
+
+    @property
+    def explanation(self) -> Explanation: ...
 
 
 class Explanation(NamedTuple):

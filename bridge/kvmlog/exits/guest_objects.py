@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from kvmlog.bridge.errors import KvmlogError
@@ -29,7 +30,7 @@ def exits_by_process(ring: str) -> Counter[Process] | None:
     return found
 
 
-def guest_object(guest: Guest, exits: Counter[Process] | None) -> dict[str, Any]:
+def guest_object(guest: Guest, exits: Mapping[Process, int] | None) -> dict[str, Any]:
     """Returns names and numbers; `exits` null where there are no statistics, `uuid` without one."""
     ended = guest.ended_realtime_ns
     return {
@@ -42,7 +43,7 @@ def guest_object(guest: Guest, exits: Counter[Process] | None) -> dict[str, Any]
         "running": ended is None,
         "since": units.local_iso(guest.first_seen_realtime_ns),
         "ended": None if ended is None else units.local_iso(ended),
-        "exits": None if exits is None else exits[guest.pid, guest.start_ticks],
+        "exits": None if exits is None else exits.get((guest.pid, guest.start_ticks), 0),
         "numbers": [number for number, _ in guest.numbers],
         "aliases": list(guest.aliases),
         "pod": guest.pod,

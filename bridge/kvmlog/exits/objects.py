@@ -16,7 +16,8 @@ from typing import Any, Final
 from kvmlog.bridge import wire
 from kvmlog.bridge._native import lib
 from kvmlog.exits import detail, notes, qualification, reasons, units
-from kvmlog.exits.explain import KVM, Reason
+from kvmlog.exits.explain import KVM
+from kvmlog.exits.explanation import AnyReason
 from kvmlog.exits.guests import Guest
 
 _SOURCES: Final = wire.enum_names("kvmlog_source", "KVMLOG_SOURCE_")
@@ -69,7 +70,7 @@ def record_object(
     return out
 
 
-def reason_object(reason: Reason) -> dict[str, Any]:
+def reason_object(reason: AnyReason) -> dict[str, Any]:
     """Returns what `kvmlog explain` says, JSON-ready.
 
     `isa` is null for KVM_EXIT_*, `remedies` may be empty.

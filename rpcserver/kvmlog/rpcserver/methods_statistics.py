@@ -75,7 +75,8 @@ def _reply(call: Call, view: View, asked: dict[str, Any]) -> dict[str, Any]:
             told = look.since(base, look.now(settle=base is None))
         except GuestError as error:
             raise faults.fault(faults.NO_GUEST, f"{error}.") from error
-    return plain({**report_object(told), "rows": _rows(told), "notes": notes})  # type: ignore[no-any-return]  # a struct stays one
+    out = {**report_object(told), "rows": _rows(told), "shown_exits": told.shown_exits}
+    return {name: plain(value) for name, value in {**out, "notes": notes}.items()}
 
 
 def _rows(told: Report) -> list[dict[str, Any]]:

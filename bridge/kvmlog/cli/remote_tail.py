@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`kvmlog remote HOST tail`: polls a server for what has come since the last poll."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from kvmlog.bridge import wire
+from kvmlog.cli import records
+from kvmlog.cli.records import Clocks
+from kvmlog.cli.tail import REPLACED
+from kvmlog.exits import text
+from kvmlog.exits.guest_view import GuestView
+from kvmlog.exits.guests import GuestList
+from kvmlog.rpcserver.client import Client
+from kvmlog.rpcserver.client_replies import Records
+
+POLL_S: Final = 0.5
+# A page: more are asked for at once when there are more.
+_PAGE: Final = 16_384
+
+
+def follow(
+    client: Client, count: int, vm: Sequence[str], reason: Sequence[str], slower_than_ns: int
+) -> None:
+    """Prints `count` records from before and all that come, until interrupted; RpcError."""
+    page = client.records(max(1, count), vm=vm, reason=reason, slower_than_ns=slower_than_ns)
+    print(text.HEADER)
+    guests = _guests(client)
+    if count:
+        _print(page, guests)
+    while True:
+        sys.stdout.flush()
+        if not page.more:
+            time.sleep(POLL_S)
+        at = (page.span.ring_id, page.span.next_index)
+        page = client.records(_PAGE, at, vm, reason, slower_than_ns)
+        if page.replaced:
+            print(text.sentence_line(REPLACED))
+        if page.span.overwritten:
+            print(records.overwritten_line(page.span.overwritten))
+        if any(isinstance(one, wire.GuestRecord) for one in page.decoded()):
+            guests = _guests(client)
+        _print(page, guests)
+
+
+def _guests(client: Client) -> GuestView:
+    return GuestView(GuestList(client.guests(ended=True).guests))
+
+
+def _print(page: Records, guests: GuestView) -> None:
+    shown = page.decoded()
+    guests.learn(shown)
+    span = page.span
+    clocks = Clocks(span.realtime_ns - span.monotonic_ns, span.utc_offset_s)
+    for line in records.record_lines(shown, clocks, guests, as_json=False):
+        print(line)
