@@ -67,6 +67,21 @@ def test_of_another_size_they_begin_anew_and_readers_follow(tmp_path: Path, left
     assert (now.exits, now.guests) == (0, {})
 
 
+def test_an_earlier_copy_of_a_smaller_file_with_the_same_id_is_no_base(
+    tmp_path: Path, left: Snapshot
+) -> None:
+    """A forged file: beyond the end of the earlier copy there is nothing to be read."""
+    with Counting(tmp_path, mib=2) as counting:
+        counting.feed(note(1, 100), exits(EXITS, total_ns=5_000, vcpu=3))
+        counting.writer.flush()
+        statistics_id = int.from_bytes(bytes.fromhex(left.statistics_id), "little")
+        patch(counting.path, offset("statistics_id"), statistics_id, 16)
+        patch(counting.path, offset("since_ns"), left.since_ns, 8)
+        now = counting.reader.snapshot()
+        assert (now.statistics_id, now.since_ns) == (left.statistics_id, left.since_ns)
+        assert [row.count for row in now.rows(PER_REASON, left)] == [EXITS]
+
+
 @pytest.mark.usefixtures("left")
 def test_of_an_earlier_boot_they_begin_anew(tmp_path: Path) -> None:
     """Times since another boot mean nothing, nor do pids."""

@@ -17,6 +17,7 @@ from tests.statistics_feeding import (
     PARTS,
     PER_REASON,
     Counting,
+    Elements,
     Records,
     add_up,
     counted,
@@ -294,9 +295,14 @@ def test_records_that_are_no_exits_are_not_counted(counting: Counting) -> None:
     counting.writer.reset()
     others = [exits(3, type=number, total_ns=7) for number in (0, *range(2, 9), 255)]
     blank = exits(2, type=0, isa=0, source=0, guest=0)
-    last = exits(1, type=0, isa=0, source=0, total_ns=9)
-    counting.feed(blank, *(one for one in others if one["type"][0] != lib.KVMLOG_RECORD_GUEST))
-    counting.feed(exits(1, isa=0, source=0, total_ns=9))
+    last = exits(3, type=0, isa=0, source=0, total_ns=9)
+    one = exits(1, isa=0, source=0, total_ns=9)
+    counting.feed(
+        blank, *(other for other in others if other["type"][0] != lib.KVMLOG_RECORD_GUEST)
+    )
+    counting.feed(one)
     counting.writer.flush()
-    counting.feed(blank, last)
-    assert [(row.count, row.total_ns) for row in counting.rows(PER_REASON)] == [(1, 9)]
+    counting.feed(blank, last, one)
+    snapshot = counting.snapshot()
+    assert [(row.count, row.total_ns) for row in snapshot.rows(PER_REASON)] == [(2, 18)]
+    assert Elements(snapshot).histogram_counts().tolist() == [2]
