@@ -65,21 +65,22 @@ $(RECEIVER): $(RECEIVER_SOURCES) tests/vm/diskless/genl.h $(wildcard include/uap
 lint: ## ruff, mypy --strict, clang-format, sparse, shellcheck
 	@scripts/lint
 
-bench: ## measure the cost per exit and print the table (not a test)
+bench: ## measure the cost per exit and of records over RPC, and print tables (not a test)
+	$(PYTHON) -m tests.bench.rpc
 	$(PYTHON) -m tests.bench
 
 soak: ## what races, repeated a hundred times as often as in make test: an hour
 	@scripts/setup
 	KVMLOG_SOAK=1 $(PYTHON) -m pytest tests/unit/test_ring_torn.py tests/vm/inside
 
-install: ## install kvmlog below DESTDIR, PREFIX=/usr/local: program, services, module's source (scripts/install)
+install: ## install program, services, module's source below DESTDIR, PREFIX=/usr/local
 	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' UNITDIR='$(UNITDIR)' scripts/install
 
 uninstall: ## remove what install installed; configuration and users stay
 	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' UNITDIR='$(UNITDIR)' scripts/install uninstall
 
 clean: ## remove what was built; keeps .venv and the fetched kernels
-	rm -rf build/guest build/diskless build/install build/package build/kmod build/native build/vm build/stamps build/lib* build/bdist* \
+	rm -rf build/guest build/diskless build/install build/kmod build/native build/vm build/stamps build/lib* build/bdist* \
 		*.egg-info bridge/kvmlog/bridge/_native*.so
 
 .PHONY: help setup run test test-unit test-vm vm-sh kmod guest receiver lint bench soak install uninstall clean

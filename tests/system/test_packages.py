@@ -173,6 +173,7 @@ def test_the_services_are_sound(packages: Packages) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="systemd-sysusers chowns; run as root")
 def test_users_and_directories_are_made(packages: Packages, tmp_path: Path) -> None:
     """Below an empty root: the group, the server's user in it, the ring's directory."""
+    (tmp_path / "etc").mkdir()
     for name in ("sysusers", "tmpfiles"):
         conf = f"usr/lib/{name}.d/kvmlog.conf"
         (tmp_path / conf).parent.mkdir(parents=True)
