@@ -146,7 +146,7 @@ def test_what_is_missing_stands_in_the_last_line(tmp_path: Path) -> None:
     )
     assert found[-1] == (
         f"missing: 1 exit without a group: {FULL}; 3 exits in no percentile: {FULL}; "
-        "1 group that the bridge left half written; kvmlog stat --reset; "
+        "1 group that the bridge left half written; restart it; "
         "2,000 exits of guests that ended and had to make room"
     )
 

@@ -30,6 +30,8 @@ DETAIL_REGION: Final[int] = lib.KVMLOG_STATISTICS_DETAIL_REGION
 DETAIL_OTHER: Final[int] = lib.KVMLOG_STATISTICS_DETAIL_OTHER
 # How long after an exit its record may take to the file, beyond the writing once a second.
 LATE_NS: Final[int] = lib.KVMLOG_STATISTICS_LATE_MS * 1_000_000
+# A time that a calendar has, whatever a damaged file says: in the year 2116.
+_LAST_NS: Final = 1 << 62
 _POLL_S: Final = 0.02
 
 
@@ -118,7 +120,7 @@ class Snapshot:
         self.overflow_rows: int = header.overflow_row
         self.overflow_histogram: int = header.overflow_block
         self.forgotten: int = header.forgotten
-        self.since_realtime_ns: int = header.since_realtime_ns
+        self.since_realtime_ns: int = min(header.since_realtime_ns, _LAST_NS)
         self.since_ns: int = header.since_ns
         self.folded_ns: int = header.folded_ns
         self.generation: int = header.generation

@@ -82,7 +82,7 @@ def missing_words(report: Report) -> str:
             f"in groups by guest and reason only: {full}",
         ),
         (report.overflow_histogram, "exit", f"in no percentile: {full}"),
-        (report.torn, "group", "that the bridge left half written; kvmlog stat --reset"),
+        (report.torn, "group", "that the bridge left half written; restart it"),
         (report.forgotten, "exit", "of guests that ended and had to make room"),
         (report.lost_records or 0, "record", "lost; kvmlog status"),
     )
