@@ -13,6 +13,7 @@ from xmlrpc.client import Fault, dumps, loads
 import pytest
 
 from kvmlog.rpcserver.limits import Limits
+from tests.damage import damaged_calls
 from tests.system.rpc_process import Server, post, read_all, rpc_server, status_of
 
 LIMITS = Limits()
@@ -93,6 +94,19 @@ BAD_BODIES = {
 def test_bad_body_is_a_fault(server: Server, body: bytes, code: int) -> None:
     """What is no call is answered with its fault, not with a closed door."""
     assert fault_code(server.exchange(post(body))) == code
+
+
+def test_damaged_calls_are_replies_or_faults(server: Server) -> None:
+    """Some of the unit test's, by HTTP: each is answered, on one connection."""
+    with server.connect() as connection:
+        stream = connection.makefile("rb")
+        for body in itertools.islice(damaged_calls(7, 1_000), 400):
+            request = post(body[: LIMITS.body_bytes])
+            connection.sendall(request.replace(b"Connection: close\r\n", b""))
+            assert stream.readline() == b"HTTP/1.1 200 OK\r\n"
+            head = list(iter(stream.readline, b"\r\n"))
+            length = next(int(h.split(b":")[1]) for h in head if h.startswith(b"Content-Length"))
+            assert stream.read(length).startswith(b"<?xml")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from kvmlog.bridge import udp_key
 from kvmlog.bridge.errors import KvmlogError, SwitchError
 from kvmlog.bridge.udp_key import Nonces, ReplayedError, Signed
+from tests.damage import damage
 
 KEY = bytes(range(32))
 HERE = "192.0.2.7:50000"
@@ -33,14 +34,6 @@ class Clock:
 def signed(number: int, time_ns: int) -> Signed:
     """A request of its own nonce."""
     return Signed(time_ns, b"%032x" % number, b"on")
-
-
-def damage(dice: random.Random, whole: bytes) -> bytes:
-    """One of several, at a random place."""
-    at, end = sorted(dice.choices(range(len(whole) + 1), k=2))
-    piece = whole[at:end]
-    between = dice.choice([b"", dice.randbytes(len(piece)), piece * 2, piece[::-1], b" ", b"\0"])
-    return whole[:at] + between + whole[end:]
 
 
 def test_a_request_comes_out_as_it_went_in() -> None:
