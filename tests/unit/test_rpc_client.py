@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kvmlog.bridge._native import lib
-from kvmlog.bridge.statistics import DETAIL_OTHER, NO_RETURN, By
+from kvmlog.bridge.statistics import NO_RETURN, By
 from kvmlog.exits.statistics_objects import report_object, row_object
 from kvmlog.exits.statistics_view import View
 from kvmlog.rpcserver.client import Client, RpcError
