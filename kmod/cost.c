@@ -10,6 +10,7 @@
 
 #include "compat/kernel.h"
 #include "cost.h"
+#include "random.h"
 
 DEFINE_PER_CPU(struct kvmlog_cpu_cost, kvmlog_costs);
 
@@ -22,13 +23,7 @@ static s32 next_gap(struct kvmlog_cpu_cost *cost)
 {
 	const u32 before = cost->place;
 
-	/* xorshift32 */
-	if (!cost->random)
-		cost->random = (u32)ktime_get_mono_fast_ns() | 1;
-	cost->random ^= cost->random << 13;
-	cost->random ^= cost->random >> 17;
-	cost->random ^= cost->random << 5;
-	cost->place = (u64)cost->random * KVMLOG_COST_ONE_IN >> 32;
+	cost->place = kvmlog_random(&cost->random, KVMLOG_COST_ONE_IN);
 	return KVMLOG_COST_ONE_IN + cost->place - before;
 }
 

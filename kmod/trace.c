@@ -23,6 +23,7 @@
 #include "cost.h"
 #include "guest.h"
 #include "pending.h"
+#include "random.h"
 #include "stage.h"
 #include "trace.h"
 #include "vendor.h"
@@ -66,13 +67,7 @@ static bool leave_out(u32 one_in)
 		if (sampler->skip)
 			return true;
 	}
-	/* xorshift32 */
-	if (!sampler->random)
-		sampler->random = (u32)ktime_get_mono_fast_ns() | 1;
-	sampler->random ^= sampler->random << 13;
-	sampler->random ^= sampler->random >> 17;
-	sampler->random ^= sampler->random << 5;
-	sampler->skip = 1 + ((u64)sampler->random * (2 * one_in - 1) >> 32);
+	sampler->skip = 1 + kvmlog_random(&sampler->random, 2 * one_in - 1);
 	return false;
 }
 
