@@ -36,6 +36,7 @@ def test_each_state_is_a_datagram(manager: tuple[socket.socket, str]) -> None:
     notifier.ready("serving\nSTOPPING=1")
     notifier.reloading()
     notifier.status("on")
+    notifier.status("on")
     notifier.stopping()
     assert end.recv(1000) == b"READY=1\nSTATUS=serving STOPPING=1"
     first, second = end.recv(1000).split(b"\n")

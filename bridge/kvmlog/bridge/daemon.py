@@ -97,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
             # The guests first: a source that is back is switched on for those of now.
             watch.tick()
             engine.tick()
+            notifier.status(said())
             if notifier.watchdog_s is not None and _lives(engine, writer, notifier.watchdog_s):
                 notifier.beat()
 

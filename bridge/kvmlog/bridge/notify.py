@@ -33,17 +33,21 @@ class Notifier:
             self.watchdog_s = None
         self.interval_s = None if self.watchdog_s is None else self.watchdog_s / 2
         self._beat = float("-inf")  # of time.monotonic()
+        self._said = ""
         # Whether a datagram could not be delivered; who starts the process may look once.
         self.failed = False
 
     def ready(self, status: str) -> None:
         """The service serves, or has read its configuration again."""
+        self._said = status
         self._send("READY=1", f"STATUS={status}")
         self.beat()
 
     def status(self, status: str) -> None:
-        """One line for `systemctl status`."""
-        self._send(f"STATUS={status}")
+        """One line for `systemctl status`; the same one again is not sent."""
+        if status != self._said:
+            self._said = status
+            self._send(f"STATUS={status}")
 
     def reloading(self) -> None:
         """The configuration is being read again; ready() follows."""

@@ -189,9 +189,11 @@ class Rpc(Process):
     def __init__(self, bridge: Bridge, name: str = "rpc", **who: Any) -> None:
         places = ("--ring", bridge.ring, "--switch", bridge.switch, "--listen", "127.0.0.1:0")
         # Otherwise it would become a user that need not exist here.
-        places += ("--user", "root")
+        user = ("--user", "root")
         folder = bridge.ring.parent
-        super().__init__(folder.with_name(f"{folder.name}-{name}.log"), "rpc", *places, **who)
+        super().__init__(
+            folder.with_name(f"{folder.name}-{name}.log"), "rpc", *places, *user, **who
+        )
 
     def client(self) -> Any:
         """A stock xmlrpc.client.ServerProxy, once it serves."""

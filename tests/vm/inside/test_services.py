@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The systemd units under a systemd of their own: users, sandbox, readiness, reload, restart."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from xmlrpc.client import ServerProxy
+
+import pytest
+
+from kvmlog.bridge.ring import DEFAULT_RING
+from tests.vm.inside import host
+from tests.vm.inside.processes import until
+from tests.vm.inside.sources import KMOD, only
+
+pytestmark = only(KMOD)
+
+SOURCES = {"kvmlog-bridge": "bridge/systemd", "kvmlog-rpc": "rpcserver/systemd"}
+UNITS = Path("/run/systemd/system")
+SOCKET = Path("/run/systemd/private")
+RPC = "http://127.0.0.1:50080"
+
+
+class Systemd:
+    """A systemd that is process 1 of a PID namespace, with nothing but kvmlog's units to start."""
+
+    def __init__(self) -> None:
+        UNITS.mkdir(parents=True, exist_ok=True)
+        for name, folder in SOURCES.items():
+            text = (host.PROJECT / folder / f"{name}.service").read_text()
+            # The project may stand in a home.
+            text = text.replace("@bindir@", f"{host.PROJECT}/.venv/bin")
+            (UNITS / f"{name}.service").write_text(text.replace("ProtectHome=yes\n", ""))
+        (UNITS / "only.target").write_text("[Unit]\nDefaultDependencies=no\n")
+        self._process = subprocess.Popen(
+            [
+                *("unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc"),
+                *("env", "container=vm", "/lib/systemd/systemd", "--unit=only.target"),
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        until(SOCKET.exists, "no systemd")
+        self._pid = host.run("pgrep", "-P", str(self._process.pid)).strip()
+        until(lambda: self.ctl("is-active", "only.target", check=False) == "active\n", "no target")
+
+    def ctl(self, *words: str, check: bool = True) -> str:
+        """What systemctl says, called where it finds systemd's processes."""
+        inside = ("nsenter", "-t", self._pid, "-p", "-m", "--", "systemctl", "--no-pager")
+        return host.run(*inside, *words, check=check)
+
+    def value(self, name: str, key: str) -> str:
+        """A property of a service."""
+        return self.ctl("show", "--value", "-p", key, name).strip()
+
+    def close(self) -> None:
+        """Ends systemd, and with it the namespace and the services."""
+        self.ctl("stop", *SOURCES)
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture
+def systemd(module: Callable[..., None]) -> Iterator[Systemd]:
+    """The module loaded, the users there, the services started."""
+    with tempfile.TemporaryDirectory(dir="/run") as name:
+        root = Path(name)
+        (root / "etc").mkdir()
+        for file in ("passwd", "group"):
+            (root / "etc" / file).write_bytes(Path("/etc", file).read_bytes())
+        conf = root / "usr/lib/sysusers.d/kvmlog.conf"
+        conf.parent.mkdir(parents=True)
+        conf.write_bytes((host.PROJECT / "bridge/systemd/kvmlog.sysusers").read_bytes())
+        host.run("systemd-sysusers", f"--root={root}", "kvmlog.conf")
+        root.chmod(0o755)
+        for file in ("passwd", "group"):
+            host.run("mount", "--bind", str(root / "etc" / file), f"/etc/{file}")
+        cgroups = "cgroup2" in Path("/proc/mounts").read_text()
+        if not cgroups:
+            host.run("mount", "-t", "cgroup2", "none", "/sys/fs/cgroup")
+        try:
+            module()
+            one = Systemd()
+            one.ctl("start", *SOURCES)
+            yield one
+            one.close()
+        finally:
+            for file in ("passwd", "group"):
+                host.run("umount", f"/etc/{file}")
+
+
+def test_the_services_work_in_their_sandboxes(systemd: Systemd) -> None:
+    """A server without any right switches and reads; a killed bridge comes back with its ring."""
+    rpc = Path("/proc") / host.run("pgrep", "-f", "bin/kvmlog rpc").strip() / "status"
+    status = dict(line.split(":", 1) for line in rpc.read_text().splitlines())
+    assert int(status["CapBnd"], 16) == 0
+    assert int(status["Uid"].split()[1]) != 0
+    assert status["Seccomp"].strip() == "2"
+    inode = Path(DEFAULT_RING).stat().st_ino
+    with ServerProxy(RPC) as server:
+        assert server.kvmLogSwitch("on") == "true"
+        host.guest("--turns", "100")
+        until(lambda: server.getKvmLog() != "none", "no records over RPC")
+        until(lambda: systemd.value("kvmlog-bridge", "StatusText").startswith("on, "), "no status")
+        systemd.ctl("reload", *SOURCES)
+        assert server.kvmLogSwitch("off") == "true"
+    assert [systemd.value(name, "ActiveState") for name in SOURCES] == ["active"] * 2
+    assert [systemd.value(name, "NRestarts") for name in SOURCES] == ["0"] * 2
+
+    systemd.ctl("kill", "-s", "KILL", "kvmlog-bridge")
+    until(lambda: systemd.value("kvmlog-bridge", "NRestarts") == "1", "no restart")
+    until(lambda: systemd.value("kvmlog-bridge", "ActiveState") == "active", "not active")
+    assert Path(DEFAULT_RING).stat().st_ino == inode
+    with ServerProxy(RPC) as server:
+        assert server.kvmLogSwitch("off") == "true"
