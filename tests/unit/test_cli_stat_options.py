@@ -48,7 +48,10 @@ def test_defaults() -> None:
         (("--by", ""), "'' is nothing to group by"),
         (("--by", "guest,"), "'' is nothing to group by"),
         (("--by", "vcpu,detail"), "vcpu and detail are not counted together; give one of them"),
-        (("--by", "detail"), "a detail means something only with its reason; give reason and detail"),
+        (
+            ("--by", "detail"),
+            "a detail means something only with its reason; give reason and detail",
+        ),
         (("--by", "return", "--sort", "p99"), "give count, total, vmm or paused"),
         (("--sort", "speed"), "invalid choice: 'speed'"),
         (("-i", "0"), "'0' is no interval; give 0.1 to 86,400 seconds"),
