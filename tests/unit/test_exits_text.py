@@ -156,6 +156,36 @@ def test_a_pause_is_told_and_is_no_time_of_the_vmm(paused_ns: int, vmm: str, not
     assert objects.record_object(wire.decode(record), WALL_NS, 0)["paused_ns"] == paused_ns
 
 
+@pytest.mark.parametrize(
+    ("isa", "reason"),
+    [
+        (lib.KVMLOG_ISA_VMX, 12),
+        (lib.KVMLOG_ISA_SVM, 0x78),
+        (lib.KVMLOG_ISA_SVM, 0xA6),
+        (lib.KVMLOG_ISA_ARM64, 0x01),
+    ],
+)
+def test_a_halt_under_way_is_told_up_to_now(isa: int, reason: int) -> None:
+    """KVM tells how long one was at its end; not if the vCPU was interrupted in it."""
+    record = {"isa": isa, "reason": reason, "total_ns": 3_250_000_000}
+    under_way = line(make.exit_bytes(**record, flags=lib.KVMLOG_F_NO_REENTRY))
+    assert under_way.split()[-5:] == ["3.25s", "-", "3.25s", "no", "re-entry"]
+    ended = line(make.exit_bytes(**record, flags=0))
+    assert ended.split()[-3:] == ["3.25s", "-", "-"]
+    flags = lib.KVMLOG_F_NO_REENTRY | lib.KVMLOG_F_USER_EINTR
+    left = line(make.exit_bytes(**record, user_exits=1, flags=flags))
+    assert left.split()[-6:] == ["3.25s", "-", "-", "no", "re-entry,", "interrupted"]
+
+
+def test_what_goes_without_saying_is_left_out() -> None:
+    """Of vCPUs that are in an exit now none has re-entered."""
+    flags = lib.KVMLOG_F_NO_REENTRY | lib.KVMLOG_F_NESTED
+    record = wire.decode(make.exit_bytes(reason=0x78, flags=flags))
+    assert isinstance(record, wire.Record)
+    assert text.exit_cells(record).notes == "nested, no re-entry"
+    assert text.exit_cells(record, unsaid=lib.KVMLOG_F_NO_REENTRY).notes == "nested"
+
+
 def test_a_pause_is_not_told_without_its_flag() -> None:
     """Only KVM_RUN's -EINTR begins one."""
     assert "paused" not in line(make.exit_bytes(reason=0x7B, paused_ns=10**9))

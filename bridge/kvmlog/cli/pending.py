@@ -10,6 +10,7 @@ import time
 from typing import Final
 
 from kvmlog.bridge import wire
+from kvmlog.bridge._native import lib
 from kvmlog.bridge.control import SwitchClient
 from kvmlog.cli import records, selection, table
 from kvmlog.cli.records import Clocks
@@ -46,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
     """Prints them and returns 0; SwitchError when no bridge answers.
 
     TIME is when the vCPU left its guest, TOTAL how long ago that is, VMM how long ago KVM
-    returned to the guest's process. Names of guests stand in a file beside the ring (--ring).
+    returned to the guest's process, HALT how long it has halted. Names of guests stand in a file
+    beside the ring (--ring).
     """
     raw, count = SwitchClient(args.switch).pending()
     view = selection.view_of(args.ring, args.vm)
@@ -77,7 +79,7 @@ def say_left_out(count: int) -> None:
 
 def _row(record: wire.Record, view: GuestView, to_wall_ns: int, offset_s: int) -> list[str]:
     label = view.labels.label(record)
-    cells = text.exit_cells(record)
+    cells = text.exit_cells(record, unsaid=lib.KVMLOG_F_NO_REENTRY)
     time_column = units.time_column(record.exit_ns + to_wall_ns, offset_s)
     return [time_column, str(record.guest) if label is None else label.text, *cells]
 

@@ -20,6 +20,16 @@ _TABLES: Final[Mapping[int, Mapping[int, str]]] = {
     lib.KVMLOG_ISA_ARM64: arm64.NAMES,
 }
 
+# Reasons whose exit is a halt (those of bridge/native/statistics_fold.c).
+_HALTS: Final = frozenset(
+    {
+        (lib.KVMLOG_ISA_VMX, 12),
+        (lib.KVMLOG_ISA_SVM, 0x78),
+        (lib.KVMLOG_ISA_SVM, 0xA6),
+        (lib.KVMLOG_ISA_ARM64, 0x01),
+    }
+)
+
 _ISA_NAMES: Final[Mapping[int, str]] = {
     lib.KVMLOG_ISA_NONE: "none",
     lib.KVMLOG_ISA_VMX: "vmx",
@@ -40,6 +50,17 @@ def lacks_reason(record: wire.Record) -> bool:
     kvm_intel runs): one for each return from KVM_RUN, with user_reason only.
     """
     return record.isa == lib.KVMLOG_ISA_NONE and not record.reason and not record.total_ns
+
+
+def halted_ns(record: wire.Record) -> int:
+    """Returns how long the vCPU halted in the kernel, in ns; of a halt under way, up to now.
+
+    KVM tells of a halt at its end only: halt_ns of a record from the middle of one is 0.
+    """
+    under_way = record.flags & lib.KVMLOG_F_NO_REENTRY and not record.user_exits
+    if under_way and (record.isa, basic_reason(record.isa, record.reason)) in _HALTS:
+        return record.total_ns
+    return record.halt_ns
 
 
 def basic_reason(isa: int, reason: int) -> int:

@@ -65,12 +65,15 @@ def sentence_line(words: str) -> str:
     return f"{'':<21} -- {words}"
 
 
-def exit_notes(record: wire.Record) -> list[str]:
-    """Returns what a line says about an exit beyond its columns, in words."""
+def exit_notes(record: wire.Record, unsaid: int = 0) -> list[str]:
+    """Returns what a line says about an exit beyond its columns, in words.
+
+    unsaid: flags (enum kvmlog_flag) that go without saying.
+    """
     notes = reasons.reason_flags(record.isa, record.reason)
     lacks_reason = reasons.lacks_reason(record)
-    # Where no exits are seen, no re-entries are: it goes without saying.
-    unsaid = lib.KVMLOG_F_NO_REENTRY if lacks_reason else 0
+    # Where no exits are seen, no re-entries are.
+    unsaid |= lib.KVMLOG_F_NO_REENTRY if lacks_reason else 0
     if not lacks_reason and record.flags & lib.KVMLOG_F_USER_REASON:
         notes.append(reasons.user_reason_name(record.user_reason))
     if record.flags & lib.KVMLOG_F_USER_REASON and record.user_errno:
@@ -101,8 +104,12 @@ class ExitCells(NamedTuple):
     notes: str  # "" where there are none
 
 
-def exit_cells(record: wire.Record) -> ExitCells:
-    """Returns the columns of an exit, as the lines and `kvmlog pending` have them."""
+def exit_cells(record: wire.Record, unsaid: int = 0) -> ExitCells:
+    """Returns the columns of an exit, as the lines and `kvmlog pending` have them.
+
+    unsaid: flags that the notes leave out.
+    """
+    halted_ns = reasons.halted_ns(record)
     reason = reasons.reason_name(record.isa, record.reason)
     total = units.duration(record.total_ns)
     if reasons.lacks_reason(record):
@@ -120,8 +127,8 @@ def exit_cells(record: wire.Record) -> ExitCells:
         detail=words,
         total=total,
         vmm=units.duration(record.vmm_ns) if record.vmm_ns else "-",
-        halt=units.duration(record.halt_ns) if record.halt_ns else "-",
-        notes=", ".join(exit_notes(record)),
+        halt=units.duration(halted_ns) if halted_ns else "-",
+        notes=", ".join(exit_notes(record, unsaid)),
     )
 
 
