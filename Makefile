@@ -69,9 +69,9 @@ bench: ## measure the cost per exit and of records over RPC, and print tables (n
 	$(PYTHON) -m tests.bench.rpc
 	$(PYTHON) -m tests.bench
 
-soak: ## what races, repeated a hundred times as often as in make test: an hour
+soak: ## set up, then what make test runs a hundredth of: races, fuzzing, load; hours
 	@scripts/setup
-	KVMLOG_SOAK=1 $(PYTHON) -m pytest tests/unit/test_ring_torn.py tests/vm/inside
+	@scripts/soak
 
 install: ## install program, services, module's source below DESTDIR, PREFIX=/usr/local
 	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' UNITDIR='$(UNITDIR)' scripts/install

@@ -1,13 +1,39 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How much a test does: a part in `make test`, all of it in `make soak` (CONTRIBUTING.md)."""
+"""How much a test does: a part in `make test`, all of it in `make soak` (CONTRIBUTING.md).
+
+Each number is the environment's of that name after "KVMLOG_", which scripts/soak sets.
+"""
 
 from __future__ import annotations
 
 import os
 from typing import Final
 
-FUZZ_CASES: Final = int(os.environ.get("KVMLOG_FUZZ_CASES", "10000"))
+_SET: dict[str, str] = {}
+
+
+def _number(name: str, otherwise: int) -> int:
+    text = os.environ.get(f"KVMLOG_{name}")
+    if text is None:
+        return otherwise
+    _SET[f"KVMLOG_{name}"] = text
+    return int(text)
+
+
+RING_RECORDS: Final = _number("RING_RECORDS", 10_000_000)
+"""Written into a ring while it is read, in each case."""
+
+STATISTICS_BATCHES: Final = _number("STATISTICS_BATCHES", 1_500)
+"""Of 2,000 exits, counted in statistics while they are read, in each case."""
+
+FUZZ_CASES: Final = _number("FUZZ_CASES", 10_000)
 """Damaged inputs of each fuzzed interface."""
 
-LOAD_S: Final = float(os.environ.get("KVMLOG_LOAD_S", "3"))
-"""How long clients call at full rate."""
+LOAD_S: Final = _number("LOAD_S", 3)
+"""How long clients of the RPC server call while a guest exits at full rate."""
+
+REPEATS: Final = _number("REPEATS", 1)
+"""How many times as often what races in a VM is repeated."""
+
+ENVIRONMENT: Final = _SET
+"""Those that are set, by their names in the environment: for tests inside a VM."""

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A reader never returns a torn record, however fast the writer laps it.
 
-Each case writes 10^7 records, in `make soak` (KVMLOG_SOAK=1) 10^9.
+Each case writes 10^7 records, in `make soak` 10^9.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -18,12 +17,12 @@ import pytest
 from kvmlog.bridge._native import lib
 from kvmlog.bridge.ring import RingReader
 from tests.ring_stress import make_ring_file
+from tests.scale import RING_RECORDS
 
 ROOT = Path(__file__).resolve().parents[2]
-RECORDS = 1_000_000_000 if os.environ.get("KVMLOG_SOAK") else 10_000_000
 CAPACITY = 1024
 BATCH = 292
-HANG_S = 120 + RECORDS // 100_000
+HANG_S = 120 + RING_RECORDS // 100_000
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
@@ -49,10 +48,10 @@ def finish(end: subprocess.Popen[str]) -> str:
 
 
 def race(ring: Path, how: str) -> dict[str, int]:
-    """Writes RECORDS records while a reader takes snapshots of the whole ring."""
-    reader = start("read", ring, RECORDS, CAPACITY, how)
+    """Writes RING_RECORDS records while a reader takes snapshots of the whole ring."""
+    reader = start("read", ring, RING_RECORDS, CAPACITY, how)
     try:
-        finish(start("write", ring, RECORDS, BATCH))
+        finish(start("write", ring, RING_RECORDS, BATCH))
         result: dict[str, int] = json.loads(finish(reader))
     finally:
         kill(reader)

@@ -16,11 +16,11 @@ from kvmlog.bridge.errors import StatisticsError
 from kvmlog.bridge.statistics import By, Snapshot, StatisticsReader
 from tests import statistics_race
 from tests.forking import Child
+from tests.scale import STATISTICS_BATCHES
 from tests.statistics_damage import STRUCT, element, number_at, offset, patch
 from tests.statistics_feeding import PER_REASON, Counting, counted, note
 
 MIB = 8
-BATCHES = 1_500
 KILLS = 30
 
 
@@ -34,7 +34,7 @@ def test_while_it_is_written_every_row_is_whole_and_none_goes_backwards(tmp_path
     seen = 0
     with Counting(tmp_path, MIB) as counting:
         last = counting.snapshot()
-        with Child(lambda: statistics_race.write(counting, BATCHES, "busy")) as writer:
+        with Child(lambda: statistics_race.write(counting, STATISTICS_BATCHES, "busy")) as writer:
             while writer.is_running():
                 now = counting.reader.snapshot()
                 statistics_race.check(now)
@@ -48,7 +48,7 @@ def test_while_it_is_written_every_row_is_whole_and_none_goes_backwards(tmp_path
                 last = now
             assert writer.wait() == 0
         # What the child still had in its cache is lost with it.
-        assert last.exits >= 0.9 * BATCHES * statistics_race.BATCH
+        assert last.exits >= 0.9 * STATISTICS_BATCHES * statistics_race.BATCH
     assert seen > 10, "the writer was never watched at work: the race was not run"
 
 
@@ -59,7 +59,7 @@ def test_while_guests_are_forgotten_moved_and_all_is_reset_every_row_is_whole(
     changes = 0
     with Counting(tmp_path, MIB) as counting:
         last = counting.snapshot()
-        with Child(lambda: statistics_race.write(counting, BATCHES, "churn")) as writer:
+        with Child(lambda: statistics_race.write(counting, STATISTICS_BATCHES, "churn")) as writer:
             while writer.is_running():
                 now = counting.reader.snapshot()
                 statistics_race.check(now)

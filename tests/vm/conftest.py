@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.vm.inside_items import INSIDE, InsideModule, in_vm
+from tests.vm.inside_items import INSIDE, InsideModule, in_vm, measured
 
 
 def pytest_pycollect_makemodule(
@@ -26,3 +27,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not in_vm() and here in item.path.parents:
             item.add_marker(pytest.mark.vm)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """What was measured inside."""
+    for line in measured(config):
+        terminalreporter.write_line(line)

@@ -13,6 +13,7 @@ is imported on the host.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import scale
 from tests.vm import console, reporting
 from tests.vm.kernels import PROJECT, SERIES, KernelError
 from tests.vm.runner import RUNS, VmError, run_vm
@@ -28,6 +30,8 @@ from tests.vm.runner import RUNS, VmError, run_vm
 INSIDE = Path(__file__).with_name("inside")
 _IN_VM = "KVMLOG_IN_VM"
 _NODEIDS = pytest.StashKey[list[str]]()
+# Lines that a test inside printed past pytest's capture, for who reads the host's summary.
+_MEASURED = re.compile(r"^measured: (.*)$", re.MULTILINE)
 _SESSIONS = pytest.StashKey[dict[str, "VmSession"]]()
 
 
@@ -50,10 +54,8 @@ class VmSession:
             _IN_VM: kernel,
             reporting.RESULTS_ENVIRONMENT: str(results),
             "PYTHONDONTWRITEBYTECODE": "1",
+            **scale.ENVIRONMENT,
         }
-        soak = os.environ.get("KVMLOG_SOAK")
-        if soak:
-            environment["KVMLOG_SOAK"] = soak
         words = [
             *("env", *(f"{name}={value}" for name, value in environment.items())),
             *(str(PROJECT / ".venv/bin/python"), "-m", "pytest", "-p", "no:cacheprovider"),
@@ -61,14 +63,16 @@ class VmSession:
             *nodeids,
         ]
         self.trouble = ""
+        self.measured: list[str] = []
         self._culprits: set[str] = set()
         try:
             done = run_vm(
                 kernel,
                 shlex.join(words),
                 name=f"inside-{kernel}",
-                timeout_s=float(os.environ.get("KVMLOG_VM_TIMEOUT_S", "14400" if soak else "1800")),
+                timeout_s=float(os.environ.get("KVMLOG_VM_TIMEOUT_S", "1800")),
             )
+            self.measured = _MEASURED.findall(done.stdout)
             if done.exit_code not in (0, 1):
                 self.trouble = (
                     f"pytest in the VM gave {done.exit_code}:\n{done.stdout}{done.stderr}"
@@ -153,6 +157,12 @@ class InsideItem(pytest.Item):
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Where the test stands."""
         return self.path, None, self.name
+
+
+def measured(config: pytest.Config) -> list[str]:
+    """What the tests inside measured: for information."""
+    sessions = config.stash.get(_SESSIONS, {})
+    return [line for session in sessions.values() for line in session.measured]
 
 
 def _inside_nodeids(config: pytest.Config) -> list[str]:

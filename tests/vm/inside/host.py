@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.scale import REPEATS
+
 PROJECT = Path(__file__).resolve().parents[3]
 GUEST = PROJECT / "build/guest/kvmlog-guest"
 TRACING = Path("/sys/kernel/tracing")
@@ -32,7 +34,7 @@ def run(*command: str, check: bool = True) -> str:
 
 def repeats(count: int) -> int:
     """How often to repeat what races: `count` times, in `make soak` a hundred times as often."""
-    return count * (100 if os.environ.get("KVMLOG_SOAK") else 1)
+    return count * REPEATS
 
 
 def loaded(module: str) -> bool:

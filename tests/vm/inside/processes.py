@@ -110,6 +110,10 @@ class Process:
             self.process.kill()
             self.process.wait()
 
+    def descriptors(self) -> int:
+        """How many files it has open."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
     def resident_bytes(self) -> int:
         """Memory that it has in RAM, shared pages and mapped files too (statm, proc(5))."""
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
@@ -195,9 +199,13 @@ class Rpc(Process):
             folder.with_name(f"{folder.name}-{name}.log"), "rpc", *places, *user, **who
         )
 
+    def url(self) -> str:
+        """Where it serves, once it does."""
+        return self.says(r"serving (http://\S+) from ring")[1]
+
     def client(self) -> Any:
         """A stock xmlrpc.client.ServerProxy, once it serves."""
-        return ServerProxy(self.says(r"serving (http://\S+) from ring")[1])
+        return ServerProxy(self.url())
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ import pytest
 from kvmlog.bridge._native import lib
 from kvmlog.bridge.errors import BudgetError
 from tests.vm.inside import conftest, recorded, sources
-from tests.vm.inside.processes import Bridge, ended, folder, kvmlog, load, probes, until
+from tests.vm.inside.processes import Bridge, Rpc, ended, folder, kvmlog, load, probes, until
 
 # So little that tracing any guest takes more.
 TINY_PERCENT = 0.001
@@ -64,7 +64,10 @@ def limited(source: str) -> Iterator[Limited]:
 
 
 def test_too_much_ends_tracing(limited: Limited, source: str) -> None:
-    """Its cost is told while a guest exits at full rate; then it is off, with nobody asking."""
+    """Its cost is told while a guest exits at full rate; then it is off, with nobody asking.
+
+    Who switched it on is gone by then: the RPC server was killed.
+    """
     bridge = limited.bridge
     before, begin = probes(), bridge.info().head
     off = limited.cost()
@@ -72,8 +75,11 @@ def test_too_much_ends_tracing(limited: Limited, source: str) -> None:
     parts = ["probes_percent", "engine_percent"]
     if source == sources.KMOD:
         parts.append("worker_percent")
-    with load():
-        bridge.client.switch(True)
+    rpc = Rpc(bridge)
+    with load(), ended(rpc):
+        with rpc.client() as kvm:
+            assert kvm.kvmLogSwitch("on") == "true"
+        assert rpc.end(signal.SIGKILL) == -signal.SIGKILL
         until(lambda: all(limited.cost()[part] > 0 for part in parts), "the cost of all parts")
         assert limited.cost()["exit_ns"] > 0
         limited.limit(TINY_PERCENT)

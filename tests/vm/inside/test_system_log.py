@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 import subprocess
 import time
 
+import pytest
+
 from kvmlog.bridge._native import lib
 from kvmlog.bridge.ring import RingInfo
-from tests.vm.inside import host, recorded
+from tests.vm.inside import host, recorded, rpc_load
 from tests.vm.inside.processes import ZONE_S, Bridge, Rpc, load, probes, until
 
 # arch/x86/include/uapi/asm/svm.h
@@ -18,6 +22,7 @@ KINDS = ("--kinds", "cpuid,pio,mmio,hlt,msr")
 TURNS = 1009
 VCPUS = 2
 FIRMWARE_EXITS = 2_000
+LEASE_S = 2
 LEGACY_RECORDS = 1024
 LEGACY_CHARACTERS = 9
 
@@ -147,3 +152,41 @@ def test_a_real_guest_of_qemu(bridge: Bridge, rpc: Rpc, histogram: host.Histogra
     reasons = recorded.reasons(bridge.records(begin))
     assert reasons == histogram.counts()
     assert reasons[SVM_IOIO] > 100
+
+
+def test_clients_at_full_rate_get_no_wrong_reply(
+    running_bridge: Bridge, rpc: Rpc, source: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Eight at once, each reply checked; then the server has no connection left."""
+    bridge = running_bridge
+    begin, before = bridge.info().head, rpc.descriptors()
+    bridge.client.switch(on=True)
+    with load("--kinds", "cpuid,pio") as guest:
+        until(lambda: bridge.info().head > begin + LEGACY_RECORDS, "exits in the ring")
+        took_s = rpc_load.calls(rpc, guest.pid)
+    bridge.client.switch(on=False)
+    methods = ("getKvmLog", "kvmRecords", "kvmStatus", "kvmStatistics", "kvmPending", "kvmGuests")
+    assert took_s.keys() == set(methods)
+    status = bridge.status()
+    assert (status["counters"]["pending"], status["pump"]["bad_messages"]) == (0, 0)
+    until(lambda: rpc.descriptors() <= before, "the connections' end")
+    with capfd.disabled():
+        print()
+        for line in rpc_load.table(took_s, f"{source}, Linux {os.uname().release}"):
+            print(f"measured: {line}")
+
+
+def test_a_lease_ends_with_server_and_client_killed(running_bridge: Bridge, rpc: Rpc) -> None:
+    """While they are at it: off by itself, with no probe left. (Ends the server: the last test.)"""
+    bridge = running_bridge
+    before, begin = probes(), bridge.info().head
+    with load("--kinds", "pio", "--pause-ms", "1"):
+        with rpc_load.leased(rpc, LEASE_S):
+            assert rpc.end(signal.SIGKILL) == -signal.SIGKILL
+        until(lambda: not bridge.info().switched_on, "the lease's end")
+        assert probes() == before
+    causes = recorded.switch_causes(bridge.records(begin))
+    assert causes == [(1, lib.KVMLOG_SWITCH_COMMAND), (0, lib.KVMLOG_SWITCH_LEASE)]
+    status = bridge.status()
+    assert (status["state"], status["wanted"]) == ("off", "off")
+    assert (status["source"]["on"], status["source"]["attached"]) == (False, False)
