@@ -29,7 +29,8 @@ class Limited:
     def __init__(self, place: Path, source: str) -> None:
         self._config = place.with_name("kvmlog.toml")
         self._write(0)
-        options = ("--slots", str(1 << 18), "--source", source, "--config", str(self._config))
+        # Half a minute of exits at full rate, none overwritten.
+        options = ("--slots", str(1 << 20), "--source", source, "--config", str(self._config))
         self.bridge = Bridge(place, *options)
 
     def limit(self, percent: float) -> None:
