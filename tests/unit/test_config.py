@@ -112,7 +112,7 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
     assert found[0].startswith("cannot be read (No such file or directory)")
     assert found[1] == "byte 8 is no UTF-8; write it again"
     assert found[2] == "is no regular file; give a TOML file"
-    assert found[3] == "cannot be read (Is a directory); name another file with --config"
+    assert found[3] == "cannot be read (Is a directory); name another file"
 
 
 def test_an_option_is_checked_as_the_key_is() -> None:

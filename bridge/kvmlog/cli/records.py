@@ -107,13 +107,15 @@ def add_switch(parser: argparse.ArgumentParser) -> None:
 
 def positive(value: str) -> int:
     """Parses a count of at least 1, for argparse."""
-    if not_negative(value) == 0:
-        raise argparse.ArgumentTypeError("0: must be at least 1")
-    return int(value)
+    return _count(value, 1)
 
 
 def not_negative(value: str) -> int:
     """Parses a count of at least 0, for argparse."""
-    if not (value.isascii() and value.isdigit()):
-        raise argparse.ArgumentTypeError(f"{value!r}: no whole number of at least 0")
+    return _count(value, 0)
+
+
+def _count(value: str, least: int) -> int:
+    if not (value.isascii() and value.isdigit() and int(value) >= least):
+        raise argparse.ArgumentTypeError(f"{value!r}: no whole number of at least {least}")
     return int(value)

@@ -37,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "command",
         nargs=argparse.REMAINDER,
         metavar="-- COMMAND ...",
-        help="run this, and show what came while it ran; ends with its exit status",
+        help="run this, and show on stderr (or in -o) what came while it ran; ends with its "
+        "exit status",
     )
 
 
@@ -91,7 +92,7 @@ def add_wishes(parser: argparse.ArgumentParser) -> None:
         "-o",
         dest="output",
         metavar="FILE",
-        help="print there (default: stdout; around a command: stderr)",
+        help="print there (default: stdout)",
     )
     parser.set_defaults(usage_error=parser.error, reset=False, command=[])
 

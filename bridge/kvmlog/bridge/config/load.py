@@ -153,7 +153,7 @@ def read(path: str) -> dict[str, Any]:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError(
-            [f"{path}: cannot be read ({error.strerror}); name another file with --config"]
+            [f"{path}: cannot be read ({error.strerror}); name another file"]
         ) from None
     if len(data) > MAX_BYTES:
         raise ConfigError([f"{path}: has more than {MAX_BYTES} bytes; make it shorter"])
