@@ -38,6 +38,16 @@ def test_cost_without_exits_and_limit() -> None:
     ]
 
 
+def test_few_exits_say_nothing_of_one() -> None:
+    """What the engine takes by itself is not theirs."""
+    watched, _ = budget(0)
+    watched.add(Cost(5_000, 0, 3_000_000, 15))
+    assert next(cost_lines(watched.describe())) == (
+        "cost",
+        "0.3 % of one CPU (probes 0.0005, worker 0, engine 0.3)",
+    )
+
+
 def test_nothing_while_off_but_why() -> None:
     """An older bridge tells nothing."""
     watched, now = budget(2)

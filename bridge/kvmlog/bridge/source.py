@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from kvmlog.bridge._native import lib
 from kvmlog.bridge.errors import SourceError
@@ -16,6 +16,10 @@ _ISAS = enum_names("kvmlog_isa", "KVMLOG_ISA_")
 
 class SourceGoneError(SourceError):
     """The source is not there (any more): the engine waits until it returns."""
+
+
+# In a note of a source in whose KVM only returns to user space can be seen.
+NO_EXITS: Final = "no exits are traced in this KVM"
 
 
 @dataclass(frozen=True)

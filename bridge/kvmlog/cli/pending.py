@@ -12,6 +12,7 @@ from typing import Final
 from kvmlog.bridge import wire
 from kvmlog.bridge._native import lib
 from kvmlog.bridge.control import SwitchClient
+from kvmlog.bridge.source import NO_EXITS
 from kvmlog.cli import records, selection, table
 from kvmlog.cli.records import Clocks
 from kvmlog.cli.table import Column, Table
@@ -50,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
     returned to the guest's process, HALT how long it has halted. Names of guests stand in a file
     beside the ring (--ring).
     """
-    raw, count = SwitchClient(args.switch).pending()
+    client = SwitchClient(args.switch)
+    raw, count = client.pending()
     view = selection.view_of(args.ring, args.vm)
     given = [record for record in wire.unpack(raw) if isinstance(record, wire.Record)]
     view.learn(given)
@@ -58,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
     clocks = Clocks(time.time_ns() - time.monotonic_ns(), time.localtime().tm_gmtoff)
     show(found, clocks, view, args.json)
     say_left_out(count - len(given))
+    if not given:
+        say_why_none(client.status().get("source", {}).get("notes", []))
     return 0
 
 
@@ -69,6 +73,13 @@ def show(found: list[wire.Record], clocks: Clocks, view: GuestView, as_json: boo
         table.show(Table(_COLUMNS, [_row(one, view, *clocks) for one in found]))
     else:
         table.show("no vCPU is in an exit")
+
+
+def say_why_none(notes: list[str]) -> None:
+    """A line on stderr where none can be seen: NO_EXITS among what the source says of itself."""
+    for note in notes:
+        if NO_EXITS in note:
+            print(f"kvmlog: {note}", file=sys.stderr)
 
 
 def say_left_out(count: int) -> None:

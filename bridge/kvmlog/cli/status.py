@@ -16,6 +16,7 @@ from kvmlog.bridge.sampling import sampling_words
 from kvmlog.cli import records, table
 
 _NS_PER_S: Final = 1_000_000_000
+_BUSY_PER_S: Final = 1_000
 _COUNTERS: Final = ("seen", "emitted", "filtered", "sampled", "dropped", "pending")
 
 
@@ -106,13 +107,21 @@ def cost_lines(budget: dict[str, Any]) -> Iterator[tuple[str, str]]:
         parts = ", ".join(
             f"{name} {budget[f'{name}_percent']:.2g}" for name in ("probes", "worker", "engine")
         )
-        each = "" if budget["exit_ns"] is None else f"; {budget['exit_ns']:.0f} ns an exit"
+        each = f"; {budget['exit_ns']:.0f} ns an exit" if _is_busy(budget) else ""
         yield ("cost", f"{budget['one_cpu_percent']:.2g} % of one CPU ({parts}){each}")
         limit = budget["limit_percent"]
         words = f"limit {limit:.3g} %" if limit else "no limit"
         yield ("", f"{budget['percent']:.2g} % of all {budget['cpus']} CPUs ({words})")
     if budget.get("stopped"):
         yield ("", budget["stopped"])
+
+
+def _is_busy(budget: dict[str, Any]) -> bool:
+    """Whether there were exits enough for the time of one: the engine takes some without any."""
+    if not budget["exit_ns"]:
+        return False
+    exits_per_s = budget["one_cpu_percent"] / 100 * _NS_PER_S / budget["exit_ns"]
+    return bool(exits_per_s >= _BUSY_PER_S)
 
 
 def _limits(status: dict[str, Any]) -> Iterator[str]:

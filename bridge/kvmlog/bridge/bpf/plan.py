@@ -20,7 +20,7 @@ from typing import Final
 from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.btf import Btf, BtfMissingError
 from kvmlog.bridge.errors import SourceError
-from kvmlog.bridge.source import SourceGoneError
+from kvmlog.bridge.source import NO_EXITS, SourceGoneError
 
 REASONS: Final = ("auto", "vcpu", "event")
 _TRACEFS: Final = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
@@ -155,7 +155,7 @@ class _Planner:
                     "kvm_intel runs); use --bpf-reason auto for returns to user space"
                 )
             self._raw("kvmlog_kvm_userspace_exit", "kvm_userspace_exit")
-            return self._made("none", "returns from KVM_RUN only: no exits are traced in this KVM")
+            return self._made("none", f"returns from KVM_RUN only: {NO_EXITS}")
         why_not = self._vcpu()
         if wanted == "vcpu" and (why_not is not None or self._isa != lib.KVMLOG_ISA_SVM):
             raise SourceError(
