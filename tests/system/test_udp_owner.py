@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,24 @@ link.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 link.bind(("127.0.0.1", int(sys.argv[2])))
 link.sendto(b"off", ("127.0.0.1", int(sys.argv[1])))
 """
+
+# Sends "off" to argv[1] from the port argv[2] of another address and interface, as from 127.0.0.1.
+SEND_AS = """
+import socket, struct, sys
+link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+link.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+link.bind(("127.0.0.2", int(sys.argv[2])))
+source = struct.pack("=I4s4s", 0, socket.inet_aton("127.0.0.1"), bytes(4))
+link.sendmsg([b"off"], [(socket.IPPROTO_IP, 8, source)], 0, ("127.0.0.1", int(sys.argv[1])))
+"""
+
+# Root's sockets that leave their port to others: family, address, a further option.
+V6ONLY = (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+OTHERS_PORTS = {
+    "IPv6 only": (socket.AF_INET6, "::", V6ONLY),
+    "one address": (socket.AF_INET, "127.0.0.9", None),
+    "one interface": (socket.AF_INET, "", (socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"other")),
+}
 
 
 @pytest.fixture
@@ -126,11 +145,34 @@ def test_a_daemons_port_lends_nobody_its_rights(bridge: Bridge) -> None:
         until(lambda: counts(bridge) == {"refused": 1})
 
 
-def test_an_unconnected_socket_that_waits_may_switch(bridge: Bridge) -> None:
-    """sendto() without connect()."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
+@pytest.mark.parametrize("case", OTHERS_PORTS.values(), ids=OTHERS_PORTS.keys())
+def test_a_port_that_is_not_wholly_roots_lends_nobody_its_rights(
+    bridge: Bridge, case: tuple[int, str, Any]
+) -> None:
+    """Where somebody else can have the same port, send with any address, and be gone."""
+    family, host, option = case
+    if option is not None and option[2] == b"other":
+        other = next((name for _, name in socket.if_nameindex() if name != "lo"), None)
+        if other is None:
+            pytest.skip("no interface but lo; give this machine another to test it")
+        option = (*option[:2], other.encode())
+    with socket.socket(family, socket.SOCK_DGRAM) as daemon:
+        if option is not None:
+            daemon.setsockopt(*option)
+        daemon.bind((host, 0))
+        bridge.process.send_signal(signal.SIGSTOP)
+        run_as(NOBODY, SEND_AS, str(bridge.udp[1]), str(daemon.getsockname()[1]))
+        bridge.process.send_signal(signal.SIGCONT)
+        until(lambda: counts(bridge) == {"refused": 1})
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_an_unconnected_socket_that_waits_may_switch(bridge: Bridge, family: int) -> None:
+    """sendto() without connect(); also by a socket of both families."""
+    mapped = "::ffff:" if family == socket.AF_INET6 else ""
+    with socket.socket(family, socket.SOCK_DGRAM) as link:
         link.settimeout(HANG_S)
-        link.sendto(b"off", bridge.udp)
+        link.sendto(b"off", (f"{mapped}{bridge.udp[0]}", bridge.udp[1]))
         assert link.recv(100) == b"ok off"
 
 

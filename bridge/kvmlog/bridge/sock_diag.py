@@ -32,6 +32,8 @@ _HEADER: Final = struct.Struct("=IHHII")
 _REQUEST: Final = struct.Struct("=BBBxI")
 # Family, state, timer, retransmits; ports, addresses, interface, cookie; timer, queues, uid, inode.
 _ANSWER: Final = struct.Struct("=BBBB4s16s16sI8sIIIII")
+_ATTRIBUTE: Final = struct.Struct("=HH")
+_SKV6ONLY: Final = 11
 _PORTS: Final = struct.Struct(">HH")
 _RECEIVE_BYTES: Final = 1 << 17
 _TIMEOUT_S: Final = 2.0
@@ -45,6 +47,8 @@ class LocalSocket(NamedTuple):
     state: int  # a TCP state
     uid: int  # who made it; 0, wrongly, for a socket that nobody holds any more
     inode: int  # 0: nobody holds it
+    interface: int  # the only one that it uses; 0: any
+    takes_ipv4: bool  # of IPv4, or of IPv6 at any address without IPV6_V6ONLY
 
     @property
     def held(self) -> bool:
@@ -113,12 +117,31 @@ def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _socket(payload: bytes) -> LocalSocket:
-    family, state, _, _, ports, source, target, _, _, _, _, _, uid, inode = _ANSWER.unpack_from(
-        payload
+    family, state, _, _, ports, source, target, interface, _, _, _, _, uid, inode = (
+        _ANSWER.unpack_from(payload)
     )
     local_port, remote_port = _PORTS.unpack(ports)
     local, remote = _unpacked(family, source), _unpacked(family, target)
-    return LocalSocket((local, local_port), (remote, remote_port), state, uid, inode)
+    return LocalSocket(
+        (local, local_port),
+        (remote, remote_port),
+        state,
+        uid,
+        inode,
+        interface,
+        local.version == 4 or (local.is_unspecified and _both_families(payload)),
+    )
+
+
+def _both_families(payload: bytes) -> bool:
+    """Whether IPV6_V6ONLY is known to be off; the kernel tells it of unconnected sockets."""
+    at = _ANSWER.size
+    while at + _ATTRIBUTE.size < len(payload):
+        length, kind = _ATTRIBUTE.unpack_from(payload, at)
+        if kind == _SKV6ONLY:
+            return payload[at + _ATTRIBUTE.size] == 0
+        at += max((length + 3) & ~3, _ATTRIBUTE.size)
+    return False
 
 
 def _family(host: IpAddress) -> int:

@@ -3,7 +3,7 @@
 
 A datagram carries no more than an address, which anybody may have had a moment ago. So every
 doubt is a refusal: no socket there (the sender has closed it), several sockets of which one is
-somebody else's, one that cannot have sent it.
+somebody else's, one that cannot have sent it, one that left its port to others at other addresses.
 """
 
 from __future__ import annotations
@@ -38,21 +38,24 @@ def identify(sender: Endpoint, receiver: Endpoint) -> str:
             if strangers[0].held
             else _GONE
         )
-    if not any(_may_have_sent(one, receiver) for one in sockets):
+    if not any(_may_have_sent(one, sender, receiver) for one in sockets):
         raise SwitchError(_GONE)
     return members.user_name(sockets[0].uid)
 
 
-def _may_have_sent(one: LocalSocket, receiver: Endpoint) -> bool:
+def _may_have_sent(one: LocalSocket, sender: Endpoint, receiver: Endpoint) -> bool:
     """A socket connected to ours; or one connected to nothing, on a port that the kernel chose.
 
     A daemon's socket on a well-known port is no sender of commands, and with SO_REUSEADDR
-    anybody may send from that port, and be gone.
+    anybody may send from that port, and be gone. So may they from the port of a socket at one
+    address, one interface or in the other family: theirs is at another, and sends with any.
     """
     if one.remote[1] != 0:
-        return one.remote == receiver
+        return (one.local, one.remote) == (sender, receiver)
     low, high = _ephemeral()
-    return low <= one.local[1] <= high
+    whole = one.local[0].is_unspecified and one.interface == 0
+    fits = one.takes_ipv4 if sender[0].version == 4 else one.local[0].version == 6
+    return whole and fits and low <= one.local[1] <= high
 
 
 def _ephemeral() -> tuple[int, int]:
