@@ -58,6 +58,11 @@ def test_the_file_goes_over_the_defaults_and_options_over_both(tmp_path: Path) -
         ('[bridge]\n"a\\nb" = 1', "bridge.'a\\nb': there is no such key; there are bridge.source,"),
         ("[bridge]\nslots = 1000", "bridge.slots = 1000: give a power of two from 1024 to"),
         ("[bridge]\nslots = 2048.0", "bridge.slots = 2048.0: give a whole number"),
+        (f"[bridge]\nslots = 1{'0' * 400}", "00...: give a smaller number"),
+        (f"[budget]\ncpu_percent = 1{'0' * 400}", "00...: give a smaller number"),
+        pytest.param(
+            f"[bridge]\nring = 0x{'f' * 6_000}", "bridge.ring = ...: give a string", id="hex"
+        ),
         ("[bridge]\nslots = true", "bridge.slots = true: give a whole number"),
         ("[bridge]\nslots = -2048", "bridge.slots = -2048: give a power of two"),
         ("[bridge]\nslots = 0", "bridge.slots = 0: give a power of two"),

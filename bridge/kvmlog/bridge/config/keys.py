@@ -15,6 +15,7 @@ from typing import Any, Final, get_type_hints
 from kvmlog.bridge.errors import KvmlogError
 
 _KEY: Final = "kvmlog.key"
+_MOST_INT: Final = 2**63  # https://toml.io/en/v1.0.0#integer
 # TOML's own words for the types that keys have.
 _TYPE_WORDS: Final = {
     str: 'a string in "quotes"',
@@ -54,6 +55,9 @@ class Key:
 
     def value(self, given: object) -> Any:
         """The value as the section's field holds it; RefusedValueError says what is allowed."""
+        # TOML's reader takes numbers that no float is large enough for.
+        if self.type in (int, float) and type(given) is int and abs(given) > _MOST_INT:
+            raise RefusedValueError("give a smaller number")
         if self.type is float and type(given) is int:
             given = float(given)
         if self.type is tuple:

@@ -227,7 +227,14 @@ def _quoted(word: str) -> str:
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    text = ascii(value) if isinstance(value, str) else str(value)
+    if isinstance(value, str):
+        text = ascii(value)
+    else:
+        try:
+            text = str(value)
+        except (ValueError, RecursionError):
+            # Also within a list: a number of thousands of digits, which TOML can have in hex.
+            text = "..."
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 
