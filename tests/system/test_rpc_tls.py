@@ -216,6 +216,42 @@ def test_certificates_are_read_again_at_sighup(
         assert subject() == "second"
 
 
+def test_a_connection_does_not_outlive_the_ca_that_let_it_in(
+    tmp_path: Path, authority: Authority, server_pair: Pair, engine: Pair
+) -> None:
+    """Its certificate counted; once the CA has been taken away by SIGHUP it does not any more."""
+    clients = tmp_path / "clients.pem"
+    clients.write_bytes(authority.certificate.read_bytes())
+    extra = [*tls_options(server_pair), "--tls-ca", str(clients)]
+    with rpc_server(tmp_path / "ring", tmp_path / "switch", extra=extra) as running:
+        context = authority.client(engine)
+        link = http.client.HTTPSConnection(
+            "127.0.0.1", running.port, timeout=HANG_S, context=context
+        )
+
+        def ask() -> int:
+            link.request("POST", "/RPC2", CALL, {"Content-Type": "text/xml"})
+            reply = link.getresponse()
+            reply.read()
+            return reply.status
+
+        assert (ask(), ask()) == (200, 200)
+        running.process.send_signal(signal.SIGHUP)
+        until(lambda: "configuration read again; no key has changed\n" in running._lines[-1])
+        # The same CA: who connects again is served.
+        with client(running, context) as proxy:
+            assert proxy.kvmLogStatus()["bridge"] == "down"
+            clients.write_bytes(Authority(tmp_path, "other").certificate.read_bytes())
+            before = len(running._lines)
+            running.process.send_signal(signal.SIGHUP)
+            until(lambda: len(running._lines) > before)
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                proxy.kvmLogStatus()
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            ask()
+        link.close()
+
+
 def test_a_token_from_afar_needs_tls(
     tmp_path: Path, authority: Authority, server_pair: Pair
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from kvmlog.rpcserver import tls
 from kvmlog.rpcserver.caller import ALL_ROLES, NO_ROLES, Caller, Role
 
 
@@ -29,3 +30,9 @@ def test_the_audit_names_who_how_and_where() -> None:
     token = Caller("engine", Role.READ, "token", "192.0.2.1:7")
     assert str(token) == "192.0.2.1:7 (engine by token)"
     assert str(Caller("root", ALL_ROLES, "root", "[::1]:7")) == "[::1]:7 (root)"
+
+
+@pytest.mark.parametrize(("now_s", "expected"), [(0, False), (1_000, False), (1_001, True)])
+def test_a_certificate_ends_with_its_last_second(now_s: int, expected: bool) -> None:
+    """As ssl gives it of a verified certificate; it counts for each request."""
+    assert tls.expired({"notAfter": "Jan  1 00:16:40 1970 GMT"}, now_s) is expected

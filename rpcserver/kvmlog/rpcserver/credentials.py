@@ -8,6 +8,7 @@ is wrong is never made good by what comes after it.
 from __future__ import annotations
 
 import ssl
+import time
 from http import HTTPStatus
 from typing import Final
 
@@ -30,6 +31,10 @@ class StrangerError(Exception):
         super().__init__(sentence)
         self.status = status
         self.sentence = sentence
+
+
+class OutdatedError(Exception):
+    """A certificate that was verified by credentials which do not hold any more: connect again."""
 
 
 class Credentials:
@@ -56,11 +61,18 @@ class Credentials:
             )
 
     def caller(self, peer: Peer, connection: object, authorization: str | None) -> Caller:
-        """Who this is; StrangerError for nobody known."""
+        """Who this is; StrangerError for nobody known, OutdatedError."""
         if authorization is not None:
             return self._by_token(peer, authorization)
         certificate = connection.getpeercert() if isinstance(connection, ssl.SSLSocket) else None
-        if certificate:
+        if certificate and isinstance(connection, ssl.SSLSocket):
+            # It was verified as the connection began, which may be long ago.
+            if connection.context is not self.context:
+                raise OutdatedError
+            if tls.expired(certificate, time.time()):
+                raise StrangerError(
+                    HTTPStatus.UNAUTHORIZED, "The certificate has expired; show another."
+                )
             names = tls.names(certificate)
             allowed = tls.roles(names, self._switch_names)
             return Caller(tls.shown(names), allowed, "certificate", peer.address)

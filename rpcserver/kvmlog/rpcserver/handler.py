@@ -22,7 +22,7 @@ from xmlrpc.server import SimpleXMLRPCRequestHandler
 
 from kvmlog.rpcserver import faults
 from kvmlog.rpcserver.caller import Caller
-from kvmlog.rpcserver.credentials import StrangerError
+from kvmlog.rpcserver.credentials import OutdatedError, StrangerError
 from kvmlog.rpcserver.deadline import DeadlineReader, HeadReader
 from kvmlog.rpcserver.log import log
 from kvmlog.rpcserver.peers import Peer
@@ -103,6 +103,10 @@ class RpcHandler(SimpleXMLRPCRequestHandler):
         except _RefusalError as refusal:
             self._refuse(refusal.status, refusal.sentence, refusal.headers)
             return
+        except OutdatedError:
+            # Unanswered, as if it had been idle too long: clients connect again by themselves.
+            self.close_connection = True
+            return
         reply = self.server.answer(body, caller)
         self._send(HTTPStatus.OK, "text/xml; charset=utf-8", reply)
 
@@ -121,6 +125,9 @@ class RpcHandler(SimpleXMLRPCRequestHandler):
             self._checked_length()
         except _RefusalError as refusal:
             self._refuse(refusal.status, refusal.sentence, refusal.headers)
+            return False
+        except OutdatedError:
+            self.close_connection = True
             return False
         return super().handle_expect_100()
 

@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
             changed = _credentials(fresh, host)
             if (changed.context is None) != (server.credentials.context is None):
                 raise KvmlogError("TLS is neither begun nor ended while serving; restart")
-            server.credentials = changed
+            server.recredit(changed)
 
         # Always: the files may have changed under their names.
         reload.on(*_CREDENTIAL_KEYS, apply=recredit, always=True)

@@ -55,7 +55,7 @@ class RpcServer(SimpleXMLRPCServer):
     ) -> None:
         """Raises ServerError when the address cannot be had.
 
-        credentials: may be replaced while the server runs.
+        credentials: replaced while the server runs by recredit().
         """
         # For whatever in this process still uses the stdlib's own parser.
         defusedxml.xmlrpc.monkey_patch()
@@ -84,6 +84,15 @@ class RpcServer(SimpleXMLRPCServer):
         shown = f"[{host!s}]" if self.address_family == socket.AF_INET6 else host
         scheme = "https" if self.credentials.context else "http"
         return f"{scheme}://{shown!s}:{port}/"
+
+    def recredit(self, credentials: Credentials) -> None:
+        """Takes other credentials, which count from the next request on.
+
+        Connections of TLS begin anew: who is at their other end was verified by the old ones.
+        """
+        self.credentials = credentials
+        if credentials.context is not None:
+            self._end_reading()
 
     def wait_s(self, who: object) -> float:
         """Returns 0 for one more request of `who`, or how long they should wait, in seconds."""
@@ -143,15 +152,19 @@ class RpcServer(SimpleXMLRPCServer):
 
         To be called after shutdown().
         """
-        with self._lock:
-            threads = dict(self._connections)
-        for connection in threads.values():
-            # The thread reads an end of file after the request it is at.
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RD)
+        threads = self._end_reading()
         end = time.monotonic() + self.limits.stop_s
         for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))
+
+    def _end_reading(self) -> list[threading.Thread]:
+        """Has each connection's thread read an end of file after the request it is at."""
+        with self._lock:
+            # Under the lock: what is forgotten may be closed, and its number another file's.
+            for connection in self._connections.values():
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RD)
+            return list(self._connections)
 
     def _check_role(self, name: str, caller: Caller) -> None:
         """Raises Fault for a method that there is not, or that this caller may not call."""

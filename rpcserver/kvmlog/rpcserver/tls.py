@@ -61,6 +61,11 @@ def names(certificate: dict[str, Any]) -> list[str]:
     return common + [str(value) for _, value in certificate.get("subjectAltName", ())]
 
 
+def expired(certificate: dict[str, Any], now_s: float) -> bool:
+    """Whether its time has passed; now_s: seconds since the epoch."""
+    return ssl.cert_time_to_seconds(certificate["notAfter"]) < now_s
+
+
 def shown(all_names: Sequence[str]) -> str:
     """One name for the log, short and in ASCII."""
     name = all_names[0] if all_names else "a certificate without a name"
