@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -31,9 +32,10 @@ class Systemd:
         UNITS.mkdir(parents=True, exist_ok=True)
         for name, folder in SOURCES.items():
             text = (host.PROJECT / folder / f"{name}.service").read_text()
-            # The project may stand in a home.
+            # The project may stand in a home, or below /tmp, where the services see their own.
             text = text.replace("@bindir@", f"{host.PROJECT}/.venv/bin")
-            (UNITS / f"{name}.service").write_text(text.replace("ProtectHome=yes\n", ""))
+            text = text.replace("ProtectHome=yes\n", f"BindReadOnlyPaths={host.PROJECT}\n")
+            (UNITS / f"{name}.service").write_text(text)
         (UNITS / "only.target").write_text("[Unit]\nDefaultDependencies=no\n")
         self._process = subprocess.Popen(
             [
@@ -58,7 +60,7 @@ class Systemd:
 
     def close(self) -> None:
         """Ends systemd, and with it the namespace and the services."""
-        self.ctl("stop", *SOURCES)
+        self.ctl("stop", *SOURCES, check=False)
         self._process.kill()
         self._process.wait()
 
@@ -83,10 +85,9 @@ def systemd(module: Callable[..., None]) -> Iterator[Systemd]:
             host.run("mount", "-t", "cgroup2", "none", "/sys/fs/cgroup")
         try:
             module()
-            one = Systemd()
-            one.ctl("start", *SOURCES)
-            yield one
-            one.close()
+            with contextlib.closing(Systemd()) as one:
+                one.ctl("start", *SOURCES)
+                yield one
         finally:
             for file in ("passwd", "group"):
                 host.run("umount", f"/etc/{file}")
