@@ -48,6 +48,15 @@ def test_the_file_is_whole_closed_to_others_and_has_all_its_blocks(tmp_path: Pat
         assert sorted(os.listdir(path.parent)) == ["ring", "ring.lock"]
 
 
+def test_who_may_read_the_ring_cannot_lock_it(tmp_path: Path) -> None:
+    """0600, also one that was open to the group: else they keep the bridge from starting."""
+    path, lock = tmp_path / "ring", tmp_path / "ring.lock"
+    lock.touch()
+    lock.chmod(0o640)
+    with RingWriter(str(path), SLOTS):
+        assert stat.S_IMODE(lock.stat().st_mode) == 0o600
+
+
 def test_the_default_is_65536_slots() -> None:
     """As documented."""
     assert DEFAULT_SLOTS == 65_536

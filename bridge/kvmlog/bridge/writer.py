@@ -27,6 +27,7 @@ from kvmlog.bridge.process import start_ticks
 from kvmlog.bridge.ring import boot_id
 
 DEFAULT_SLOTS: Final[int] = lib.KVMLOG_RING_DEFAULT_SLOTS
+_LOCK_MODE: Final = 0o600
 _COUNTERS = [name for name, _ in ffi.typeof("struct kvmlog_counters").fields]
 
 
@@ -187,9 +188,9 @@ def _take_lock(path: str) -> int:
     """The locked descriptor of PATH.lock, which holds this process's pid."""
     name = f"{path}.lock"
     try:
-        fd = os.open(
-            name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, shared_file.FILE_MODE
-        )
+        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _LOCK_MODE)
+        # Also one of before. Who may read a file may lock it, and keep the bridge from starting.
+        os.fchmod(fd, _LOCK_MODE)
     except OSError as error:
         raise RingError(
             f"{name}: cannot be opened ({error.strerror}); "
