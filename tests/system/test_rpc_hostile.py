@@ -156,6 +156,15 @@ BAD_HTTP = {
         411,
     ),
     "chunks and a length": (post(CALL, headers="Transfer-Encoding: chunked\r\n"), 411),
+    # Neither is read by the stdlib, nor is what follows; others in between might.
+    "blank before a colon": (
+        post(CALL).replace(b"\r\n\r\n", b"\r\nTransfer-Encoding : chunked\r\n\r\n", 1),
+        400,
+    ),
+    "header line without a colon": (
+        post(CALL).replace(b"\r\n\r\n", b"\r\nnothing\r\nOrigin: http://x\r\n\r\n", 1),
+        400,
+    ),
     "gzip": (post(gzip.compress(CALL), headers="Content-Encoding: gzip\r\n"), 415),
     "gzip bomb": (
         post(gzip.compress(bytes(30_000_000)), headers="Content-Encoding: gzip\r\n"),

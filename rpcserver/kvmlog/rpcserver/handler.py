@@ -177,6 +177,9 @@ class RpcHandler(SimpleXMLRPCRequestHandler):
 
     def _checked_length(self) -> int:
         """Returns Content-Length in bytes; raises _RefusalError for a request not to be read."""
+        if self.headers.defects:
+            # The stdlib stops at such a line: what stands after it nobody has looked at.
+            raise _RefusalError(HTTPStatus.BAD_REQUEST, "A header line is no NAME: VALUE.")
         if self.path not in PATHS:
             raise _RefusalError(HTTPStatus.NOT_FOUND, f"POST to {' or '.join(PATHS)}.")
         if self.headers.get("Origin") is not None:
