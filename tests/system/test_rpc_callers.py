@@ -104,6 +104,10 @@ def test_a_token_is_printed_once_and_stored_as_a_hash(tmp_path: Path) -> None:
     again = kvmlog("rpc", "--token-file", str(path), "--new-token", "engine")
     assert (again.returncode, again.stdout) == (1, "")
     assert "has a token engine" in again.stderr
+    # As some editors leave it.
+    path.write_text(path.read_text(encoding="ascii").rstrip(), encoding="ascii")
+    assert token(path, "reader", "read")
+    assert len(path.read_text(encoding="ascii").splitlines()) == 2
 
 
 @pytest.mark.parametrize(

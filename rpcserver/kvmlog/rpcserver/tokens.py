@@ -81,8 +81,12 @@ def new_token(path: str, name: str, role: str) -> str:
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     line = f"{role} {name} {_digest(token)}\n".encode()
     try:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         with contextlib.closing(os.fdopen(os.open(path, flags, 0o600), "ab", buffering=0)) as file:
+            size = os.fstat(file.fileno()).st_size
+            # An editor may have left the last line without its end.
+            if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
+                line = b"\n" + line
             file.write(line)
     except OSError as error:
         raise SecretError(
