@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import argparse
-import queue
+import select
 import signal
+import socket
 import threading
-from contextlib import suppress
 from typing import Final
 
 from kvmlog.bridge.config import Config, add_options
 from kvmlog.bridge.config.reload import Reload
 from kvmlog.bridge.errors import KvmlogError
+from kvmlog.bridge.loop import END, signals
 from kvmlog.bridge.notify import Notifier
 from kvmlog.rpcserver import privileges
 from kvmlog.rpcserver.credentials import Credentials
@@ -57,11 +58,10 @@ def run(args: argparse.Namespace) -> int:
     credentials = _credentials(config, host)
     limits = Limits(requests_per_s=config.rpc.requests_per_s)
     ring = config.bridge.ring
-    # Handlers run between two instructions of this thread, which SimpleQueue.put() allows.
-    came: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda number, _frame: came.put(number))
-    with RpcServer(host, port, ring, config.bridge.switch, limits, credentials) as server:
+    with (
+        signals() as wake,
+        RpcServer(host, port, ring, config.bridge.switch, limits, credentials) as server,
+    ):
         # Everything that takes root has been done: the address is bound.
         given_away = privileges.drop(config.rpc.user)
         reload = Reload("rpc", config, lambda: Config.of(args), log)
@@ -82,13 +82,13 @@ def run(args: argparse.Namespace) -> int:
         said = f"serving {server.url()} from ring {ring}"
         notifier.ready(said)
         while True:
-            caught = _next(came, notifier.interval_s)
-            if caught == signal.SIGHUP:
+            caught = _next(wake, notifier.interval_s)
+            if any(number in caught for number in END):
+                break
+            if signal.SIGHUP in caught:
                 notifier.reloading()
                 reload.now()
                 notifier.ready(said)
-            elif caught is not None:
-                break
             elif thread.is_alive():
                 notifier.beat()
         notifier.stopping()
@@ -116,8 +116,10 @@ def _print_token(config: Config, name: str, role: str) -> int:
     return 0
 
 
-def _next(came: queue.SimpleQueue[int], wait_s: float | None) -> int | None:
-    """The next signal, None when the watchdog's time comes first."""
-    with suppress(queue.Empty):
-        return came.get(timeout=wait_s)
-    return None
+def _next(wake: socket.socket, wait_s: float | None) -> bytes:
+    """The signals that came, none when the watchdog's time comes first; wake: of signals().
+
+    A descriptor, since a signal that another thread takes does not wake one that waits for a lock.
+    """
+    ready, _, _ = select.select([wake], [], [], wait_s)
+    return wake.recv(4096) if ready else b""
