@@ -7,10 +7,10 @@ import errno
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Final
 
 from kvmlog.bridge._native import ffi, lib
+from kvmlog.bridge.closing import Closing
 from kvmlog.bridge.errors import SourceError
 
 VMLINUX: Final = "/sys/kernel/btf/vmlinux"
@@ -29,7 +29,7 @@ class Tracepoint:
     module: str | None
 
 
-class Btf:
+class Btf(Closing):
     """The BTF of the kernel, of kvm and of the vendor's module, for as long as it is open.
 
     BtfMissingError when the kernel shows none; modules without are left out.
@@ -44,15 +44,8 @@ class Btf:
             name for name in MODULES if lib.kvmlog_btf_module(self._native, name.encode()) == 0
         ]
 
-    def __enter__(self) -> Btf:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Gives the types back; a second call does nothing."""
         lib.kvmlog_btf_close(self._native)
         self._native = ffi.NULL
 

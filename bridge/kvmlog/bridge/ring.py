@@ -10,11 +10,11 @@ import errno
 import os
 import time
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Final
 
 from kvmlog.bridge import header as ring_header
 from kvmlog.bridge._native import ffi, lib
+from kvmlog.bridge.closing import Closing
 from kvmlog.bridge.errors import RingError, RingFormatError, RingMissingError
 from kvmlog.bridge.process import start_ticks
 from kvmlog.bridge.wire import enum_names
@@ -93,7 +93,7 @@ class _Mapping:
         os.close(self.fd)
 
 
-class RingReader:
+class RingReader(Closing):
     """A ring, opened read-only; follows to the new file when the bridge replaces the ring.
 
     Raises RingMissingError, RingFormatError or RingError with a sentence that says what to do.
@@ -104,17 +104,6 @@ class RingReader:
         self.path = os.fspath(path)
         self._map: _Mapping | None = _Mapping(self.path)
         self._buffer: Any = None
-
-    def __enter__(self) -> RingReader:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Unmaps the file; a second call does nothing."""

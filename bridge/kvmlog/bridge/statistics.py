@@ -12,11 +12,11 @@ import os
 import struct
 import time
 from collections.abc import Collection
-from types import TracebackType
 from typing import Any, Final, NamedTuple
 
 from kvmlog.bridge import statistics_header
 from kvmlog.bridge._native import ffi, lib
+from kvmlog.bridge.closing import Closing
 from kvmlog.bridge.errors import StatisticsError
 from kvmlog.bridge.ring import DEFAULT_RING, boot_id
 
@@ -162,7 +162,7 @@ class Snapshot:
         return same and self.since_ns == base.since_ns
 
 
-class StatisticsReader:
+class StatisticsReader(Closing):
     """The statistics beside a ring, opened read-only; follows when the bridge replaces the file.
 
     Raises StatisticsError with a sentence that says what to do. One thread at a time.
@@ -173,17 +173,6 @@ class StatisticsReader:
         self._fd = -1
         self._native: Any = ffi.NULL
         self._open()
-
-    def __enter__(self) -> StatisticsReader:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Unmaps the file; a second call does nothing."""

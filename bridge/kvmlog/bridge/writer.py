@@ -11,12 +11,12 @@ import fcntl
 import os
 import secrets
 import time
-from types import TracebackType
 from typing import Any, Final
 
 from kvmlog.bridge import access, shared_file
 from kvmlog.bridge import header as ring_header
 from kvmlog.bridge._native import ffi, lib
+from kvmlog.bridge.closing import Closing
 from kvmlog.bridge.errors import (
     RingBusyError,
     RingError,
@@ -31,7 +31,7 @@ _LOCK_MODE: Final = 0o600
 _COUNTERS = [name for name, _ in ffi.typeof("struct kvmlog_counters").fields]
 
 
-class RingWriter:
+class RingWriter(Closing):
     """The ring at `path`, made or continued, locked against a second writer.
 
     A ring of the same geometry goes on with its records and counts; any other file there is marked
@@ -57,17 +57,6 @@ class RingWriter:
         except BaseException:
             self._release()
             raise
-
-    def __enter__(self) -> RingWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Ends in order: state STOPPED, lock given back. A second call does nothing."""

@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from kvmlog.bridge.closing import Closing
 from kvmlog.bridge.sampling import EVERY_EXIT, Sampling
 from kvmlog.exits.statistics_report import Report
 from kvmlog.exits.statistics_view import View
@@ -39,7 +40,7 @@ from kvmlog.rpcserver.client_statistics import parameters, report_of
 __all__ = ["Client", "RpcError", "RpcFaultError"]
 
 
-class Client:
+class Client(Closing):
     """One server. Raises RpcError, RpcFaultError for the server's refusals. One thread at a time.
 
     url_or_host: "host1", "host1:50080", "https://host1:50080". token: who calls, as `kvmlog rpc`
@@ -66,12 +67,6 @@ class Client:
             raise RpcError(f"{url_or_host}: plain HTTP, with options for TLS; give https://")
         context = _tls(tls_ca, tls_cert, tls_key) if tls else None
         self._link = Link(host, port, token, context, timeout_s, connect_tries)
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Ends the connection; a later call makes another."""
