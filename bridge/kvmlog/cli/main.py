@@ -65,7 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: list[str]) -> int:
     try:
-        args = _parser(given[0] if given else "").parse_args(given)
+        parser = _parser(given[0] if given else "")
+        args, unknown = parser.parse_known_args(given)
+        if unknown:
+            known = f"kvmlog {given[0]} --help lists those there are"
+            parser.error(f"unrecognized arguments: {' '.join(unknown)}; {known}")
         return int(args.run(args))
     except KvmlogError as error:
         print(f"kvmlog: {error}", file=sys.stderr)
