@@ -7,6 +7,7 @@ import hashlib
 import os
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from xmlrpc.client import Fault, ServerProxy, dumps
@@ -14,7 +15,7 @@ from xmlrpc.client import Fault, ServerProxy, dumps
 import pytest
 
 from kvmlog.rpcserver.limits import BURST_S, Limits
-from tests.system.bridge_process import kvmlog, until
+from tests.system.bridge_process import HANG_S, kvmlog, until
 from tests.system.elsewhere import MEMBER, MEMBER_UID, NOBODY, as_root, group_file, run_as
 from tests.system.rpc_process import Server, post, read_all, rpc_server, status_of
 
@@ -218,18 +219,33 @@ def test_too_many_requests_are_429(tmp_path: Path) -> None:
         assert reply.startswith("200 ")
 
 
-def test_one_peer_cannot_take_all_connections(server: Server) -> None:
-    """A stranger is stopped at 16; root is served all the while."""
+@pytest.mark.parametrize("uids", [[NOBODY], [NOBODY, 7, 8, 9]], ids=["one", "four"])
+def test_strangers_cannot_take_all_connections(server: Server, uids: list[int]) -> None:
+    """Together they are stopped at 16, and hold them; root and the group are served."""
     most = Limits().connections_per_peer
     hold = f"""
-import socket, sys
-links = [socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for _ in range({most + 4})]
+import os, socket, sys
+links = []
+for uid in {uids} * {most + 4}:
+    os.seteuid(uid)
+    links.append(socket.create_connection(("127.0.0.1", int(sys.argv[1])), {HANG_S}))
+    os.seteuid(0)
 refused = [link.recv(100) for link in links[{most}:]]
-print(sum(reply.startswith(b"HTTP/1.1 503 ") for reply in refused))
+print(sum(reply.startswith(b"HTTP/1.1 503 ") for reply in refused), len(refused), flush=True)
+sys.stdin.read()
 """
-    assert run_as(NOBODY, hold, str(server.port)) == "4\n"
-    with server.client() as client:
-        assert client.kvmLogStatus()["bridge"] == "down"
+    words = ["/usr/bin/python3", "-c", hold, str(server.port)]
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        refused, tried = map(int, holder.stdout.readline().split())
+        assert refused == tried
+        with server.client() as client:
+            assert client.kvmLogStatus()["bridge"] == "down"
+        reply = run_as(MEMBER_UID, POST, str(server.port), CALL.decode())
+        assert reply.startswith("200 ")
+        holder.communicate("")
     assert f"refused: 503, {most} of this peer" in server.stop()
 
 

@@ -14,10 +14,12 @@ class Limits:
     """Bounds on connections, times and sizes of the RPC server."""
 
     connections: int = 64
-    """Connections served at the same time, one thread each; one more gets a 503."""
+    """Connections served at the same time, one thread each; one more gets a 503, but for root and
+    the server's own user."""
 
     connections_per_peer: int = 16
-    """Of one peer, a local user or an address; root and the server's own user have all."""
+    """Of one peer: an address, a local user of the group, all other local users together; root and
+    the server's own user have no such limit."""
 
     requests_per_s: float = 200.0
     """Requests of one caller; BURST_S times as many at once; 0: no limit."""

@@ -13,13 +13,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kvmlog.bridge import sock_diag
+from kvmlog.bridge import members, sock_diag
 from kvmlog.bridge.sock_diag import IpAddress
 
 # States in which our own side still has its peer: ESTABLISHED, CLOSE_WAIT (net/tcp_states.h).
 _CONNECTED: Final = (1, 8)
 _HELD: Final = (sock_diag.ESTABLISHED, sock_diag.FIN_WAIT1, sock_diag.FIN_WAIT2)
 _IPV6_PREFIX: Final = 64
+_STRANGERS: Final = "local users who may not call by themselves"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Peer:
     """Of a local peer; None when its owner cannot be told."""
 
     group: object
-    """What limits per peer count by: a user, an IPv4 address, an IPv6 network of 64 bits."""
+    """What limits per peer count by: a user, an IPv4 address, an IPv6 network of 64 bits; one for
+    all local users who could only call with a token."""
 
 
 def identify(connection: socket.socket, peer: Any) -> Peer:
@@ -46,7 +48,8 @@ def identify(connection: socket.socket, peer: Any) -> Peer:
     if not host.is_loopback:
         return Peer(shown, False, None, _network(host))
     uid = _owner(connection, host, port)
-    return Peer(shown, True, uid, ("uid", uid))
+    known = uid is not None and members.standing(uid)
+    return Peer(shown, True, uid, ("uid", uid) if known else _STRANGERS)
 
 
 def _owner(connection: socket.socket, host: IpAddress, port: int) -> int | None:

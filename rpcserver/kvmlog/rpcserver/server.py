@@ -127,7 +127,7 @@ class RpcServer(SimpleXMLRPCServer):
             target=self._serve_connection, args=(request, peer, trusted), daemon=True
         )
         with self._lock:
-            full = len(self._connections) >= self.limits.connections
+            full = len(self._connections) >= self.limits.connections and not trusted
             if not full:
                 self._connections[thread] = held
         if not full:

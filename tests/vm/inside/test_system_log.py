@@ -159,6 +159,7 @@ def test_clients_at_full_rate_get_no_wrong_reply(
 ) -> None:
     """Eight at once, each reply checked; then the server has no connection left."""
     bridge = running_bridge
+    rpc.url()  # waits until it listens
     begin, before = bridge.info().head, rpc.descriptors()
     bridge.client.switch(on=True)
     with load("--kinds", "cpuid,pio") as guest:
