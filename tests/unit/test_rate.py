@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from kvmlog.bridge.rate import Buckets, Sparing
+from kvmlog.bridge.rate import Buckets, Share, Sparing
 
 
 class Clock:
@@ -73,3 +73,21 @@ def test_lines_left_out_are_counted() -> None:
     clock.now_s += 1
     log("again")
     assert lines[3:] == ["again"]
+
+
+def test_costly_work_takes_a_share_of_the_time() -> None:
+    """A tenth: after 2 s of it, 18 s of rest, however often it is asked for."""
+    clock = Clock()
+    ran_at = []
+
+    def work() -> None:
+        ran_at.append(clock.now_s - 1_000.0)
+        clock.now_s += 2.0
+
+    share = Share(work, 0.1, clock)
+    ran = []
+    for _ in range(45):
+        ran.append(share())
+        clock.now_s += 1.0
+    assert ran_at == [0.0, 20.0, 40.0]
+    assert ran.count(True) == len(ran_at)

@@ -51,6 +51,26 @@ class Buckets:
             del self._levels[peer]
 
 
+class Share:
+    """Runs something costly that others can ask for at will, for a `share` of the time at most."""
+
+    def __init__(self, work: Callable[[], object], share: float, clock: Clock = time.monotonic):
+        self._work = work
+        self._rest = 1 / share - 1
+        self._clock = clock
+        self._rested_s = clock()
+
+    def __call__(self) -> bool:
+        """Runs it, unless it has to rest for how long the last time took; whether it ran."""
+        begin = self._clock()
+        if begin < self._rested_s:
+            return False
+        self._work()
+        end = self._clock()
+        self._rested_s = end + (end - begin) * self._rest
+        return True
+
+
 class Sparing:
     """Passes a few lines on and counts the rest, which the next line that passes tells."""
 

@@ -12,9 +12,12 @@ from kvmlog.bridge import command, wire
 from kvmlog.bridge.command import Command
 from kvmlog.bridge.engine import Engine
 from kvmlog.bridge.errors import BudgetError, KvmlogError
+from kvmlog.bridge.rate import Share
 
 # The most pending exits in one answer: 224 bytes each.
 PENDING_SHOWN: Final = 256
+# Of the bridge's time that `guests` may take to look into all processes: whoever may read asks.
+_SCAN_SHARE: Final = 0.1
 # How an error begins that tells that tracing was switched off for its cost.
 BUDGET: Final = "budget: "
 
@@ -29,6 +32,7 @@ class Switch:
         self.engine = engine
         self._about = about
         self._counts: dict[str, Counter[str]] = {}
+        self._scan = Share(engine.book.scan, _SCAN_SHARE)
 
     def answer(self, channel: str, datagram: bytes, truncated: bool = False) -> bytes | None:
         """The answer to one datagram, None where none is due. Never raises for bad input.
@@ -69,7 +73,7 @@ class Switch:
     def _guests(self) -> dict[str, Any]:
         """Looks for guests now; how many run. Their names stand in the file (docs/guests.md)."""
         book = self.engine.book
-        book.scan()
+        self._scan()
         book.refresh()
         book.save()
         return {"running": len(book.running())}
