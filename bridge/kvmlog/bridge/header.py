@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import os
-import stat
 from dataclasses import dataclass
 from typing import Any, Final
 
+from kvmlog.bridge import shared_file
 from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.errors import RingError, RingFormatError, RingMissingError
 
 MAGIC: Final = b"KVMLOGR\n"
 HEADER_BYTES: Final[int] = lib.KVMLOG_RING_HEADER_BYTES
+_RING: Final = shared_file.Sort("there is no ring", RingMissingError, RingError, RingFormatError)
 _STATES: Final = frozenset(ffi.typeof("enum kvmlog_ring_state").elements)
 
 
@@ -31,22 +32,7 @@ class Geometry:
 
 def open_ring_file(path: str, flags: int) -> int:
     """A descriptor of the ring file at `path`, or RingMissingError, RingError."""
-    try:
-        fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
-    except FileNotFoundError:
-        raise RingMissingError(
-            f"{path}: there is no ring; start the bridge (kvmlog bridge) or name its ring (--ring)"
-        ) from None
-    except PermissionError:
-        raise RingError(
-            f"{path}: no permission; be root or in the group of the file (group kvmlog)"
-        ) from None
-    except OSError as error:
-        raise RingError(f"{path}: cannot be opened: {error.strerror}") from None
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise RingFormatError(f"{path}: not a regular file; name the bridge's ring (--ring)")
-    return fd
+    return _RING.open(path, flags)
 
 
 def read_header(path: str, fd: int) -> Any:
@@ -70,15 +56,12 @@ def check_header(path: str, header: Any, file_bytes: int) -> Geometry:
             f"{path}: no kvmlog ring (it begins {bytes(header.magic)!r}, not {MAGIC!r}); "
             "name the bridge's ring (--ring)"
         )
-    _expect(path, "format", header.format_version, lib.KVMLOG_RING_FORMAT_VERSION)
-    _expect(path, "record schema", header.schema_version, lib.KVMLOG_SCHEMA_VERSION)
+    _RING.expect(path, "format", header.format_version, lib.KVMLOG_RING_FORMAT_VERSION)
+    _RING.expect(path, "record schema", header.schema_version, lib.KVMLOG_SCHEMA_VERSION)
     unknown = header.incompat_flags & ~lib.KVMLOG_RING_INCOMPAT_KNOWN
-    if unknown:
-        raise RingFormatError(
-            f"{path}: needs features {unknown:#x} that this version does not know; upgrade kvmlog"
-        )
-    _expect(path, "header size", header.header_bytes, HEADER_BYTES)
-    _expect(path, "record size", header.record_bytes, lib.KVMLOG_RECORD_BYTES)
+    _RING.expect_no_features(path, unknown)
+    _RING.expect(path, "header size", header.header_bytes, HEADER_BYTES)
+    _RING.expect(path, "record size", header.record_bytes, lib.KVMLOG_RECORD_BYTES)
     capacity = header.capacity
     if not is_capacity(capacity):
         raise _damaged(path, f"capacity {capacity}")
@@ -96,14 +79,6 @@ def is_capacity(slots: int) -> bool:
     """A power of two within the limits of ring.h."""
     limits = lib.KVMLOG_RING_MIN_SLOTS <= slots <= lib.KVMLOG_RING_MAX_SLOTS
     return limits and slots & (slots - 1) == 0
-
-
-def _expect(path: str, what: str, found: int, known: int) -> None:
-    if found != known:
-        raise RingFormatError(
-            f"{path}: {what} {found}, this version knows {known}; "
-            "restart the bridge or use the kvmlog that wrote it"
-        )
 
 
 def _damaged(path: str, what: str) -> RingFormatError:

@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import os
-import stat
 from typing import Any, Final
 
+from kvmlog.bridge import shared_file
 from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.errors import StatisticsError, StatisticsMissingError
 
 MAGIC: Final = b"KVMLOGS\n"
 HEADER_BYTES: Final[int] = lib.KVMLOG_STATISTICS_HEADER_BYTES
+_STATISTICS: Final = shared_file.Sort(
+    "there are no statistics", StatisticsMissingError, StatisticsError, StatisticsError
+)
 _FIELDS: Final = (
     "file_bytes",
     "guests_offset",
@@ -27,23 +30,7 @@ _FIELDS: Final = (
 
 def open_file(path: str, flags: int) -> int:
     """A descriptor of the statistics file, or StatisticsMissingError, StatisticsError."""
-    try:
-        fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
-    except FileNotFoundError:
-        raise StatisticsMissingError(
-            f"{path}: there are no statistics; start the bridge (kvmlog bridge) or name its ring "
-            "(--ring)"
-        ) from None
-    except PermissionError:
-        raise StatisticsError(
-            f"{path}: no permission; be root or in the group of the file (group kvmlog)"
-        ) from None
-    except OSError as error:
-        raise StatisticsError(f"{path}: cannot be opened: {error.strerror}") from None
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise StatisticsError(f"{path}: not a regular file; name the bridge's ring (--ring)")
-    return fd
+    return _STATISTICS.open(path, flags)
 
 
 def layout(file_bytes: int) -> Any:
@@ -71,13 +58,9 @@ def read_header(path: str, fd: int) -> Any:
             "name the bridge's ring (--ring)"
         )
     ffi.memmove(header, raw, size)
-    _expect(path, "format", header.format_version, lib.KVMLOG_STATISTICS_FORMAT_VERSION)
-    _expect(path, "record schema", header.schema_version, lib.KVMLOG_SCHEMA_VERSION)
-    if header.incompat_flags:
-        raise StatisticsError(
-            f"{path}: needs features {header.incompat_flags:#x} that this version does not know; "
-            "upgrade kvmlog"
-        )
+    _STATISTICS.expect(path, "format", header.format_version, lib.KVMLOG_STATISTICS_FORMAT_VERSION)
+    _STATISTICS.expect(path, "record schema", header.schema_version, lib.KVMLOG_SCHEMA_VERSION)
+    _STATISTICS.expect_no_features(path, header.incompat_flags)
     try:
         known = layout(header.file_bytes)
     except StatisticsError as error:
@@ -90,11 +73,3 @@ def read_header(path: str, fd: int) -> Any:
             f"{header.file_bytes}); restart the bridge"
         )
     return header
-
-
-def _expect(path: str, what: str, found: int, known: int) -> None:
-    if found != known:
-        raise StatisticsError(
-            f"{path}: {what} {found}, this version knows {known}; "
-            "restart the bridge or use the kvmlog that wrote it"
-        )
