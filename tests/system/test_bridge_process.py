@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import signal
 import stat
 from pathlib import Path
@@ -156,3 +158,24 @@ def test_the_heartbeat_is_renewed(tmp_path: Path) -> None:
     with running_bridge(tmp_path) as bridge, RingReader(bridge.ring) as reader:
         first = reader.info().monotonic_ns
         until(lambda: reader.info().monotonic_ns > first)
+
+
+def test_a_log_that_nobody_reads_holds_nobody_up(tmp_path: Path) -> None:
+    """A full pipe: each command is answered all the same, and the log tells what it left out."""
+    with running_bridge(tmp_path) as bridge:
+        pipe = bridge.process.stderr
+        assert pipe is not None
+        room = fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 4096)
+        client = SwitchClient(str(bridge.switch))
+        commands = 4 * room // len("kvmlog bridge: unix root: off: ok off\n")
+        for _ in range(commands):
+            client.switch(on=False)
+        os.set_blocking(pipe.fileno(), False)
+        read = os.read(pipe.fileno(), room).decode()
+        os.set_blocking(pipe.fileno(), True)
+        assert 0 < read.count(": off: ok off") < commands
+        client.switch(on=False)
+        _, rest = bridge.stop()
+    left_out = re.search(r"off: ok off \(and (\d+) lines left out before: nobody read them\)", rest)
+    assert left_out
+    assert (read + rest).count(": off: ok off") + int(left_out[1]) == commands + 1
