@@ -47,14 +47,12 @@ kmod: ## build kvmlog.ko and the test modules for every fetched kernel, into bui
 
 guest: $(GUEST) $(PAYLOAD) ## build the test guest, and what QEMU's guests run
 
-$(GUEST): $(GUEST_SOURCES) tests/guest/guest.h
+$(GUEST): $(GUEST_SOURCES) tests/guest/guest.h bridge/guest/turn.h
 	@mkdir -p $(@D)
-	gcc -static -O2 -Wall -Wextra -Werror -pthread -o $@ $(GUEST_SOURCES)
+	gcc -static -O2 -Wall -Wextra -Werror -pthread -Ibridge/guest -o $@ $(GUEST_SOURCES)
 
-$(PAYLOAD): tests/guest/payload.S tests/guest/guest.h
-	@mkdir -p $(@D)
-	gcc -m32 -nostdlib -static -no-pie -Wall -Werror -Wl,--build-id=none,-Ttext=0xffff0000,-e,image \
-		-Wl,--oformat=binary -o $@ $<
+$(PAYLOAD): bridge/build_guest.py $(wildcard bridge/guest/*)
+	$(PYTHON) $< $@
 
 receiver: $(RECEIVER) ## build the receiver of the VM that can sleep
 

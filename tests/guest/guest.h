@@ -3,40 +3,17 @@
 #ifndef KVMLOG_TEST_GUEST_H
 #define KVMLOG_TEST_GUEST_H
 
-/* Kinds of exit, in the order in which a turn does them. */
-#define KIND_CPUID 0
-#define KIND_PIO 1
-#define KIND_MMIO 2
-#define KIND_HLT 3
-#define KIND_RDMSR 4
-#define KIND_WRMSR 5
-#define KINDS 6
+#include "turn.h"
 
-#define PIO_PORT 0x3f8
 #define END_PORT 0x501
-#define MMIO_ADDRESS 0xd0000000
-#define MMIO_VALUE 0x6b766d6c
-#define MSR_INDEX 0x1a0 /* IA32_MISC_ENABLE: emulated by KVM on Intel and AMD, never passed on */
 
-#define APIC_EOI 0xfee000b0
-#define APIC_INITIAL_COUNT 0xfee00380
-#define TIMER_VECTOR 0x40
-#define HLT_OPCODE 0xf4
-
-/* Guest physical layout. */
+/* Guest physical layout, beside that of turn.h. */
 #define GUEST_GDT 0x1000
 #define GUEST_IDT 0x2000
 #define GUEST_INTERRUPT 0x3000
 #define GUEST_CODE 0x4000
-#define GUEST_PAGES 0x10000  /* struct guest_page of vCPU 0, one 4 KiB page each */
-#define GUEST_STACKS 0x80000 /* tops, growing down, one 4 KiB page each */
 #define GUEST_BYTES 0x100000
 #define MAX_VCPUS 64
-
-/* Offsets in struct guest_page. */
-#define PAGE_DONE 0
-#define PAGE_TICKS 128
-#define PAGE_MSR 136
 
 #ifndef __ASSEMBLER__
 #include <signal.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A guest for a real QEMU: firmware that does nothing but leave its guest, for known
- * reasons. It takes the place of the BIOS (-bios, or libvirt's <loader>), so that it
+ * A guest for a real QEMU, that of kvmlog demo and of tests: firmware that does nothing but
+ * leave its guest, for known reasons. It takes the place of the BIOS (-bios, or libvirt's <loader>), so that it
  * runs microseconds after the machine has started, and nothing else makes exits.
  *
  * The image is the last 64 KiB below 4 GiB, seen below 1 MiB too. A vCPU begins at the
@@ -9,7 +9,7 @@
  * is to do stands at `orders`; who starts it writes there, in a copy of the image. When
  * it has done all its turns it halts for ever (one more hlt).
  */
-#include "guest.h"
+#include "turn.h"
 
 #define CODE_SELECTOR 0x08
 #define DATA_SELECTOR 0x10
@@ -122,18 +122,22 @@ park:
 /*
  * The timer's interrupt: acknowledged. If it comes between sti and hlt after all (emulated
  * SVM forgets that sti holds it off, when the host interrupts there), nothing would end
- * that hlt: the timer begins again.
+ * that hlt: the timer begins again, and so does the sti.
+ *
+ * It returns with interrupts off, as cli, which comes next, has them: KVM without hardware
+ * emulates its guests, and knows no iret in protected mode.
  */
 interrupt:
 	pushl %eax
 	movl 4(%esp), %eax
 	cmpb $HLT_OPCODE, (%eax)
 	jne 1f
+	decl 4(%esp)
 	movl ordered_ticks, %eax
 	movl %eax, APIC_INITIAL_COUNT
 1:	popl %eax
 	movl $0, APIC_EOI
-	iret
+	ret $8 /* CS and EFLAGS */
 
 	/* Accessed already, so that the CPU does not write to this read-only memory. */
 	.balign 8
@@ -152,7 +156,7 @@ idt_pointer:
 	.word idt_pointer - idt - 1
 	.long idt
 
-	/* tests/vm/inside/payload.py finds this by its first 16 bytes. */
+	/* kvmlog.cli.demo_image finds this by its first 16 bytes. */
 	.balign 16
 orders:
 	.ascii "kvmlog-payload 1"
