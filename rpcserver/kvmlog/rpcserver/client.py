@@ -25,6 +25,7 @@ from kvmlog.rpcserver.client_link import (
     Link,
     RpcError,
     RpcFaultError,
+    RpcUnreachableError,
     parse_address,
 )
 from kvmlog.rpcserver.client_replies import (
@@ -37,7 +38,7 @@ from kvmlog.rpcserver.client_replies import (
 )
 from kvmlog.rpcserver.client_statistics import parameters, report_of
 
-__all__ = ["Client", "RpcError", "RpcFaultError"]
+__all__ = ["Client", "RpcError", "RpcFaultError", "RpcUnreachableError"]
 
 
 class Client(Closing):
@@ -67,6 +68,11 @@ class Client(Closing):
             raise RpcError(f"{url_or_host}: plain HTTP, with options for TLS; give https://")
         context = _tls(tls_ca, tls_cert, tls_key) if tls else None
         self._link = Link(host, port, token, context, timeout_s, connect_tries)
+
+    @property
+    def name(self) -> str:
+        """Whom it calls, as HOST:PORT."""
+        return self._link.name
 
     def close(self) -> None:
         """Ends the connection; a later call makes another."""
@@ -154,6 +160,9 @@ def _tls(ca: str | None, cert: str | None, key: str | None) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=ca)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if ca is not None:
+            # Whatever the file holds is trusted, be it the server's own certificate alone.
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         if cert is not None:
             context.load_cert_chain(cert, key)
     except (OSError, ValueError) as error:

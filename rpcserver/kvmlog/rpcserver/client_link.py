@@ -38,6 +38,10 @@ class RpcError(KvmlogError):
     """A call failed: the server cannot be reached, or did not give a reply."""
 
 
+class RpcUnreachableError(RpcError):
+    """Nobody listens there, or the way there is closed."""
+
+
 class RpcFaultError(RpcError):
     """The server's own sentence; `code` as docs/rpc.md has them."""
 
@@ -157,7 +161,7 @@ class Link:
                 self.close()
                 known = not isinstance(error, socket.gaierror)
                 if not left or not known:
-                    raise RpcError(
+                    raise RpcUnreachableError(
                         f"{self.name}: cannot be reached ({_words(error)}); is kvmlog rpc running "
                         "there, and the port right?"
                     ) from None
