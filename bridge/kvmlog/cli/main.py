@@ -27,6 +27,7 @@ COMMANDS: Final = (
     ("pending", "kvmlog.cli.pending", "print the vCPUs that are in an exit now"),
     ("explain", "kvmlog.cli.explain", "say what an exit reason is and what to do about it"),
     ("remote", "kvmlog.cli.remote", "do this on another host, through its kvmlog rpc"),
+    ("demo", "kvmlog.cli.demo", "show a tracing session of this host, with a guest of its own"),
     ("config", "kvmlog.cli.config", "check or show the configuration"),
 )
 EXIT_FAILED: Final = 1
@@ -39,7 +40,8 @@ exit status:
   1         failed, with a sentence on stderr that says what to do
   2         an option or argument that makes no sense
   126, 127  kvmlog stat: its command cannot be run; is not found
-  128 + n   kvmlog stat: signal n ended its command, whose exit status is otherwise passed on
+  128 + n   kvmlog stat: signal n ended its command, whose exit status is otherwise passed on;
+            kvmlog demo: signal n ended it, and it has put all back
   130       ended by Ctrl-C; stat -i and tail, which end in no other way, end with 0
   141       nobody reads what is printed any more"""
 

@@ -40,6 +40,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "host", metavar="HOST", help="HOST, HOST:PORT, [IPv6]:PORT or https://HOST:PORT"
     )
+    add_link(parser)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, (add, act, words) in _COMMANDS.items():
+        command = commands.add_parser(name, help=words, description=words)
+        add(command)
+        command.set_defaults(act=act)
+
+
+def add_link(parser: argparse.ArgumentParser, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+    """Adds who we are and whom to trust, for connect()."""
     parser.add_argument("--token-file", metavar="FILE", help="the token to show, alone in a file")
     parser.add_argument("--tls-ca", metavar="FILE", help="PEM: whom to trust as the server's CA")
     parser.add_argument("--tls-cert", metavar="FILE", help="PEM: our own certificate")
@@ -48,33 +58,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--timeout",
         metavar="S",
         type=float,
-        default=DEFAULT_TIMEOUT_S,
+        default=timeout_s,
         help="how long to wait for connection and reply (default %(default)g s)",
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name, (add, act, words) in _COMMANDS.items():
-        command = commands.add_parser(name, help=words, description=words)
-        add(command)
-        command.set_defaults(act=act)
     parser.set_defaults(refuse_remote=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
     """The exit status of the sub-command; RpcError when the server does not do it."""
+    with connect(args, args.host) as client:
+        return int(args.act(client, args))
+
+
+def connect(args: argparse.Namespace, host: str) -> Client:
+    """A client as the options of add_link() say; ends with status 2 for a timeout that is none."""
     if not 0 < args.timeout < float("inf"):
         args.refuse_remote(f"--timeout {args.timeout:g}: give a number of seconds above 0")
     token = None
     if args.token_file is not None:
         token = read_secret(args.token_file, "token").decode("ascii", "replace").strip()
-    with Client(
-        args.host,
+    return Client(
+        host,
         token=token,
         tls_ca=args.tls_ca,
         tls_cert=args.tls_cert,
         tls_key=args.tls_key,
         timeout_s=args.timeout,
-    ) as client:
-        return int(args.act(client, args))
+    )
 
 
 def _status(client: Client, args: argparse.Namespace) -> int:

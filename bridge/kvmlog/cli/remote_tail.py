@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from kvmlog.bridge import wire
@@ -24,16 +24,26 @@ _PAGE: Final = 16_384
 
 
 def follow(
-    client: Client, count: int, vm: Sequence[str], reason: Sequence[str], slower_than_ns: int
-) -> None:
-    """Prints `count` records from before and all that come, until interrupted; RpcError."""
+    client: Client,
+    count: int,
+    vm: Sequence[str] = (),
+    reason: Sequence[str] = (),
+    slower_than_ns: int = 0,
+    enough: Callable[[int], bool] = lambda _exits: False,
+) -> int:
+    """Prints `count` records from before and all that come; RpcError.
+
+    enough: asked after each poll, with how many exits have been printed; returns these when it
+    says so, else follows until interrupted.
+    """
     page = client.records(max(1, count), vm=vm, reason=reason, slower_than_ns=slower_than_ns)
     print(text.HEADER)
     guests = _guests(client)
-    if count:
-        _print(page, guests)
+    exits = _print(page, guests) if count else 0
     while True:
         sys.stdout.flush()
+        if enough(exits):
+            return exits
         if not page.more:
             time.sleep(POLL_S)
         at = (page.span.ring_id, page.span.next_index)
@@ -44,17 +54,19 @@ def follow(
             print(records.overwritten_line(page.span.overwritten))
         if any(isinstance(one, wire.GuestRecord) for one in page.decoded()):
             guests = _guests(client)
-        _print(page, guests)
+        exits += _print(page, guests)
 
 
 def _guests(client: Client) -> GuestView:
     return GuestView(GuestList(client.guests(ended=True).guests))
 
 
-def _print(page: Records, guests: GuestView) -> None:
+def _print(page: Records, guests: GuestView) -> int:
+    """Prints a page; how many exits are on it."""
     shown = page.decoded()
     guests.learn(shown)
     span = page.span
     clocks = Clocks(span.realtime_ns - span.monotonic_ns, span.utc_offset_s)
     for line in records.record_lines(shown, clocks, guests, as_json=False):
         print(line)
+    return sum(isinstance(one, wire.Record) for one in shown)
