@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -21,75 +21,46 @@ import xmlrpc.client
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from kvmlog.bridge import wire
 from kvmlog.bridge._native import lib
 from kvmlog.bridge.bpf import headers
 from kvmlog.bridge.control import SwitchClient
-from kvmlog.bridge.errors import SourceError, SwitchError
+from kvmlog.bridge.errors import KvmlogError, SourceError, SwitchError
+from kvmlog.cli import remote_tail
+from kvmlog.cli.demo_ending import Ended, deaf, ended_by_signals
+from kvmlog.cli.demo_guest import NAME, DemoError, DemoGuest
+from kvmlog.cli.demo_sight import Sight, sight_of
 from kvmlog.exits.reasons import reason_name
+from kvmlog.rpcserver.client import Client
 from tests.vm import kernels
 
 PROJECT = Path(__file__).resolve().parents[1]
 KVMLOG = PROJECT / ".venv" / "bin" / "kvmlog"
-GUEST = PROJECT / "build" / "guest" / "kvmlog-guest"
 LOGS = Path("/run/kvmlog-demo")
 RPC_ADDRESS = "127.0.0.1:50080"
 START_LIMIT_S = 120  # an emulated CPU takes half a minute for the BPF programs
 FIRST_RECORDS_S = 20
+REPLY_LIMIT_S = 60.0
+TAIL_FIRST = 10  # records from before, as with `kvmlog tail`
 LEGACY_CHARACTERS = 9  # of one record in getKvmLog's answer
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What this KVM lets the source see, and how the demo goes about it."""
+class Log:
+    """Of the legacy log: how many records before it is shown, and how many of them are."""
 
-    seen: str
-    columns: str
-    guest: tuple[str, ...]  # options: what it does, often enough to be seen, seldom enough to read
-    wanted_records: int  # before the log is shown, so that the guest's own turns are the newest
+    wanted_records: int
     shown_records: int
 
 
-EXITS = Sight(
-    seen="exits",
-    columns="""\
-       TOTAL is the time from the exit until the guest ran again; of it, VMM was spent in the
-       guest's own process outside the kernel, and HALT asleep. Other notes stand at the end.""",
-    guest=("--kinds", "cpuid,pio,mmio,hlt,msr", "--hlt", "timer", "--pause-ms", "400"),
-    wanted_records=40,
-    shown_records=8,
-)
-# Without kvm_amd and kvm_intel the guest is emulated: CPUID and MSRs never reach its process, and
-# --hlt timer does not work.
-RETURNS = Sight(
-    seen="returns from KVM to the guest's process",
-    columns="""\
-       REASON is why KVM returned to the guest's own process. Which vCPU it was, and how long
-       it took (TOTAL, VMM, HALT), is not known here: "-".""",
-    guest=("--kinds", "pio,mmio,hlt", "--pause-ms", "300"),
-    wanted_records=10,
-    shown_records=3,
-)
-
-
-class DemoError(Exception):
-    """A part did not start; the text says which, with the end of its log."""
-
-
-class Ended(Exception):  # noqa: N818 - no error: somebody asked for the end
-    """Ctrl-C or SIGTERM."""
+EXITS_LOG = Log(wanted_records=40, shown_records=8)
+RETURNS_LOG = Log(wanted_records=10, shown_records=3)
 
 
 def say(text: str) -> None:
     """One line to whoever watches."""
     print(f"run: {text}", flush=True)
-
-
-def end(number: int, frame: FrameType | None) -> None:
-    """Signal handler."""
-    raise Ended
 
 
 class Part:
@@ -213,8 +184,9 @@ def show_legacy_log(server: xmlrpc.client.ServerProxy, sight: Sight, isa: int, s
 
     since: written() before. The ring may hold records of another day, which are not waited for.
     """
+    log = RETURNS_LOG if isa == lib.KVMLOG_ISA_NONE else EXITS_LOG
     deadline = time.monotonic() + FIRST_RECORDS_S
-    while written() < since + sight.wanted_records and time.monotonic() < deadline:
+    while written() < since + log.wanted_records and time.monotonic() < deadline:
         time.sleep(0.2)
     text = str(server.getKvmLog())
     if text == "none":
@@ -224,17 +196,22 @@ def show_legacy_log(server: xmlrpc.client.ServerProxy, sight: Sight, isa: int, s
         f"getKvmLog() over XML-RPC gave {len(records)} {sight.seen}, newest first; "
         "the first of them:"
     )
-    for record in records[: sight.shown_records]:
+    for record in records[: log.shown_records]:
         print(f"       {legacy_line(record, isa)}")
     if isa == lib.KVMLOG_ISA_NONE:
         print("       It has room for the reason of an exit only; the ring has why KVM returned.")
     sys.stdout.flush()
 
 
-def traced_isa() -> int:
-    """Whose exits the bridge's source sees: enum kvmlog_isa."""
+def traced_isa() -> str:
+    """Whose exits the bridge's source sees: a name of enum kvmlog_isa."""
+    return str(SwitchClient().status()["source"]["isa"])
+
+
+def isa_number(name: str) -> int:
+    """The same as getKvmLog's records need it."""
     numbers = {name: n for n, name in wire.enum_names("kvmlog_isa", "KVMLOG_ISA_").items()}
-    return numbers[SwitchClient().status()["source"]["isa"]]
+    return numbers[name]
 
 
 def say_where_all_went(server: xmlrpc.client.ServerProxy, sight: Sight) -> None:
@@ -268,19 +245,15 @@ def show(source: str, seconds: int, cleanup: contextlib.ExitStack) -> None:
     since = written()
     server.kvmLogSwitch("on")
     isa = traced_isa()
-    sight = RETURNS if isa == lib.KVMLOG_ISA_NONE else EXITS
+    sight = sight_of(isa)
     cleanup.callback(lambda: say_where_all_went(server, sight))
     cleanup.callback(lambda: server.kvmLogSwitch("off"))
 
     running = guests()
-    if not running:
-        guest = Part(
-            *("demo guest", GUEST, "--turns", "0", "--name", "demo-guest"),
-            *sight.guest,
-        )
-        cleanup.callback(guest.end)
-    names = (Path(f"/proc/{pid}/comm").read_text().strip() for pid in running)
-    who = ", ".join(names) or "demo-guest, a small guest of kvmlog's tests"
+    guest = None if running else cleanup.enter_context(DemoGuest())
+    who = ", ".join(Path(f"/proc/{pid}/comm").read_text().strip() for pid in running)
+    if guest is not None:
+        who = f"{NAME}, a QEMU that does nothing but leave its guest (pid {guest.pid})"
     say("running now:")
     eyes = "the module kvmlog" if source == "kmod" else "kvmlog's BPF programs"
     print(f"       {eyes} in kernel {os.uname().release}: all {sight.seen}")
@@ -288,19 +261,20 @@ def show(source: str, seconds: int, cleanup: contextlib.ExitStack) -> None:
     print(f"       kvmlog rpc: serves it to cloud engines, XML-RPC on {RPC_ADDRESS}")
     print(f"       guest: {who}")
     print("       tracing: on, switched by kvmLogSwitch('on') over XML-RPC", flush=True)
-    show_legacy_log(server, sight, isa, since)
+    show_legacy_log(server, sight, isa_number(isa), since)
 
     limit = f"for {seconds} s" if seconds else "until Ctrl-C"
     say(f"live {sight.seen}, {limit}, as `kvmlog tail` shows them:")
     print(sight.columns, flush=True)
-    tail = subprocess.Popen([KVMLOG, "tail"], stdin=subprocess.DEVNULL, start_new_session=True)
-    cleanup.callback(tail.wait)
-    cleanup.callback(tail.terminate)
-    try:
-        status_code = tail.wait(seconds or None)
-    except subprocess.TimeoutExpired:
-        return
-    raise DemoError(f"kvmlog tail ended by itself with status {status_code}")
+    ends = time.monotonic() + (seconds or math.inf)
+
+    def enough(_exits: int) -> bool:
+        if guest is not None:
+            guest.check()
+        return time.monotonic() >= ends
+
+    with Client(RPC_ADDRESS, timeout_s=REPLY_LIMIT_S) as client:
+        remote_tail.follow(client, TAIL_FIRST, enough=enough)
 
 
 def main() -> int:
@@ -310,21 +284,18 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=0)
     parser.add_argument("--source", choices=("kmod", "bpf"), default="kmod")
     args = parser.parse_args()
-    signal.signal(signal.SIGINT, end)
-    signal.signal(signal.SIGTERM, end)
     failed = False
-    with contextlib.ExitStack() as cleanup:
+    with ended_by_signals(), contextlib.ExitStack() as cleanup:
         # Last in, first out: once ending has begun, more signals change nothing.
         try:
             show(args.source, args.seconds, cleanup)
         except Ended:
             pass
-        except (DemoError, SwitchError, xmlrpc.client.Error, OSError) as error:
+        except (KvmlogError, xmlrpc.client.Error, OSError) as error:
             words = error.faultString if isinstance(error, xmlrpc.client.Fault) else error
             print(f"run: {words}", file=sys.stderr, flush=True)
             failed = True
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        deaf()
     say("everything has ended" + (", but not as it should" if failed else ""))
     return 1 if failed else 0
 
