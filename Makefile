@@ -8,6 +8,8 @@ PAYLOAD := build/guest/payload.rom
 RECEIVER := build/diskless/kvmlog-receiver
 RECEIVER_SOURCES := $(addprefix tests/vm/diskless/,receiver.c genl.c)
 
+# vm-ssh without CMD is a shell.
+SSH_COMMAND := $(if $(filter undefined,$(origin CMD)),,-c "$$CMD")
 # For vm-sh.
 KERNEL ?= 6.1
 CPUS ?=
@@ -20,7 +22,7 @@ export CMD
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r target text; do \
-		printf '  make %-10s %s\n' "$$target" "$$text"; done
+		printf '  make %-12s %s\n' "$$target" "$$text"; done
 
 setup: ## install what is needed and build everything; a second run takes seconds
 	@scripts/setup
@@ -41,6 +43,16 @@ test-vm: ## only the tests in VMs; KVMLOG_KERNELS=6.1 limits what runs inside to
 vm-sh: ## run CMD='...' in a VM; KERNEL=6.1, CPUS=2, MEMORY=2G, ICOUNT=1 (counts instructions)
 	@$(PYTHON) -m tests.vm --kernel '$(KERNEL)' --memory '$(MEMORY)' \
 		$(if $(CPUS),--cpus '$(CPUS)') $(if $(filter 1,$(ICOUNT)),--icount) -- "$$CMD"
+
+vm-ssh: ## run CMD='...' in Vagrant's VM (a shell without CMD); an oops of its kernel is shown
+	@VAGRANT_CWD=vagrant python3 -m vagrant.watch run vagrant ssh $(SSH_COMMAND)
+
+vm-console: ## show the console of Vagrant's VM as it grows, until Ctrl-C
+	@python3 -m vagrant.watch follow
+
+test-vagrant: ## build the Vagrant box and test the VM with it: up, demo, reload, crash, halt, destroy
+	@vagrant/setup
+	$(PYTHON) -m pytest tests/vagrant
 
 kmod: ## build kvmlog.ko and the test modules for every fetched kernel, into build/kmod/VERSION
 	@scripts/build-kmod
@@ -81,4 +93,4 @@ clean: ## remove what was built; keeps .venv and the fetched kernels
 	rm -rf build/guest build/diskless build/install build/kmod build/native build/vm build/stamps build/lib* build/bdist* \
 		*.egg-info bridge/kvmlog/bridge/_native*.so
 
-.PHONY: help setup run test test-unit test-vm vm-sh kmod guest receiver lint bench soak install uninstall clean
+.PHONY: help setup run test test-unit test-vm vm-sh vm-ssh vm-console test-vagrant kmod guest receiver lint bench soak install uninstall clean

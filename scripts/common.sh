@@ -48,3 +48,21 @@ as_root() {
 		die "neither root nor sudo here. Run this as root, then try again: $*"
 	fi
 }
+
+# install_missing PACKAGE...: those of these Debian packages that are not installed yet.
+install_missing() {
+	local missing=() package
+	for package in "$@"; do
+		[[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] ||
+			missing+=("$package")
+	done
+	((${#missing[@]})) || return 0
+	say "installing Debian packages: ${missing[*]}"
+	if [[ $EUID -ne 0 ]] && ! command -v sudo >/dev/null; then
+		die "neither root nor sudo here. Run this as root, then the same again:" \
+			"apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
+	fi
+	as_root apt-get update -q
+	as_root env DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y -q --no-install-recommends "${missing[@]}"
+}

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Watch the VM's kernel while something is done in it: an oops comes to this terminal.
+
+    python3 -m vagrant.watch follow                 the console, its last lines first, until Ctrl-C
+    python3 -m vagrant.watch run COMMAND [ARG...]   the command; the kernel's complaints on stderr
+
+The exit status of `run` is the command's; 125 when the kernel complained meanwhile. After a panic a
+command that still waits for the VM is ended. The console is the file into which libvirt writes the
+VM's serial line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from tests.vm.console import problems
+
+PROJECT = Path(__file__).resolve().parents[1]
+CONSOLE = PROJECT / "build" / "vagrant" / "console.log"
+COMPLAINED = 125
+_POLL_S = 0.2
+# The serial line is slower than ssh: what the kernel said last may come after the command's end.
+_SETTLE_S = 1.0
+# So long a command may take to notice by itself that the VM's kernel is dead.
+_DEAD_S = 5.0
+_SHOWN_LINES = 50
+_PANIC = re.compile(r"Kernel panic")
+_END = re.compile(r"---\[ end ")
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+class Console:
+    """The console file from now on, also when virtlogd begins a new one, which it does at 2 MiB."""
+
+    def __init__(self, path: Path, *, from_start: bool = False) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+        self._partial = b""
+        self._open()
+        if self._file is not None and not from_start:
+            self._file.seek(0, os.SEEK_END)
+
+    def _open(self) -> None:
+        try:
+            self._file = self._path.open("rb")
+        except FileNotFoundError:
+            self._file = None
+
+    def lines(self) -> list[str]:
+        """The complete lines that came since the last call, without colours and line ends."""
+        data = b""
+        if self._file is not None:
+            if os.fstat(self._file.fileno()).st_size < self._file.tell():
+                self._file.seek(0)
+            data = self._file.read()
+        if self._replaced():
+            if self._file is not None:
+                data += self._file.read()
+                self._file.close()
+            self._open()
+            data += self._file.read() if self._file is not None else b""
+        *complete, self._partial = (self._partial + data).split(b"\n")
+        return [_COLOURS.sub("", line.decode(errors="replace")).strip("\r") for line in complete]
+
+    def _replaced(self) -> bool:
+        try:
+            now = self._path.stat().st_ino
+        except FileNotFoundError:
+            return False
+        return self._file is None or os.fstat(self._file.fileno()).st_ino != now
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
+
+
+class Complaints:
+    """Of a console's lines those from a complaint to its end; the boot log goes on after it."""
+
+    def __init__(self) -> None:
+        self.any = False
+        self.panic = False
+        self._inside = False
+
+    def take(self, lines: Sequence[str]) -> list[str]:
+        """Which of the next lines are to be shown."""
+        shown = []
+        for line in lines:
+            if problems(line):
+                self.any = self._inside = True
+                self.panic = self.panic or _PANIC.search(line) is not None
+            if self._inside:
+                shown.append(line)
+            if _END.search(line):
+                self._inside = False
+        return shown
+
+
+def run(command: Sequence[str], console: Path = CONSOLE) -> int:
+    """Run it and show what the VM's kernel complains of; returns the exit status."""
+    watched, complaints = Console(console), Complaints()
+    process = subprocess.Popen(command)
+    # Ctrl-C goes to the command as well, which knows what to do with it.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    dead_since: float | None = None
+    try:
+        while process.poll() is None:
+            _show(complaints, watched)
+            if complaints.panic:
+                dead_since = dead_since or time.monotonic()
+                if time.monotonic() - dead_since > _DEAD_S:
+                    print("vm: the VM's kernel is dead: the command is ended", file=sys.stderr)
+                    process.terminate()
+                    process.wait()
+            time.sleep(_POLL_S)
+        time.sleep(_SETTLE_S)
+        _show(complaints, watched)
+    finally:
+        signal.signal(signal.SIGINT, before)
+        watched.close()
+    if not complaints.any:
+        return process.returncode if process.returncode >= 0 else 128 - process.returncode
+    print(f"vm: the VM's kernel complained (above); all it said: {console}", file=sys.stderr)
+    return COMPLAINED
+
+
+def _show(complaints: Complaints, watched: Console) -> None:
+    for line in complaints.take(watched.lines()):
+        print(f"vm console: {line}", file=sys.stderr, flush=True)
+
+
+def follow(console: Path = CONSOLE) -> int:
+    """Show the last lines and what comes, until Ctrl-C."""
+    watched = Console(console, from_start=True)
+    try:
+        lines = watched.lines()[-_SHOWN_LINES:]
+        while True:
+            for line in lines:
+                print(line, flush=True)
+            time.sleep(_POLL_S)
+            lines = watched.lines()
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    finally:
+        watched.close()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python3 -m vagrant.watch", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--console", type=Path, default=CONSOLE)
+    actions = parser.add_subparsers(dest="action", required=True)
+    actions.add_parser("follow", help="show the console as it grows")
+    running = actions.add_parser("run", help="run a command and watch the console meanwhile")
+    running.add_argument("command", nargs=argparse.REMAINDER)
+    options = parser.parse_args(arguments)
+    if options.action == "run" and not options.command:
+        parser.error("run: which command?")
+    if options.action == "follow" and not options.console.exists():
+        print(
+            f"vm: no console in {options.console}: no VM has run; cd vagrant && vagrant up",
+            file=sys.stderr,
+        )
+        return 1
+    return (
+        follow(options.console)
+        if options.action == "follow"
+        else run(options.command, options.console)
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
