@@ -215,12 +215,15 @@ class _Session:
             say("switching off over RPC (kvmlog switch off)")
             self._switch_off()
         now = self._client.status().bridge
+        stopped = (now or before)["budget"].get("stopped")
+        if stopped == before["budget"].get("stopped"):
+            stopped = None
         if now is None or now["wanted"] != before["wanted"]:
             is_now = "unknown" if now is None else now["wanted"]
-            raise DemoError(
-                f"tracing was {before['wanted']} before and is {is_now} now: somebody else has "
-                "switched it; look at kvmlog status"
-            )
+            why = stopped or "somebody else has switched it; look at kvmlog status"
+            raise DemoError(f"tracing was {before['wanted']} before and is {is_now} now: {why}")
+        if stopped is not None:
+            say(f"the bridge had ended it before: {stopped}")
 
     def _off_in_the_end(self) -> None:
         """For what ended in the middle: says what cannot be done, and raises nothing."""
