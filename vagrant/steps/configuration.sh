@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash disable=SC2154 # variables of common.sh
+# Sourced by provision.sh: configuration, certificate, and the token for the developer's machine.
+
+config=/etc/kvmlog/kvmlog.toml
+tls=/etc/kvmlog/tls
+tokens=/etc/kvmlog/tokens
+token_name=developer
+# Of whoever works in the VM; make vm has no user but root.
+access=/root/access
+access_owner=root
+if getent passwd vagrant >/dev/null; then
+	access=/home/vagrant/access
+	access_owner=vagrant
+fi
+
+configuration() {
+	cat <<-END
+		# Written by vagrant/provision.sh; once it is changed by hand, it stays as it is.
+		[rpc]
+		listen = "0.0.0.0:50080"
+		tls_cert = "$tls/cert.pem"
+		tls_key = "$tls/key.pem"
+		token_file = "$tokens"
+
+		[budget]
+		# No limit: guests that are made to exit cost more than any host's do, and in emulation all the more.
+		cpu_percent = 0
+	END
+}
+
+# is_ours: whether nobody has changed the configuration since make install or provisioning wrote it.
+is_ours() {
+	[[ ! -e $config ]] || cmp -s "$config" "$state/kvmlog.toml" || ! grep -qvE '^[[:space:]]*(#|\[|$)' "$config"
+}
+
+write_configuration() {
+	mkdir -p /etc/kvmlog
+	if configuration | cmp -s - "$config"; then
+		say "configuration: as it should be ($config)"
+	elif is_ours; then
+		configuration | put 0644 root "$config"
+		did "configuration: wrote $config"
+	else
+		say "configuration: $config was changed by hand and stays as it is"
+		kvmlog config check || die "configuration: $config is wrong, as said above; mend it, or remove it and run this again"
+	fi
+	configuration | put 0644 root "$state/kvmlog.toml" || true
+}
+
+# certificate_is_good: of this host's name, with its key, for a month more at least.
+certificate_is_good() {
+	[[ -s $tls/cert.pem && -s $tls/key.pem ]] &&
+		openssl x509 -in "$tls/cert.pem" -noout -checkend $((30 * 86400)) >/dev/null &&
+		openssl x509 -in "$tls/cert.pem" -noout -checkhost "$(hostname)" | grep -q 'does match' &&
+		[[ $(openssl x509 -in "$tls/cert.pem" -noout -pubkey) == "$(openssl pkey -in "$tls/key.pem" -pubout)" ]]
+}
+
+make_certificate() {
+	install -d -m 750 -g kvmlog "$tls"
+	rm -rf "$tls/new"
+	if certificate_is_good 2>/dev/null; then
+		say "certificate: good"
+		return
+	fi
+	local fresh=$tls/new
+	mkdir -m 700 "$fresh"
+	logged openssl openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -sha256 -days 3650 \
+		-keyout "$fresh/key.pem" -out "$fresh/cert.pem" -subj "/CN=$(hostname)" \
+		-addext "subjectAltName=DNS:localhost,DNS:$(hostname),IP:127.0.0.1" \
+		-addext keyUsage=critical,digitalSignature,keyCertSign -addext extendedKeyUsage=serverAuth ||
+		die "certificate: openssl does not make it, as shown above"
+	put 0640 kvmlog "$tls/key.pem" <"$fresh/key.pem" || true
+	put 0644 root "$tls/cert.pem" <"$fresh/cert.pem" || true
+	rm -rf "$fresh"
+	did "certificate: made for localhost, $(hostname) and 127.0.0.1, by itself signed"
+}
+
+# token_is_good: the one that the developer has is one that the server takes.
+token_is_good() {
+	local digest
+	[[ -s $access/token && -f $tokens ]] || return
+	digest=$(tr -d '\n' <"$access/token" | sha256sum)
+	grep -qx "switch $token_name ${digest%% *}" "$tokens"
+}
+
+make_token() {
+	install -d -m 700 -o "$access_owner" "$access"
+	if token_is_good; then
+		say "token: $access/token is good"
+	else
+		# What a run that was interrupted has made nobody knows any more.
+		{ [[ ! -f $tokens ]] || grep -v "^[a-z]* $token_name " "$tokens" || true; } | put 0640 kvmlog "$tokens" || true
+		(umask 077 && kvmlog rpc --token-file "$tokens" --new-token "$token_name" --role switch >"$access/token.new" 2>"$state/token.log") ||
+			die "token: $(<"$state/token.log")"
+		chown "$access_owner" "$access/token.new"
+		mv -f "$access/token.new" "$access/token"
+		did "token: made a new one of role switch, $access/token"
+	fi
+	if ! cmp -s "$tls/cert.pem" "$access/ca.pem"; then
+		install -m 600 -o "$access_owner" "$tls/cert.pem" "$access/ca.pem.new"
+		mv -f "$access/ca.pem.new" "$access/ca.pem"
+	fi
+}

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash disable=SC2154 # variables of common.sh
+# Sourced by provision.sh and reload.sh: bridge and RPC server, by systemd where it is process 1, else as they are.
+
+services=(kvmlog-bridge kvmlog-rpc)
+run=/run/kvmlog-vm
+# An emulated processor takes half a minute for BPF programs, should the module be missing.
+start_limit_s=180
+
+by_systemd() {
+	[[ $(</proc/1/comm) == systemd ]]
+}
+
+# unit_folder SERVICE: where its source is.
+unit_folder() {
+	if [[ $1 == kvmlog-bridge ]]; then echo bridge/systemd; else echo rpcserver/systemd; fi
+}
+
+# write_units: those of make install are there already; the project's own have its places in them.
+write_units() {
+	[[ $mode == project ]] || return 0
+	local service
+	mkdir -p /etc/systemd/system
+	for service in "${services[@]}"; do
+		# The project may stand in a home, or below /tmp, where the services see their own.
+		sed "s|@bindir@|$PWD/.venv/bin|g; s|^ProtectHome=yes$|BindReadOnlyPaths=$PWD|" \
+			"$(unit_folder "$service")/$service.service" | put 0644 root "/etc/systemd/system/$service.service" || true
+	done
+}
+
+# wanted_state: what the services were started with; when it is another they are started anew.
+wanted_state() {
+	local units=()
+	[[ $mode == project ]] || units=("/usr/lib/systemd/system/${services[0]}.service" "/usr/lib/systemd/system/${services[1]}.service" "$stamps/program")
+	fingerprint "$config" "$tls/cert.pem" "$tokens" "${units[@]}"
+	[[ $mode != project ]] || files_below bridge/kvmlog rpcserver/kvmlog | xargs -d '\n' sha256sum
+}
+
+# alive SERVICE
+alive() {
+	local pid
+	if by_systemd; then
+		systemctl is-active --quiet "$1"
+		return
+	fi
+	[[ -f $run/$1.pid ]] && pid=$(<"$run/$1.pid") && [[ $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") == *"kvmlog ${1#kvmlog-} " ]]
+}
+
+stop_service() {
+	local pid tries
+	if by_systemd; then
+		systemctl stop "$1"
+		return
+	fi
+	alive "$1" || return 0
+	pid=$(<"$run/$1.pid")
+	kill "$pid"
+	for ((tries = 0; tries < 300; tries++)); do
+		[[ -e /proc/$pid ]] || return 0
+		sleep 0.1
+	done
+	kill -KILL "$pid"
+}
+
+# start_service SERVICE: without systemd, as its unit says, but without the sandbox; its log is a file.
+start_service() {
+	if by_systemd; then
+		systemctl start "$1" || {
+			journalctl -u "$1" -n 20 --no-pager >&2 || true
+			die "services: $1 does not start, as shown above"
+		}
+		return
+	fi
+	mkdir -p "$run"
+	# Not the lock, which would keep the next run from beginning.
+	setsid kvmlog "${1#kvmlog-}" </dev/null >"$run/$1.log" 2>&1 9>&- &
+	echo $! >"$run/$1.pid"
+}
+
+# wait_service SERVICE: until it says that it serves; systemd has waited.
+wait_service() {
+	by_systemd && return
+	local end=$((SECONDS + start_limit_s))
+	until grep -qE 'kvmlog (bridge: ready|rpc: serving)' "$run/$1.log"; do
+		if ! alive "$1" || ((SECONDS > end)); then
+			cat "$run/$1.log" >&2
+			die "services: $1 does not start, as shown above"
+		fi
+		sleep 0.2
+	done
+}
+
+# tracing: as the bridge tells, "off" when there is none.
+tracing() {
+	alive kvmlog-bridge || { echo off; return; }
+	kvmlog status --json 2>/dev/null | python3 -c '
+import json, sys
+bridge = json.load(sys.stdin)["bridge"] or {"state": "off"}
+print(bridge["state"], "limited" if any(bridge.get(key) for key in ("filter", "lease_s", "sampling")) else "")' || echo off
+}
+
+# restart_services: with the fresh module, and tracing on again where it was on.
+restart_services() {
+	local service was
+	was=$(tracing)
+	begin services
+	for service in kvmlog-rpc kvmlog-bridge; do
+		stop_service "$service"
+	done
+	swap_module
+	if by_systemd; then
+		systemctl daemon-reload
+		systemctl --quiet enable "${services[@]}"
+	fi
+	for service in "${services[@]}"; do
+		start_service "$service"
+	done
+	for service in "${services[@]}"; do
+		wait_service "$service"
+	done
+	mkdir -p "$stamps"
+	wanted_state >"$stamps/services"
+	did "services: started $(by_systemd && echo 'by systemd' || echo "directly, their logs are in $run")"
+	[[ $was == on* ]] || return 0
+	if [[ $was == *limited ]]; then
+		say "services: tracing was on, but not of everything for ever: switch it on again, as you had it"
+	else
+		kvmlog switch on >/dev/null
+		say "services: tracing is on again"
+	fi
+}
+
+# start_services: nothing when they run, with what is there now.
+start_services() {
+	local service fresh=1
+	write_units
+	for service in "${services[@]}"; do
+		alive "$service" || fresh=
+	done
+	if [[ $fresh ]] && module_is_fresh && [[ $(wanted_state) == "$(cat "$stamps/services" 2>/dev/null)" ]]; then
+		say "services: run, with all that is installed"
+	else
+		restart_services
+	fi
+}
