@@ -45,6 +45,7 @@ PROGRAM_FILES = {
     "usr/lib/kvmlog/kvmlog/bridge/include/bpf/exit.c",
     "usr/lib/kvmlog/kvmlog/bridge/include/uapi/kvmlog/record.h",
     "usr/lib/kvmlog/kvmlog/cli/main.py",
+    "usr/lib/kvmlog/kvmlog/cli/payload.rom",
     "usr/lib/kvmlog/kvmlog/rpcserver/main.py",
     "usr/lib/sysusers.d/kvmlog.conf",
     "usr/lib/tmpfiles.d/kvmlog.conf",
