@@ -50,3 +50,15 @@ def test_a_token_through_tls(tmp_path: Path, authority: Authority) -> None:
         assert "open to others; chmod 0600" in remote(server, *trust, *show, "status").stderr
         plain = kvmlog("remote", f"{server.host}:{server.port}", "--timeout", "5", "status")
         assert (plain.returncode, "Traceback" in plain.stderr) == (1, False)
+
+
+def test_the_server_s_own_certificate_is_enough(tmp_path: Path, authority: Authority) -> None:
+    """Without that of its CA, as kvmlog demo has it; a certificate of somebody else is not."""
+    certificate, key = authority.issue("alone")
+    other, _ = authority.issue("other")
+    extra = ["--tls-cert", str(certificate), "--tls-key", str(key)]
+    with rpc_server(tmp_path / "ring", tmp_path / "switch", extra=extra) as server:
+        assert "npf" in remote(server, "--tls-ca", str(certificate), "explain", "npf").stdout
+        stranger = remote(server, "--tls-ca", str(other), "explain", "npf")
+    assert (stranger.returncode, stranger.stdout) == (1, "")
+    assert "no TLS connection" in stranger.stderr
