@@ -25,7 +25,8 @@ from typing import BinaryIO
 from tests.vm.console import problems
 
 PROJECT = Path(__file__).resolve().parents[1]
-CONSOLE = PROJECT / "build" / "vagrant" / "console.log"
+NAME = os.environ.get("KVMLOG_VM") or "kvmlog-dev"
+CONSOLE = PROJECT / "build" / "vagrant" / f"{NAME}.console"
 COMPLAINED = 125
 _POLL_S = 0.2
 # The serial line is slower than ssh: what the kernel said last may come after the command's end.

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Fixtures of the tests of the Vagrant VM: libvirt, box and VM, each once for all of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from _pytest.terminal import TerminalReporter
+
+from tests.vagrant.daemons import Daemons, libvirt
+from tests.vagrant.machine import BUILD, Machine
+
+_machine = Machine(os.environ.get("KVMLOG_KERNEL") or "6.1")
+
+
+@pytest.fixture(scope="session")
+def daemons() -> Iterator[Daemons | None]:
+    """A libvirtd that answers."""
+    with libvirt(BUILD / "libvirt") as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def machine(daemons: Daemons | None) -> Iterator[Machine]:
+    """A VM that has its box, and is not there yet; nothing of an earlier run is, either."""
+    _machine.command("vagrant/make-box", "--if-stale", _machine.kernel, note="box").expect()
+    _machine.vagrant("destroy", "--force").expect()
+    yield _machine
+    _machine.vagrant("destroy", "--force").expect()
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """How long each step took: it informs, no test depends on it."""
+    for note, took_s in _machine.times.items():
+        terminalreporter.write_line(f"vagrant {_machine.kernel}: {note}: {took_s:.0f} s")

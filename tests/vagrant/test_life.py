@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The life of the developer's VM, from `vagrant up` to `vagrant destroy`, in this order.
+
+Each test leaves the VM running, with both services; the last but one halts it and starts it again.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.vagrant.daemons import virsh
+from tests.vagrant.machine import ACCESS, CONSOLE, NAME, PROJECT, Machine
+
+SERVICES = ("kvmlog-bridge", "kvmlog-rpc")
+LIMIT_S = 300
+# What `systemd-analyze security` calls OK begins at 4.9; below 2 it is SAFE.
+OK_AT_MOST = 4.9
+
+
+def until(true: Callable[[], bool], what: str) -> None:
+    """Wait until it is so."""
+    end = time.monotonic() + LIMIT_S
+    while not true():
+        assert time.monotonic() < end, what
+        time.sleep(1)
+
+
+@pytest.fixture(scope="module")
+def vm(machine: Machine) -> Machine:
+    """The VM, up and provisioned."""
+    output = machine.vagrant("up", note="up").expect()
+    assert f"kvmlog: VM {NAME}, " in output
+    assert "provision: " in output
+    return machine
+
+
+def test_up_leaves_both_services_running(vm: Machine) -> None:
+    """As systemd's units, with the module through DKMS, on the kernel that was asked for."""
+    assert vm.run("systemctl is-active kvmlog-bridge kvmlog-rpc").split() == ["active"] * 2
+    assert vm.run("systemctl is-enabled kvmlog-bridge kvmlog-rpc").split() == ["enabled"] * 2
+    assert vm.run("uname -r").startswith((f"{vm.kernel}.", f"{vm.kernel}-"))
+    assert re.search(
+        r"^kvmlog/\S+, \S+, x86_64: installed", vm.run("sudo dkms status"), re.MULTILINE
+    )
+    built, loaded = vm.run(
+        "modinfo -F srcversion kvmlog; cat /sys/module/kvmlog/srcversion"
+    ).split()
+    assert loaded == built
+    assert "running" in vm.run("systemctl is-system-running || systemctl --failed")
+
+
+def test_provisioning_again_changes_nothing(vm: Machine) -> None:
+    """The same VM, in no time."""
+    output = vm.vagrant("provision", note="provision again").expect()
+    assert "nothing had to be changed" in output
+
+
+def test_the_demo_shows_a_tracing_session(vm: Machine) -> None:
+    """Guest, switching on, exits, statistics, off: by user vagrant, who is no root."""
+    output = vm.ssh("kvmlog demo", note="kvmlog demo").expect()
+    assert "kvmlog-demo" in output
+    assert "NPF" in output.upper() or "IOIO" in output.upper()
+    assert '"state": "off"' in vm.run("kvmlog status --json")
+    assert vm.ssh("pgrep -f kvmlog-demo").output.strip() == ""
+
+
+def test_the_developers_machine_reaches_the_rpc_server(vm: Machine) -> None:
+    """Through the forwarded port with TLS and the token; without the token it is refused."""
+    assert [oct(path.stat().st_mode & 0o777) for path in (ACCESS, ACCESS / "token")] == [
+        "0o700",
+        "0o600",
+    ]
+    assert vm.kvmlog_remote("switch", "on").expect()
+    assert "on" in vm.kvmlog_remote("status").expect()
+    assert vm.kvmlog_remote("switch", "off").expect()
+    refused = vm.kvmlog_remote("status", token=None)
+    assert refused.status != 0
+    assert "401" in refused.output or "token" in refused.output
+
+
+def test_a_wrong_token_is_refused(vm: Machine, tmp_path: Path) -> None:
+    """The port is open to every user of the developer's machine, the server is not."""
+    wrong = tmp_path / "token"
+    wrong.touch(mode=0o600)
+    wrong.write_text("0" * 43 + "\n")
+    refused = vm.kvmlog_remote("status", token=wrong)
+    assert refused.status != 0
+    assert "token" in refused.output
+
+
+def test_services_are_confined(vm: Machine) -> None:
+    """What systemd thinks of the units that run."""
+    for service in SERVICES:
+        exposure = vm.run(f"systemd-analyze security --no-pager {service} | tail -n 1")
+        print(exposure)
+        found = re.search(rf"exposure level for {service}\.service: ([\d.]+) (\w+)", exposure)
+        assert found is not None, exposure
+        assert float(found[1]) <= OK_AT_MOST
+
+
+def test_a_killed_service_is_started_again(vm: Machine) -> None:
+    """By systemd, and the journal tells."""
+    for service in SERVICES:
+        show = f"systemctl show --value -p NRestarts -p MainPID {service}"
+        before = vm.run(show).split()
+        vm.run(f"sudo systemctl kill --signal=KILL --kill-whom=main {service}")
+        command = f"{show}; systemctl is-active {service} || true"
+        until(
+            lambda command=command, before=before: (  # type: ignore[misc]
+                (now := vm.run(command).split())[-1] == "active" and now[:2] != before
+            ),
+            f"{service} is not started again",
+        )
+        journal = vm.run(f"sudo journalctl --no-pager -o cat -u {service} -n 50")
+        assert "code=killed, status=9/KILL" in journal
+        assert "Scheduled restart job" in journal
+    assert "kvmlog bridge: ready" in vm.run(
+        "sudo journalctl --no-pager -o cat -u kvmlog-bridge -n 50"
+    )
+    assert "kvmlog rpc: serving" in vm.run("sudo journalctl --no-pager -o cat -u kvmlog-rpc -n 50")
+
+
+def test_a_changed_module_is_reloaded(vm: Machine) -> None:
+    """One C file is changed, and the VM's kernel runs it; then it is as before, and runs again."""
+    source = PROJECT / "kmod" / "main.c"
+    text = source.read_text()
+    loaded = vm.run("cat /sys/module/kvmlog/srcversion")
+    try:
+        source.write_text(text + "\n/* changed by a test */\n")
+        vm.command("make", "vm-reload", note="make vm-reload after a change of one C file").expect()
+        changed = vm.run("cat /sys/module/kvmlog/srcversion")
+    finally:
+        source.write_text(text)
+    assert changed != loaded
+    assert vm.run("modinfo -F srcversion kvmlog") == changed
+    vm.command("make", "vm-reload", note="make vm-reload, back again").expect()
+    assert vm.run("cat /sys/module/kvmlog/srcversion") == loaded
+    assert vm.run("systemctl is-active kvmlog-bridge kvmlog-rpc").split() == ["active"] * 2
+
+
+def test_a_module_that_does_not_build_leaves_the_old_one_running(vm: Machine) -> None:
+    """The developer sees the compiler's error, and tracing is still to be had."""
+    source = PROJECT / "kmod" / "main.c"
+    text = source.read_text()
+    loaded = vm.run("cat /sys/module/kvmlog/srcversion")
+    try:
+        source.write_text(text + "\nmistake\n")
+        failed = vm.command("make", "vm-reload")
+    finally:
+        source.write_text(text)
+    assert failed.status != 0
+    assert "main.c" in failed.output
+    assert vm.run("cat /sys/module/kvmlog/srcversion") == loaded
+    assert vm.run("systemctl is-active kvmlog-bridge kvmlog-rpc").split() == ["active"] * 2
+
+
+def test_interrupted_provisioning_is_continued(vm: Machine) -> None:
+    """What was cut off in the middle of starting anew is whole after the next `vagrant up`."""
+    vm.run("sudo rm -rf /etc/kvmlog/tls && sudo systemctl stop kvmlog-rpc")
+    vm.run("cd /kvmlog && sudo timeout --signal=KILL 2 vagrant/provision.sh || true")
+    vm.vagrant("up", note="up of a running VM").expect()
+    assert vm.run("systemctl is-active kvmlog-bridge kvmlog-rpc").split() == ["active"] * 2
+    vm.kvmlog_remote("status").expect()
+
+
+def test_a_crash_of_the_kernel_comes_to_the_terminal(vm: Machine) -> None:
+    """The console file keeps it, `make vm-ssh` shows it, and the VM is back by itself."""
+    crash = "sudo sh -c 'echo 1 >/proc/sys/kernel/sysrq; sync; echo c >/proc/sysrq-trigger'"
+    boot = vm.run("cat /proc/sys/kernel/random/boot_id")
+    done = vm.command("make", "vm-ssh", f"CMD={crash}", note="a crash seen")
+    assert done.status != 0
+    assert "vm console: " in done.output
+    assert "Kernel panic - not syncing: sysrq triggered crash" in done.output
+    assert "Kernel panic - not syncing: sysrq triggered crash" in CONSOLE.read_text(
+        errors="replace"
+    )
+    until(
+        lambda: (
+            vm.ssh("cat /proc/sys/kernel/random/boot_id").output.strip() not in ("", boot.strip())
+            and vm.ssh("systemctl is-active kvmlog-bridge kvmlog-rpc").status == 0
+        ),
+        "the VM is not back after the panic",
+    )
+
+
+def test_halt_and_up(vm: Machine) -> None:
+    """What is off comes back with the services running and access from outside."""
+    vm.vagrant("halt", note="halt").expect()
+    assert virsh("domstate", NAME).stdout.strip() == "shut off"
+    vm.vagrant("up", note="up after halt").expect()
+    assert vm.run("systemctl is-active kvmlog-bridge kvmlog-rpc").split() == ["active"] * 2
+    vm.kvmlog_remote("status").expect()
+
+
+def test_destroy_leaves_nothing(vm: Machine) -> None:
+    """Neither VM nor disk."""
+    vm.vagrant("destroy", "--force", note="destroy").expect()
+    assert virsh("dominfo", NAME).returncode != 0
+    assert NAME not in virsh("vol-list", "default").stdout
