@@ -13,7 +13,7 @@ enum {
 	KVMLOG_SNAPSHOT_TRIES = 20,
 	/* A writer that was only interrupted goes on soon; waited for so long in all. */
 	KVMLOG_PATIENCE_YIELDS = 2000,
-	KVMLOG_PATIENCE_MS = 300,
+	KVMLOG_PATIENCE_MS = 1000,
 	NS_PER_MS = 1000000,
 };
 
