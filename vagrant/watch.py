@@ -12,6 +12,7 @@ VM's serial line.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import signal
@@ -121,7 +122,9 @@ def run(command: Sequence[str], console: Path = CONSOLE) -> int:
                 dead_since = dead_since or time.monotonic()
                 if time.monotonic() - dead_since > _DEAD_S:
                     print("vm: the VM's kernel is dead: the command is ended", file=sys.stderr)
-                    process.terminate()
+                    for pid in _family(process.pid):
+                        with contextlib.suppress(ProcessLookupError):
+                            os.kill(pid, signal.SIGTERM)
                     process.wait()
             time.sleep(_POLL_S)
         time.sleep(_SETTLE_S)
@@ -133,6 +136,17 @@ def run(command: Sequence[str], console: Path = CONSOLE) -> int:
         return process.returncode if process.returncode >= 0 else 128 - process.returncode
     print(f"vm: the VM's kernel complained (above); all it said: {console}", file=sys.stderr)
     return COMPLAINED
+
+
+def _family(pid: int) -> list[int]:
+    """A process and those that came of it: the ssh that waits is a shell's child."""
+    family = [pid]
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # After the name in brackets: state, parent.
+            if int(stat.read_text(errors="replace").rpartition(")")[2].split()[1]) == pid:
+                family += _family(int(stat.parent.name))
+    return family
 
 
 def _show(complaints: Complaints, watched: Console) -> None:
