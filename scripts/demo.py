@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import math
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -38,7 +39,7 @@ from tests.vm import kernels
 PROJECT = Path(__file__).resolve().parents[1]
 KVMLOG = PROJECT / ".venv" / "bin" / "kvmlog"
 LOGS = Path("/run/kvmlog-demo")
-RPC_ADDRESS = "127.0.0.1:50080"
+RPC_HOST, RPC_PORT = "127.0.0.1", 50080
 START_LIMIT_S = 120  # an emulated CPU takes half a minute for the BPF programs
 FIRST_RECORDS_S = 20
 REPLY_LIMIT_S = 60.0
@@ -153,6 +154,16 @@ def bridge_answers() -> bool:
     return True
 
 
+def rpc_address() -> str:
+    """Where the RPC server can listen: its usual port, another where a developer's VM has that."""
+    for port in (RPC_PORT, 0):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((RPC_HOST, port))
+            return f"{RPC_HOST}:{probe.getsockname()[1]}"
+    raise DemoError(f"no port is free on {RPC_HOST}; end what listens there")
+
+
 def rpc_answers(server: xmlrpc.client.ServerProxy) -> bool:
     """Whether the RPC server is there."""
     try:
@@ -234,13 +245,14 @@ def show(source: str, seconds: int, cleanup: contextlib.ExitStack) -> None:
     else:
         give_headers()
         say("starting the bridge, which compiles its BPF programs, and the RPC server")
+    address = rpc_address()
     # The demo's guest does nothing but exit: that costs more than guests at work.
     bridge = Part("bridge", KVMLOG, "bridge", "--source", source, "--budget", "0")
     cleanup.callback(bridge.end)
-    rpc = Part("RPC server", KVMLOG, "rpc", "--listen", RPC_ADDRESS, "--user", "root")
+    rpc = Part("RPC server", KVMLOG, "rpc", "--listen", address, "--user", "root")
     cleanup.callback(rpc.end)
     bridge.wait_until(bridge_answers)
-    server = xmlrpc.client.ServerProxy(f"http://{RPC_ADDRESS}")
+    server = xmlrpc.client.ServerProxy(f"http://{address}")
     rpc.wait_until(lambda: rpc_answers(server))
     since = written()
     server.kvmLogSwitch("on")
@@ -258,7 +270,7 @@ def show(source: str, seconds: int, cleanup: contextlib.ExitStack) -> None:
     eyes = "the module kvmlog" if source == "kmod" else "kvmlog's BPF programs"
     print(f"       {eyes} in kernel {os.uname().release}: all {sight.seen}")
     print("       kvmlog bridge: takes the records and writes the ring /run/kvmlog/ring")
-    print(f"       kvmlog rpc: serves it to cloud engines, XML-RPC on {RPC_ADDRESS}")
+    print(f"       kvmlog rpc: serves it to cloud engines, XML-RPC on {address}")
     print(f"       guest: {who}")
     print("       tracing: on, switched by kvmLogSwitch('on') over XML-RPC", flush=True)
     show_legacy_log(server, sight, isa_number(isa), since)
@@ -273,7 +285,7 @@ def show(source: str, seconds: int, cleanup: contextlib.ExitStack) -> None:
             guest.check()
         return time.monotonic() >= ends
 
-    with Client(RPC_ADDRESS, timeout_s=REPLY_LIMIT_S) as client:
+    with Client(address, timeout_s=REPLY_LIMIT_S) as client:
         remote_tail.follow(client, TAIL_FIRST, enough=enough)
 
 
