@@ -54,7 +54,7 @@ class Console:
     def _open(self) -> None:
         try:
             self._file = self._path.open("rb")
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
             self._file = None
 
     def lines(self) -> list[str]:
@@ -182,17 +182,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.action == "run" and not options.command:
         parser.error("run: which command?")
-    if options.action == "follow" and not options.console.exists():
+    console: Path = options.console
+    if console.exists() and not os.access(console, os.R_OK):
         print(
-            f"vm: no console in {options.console}: no VM has run; cd vagrant && vagrant up",
+            f"vm: {console} cannot be read, since libvirt writes it as root: "
+            f"sudo chown {os.getuid()} {console}",
             file=sys.stderr,
         )
+        if options.action == "follow":
+            return 1
+    if options.action == "run":
+        return run(options.command, console)
+    if not console.exists():
+        print(
+            f"vm: no console in {console}: no VM has run; cd vagrant && vagrant up", file=sys.stderr
+        )
         return 1
-    return (
-        follow(options.console)
-        if options.action == "follow"
-        else run(options.command, options.console)
-    )
+    return follow(console)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -84,7 +85,8 @@ def small(machine: Machine, tmp_path: Path) -> Iterator[Path]:
 def test_no_space_in_the_pool(machine: Machine, small: Path) -> None:
     """Said with how much there is and how much it takes."""
     output = refusal(machine, KVMLOG_POOL=POOL)
-    assert f"kvmlog: libvirt's storage pool {POOL} has 63 MiB free, a VM takes up to 4096" in output
+    said = f"kvmlog: libvirt's storage pool {POOL} has 6[34] MiB free, a VM takes up to 4096"
+    assert re.search(said, output) is not None
 
 
 def test_no_space_for_a_box(machine: Machine) -> None:
