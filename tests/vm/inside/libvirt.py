@@ -2,7 +2,7 @@
 """A real libvirt in the VM, without systemd, and guests (domains) of it.
 
 Its packages bring neither users nor configuration nor anything that starts it; what it
-needs of that is made here, in the VM's own /etc.
+needs of that is made here, in directories of the VM's own.
 """
 
 from __future__ import annotations
@@ -64,6 +64,10 @@ def libvirtd() -> Iterator[None]:
     if _USER not in (user.pw_name for user in pwd.getpwall()):
         host.run("useradd", "--system", "--user-group", "--no-create-home", _USER)
     settings = Path("/etc/libvirt")
+    # The machine below may have a libvirt of its own, with domains and networks.
+    for place in (settings, Path("/var/lib/libvirt"), Path("/var/cache/libvirt")):
+        if place.is_dir() and not place.is_mount():
+            host.run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", str(place))
     (settings / "qemu.conf").write_text(_QEMU_CONF)
     (settings / "libvirtd.conf").write_text(_LIBVIRTD_CONF)
     _SOCKET.unlink(missing_ok=True)
