@@ -10,7 +10,7 @@ import pytest
 from _pytest.terminal import TerminalReporter
 
 from tests.vagrant.daemons import Daemons, libvirt
-from tests.vagrant.machine import BUILD, Machine
+from tests.vagrant.machine import BUILD, PROJECT, Machine
 
 _machine = Machine(os.environ.get("KVMLOG_KERNEL") or "6.1")
 
@@ -24,9 +24,15 @@ def daemons() -> Iterator[Daemons | None]:
 
 @pytest.fixture(scope="session")
 def machine(daemons: Daemons | None) -> Iterator[Machine]:
-    """A VM that has its box, and is not there yet; nothing of an earlier run is, either."""
-    _machine.command("vagrant/make-box", "--if-stale", _machine.kernel, note="box").expect()
-    _machine.vagrant("destroy", "--force").expect()
+    """A VM that has its box and is not there yet.
+
+    KVMLOG_KEEP=1 goes on with the VM that an earlier run has left which was killed.
+    """
+    _machine.copy()
+    make_box = str(PROJECT / "vagrant" / "make-box")
+    _machine.command(make_box, "--if-stale", _machine.kernel, note="box").expect()
+    if not os.environ.get("KVMLOG_KEEP"):
+        _machine.vagrant("destroy", "--force").expect()
     yield _machine
     _machine.vagrant("destroy", "--force").expect()
 

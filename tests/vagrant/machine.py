@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Vagrant, run as a developer runs it, but with boxes, VM, port and pool of the tests' own."""
+"""Vagrant, run as a developer runs it, with a copy of the project, boxes, VM and port of its own.
+
+The copy can be changed, and be reloaded into the VM, while others work on the project.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,13 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 BUILD = PROJECT / "build" / "vagrant"
+COPY = BUILD / "project"
 NAME = "kvmlog-test"
-CONSOLE = BUILD / f"{NAME}.console"
-ACCESS = PROJECT / "vagrant" / f"access-{NAME}"
+CONSOLE = COPY / "build" / "vagrant" / f"{NAME}.console"
+ACCESS = COPY / "vagrant" / f"access-{NAME}"
 PORT = 50_081
 HANG_S = 3600
+_NOT_COPIED = ("/build/", "/.venv/", "/.git/", "/vagrant/access*/", ".*_cache/", "__pycache__/")
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,13 @@ class Machine:
     settings: dict[str, str] = field(default_factory=dict)  # KVMLOG_...
     times: dict[str, float] = field(default_factory=dict)  # seconds, printed at the end
 
+    def copy(self) -> None:
+        """Bring the copy to what the project is now; what VMs have written there stays."""
+        COPY.mkdir(parents=True, exist_ok=True)
+        left = [f"--exclude={name}" for name in _NOT_COPIED]
+        command = ["rsync", "--archive", "--delete", *left, f"{PROJECT}/", f"{COPY}/"]
+        subprocess.run(command, check=True)
+
     @property
     def environment(self) -> dict[str, str]:
         """Such that neither the developer's boxes nor his VM are touched."""
@@ -48,7 +60,7 @@ class Machine:
             **os.environ,
             "VAGRANT_HOME": str(BUILD / "home"),
             "VAGRANT_DOTFILE_PATH": str(BUILD / "machines"),
-            "VAGRANT_CWD": str(PROJECT / "vagrant"),
+            "VAGRANT_CWD": str(COPY / "vagrant"),
             "VAGRANT_CHECKPOINT_DISABLE": "1",
             "KVMLOG_KERNEL": self.kernel,
             "KVMLOG_VM": NAME,
@@ -59,11 +71,11 @@ class Machine:
     def command(
         self, *command: str, note: str = "", settings: dict[str, str] | None = None
     ) -> Done:
-        """Run it from the project's directory; `note` is what its time is printed as."""
+        """Run it from the copy's directory; `note` is what its time is printed as."""
         begin = time.monotonic()
         done = subprocess.run(
             command,
-            cwd=PROJECT,
+            cwd=COPY,
             env={**self.environment, **(settings or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

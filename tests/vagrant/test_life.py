@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.vagrant.daemons import virsh
-from tests.vagrant.machine import ACCESS, CONSOLE, NAME, PROJECT, Machine
+from tests.vagrant.machine import ACCESS, CONSOLE, COPY, NAME, Machine
 
 SERVICES = ("kvmlog-bridge", "kvmlog-rpc")
 LIMIT_S = 300
@@ -48,7 +48,7 @@ def test_up_leaves_both_services_running(vm: Machine) -> None:
         r"^kvmlog/\S+, \S+, x86_64: installed", vm.run("sudo dkms status"), re.MULTILINE
     )
     built, loaded = vm.run(
-        "modinfo -F srcversion kvmlog; cat /sys/module/kvmlog/srcversion"
+        "sudo modinfo -F srcversion kvmlog; cat /sys/module/kvmlog/srcversion"
     ).split()
     assert loaded == built
     assert "running" in vm.run("systemctl is-system-running || systemctl --failed")
@@ -127,7 +127,7 @@ def test_a_killed_service_is_started_again(vm: Machine) -> None:
 
 def test_a_changed_module_is_reloaded(vm: Machine) -> None:
     """One C file is changed, and the VM's kernel runs it; then it is as before, and runs again."""
-    source = PROJECT / "kmod" / "main.c"
+    source = COPY / "kmod" / "main.c"
     text = source.read_text()
     loaded = vm.run("cat /sys/module/kvmlog/srcversion")
     try:
@@ -137,7 +137,7 @@ def test_a_changed_module_is_reloaded(vm: Machine) -> None:
     finally:
         source.write_text(text)
     assert changed != loaded
-    assert vm.run("modinfo -F srcversion kvmlog") == changed
+    assert vm.run("sudo modinfo -F srcversion kvmlog") == changed
     vm.command("make", "vm-reload", note="make vm-reload, back again").expect()
     assert vm.run("cat /sys/module/kvmlog/srcversion") == loaded
     assert vm.run("systemctl is-active kvmlog-bridge kvmlog-rpc").split() == ["active"] * 2
@@ -145,7 +145,7 @@ def test_a_changed_module_is_reloaded(vm: Machine) -> None:
 
 def test_a_module_that_does_not_build_leaves_the_old_one_running(vm: Machine) -> None:
     """The developer sees the compiler's error, and tracing is still to be had."""
-    source = PROJECT / "kmod" / "main.c"
+    source = COPY / "kmod" / "main.c"
     text = source.read_text()
     loaded = vm.run("cat /sys/module/kvmlog/srcversion")
     try:

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.vagrant.daemons import Daemons, virsh
-from tests.vagrant.machine import NAME, PORT, Machine
+from tests.vagrant.machine import NAME, PORT, PROJECT, Machine
 
 POOL = "kvmlog-test-small"
+MAKE_BOX = str(PROJECT / "vagrant" / "make-box")
 DOMAIN = f"""<domain type='qemu'><name>{NAME}</name><memory>16384</memory>
 <os><type machine='q35'>hvm</type></os></domain>"""
 
@@ -91,14 +92,14 @@ def test_no_space_in_the_pool(machine: Machine, small: Path) -> None:
 
 def test_no_space_for_a_box(machine: Machine) -> None:
     """Said before anything is fetched."""
-    done = machine.command("vagrant/make-box", settings={"KVMLOG_BOX_NEED_MIB": "900000000"})
+    done = machine.command(MAKE_BOX, settings={"KVMLOG_BOX_NEED_MIB": "900000000"})
     assert done.status == 1
     assert "a box takes 900000000 while it is built" in done.output
 
 
 def test_a_kernel_that_no_box_is_for(machine: Machine) -> None:
     """Named with those that there are, by the box's maker and by the Vagrantfile."""
-    done = machine.command("vagrant/make-box", "5.10")
+    done = machine.command(MAKE_BOX, "5.10")
     assert done.status == 1
     assert done.output.startswith(
         "make-box: '5.10' is no kernel that a box is built for (6.1 or 6.12)"
@@ -110,7 +111,7 @@ def test_a_kernel_that_no_box_is_for(machine: Machine) -> None:
 
 def test_a_user_who_cannot_build_a_box(machine: Machine) -> None:
     """Who is neither root nor has user namespaces is told of both ways."""
-    done = machine.command("setpriv", "--reuid=65534", "--clear-groups", "vagrant/make-box", "6.1")
+    done = machine.command("setpriv", "--reuid=65534", "--clear-groups", MAKE_BOX, "6.1")
     assert done.status == 1
     assert "or: sudo vagrant/make-box" in done.output
     assert "/etc/subuid" in done.output
