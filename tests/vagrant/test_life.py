@@ -131,7 +131,8 @@ def test_a_changed_module_is_reloaded(vm: Machine) -> None:
     text = source.read_text()
     loaded = vm.run("cat /sys/module/kvmlog/srcversion")
     try:
-        source.write_text(text + "\n/* changed by a test */\n")
+        # A comment would not do: srcversion leaves them out.
+        source.write_text(text + "\nstatic int changed_by_a_test __maybe_unused = 1;\n")
         vm.command("make", "vm-reload", note="make vm-reload after a change of one C file").expect()
         changed = vm.run("cat /sys/module/kvmlog/srcversion")
     finally:
