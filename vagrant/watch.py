@@ -36,7 +36,8 @@ _SETTLE_S = 1.0
 _DEAD_S = 5.0
 _SHOWN_LINES = 50
 _PANIC = re.compile(r"Kernel panic")
-_END = re.compile(r"---\[ end ")
+# A panic says the latter when the VM is to boot again.
+_END = re.compile(r"---\[ end |Rebooting in ")
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 

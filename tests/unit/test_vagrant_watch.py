@@ -92,6 +92,8 @@ def test_a_console_that_comes_later_is_seen(tmp_path: Path) -> None:
 def test_complaints_end_where_the_kernel_ends_them() -> None:
     """The boot log after a panic is no part of it."""
     complaints = Complaints()
+    rebooting = [PANIC, "Call Trace:", "Rebooting in 10 seconds..", "SeaBIOS (version 1.16)"]
+    assert complaints.take(rebooting) == rebooting[:3]
     lines = [
         PANIC,
         "Call Trace:",
