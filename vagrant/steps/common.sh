@@ -52,16 +52,15 @@ must_be_vm() {
 }
 
 # put MODE GROUP FILE: stdin becomes FILE of root, at once or not at all. Fails when it was so already.
+# Not at the end of a pipe, whose own shell is all that would end when the file cannot be written.
 put() {
 	local fresh=$3.new
-	(umask 077 && cat >"$fresh")
-	chmod "$1" "$fresh"
-	chgrp "$2" "$fresh"
+	{ (umask 077 && cat >"$fresh") && chmod "$1" "$fresh" && chgrp "$2" "$fresh"; } || die "$3 cannot be written"
 	if cmp -s "$fresh" "$3" && [[ $(stat -c '%a %G' "$3") == "${1#0} $2" ]]; then
 		rm -f "$fresh"
 		return 1
 	fi
-	mv -f "$fresh" "$3"
+	mv -f "$fresh" "$3" || die "$3 cannot be written"
 }
 
 # files_below DIRECTORY...: the sources there, for a fingerprint.

@@ -17,10 +17,11 @@ load_kvm() {
 	[[ -c /dev/kvm ]] || die "KVM: $vendor is loaded, yet there is no /dev/kvm: see \`dmesg | grep -i kvm\`"
 	if [[ $mode == installed ]]; then
 		mkdir -p /etc/modules-load.d
-		printf '%s\n' "$vendor" kvmlog | put 0644 root /etc/modules-load.d/kvmlog.conf || return 0
+		put 0644 root /etc/modules-load.d/kvmlog.conf <<<"$vendor"$'\n'kvmlog || return 0
 		did "KVM: $vendor and kvmlog are loaded at boot"
 	fi
 }
+
 
 # module_file: kvmlog.ko for the running kernel.
 module_file() {
@@ -31,12 +32,19 @@ module_file() {
 	fi
 }
 
-# DKMS builds as dkms.conf says, except that objects are kept: see build-module.
+# builder SOURCES OUTPUT: the command that builds; see there. DKMS fills in its own variables.
+builder() {
+	echo "$PWD/vagrant/build-module ${3:-$kernel /lib/modules/$kernel/build} $state/kmod/${4:-$kernel} $1 $2"
+}
+
+# What dkms.conf says, except that objects are kept.
 write_dkms_override() {
+	local build="\${dkms_tree}/kvmlog/$version/build"
 	mkdir -p /etc/dkms
-	cat <<-END | put 0644 root /etc/dkms/kvmlog.conf || return 0
+	# shellcheck disable=SC2016 # DKMS's variables
+	put 0644 root /etc/dkms/kvmlog.conf <<-END || return 0
 		# Written by vagrant/provision.sh, for this VM: what is unchanged is not compiled again.
-		MAKE[0]="$PWD/vagrant/build-module \${kernelver} \${kernel_source_dir} $state/kmod/\${kernelver} \${dkms_tree}/kvmlog/$version/build"
+		MAKE[0]="$(builder "$build" "$build" '${kernelver} ${kernel_source_dir}' '${kernelver}')"
 		CLEAN="true"
 	END
 }
@@ -53,23 +61,54 @@ build_module() {
 		say "module: up to date"
 		return
 	fi
-	did "module: DKMS builds it for $kernel$([[ -d $state/kmod/$kernel ]] || echo ', for minutes where the VM is emulated')"
 	begin "module-$kernel"
 	write_dkms_override
-	[[ -n $(dkms status "kvmlog/$version") ]] || forget_half_done
+	if dkms_has_it; then
+		did "module: building what has changed"
+		renew_module
+	else
+		did "module: DKMS builds it for $kernel, for minutes where the VM is emulated"
+		build_by_dkms
+	fi
+	mark_done "module-$kernel" "${inputs[@]}"
+}
+
+# dkms_has_it: built and installed, for the running kernel. dkms status tells the same, slowly.
+dkms_has_it() {
+	[[ $(module_file) == */updates/dkms/* && -d /var/lib/dkms/kvmlog/$version/$kernel ]] || return
+	dkms_module=$(find "/var/lib/dkms/kvmlog/$version/$kernel" -path '*/module/kvmlog.ko*' ! -name '*.new' -print -quit)
+	[[ $dkms_module ]]
+}
+
+build_by_dkms() {
+	if [[ -z $(dkms status "kvmlog/$version") ]]; then
+		# What it does not know of it would stumble over.
+		rm -rf "/var/lib/dkms/kvmlog/$version"
+		logged dkms dkms add "kvmlog/$version" || die "module: DKMS does not take /usr/src/kvmlog-$version, as shown above"
+	fi
 	# Both replace what is there once they have succeeded, not before.
 	logged dkms dkms build --force "kvmlog/$version" -k "$kernel" || {
 		tail -n 40 "/var/lib/dkms/kvmlog/$version/build/make.log" >&2 || true
 		die "module: it does not build, as shown above; what was installed and loaded before still is"
 	}
 	logged dkms dkms install --force "kvmlog/$version" -k "$kernel" || die "module: DKMS does not install it, as shown above"
-	mark_done "module-$kernel" "${inputs[@]}"
 }
 
-# forget_half_done: what DKMS does not know of, and would stumble over; then it is told anew.
-forget_half_done() {
-	rm -rf "/var/lib/dkms/kvmlog/$version"
-	logged dkms dkms add "kvmlog/$version" || die "module: DKMS does not take /usr/src/kvmlog-$version, as shown above"
+# renew_module: the file that DKMS has built and the one it has installed become those of the sources. DKMS
+# itself would look through all of the kernel's modules twice, which takes longer than the building.
+renew_module() {
+	local installed fresh=$state/kvmlog.ko
+	rm -f "$fresh"*
+	installed=$(module_file)
+	# shellcheck disable=SC2046 # it is words
+	logged module $(builder "/usr/src/kvmlog-$version" "$fresh") ||
+		die "module: it does not build, as shown above; what was installed and loaded before still is"
+	strip -g "$fresh"
+	[[ $installed != *.xz ]] || { xz -f --check=crc32 "$fresh" && fresh+=.xz; }
+	cp "$fresh" "$dkms_module.new"
+	cp "$fresh" "$installed.new"
+	mv "$dkms_module.new" "$dkms_module"
+	mv "$installed.new" "$installed"
 }
 
 # note_of FILE: the build id of a module file, as the kernel shows that of a loaded one.

@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2154 # variables of common.sh
 # Sourced by provision.sh and reload.sh: the program, and the users that its services run as.
 
-extension=$state/_native.abi3.so
+library=/usr/lib/kvmlog
 
 make_users() {
 	local group
@@ -29,31 +29,50 @@ install_program() {
 		link_program
 		return
 	fi
-	local inputs natives
-	mapfile -t inputs < <(files_below bridge rpcserver include kmod docs scripts/install scripts/launcher.py \
+	local all built
+	mapfile -t all < <(files_below bridge rpcserver include kmod docs scripts/install scripts/launcher.py \
 		setup.py pyproject.toml README.md CHANGELOG.md)
-	mapfile -t natives < <(files_below bridge/native include bridge/bpf/shared.h bridge/build_native.py setup.py)
-	if [[ -x /usr/bin/kvmlog ]] && done_before program "${inputs[@]}"; then
+	# What make install does more with than to copy it.
+	mapfile -t built < <(files_below bridge/native bridge/guest bridge/bpf/shared.h bridge/build_*.py bridge/systemd \
+		rpcserver/systemd include scripts/install scripts/launcher.py setup.py pyproject.toml)
+	if [[ -x /usr/bin/kvmlog ]] && done_before program "${all[@]}"; then
 		say "program: up to date"
 		return
 	fi
-	# The extension is what takes long, where the VM is emulated: it is built when something of it has changed.
-	local keep=
-	if [[ -f $extension ]] && done_before extension "${natives[@]}"; then
-		keep=$extension
+	if [[ -x /usr/bin/kvmlog ]] && done_before built "${built[@]}"; then
+		did "program: copying what has changed to /usr/lib/kvmlog"
+		begin program
+		copy_program
+	else
+		did "program: building its C extension, installing it below /usr"
+		begin program
+		begin built
+		PREFIX=/usr logged program scripts/install ||
+			die "program: it does not build, as shown above; what was installed before is still there"
+		mark_done built "${built[@]}"
 	fi
-	did "program: installing below /usr${keep:+ (the C extension is as before)}${keep:- with its C extension}"
-	begin program
-	KVMLOG_EXTENSION=$keep PREFIX=/usr logged program scripts/install ||
-		die "program: it does not build, as shown above; what was installed before is still there"
 	# The services cannot write beside their files.
-	python3 -m compileall -q /usr/lib/kvmlog
-	if [[ -z $keep ]]; then
-		begin extension
-		cp /usr/lib/kvmlog/kvmlog/bridge/_native*.so "$extension"
-		mark_done extension "${natives[@]}"
-	fi
-	mark_done program "${inputs[@]}"
+	python3 -m compileall -q "$library" || die "program: this is no Python, as shown above"
+	mark_done program "${all[@]}"
+}
+
+# copy PATTERN FROM TO: files of this pattern that have another content, and removes those that are gone.
+copy() {
+	# Not what make install puts below include/, from elsewhere. The first rule that fits holds.
+	rsync -rc --delete --exclude=/include --exclude=__pycache__ --include='*/' --include="$1" --exclude='*' "$2/" "$3/"
+}
+
+# copy_program: what of make install needs no build. In emulation that is a second instead of a minute.
+copy_program() {
+	local package
+	for package in bridge cli exits; do
+		copy '*.py*' "bridge/kvmlog/$package" "$library/kvmlog/$package"
+	done
+	copy '*.py*' rpcserver/kvmlog/rpcserver "$library/kvmlog/rpcserver"
+	copy '*.[ch]' bridge/bpf "$library/kvmlog/bridge/include/bpf"
+	copy '*.md' docs /usr/share/doc/kvmlog
+	cp kmod/Kbuild kmod/dkms.conf "/usr/src/kvmlog-$version/"
+	copy '*.[ch]' kmod "/usr/src/kvmlog-$version"
 }
 
 # link_program: .venv's, in everybody's PATH, and reachable for the services' users.

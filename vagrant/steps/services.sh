@@ -3,7 +3,7 @@
 # Sourced by provision.sh and reload.sh: bridge and RPC server, by systemd where it is process 1, else as they are.
 
 services=(kvmlog-bridge kvmlog-rpc)
-run=/run/kvmlog-vm
+run=/run/kvmlog-services
 # An emulated processor takes half a minute for BPF programs, should the module be missing.
 start_limit_s=180
 
@@ -23,8 +23,10 @@ write_units() {
 	mkdir -p /etc/systemd/system
 	for service in "${services[@]}"; do
 		# The project may stand in a home, or below /tmp, where the services see their own.
-		sed "s|@bindir@|$PWD/.venv/bin|g; s|^ProtectHome=yes$|BindReadOnlyPaths=$PWD|" \
-			"$(unit_folder "$service")/$service.service" | put 0644 root "/etc/systemd/system/$service.service" || true
+		put 0644 root "/etc/systemd/system/$service.service" < <(
+			sed "s|@bindir@|$PWD/.venv/bin|g; s|^ProtectHome=yes$|BindReadOnlyPaths=$PWD|" \
+				"$(unit_folder "$service")/$service.service"
+		) || true
 	done
 }
 
@@ -72,6 +74,7 @@ start_service() {
 		return
 	fi
 	mkdir -p "$run"
+	[[ -p $run/never ]] || mkfifo "$run/never"
 	# Not the lock, which would keep the next run from beginning.
 	setsid kvmlog "${1#kvmlog-}" </dev/null >"$run/$1.log" 2>&1 9>&- &
 	echo $! >"$run/$1.pid"
@@ -80,13 +83,15 @@ start_service() {
 # wait_service SERVICE: until it says that it serves; systemd has waited.
 wait_service() {
 	by_systemd && return
-	local end=$((SECONDS + start_limit_s))
-	until grep -qE 'kvmlog (bridge: ready|rpc: serving)' "$run/$1.log"; do
-		if ! alive "$1" || ((SECONDS > end)); then
+	local end=$((SECONDS + start_limit_s)) pid
+	pid=$(<"$run/$1.pid")
+	# No other process: in emulation they would take the CPU from the one that is waited for.
+	until [[ $(<"$run/$1.log") =~ kvmlog\ (bridge:\ ready|rpc:\ serving) ]]; do
+		if [[ ! -e /proc/$pid ]] || ((SECONDS > end)); then
 			cat "$run/$1.log" >&2
 			die "services: $1 does not start, as shown above"
 		fi
-		sleep 0.2
+		read -r -t 0.2 <>"$run/never" || true
 	done
 }
 
@@ -104,14 +109,12 @@ restart_services() {
 	local service was
 	was=$(tracing)
 	begin services
+	! by_systemd || systemctl daemon-reload
 	for service in kvmlog-rpc kvmlog-bridge; do
 		stop_service "$service"
 	done
 	swap_module
-	if by_systemd; then
-		systemctl daemon-reload
-		systemctl --quiet enable "${services[@]}"
-	fi
+	! by_systemd || systemctl --quiet enable "${services[@]}"
 	for service in "${services[@]}"; do
 		start_service "$service"
 	done
