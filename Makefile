@@ -40,12 +40,21 @@ test-unit: ## only the tests that need no VM
 test-vm: ## only the tests in VMs; KVMLOG_KERNELS=6.1 limits what runs inside to one kernel
 	$(PYTHON) -m pytest tests/vm
 
+vm: ## set up, then a shell in a VM where kvmlog traces a guest; KERNEL=6.1, CPUS=2, MEMORY=2G
+	@scripts/setup
+	@$(PYTHON) -m compileall -q bridge/kvmlog rpcserver/kvmlog
+	@$(PYTHON) -m tests.vm.interactive --kernel '$(KERNEL)' --memory '$(MEMORY)' $(if $(CPUS),--cpus '$(CPUS)')
+
 vm-sh: ## run CMD='...' in a VM; KERNEL=6.1, CPUS=2, MEMORY=2G, ICOUNT=1 (counts instructions)
 	@$(PYTHON) -m tests.vm --kernel '$(KERNEL)' --memory '$(MEMORY)' \
 		$(if $(CPUS),--cpus '$(CPUS)') $(if $(filter 1,$(ICOUNT)),--icount) -- "$$CMD"
 
 vm-ssh: ## run CMD='...' in Vagrant's VM (a shell without CMD); an oops of its kernel is shown
 	@VAGRANT_CWD=vagrant python3 -m vagrant.watch run vagrant ssh $(SSH_COMMAND)
+
+vm-reload: ## bring changed sources to life in Vagrant's VM: module, program, services; an oops is shown
+	@VAGRANT_CWD=vagrant python3 -m vagrant.watch run \
+		sh -c 'vagrant rsync && vagrant ssh -c "cd /kvmlog && sudo vagrant/reload.sh"'
 
 vm-console: ## show the console of Vagrant's VM as it grows, until Ctrl-C
 	@python3 -m vagrant.watch follow
@@ -93,4 +102,4 @@ clean: ## remove what was built; keeps .venv and the fetched kernels
 	rm -rf build/guest build/diskless build/install build/kmod build/native build/vm build/stamps build/lib* build/bdist* \
 		*.egg-info bridge/kvmlog/bridge/_native*.so
 
-.PHONY: help setup run test test-unit test-vm vm-sh vm-ssh vm-console test-vagrant kmod guest receiver lint bench soak install uninstall clean
+.PHONY: help setup run test test-unit test-vm vm vm-sh vm-ssh vm-reload vm-console test-vagrant kmod guest receiver lint bench soak install uninstall clean

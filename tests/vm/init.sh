@@ -7,6 +7,8 @@
 #   VM_MODULES_DIR   the kernel's lib/modules/VERSION, below VM_PROJECT
 #   VM_BOOT_MODULES  what to insmod, in order, to reach the root file system
 #   VM_LOAD          modules to load before the command
+#   VM_TERM          where somebody sits at the command: what is in its TERM; the port "terminal" leads there,
+#                    and the port "window" tells its size, "ROWS COLUMNS" in a line, whenever it changes
 # It ends by writing "exit N" to the port "control" and powering off.
 
 bb=/bin/busybox
@@ -20,8 +22,11 @@ stage_one() {
 	for module in $VM_BOOT_MODULES; do
 		$bb insmod "/vm/$module" || echo "init: insmod $module failed"
 	done
-	options=trans=virtio,version=9p2000.L,msize=512000,cache=loose
-	$bb mount -t 9p -o "ro,$options" root /lower || fail "the root file system does not mount"
+	options=trans=virtio,version=9p2000.L,msize=512000
+	# Nobody else changes the files; somebody who works with a VM does, while it runs.
+	project_cache=loose
+	[ -z "$VM_TERM" ] || project_cache=mmap
+	$bb mount -t 9p -o "ro,$options,cache=loose" root /lower || fail "the root file system does not mount"
 	$bb mount -t tmpfs -o mode=755 upper /upper
 	$bb mkdir /upper/data /upper/work
 	$bb mount -t overlay -o lowerdir=/lower,upperdir=/upper/data,workdir=/upper/work root /root ||
@@ -31,7 +36,7 @@ stage_one() {
 	done
 	$bb chmod 755 /root/run
 	$bb mkdir -p /root/run/lock "/root$VM_PROJECT"
-	$bb mount -t 9p -o "$options" project "/root$VM_PROJECT" || fail "the project does not mount"
+	$bb mount -t 9p -o "$options,cache=$project_cache" project "/root$VM_PROJECT" || fail "the project does not mount"
 	$bb mkdir -p /root/lib/modules
 	$bb mount -t tmpfs -o mode=755 modules /root/lib/modules
 	$bb ln -s "$VM_MODULES_DIR" "/root/lib/modules/$($bb uname -r)"
@@ -67,7 +72,11 @@ stage_two() {
 	[ -e /dev/kvm ] && $bb chmod 666 /dev/kvm
 	# From here on the console is the kernel's alone, and shows all that it says.
 	echo 8 >/proc/sys/kernel/printk
-	run_command
+	if [ -n "$VM_TERM" ]; then
+		run_at_terminal
+	else
+		run_command
+	fi
 	$bb dmesg -n 1
 	$bb sync
 	say "exit $status"
@@ -99,6 +108,27 @@ run_command() {
 	done
 }
 
+# The command gets a terminal of its own: job control, and signals by key. A virtio console
+# would be a tty by itself, but QEMU throws away what such a one prints too fast.
+run_at_terminal() {
+	export TERM="$VM_TERM" VM_CWD
+	say started
+	script --quiet --return --echo always --command "$bb sh /run/kvmlog-vm/init.sh at-terminal" /dev/null \
+		<>"$(port terminal)" >&0 2>&0
+	status=$?
+}
+
+at_terminal() {
+	$bb stty sane iutf8
+	terminal=$($bb tty)
+	window=$(port window)
+	while read -r rows columns; do
+		$bb stty -F "$terminal" rows "$rows" columns "$columns"
+	done <"$window" &
+	cd "$VM_CWD" || exit 127
+	exec /bin/bash /run/kvmlog-vm/command.sh
+}
+
 # The device of a virtio-serial port: /dev/vport0p1 for "stdout".
 port() {
 	for entry in /sys/class/virtio-ports/*; do
@@ -124,8 +154,8 @@ power_off() {
 	$bb sleep 60
 }
 
-if [ "$1" = two ]; then
-	stage_two
-else
-	stage_one
-fi
+case $1 in
+two) stage_two ;;
+at-terminal) at_terminal ;;
+*) stage_one ;;
+esac

@@ -22,8 +22,12 @@ _NEEDED = ("virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay")
 _DIRECTORIES = ("bin", "dev", "lower", "proc", "root", "sys", "upper", "vm")
 
 
-def build(kernel: Kernel, command: str, cwd: Path, load: Sequence[str]) -> bytes:
+def build(
+    kernel: Kernel, command: str, cwd: Path, load: Sequence[str], config: Mapping[str, str]
+) -> bytes:
     """The archive for one run of `command` (bash) in `cwd`, after modprobe of `load`.
+
+    config: more variables for init.sh, which has them all at its top.
 
     Raises KernelError when busybox or a module is missing.
     """
@@ -39,6 +43,7 @@ def build(kernel: Kernel, command: str, cwd: Path, load: Sequence[str]) -> bytes
             "VM_MODULES_DIR": str(kernel.modules),
             "VM_BOOT_MODULES": " ".join(name for name, _ in modules),
             "VM_LOAD": " ".join(load),
+            **config,
         },
     )
     archive.add_file("vm/command.sh", command.encode() + b"\n")

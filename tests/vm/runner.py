@@ -36,8 +36,7 @@ from tests.vm.kernels import PROJECT, Kernel, KernelError, find
 RUNS = PROJECT / "build" / "vm"
 _UNNAMED = "unnamed-"
 _UNNAMED_KEPT = 20
-_PORTS = ("stdout", "stderr", "control")
-_BOOT_TIMEOUT_S = 120.0
+BOOT_TIMEOUT_S = 120.0
 # tsc=reliable: the clock real hosts use (an emulated CPU would be given the slow HPET).
 _COMMAND_LINE = "console=ttyS0 loglevel=5 panic=-1 tsc=reliable no_timer_check cryptomgr.notests"
 _CONTROL_EXIT = re.compile(rb"^exit (\d+)$", re.MULTILINE)
@@ -130,18 +129,21 @@ def run_vm(
         raise ValueError("icount and parallel exclude each other")
     options = VmOptions(cpus, memory, parallel, icount, tuple(load), append)
     chosen = find(kernel) if isinstance(kernel, str) else kernel
-    directory = RUNS / (name or f"{_UNNAMED}{chosen.version}-{os.getpid()}-{time.monotonic_ns()}")
+    with run_directory(chosen, name) as directory:
+        machine = Machine(chosen, options, directory, echo)
+        result, timed_out = machine.run(command, cwd or PROJECT, timeout_s, tolerate)
+    return checked(chosen, result, timed_out)
+
+
+@contextmanager
+def run_directory(kernel: Kernel, name: str | None = None) -> Iterator[Path]:
+    """A new directory below build/vm for one run, which stays; see run_vm for its name."""
+    directory = RUNS / (name or f"{_UNNAMED}{kernel.version}-{os.getpid()}-{time.monotonic_ns()}")
     with only_one(directory):
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir()
-        archive = directory / "initramfs"
-        archive.write_bytes(initramfs.build(chosen, command, cwd or PROJECT, options.load))
-        try:
-            result, timed_out = _Machine(chosen, options, directory, echo).run(timeout_s, tolerate)
-        finally:
-            archive.unlink()
+        yield directory
     _forget_old_runs()
-    return checked(chosen, result, timed_out)
 
 
 def checked(kernel: Kernel, result: VmResult, killed: str) -> VmResult:
@@ -161,21 +163,39 @@ def checked(kernel: Kernel, result: VmResult, killed: str) -> VmResult:
     return result
 
 
-class _Machine:
-    """One QEMU process and the sockets of its ports."""
+class Machine:
+    """One QEMU process and the sockets of its ports; on "control" init.sh tells how it goes."""
+
+    ports: tuple[str, ...] = ("stdout", "stderr", "control")
 
     def __init__(self, kernel: Kernel, options: VmOptions, directory: Path, echo: bool) -> None:
         self._kernel = kernel
         self._options = options
         self._directory = directory
         self._echo = echo
-        self._received = {port: bytearray() for port in _PORTS}
+        self._received = {port: bytearray() for port in self.ports}
 
-    def run(self, timeout_s: float, tolerate: str | None) -> tuple[VmResult, str]:
+    def run(
+        self, command: str, cwd: Path, timeout_s: float, tolerate: str | None
+    ) -> tuple[VmResult, str]:
         """The result, and why the VM was killed ("" when it ended by itself)."""
+        archive = self._directory / "initramfs"
+        archive.write_bytes(
+            initramfs.build(self._kernel, command, cwd, self._options.load, self.config())
+        )
+        try:
+            return self._run(timeout_s, tolerate)
+        finally:
+            archive.unlink()
+
+    def config(self) -> dict[str, str]:
+        """Variables for init.sh, beside those that every VM gets."""
+        return {}
+
+    def _run(self, timeout_s: float, tolerate: str | None) -> tuple[VmResult, str]:
         ours: dict[str, socket.socket] = {}
         theirs: dict[str, socket.socket] = {}
-        for port in _PORTS:
+        for port in self.ports:
             ours[port], theirs[port] = socket.socketpair()
         begin = time.monotonic()
         with (self._directory / "qemu.log").open("wb") as log:
@@ -203,8 +223,8 @@ class _Machine:
         found = console_reading.problems(_read(console))
         result = VmResult(
             exit_code=int(exits[-1]) if exits else None,
-            stdout_bytes=bytes(self._received["stdout"]),
-            stderr_bytes=bytes(self._received["stderr"]),
+            stdout_bytes=bytes(self._received.get("stdout", b"")),
+            stderr_bytes=bytes(self._received.get("stderr", b"")),
             console=console,
             problems=tuple(
                 line for line in found if tolerate is None or not re.search(tolerate, line)
@@ -223,7 +243,7 @@ class _Machine:
             for port, end in ours.items():
                 selector.register(end, selectors.EVENT_READ, port)
             while selector.get_map():
-                limit_s = timeout_s if boot_s else min(timeout_s, _BOOT_TIMEOUT_S)
+                limit_s = timeout_s if boot_s else min(timeout_s, BOOT_TIMEOUT_S)
                 left_s = begin + limit_s - time.monotonic()
                 if left_s <= 0:
                     what = "its command did not end" if boot_s else "it did not boot"
