@@ -158,6 +158,8 @@ def test_a_module_that_does_not_build_leaves_the_old_one_running(vm: Machine) ->
     assert "main.c" in failed.output
     assert vm.run("cat /sys/module/kvmlog/srcversion") == loaded
     assert vm.run("systemctl is-active kvmlog-bridge kvmlog-rpc").split() == ["active"] * 2
+    vm.command("make", "vm-reload", note="make vm-reload, the mistake mended").expect()
+    assert vm.run("cat /sys/module/kvmlog/srcversion") == loaded
 
 
 def test_interrupted_provisioning_is_continued(vm: Machine) -> None:
