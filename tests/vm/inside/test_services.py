@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,53 +15,22 @@ from kvmlog.bridge.ring import DEFAULT_RING
 from tests.vm.inside import host
 from tests.vm.inside.processes import until
 from tests.vm.inside.sources import KMOD, only
+from tests.vm.inside.systemd import UNITS, Systemd
 
 pytestmark = only(KMOD)
 
 SOURCES = {"kvmlog-bridge": "bridge/systemd", "kvmlog-rpc": "rpcserver/systemd"}
-UNITS = Path("/run/systemd/system")
-SOCKET = Path("/run/systemd/private")
 RPC = "http://127.0.0.1:50080"
 
 
-class Systemd:
-    """A systemd that is process 1 of a PID namespace, with nothing but kvmlog's units to start."""
-
-    def __init__(self) -> None:
-        UNITS.mkdir(parents=True, exist_ok=True)
-        for name, folder in SOURCES.items():
-            text = (host.PROJECT / folder / f"{name}.service").read_text()
-            # The project may stand in a home, or below /tmp, where the services see their own.
-            text = text.replace("@bindir@", f"{host.PROJECT}/.venv/bin")
-            text = text.replace("ProtectHome=yes\n", f"BindReadOnlyPaths={host.PROJECT}\n")
-            (UNITS / f"{name}.service").write_text(text)
-        (UNITS / "only.target").write_text("[Unit]\nDefaultDependencies=no\n")
-        self._process = subprocess.Popen(
-            [
-                *("unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc"),
-                *("env", "container=vm", "/lib/systemd/systemd", "--unit=only.target"),
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        until(SOCKET.exists, "no systemd")
-        self._pid = host.run("pgrep", "-P", str(self._process.pid)).strip()
-        until(lambda: self.ctl("is-active", "only.target", check=False) == "active\n", "no target")
-
-    def ctl(self, *words: str, check: bool = True) -> str:
-        """What systemctl says, called where it finds systemd's processes."""
-        inside = ("nsenter", "-t", self._pid, "-p", "-m", "--", "systemctl", "--no-pager")
-        return host.run(*inside, *words, check=check)
-
-    def value(self, name: str, key: str) -> str:
-        """A property of a service."""
-        return self.ctl("show", "--value", "-p", key, name).strip()
-
-    def close(self) -> None:
-        """Ends systemd, and with it the namespace and the services."""
-        self.ctl("stop", *SOURCES, check=False)
-        self._process.kill()
-        self._process.wait()
+def write_units() -> None:
+    """The project's own units, where its systemd finds them."""
+    for name, folder in SOURCES.items():
+        text = (host.PROJECT / folder / f"{name}.service").read_text()
+        # The project may stand in a home, or below /tmp, where the services see their own.
+        text = text.replace("@bindir@", f"{host.PROJECT}/.venv/bin")
+        text = text.replace("ProtectHome=yes\n", f"BindReadOnlyPaths={host.PROJECT}\n")
+        (UNITS / f"{name}.service").write_text(text)
 
 
 @pytest.fixture
@@ -80,12 +48,11 @@ def systemd(module: Callable[..., None]) -> Iterator[Systemd]:
         root.chmod(0o755)
         for file in ("passwd", "group"):
             host.run("mount", "--bind", str(root / "etc" / file), f"/etc/{file}")
-        cgroups = "cgroup2" in Path("/proc/mounts").read_text()
-        if not cgroups:
-            host.run("mount", "-t", "cgroup2", "none", "/sys/fs/cgroup")
         try:
             module()
-            with contextlib.closing(Systemd()) as one:
+            UNITS.mkdir(parents=True, exist_ok=True)
+            write_units()
+            with contextlib.closing(Systemd(SOURCES)) as one:
                 one.ctl("start", *SOURCES)
                 yield one
         finally:

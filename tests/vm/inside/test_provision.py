@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""vagrant/provision.sh as `make vm` calls it: what it makes works, also after a kill."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.vm.inside import host, provisioned
+from tests.vm.inside.provisioned import ACCESS, CONFIG, PROVISION, RELOAD, SERVICES, UNCHANGED
+from tests.vm.inside.sources import KMOD, only
+from tests.vm.inside.systemd import Systemd
+
+pytestmark = only(KMOD)
+
+
+@pytest.fixture
+def vm(source: str) -> Iterator[None]:
+    """The VM, which is as it was afterwards."""
+    with provisioned.forgotten():
+        yield
+
+
+def older_module(folder: Path) -> Path:
+    """The module with another build id, as if it was built from other sources."""
+    note, other = folder / "note", folder / "kvmlog.ko"
+    section = ".note.gnu.build-id"
+    host.run("objcopy", f"--dump-section={section}={note}", str(host.MODULE), str(other))
+    content = bytearray(note.read_bytes())
+    content[-1] ^= 1
+    note.write_bytes(content)
+    host.run("objcopy", f"--update-section={section}={note}", str(host.MODULE), str(other))
+    return other
+
+
+def test_what_it_makes_serves_the_developers_machine(vm: None, tmp_path: Path) -> None:
+    """TLS and token from outside; a second run leaves all alone; a reload goes on with tracing."""
+    host.run("insmod", str(older_module(tmp_path)))
+    older = provisioned.module_note()
+    assert "module: loaded" in provisioned.run(*PROVISION)
+    fresh = provisioned.module_note()
+    assert fresh != older
+    pids = [provisioned.pid_of(name) for name in SERVICES]
+    assert [(ACCESS / name).stat().st_mode & 0o777 for name in ("token", "ca.pem")] == [0o600] * 2
+
+    assert UNCHANGED in provisioned.run(*PROVISION)
+    assert [provisioned.pid_of(name) for name in SERVICES] == pids
+
+    wrong = ACCESS / "wrong"
+    wrong.write_text("wrong\n")
+    wrong.chmod(0o600)
+    refused = provisioned.remote("status", token=wrong)
+    assert refused.returncode != 0
+    assert "401" in refused.stderr
+    assert provisioned.remote("switch", "on").returncode == 0
+
+    own = (CONFIG / "kvmlog.toml").read_text() + "[bridge]\nslots = 1024\n"
+    (CONFIG / "kvmlog.toml").write_text(own)
+    assert "tracing is on again" in provisioned.run(*RELOAD)
+    assert all(provisioned.pid_of(name) not in pids for name in SERVICES)
+    assert provisioned.module_note() == fresh
+    host.guest("--turns", "10")
+    assert provisioned.remote("switch", "off").returncode == 0
+    status = json.loads(provisioned.remote("status", "--json").stdout)
+    counters = status["bridge"]["counters"]
+    assert counters["emitted"] > 10
+    assert counters["seen"] == counters["emitted"]
+    assert status["ring"]["capacity"] == 1024
+
+    assert "changed by hand" in provisioned.run(*PROVISION)
+    assert (CONFIG / "kvmlog.toml").read_text() == own
+
+
+def test_a_killed_run_is_continued_by_the_next(vm: None) -> None:
+    """Killed after each thing that it makes, with files cut short as well; the fourth run ends."""
+    provisioned.run_until("users: made", *PROVISION)
+    provisioned.run_until("certificate: made", *PROVISION)
+    certificate = CONFIG / "tls/cert.pem"
+    certificate.write_bytes(certificate.read_bytes()[:100])
+    again = provisioned.run_until("token: made", *PROVISION)
+    assert "certificate: made" in again
+    (ACCESS / "token").unlink()
+    (ACCESS / "token.new").write_text("half")
+    again = provisioned.run_until("module: loaded", *PROVISION)
+    assert "certificate: good" in again
+    assert "token: made" in again
+    last = provisioned.run(*PROVISION)
+    assert "token: /root/access/token is good" in last
+    assert "services: started" in last
+    assert (CONFIG / "tokens").read_text().count("developer") == 1
+    assert sorted(path.name for path in ACCESS.iterdir()) == ["ca.pem", "token"]
+    assert sorted(path.name for path in (CONFIG / "tls").iterdir()) == ["cert.pem", "key.pem"]
+    assert provisioned.remote("status").returncode == 0
+
+
+def test_where_systemd_is_it_starts_the_services(vm: None) -> None:
+    """They are enabled and active, and a second run leaves them alone."""
+    with contextlib.closing(Systemd(SERVICES)) as systemd:
+        within = systemd.within()
+        said = provisioned.run(*PROVISION, within=within)
+        assert "services: started by systemd" in said
+        states = [systemd.ctl("is-active", name) for name in SERVICES]
+        states += [systemd.ctl("is-enabled", name) for name in SERVICES]
+        assert states == ["active\n"] * 2 + ["enabled\n"] * 2
+        pids = [systemd.value(name, "MainPID") for name in SERVICES]
+        assert UNCHANGED in provisioned.run(*PROVISION, within=within)
+        assert [systemd.value(name, "MainPID") for name in SERVICES] == pids
+        assert provisioned.remote("status").returncode == 0
