@@ -10,7 +10,11 @@ if ! vagrant/provision.sh --from-build; then
 	exit 1
 fi
 setsid "${guest[@]}" </dev/null >/run/demo-guest.log 2>&1 &
-kvmlog switch on
+# As README.md has it for nc, and kvmlog switch on would: that takes seconds to start in emulation.
+exec 3<>/dev/udp/127.0.0.1/50000
+printf on >&3
+read -r -t 60 -N 5 answer <&3 && [[ $answer == "ok on" ]] || echo "vm: tracing was not switched on: see kvmlog status"
+exec 3>&-
 cat <<END
 
 A traced KVM host of your own: kernel $(uname -r), a guest that is called demo-guest, tracing is on.
