@@ -7,7 +7,7 @@ that kernel's items; the others only read their outcome. Nothing in tests/vm/ins
 is imported on the host.
 
     KVMLOG_KERNELS="6.1"         only these kernels (default: 6.1 6.12)
-    KVMLOG_VM_TIMEOUT_S=1800     for one VM
+    KVMLOG_VM_TIMEOUT_S=2400     for one VM
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class VmSession:
                 kernel,
                 shlex.join(words),
                 name=f"inside-{kernel}",
-                timeout_s=float(os.environ.get("KVMLOG_VM_TIMEOUT_S", "1800")),
+                timeout_s=float(os.environ.get("KVMLOG_VM_TIMEOUT_S", "2400")),
             )
             self.measured = _MEASURED.findall(done.stdout)
             if done.exit_code not in (0, 1):
