@@ -11,6 +11,8 @@ from tests.vm.inside import host
 from tests.vm.inside.processes import until
 
 UNITS = Path("/run/systemd/system")
+# What comes with every service and would empty /tmp, which is the tests' too.
+UNWANTED = "systemd-tmpfiles-setup.service"
 SOCKET = Path("/run/systemd/private")
 
 
@@ -24,6 +26,8 @@ class Systemd:
             host.run("mount", "-t", "cgroup2", "none", "/sys/fs/cgroup")
         UNITS.mkdir(parents=True, exist_ok=True)
         (UNITS / "only.target").write_text("[Unit]\nDefaultDependencies=no\n")
+        (UNITS / UNWANTED).unlink(missing_ok=True)
+        (UNITS / UNWANTED).symlink_to("/dev/null")
         self._process = subprocess.Popen(
             [
                 *("unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc"),
