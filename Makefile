@@ -60,6 +60,7 @@ vm-console: ## show the console of Vagrant's VM as it grows, until Ctrl-C
 	@python3 -m vagrant.watch follow
 
 test-vagrant: ## build the Vagrant box and test the VM with it: up, demo, reload, crash, halt, destroy
+	@scripts/setup
 	@vagrant/setup
 	$(PYTHON) -m pytest tests/vagrant
 

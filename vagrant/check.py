@@ -49,11 +49,12 @@ def _unreachable(said: str) -> str:
             f"this user may not use libvirt ({URI}): as root, adduser {_user()} libvirt, then log "
             "in again"
         )
-    start = (
-        "sudo systemctl start libvirtd"
-        if Path("/run/systemd/system").is_dir()
-        else "as root, without systemd: virtlogd -d && libvirtd -d"
-    )
+    if shutil.which("libvirtd", path="/usr/sbin:/usr/bin") is None:
+        start = "vagrant/setup installs it"
+    elif Path("/run/systemd/system").is_dir():
+        start = "sudo systemctl start libvirtd"
+    else:
+        start = "as root, without systemd: virtlogd -d && libvirtd -d"
     return f"libvirtd does not answer ({URI}): start it ({start})"
 
 
@@ -78,7 +79,7 @@ def check_name(name: str, ours: str) -> str:
         raise CheckError(
             f"there is another VM named {name} (UUID {found}), which is not this project's: choose "
             f"another name with KVMLOG_VM, or, if nobody needs that VM: "
-            f"virsh -c {URI} destroy {name}; virsh -c {URI} undefine {name}"
+            f"virsh -c {URI} destroy {name}; virsh -c {URI} undefine {name} --remove-all-storage"
         )
     return virsh("domstate", name) or ""
 
@@ -110,7 +111,7 @@ def check_space(pool: str) -> None:
     free, where = free_mib(pool)
     if free < NEED_MIB:
         raise CheckError(
-            f"{where} has {free} MiB free, a VM takes up to {NEED_MIB}: make room there "
+            f"{where} has {free} MiB free, {NEED_MIB} are needed at least: make room there "
             f"(virsh -c {URI} vol-list {pool} shows images of boxes that nobody may need), or "
             "choose a pool with KVMLOG_POOL"
         )

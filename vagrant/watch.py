@@ -4,7 +4,7 @@
     python3 -m vagrant.watch follow                 the console, its last lines first, until Ctrl-C
     python3 -m vagrant.watch run COMMAND [ARG...]   the command; the kernel's complaints on stderr
 
-The exit status of `run` is the command's; 125 when the kernel complained meanwhile. After a panic a
+The exit status of `run` is the command's; 125 when the kernel complained meanwhile, 127 without the command. After a panic a
 command that still waits for the VM is ended. The console is the file into which libvirt writes the
 VM's serial line.
 """
@@ -29,6 +29,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 NAME = os.environ.get("KVMLOG_VM") or "kvmlog-dev"
 CONSOLE = PROJECT / "build" / "vagrant" / f"{NAME}.console"
 COMPLAINED = 125
+NOT_FOUND = 127
 _POLL_S = 0.2
 # The serial line is slower than ssh: what the kernel said last may come after the command's end.
 _SETTLE_S = 1.0
@@ -112,7 +113,11 @@ class Complaints:
 def run(command: Sequence[str], console: Path = CONSOLE) -> int:
     """Run it and show what the VM's kernel complains of; returns the exit status."""
     watched, complaints = Console(console), Complaints()
-    process = subprocess.Popen(command)
+    try:
+        process = subprocess.Popen(command)
+    except FileNotFoundError:
+        print(f"vm: there is no {command[0]}: run vagrant/setup", file=sys.stderr)
+        return NOT_FOUND
     # Ctrl-C goes to the command as well, which knows what to do with it.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     dead_since: float | None = None

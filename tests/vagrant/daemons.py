@@ -79,8 +79,8 @@ def libvirt(logs: Path) -> Iterator[Daemons | None]:
     )
     logs.mkdir(parents=True, exist_ok=True)
     daemons = Daemons(logs)
-    daemons.start()
     try:
+        daemons.start()
         yield daemons
     finally:
         virsh("net-destroy", _NETWORK)

@@ -76,7 +76,7 @@ def test_the_developers_machine_reaches_the_rpc_server(vm: Machine) -> None:
         "0o600",
     ]
     assert vm.kvmlog_remote("switch", "on").expect()
-    assert "on" in vm.kvmlog_remote("status").expect()
+    assert '"wanted": "on"' in vm.kvmlog_remote("status", "--json").expect()
     assert vm.kvmlog_remote("switch", "off").expect()
     refused = vm.kvmlog_remote("status", token=None)
     assert refused.status != 0

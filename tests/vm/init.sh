@@ -29,12 +29,14 @@ stage_one() {
 	$bb mount -t 9p -o "ro,$options,cache=loose" root /lower || fail "the root file system does not mount"
 	$bb mount -t tmpfs -o mode=755 upper /upper
 	$bb mkdir /upper/data /upper/work
+	[ -z "$VM_TERM" ] || own_what_is_hidden
 	$bb mount -t overlay -o lowerdir=/lower,upperdir=/upper/data,workdir=/upper/work root /root ||
 		fail "the overlay does not mount"
 	for directory in tmp run var/tmp dev/shm; do
 		$bb mount -t tmpfs -o mode=1777 tmpfs "/root/$directory" 2>/dev/null
 	done
 	$bb chmod 755 /root/run
+	[ -z "$VM_TERM" ] || $bb mount -t tmpfs -o mode=700 home /root/root
 	$bb mkdir -p /root/run/lock "/root$VM_PROJECT"
 	$bb mount -t 9p -o "$options,cache=$project_cache" project "/root$VM_PROJECT" || fail "the project does not mount"
 	$bb mkdir -p /root/lib/modules
@@ -46,6 +48,16 @@ stage_one() {
 	$bb cp -a /vm /root/run/kvmlog-vm
 	$bb cp -a $bb /root/run/kvmlog-vm/busybox
 	exec $bb switch_root /root /run/kvmlog-vm/busybox sh /run/kvmlog-vm/init.sh two
+}
+
+# QEMU reads the files as the developer, who may not be root: what root alone may read is the VM's own.
+own_what_is_hidden() {
+	$bb mkdir /upper/data/etc
+	for file in shadow gshadow .pwd.lock; do
+		$bb cat "/lower/etc/$file" >/dev/null 2>&1 && continue
+		: >"/upper/data/etc/$file"
+		$bb chmod 600 "/upper/data/etc/$file"
+	done
 }
 
 stage_two() {

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import select
 import selectors
 import signal
 import socket
@@ -46,7 +47,7 @@ class Terminal(Machine):
         self._presses: list[float] = []
 
     def config(self) -> dict[str, str]:
-        return {"VM_TERM": os.environ.get("TERM", "linux")}
+        return {"VM_TERM": os.environ.get("TERM") or "linux"}
 
     def _follow(
         self, ours: dict[str, socket.socket], begin: float, timeout_s: float
@@ -136,8 +137,12 @@ def _tell_window(port: socket.socket) -> None:
 
 def _write(data: bytes) -> None:
     """All of it, also to a terminal that others have made non-blocking."""
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    terminal = sys.stdout.fileno()
+    while data:
+        try:
+            data = data[os.write(terminal, data) :]
+        except BlockingIOError:
+            select.select([], [terminal], [])
 
 
 def _ended(number: int, frame: FrameType | None) -> None:

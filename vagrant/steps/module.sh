@@ -130,16 +130,22 @@ module_is_fresh() {
 	[[ -r $loaded && $(sha256sum <"$loaded") == "$(note_of "$(module_file)")" ]]
 }
 
-# swap_module: the loaded module becomes the file; nobody may be using it.
+# swap_module: the loaded module becomes the file; nobody may be using it. Fails, in words, when it does not.
 swap_module() {
 	if [[ -e /sys/module/kvmlog ]]; then
 		module_is_fresh && return
-		rmmod kvmlog || die "module: the loaded one is in use, as shown above: end whatever bridge runs (pgrep -af 'kvmlog bridge')"
+		rmmod kvmlog || {
+			say "module: the loaded one is in use, as shown above: end whatever bridge runs (pgrep -af 'kvmlog bridge')" >&2
+			return 1
+		}
 	fi
 	if [[ $mode == project ]]; then
-		insmod "$(module_file)" || die "module: insmod $(module_file) fails: see dmesg"
+		insmod "$(module_file)"
 	else
-		modprobe kvmlog || die "module: modprobe kvmlog fails: see dmesg"
-	fi
+		modprobe kvmlog
+	fi || {
+		say "module: $(module_file) does not load, as shown above: see dmesg" >&2
+		return 1
+	}
 	did "module: loaded, $(modinfo -F srcversion "$(module_file)")"
 }

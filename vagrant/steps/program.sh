@@ -9,8 +9,8 @@ make_users() {
 	if getent passwd kvmlog-rpc >/dev/null && getent group kvmlog >/dev/null; then
 		say "users: kvmlog-rpc and group kvmlog are there"
 	else
-		systemd-sysusers "$PWD/bridge/systemd/kvmlog.sysusers" >/dev/null 2>&1 ||
-			die "users: systemd-sysusers does not make those of bridge/systemd/kvmlog.sysusers"
+		logged sysusers systemd-sysusers "$PWD/bridge/systemd/kvmlog.sysusers" ||
+			die "users: systemd-sysusers does not make those of bridge/systemd/kvmlog.sysusers, as shown above"
 		did "users: made kvmlog-rpc and group kvmlog"
 	fi
 	systemd-tmpfiles --create "$PWD/bridge/systemd/kvmlog.tmpfiles" 2>/dev/null ||
@@ -70,7 +70,8 @@ copy_program() {
 	done
 	copy '*.py*' rpcserver/kvmlog/rpcserver "$library/kvmlog/rpcserver"
 	copy '*.[ch]' bridge/bpf "$library/kvmlog/bridge/include/bpf"
-	copy '*.md' docs /usr/share/doc/kvmlog
+	install -m 644 README.md CHANGELOG.md docs/*.md /usr/share/doc/kvmlog/
+	install -m 644 docs/kvmlog.1 /usr/share/man/man1/
 	cp kmod/Kbuild kmod/dkms.conf "/usr/src/kvmlog-$version/"
 	copy '*.[ch]' kmod "/usr/src/kvmlog-$version"
 }

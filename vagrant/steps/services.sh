@@ -35,7 +35,11 @@ wanted_state() {
 	local units=()
 	[[ $mode == project ]] || units=("/usr/lib/systemd/system/${services[0]}.service" "/usr/lib/systemd/system/${services[1]}.service" "$stamps/program")
 	fingerprint "$config" "$tls/cert.pem" "$tokens" "${units[@]}"
-	[[ $mode != project ]] || files_below bridge/kvmlog rpcserver/kvmlog | xargs -d '\n' sha256sum
+	[[ $mode == project ]] || return 0
+	{
+		files_below bridge/kvmlog rpcserver/kvmlog bridge/bpf include
+		compgen -G 'bridge/kvmlog/bridge/_native*.so'
+	} | xargs -d '\n' sha256sum
 }
 
 # alive SERVICE
@@ -56,12 +60,12 @@ stop_service() {
 	fi
 	alive "$1" || return 0
 	pid=$(<"$run/$1.pid")
-	kill "$pid"
+	kill "$pid" 2>/dev/null || return 0
 	for ((tries = 0; tries < 300; tries++)); do
 		[[ -e /proc/$pid ]] || return 0
 		sleep 0.1
 	done
-	kill -KILL "$pid"
+	kill -KILL "$pid" 2>/dev/null || true
 }
 
 # start_service SERVICE: without systemd, as its unit says, but without the sandbox; its log is a file.
@@ -112,14 +116,14 @@ print(bridge["state"], "limited" if any(bridge.get(key) for key in ("filter", "l
 
 # restart_services: with the fresh module, and tracing on again where it was on.
 restart_services() {
-	local service was
+	local service was swapped=1
 	was=$(tracing)
 	begin services
 	! by_systemd || systemctl daemon-reload
 	for service in kvmlog-rpc kvmlog-bridge; do
 		stop_service "$service"
 	done
-	swap_module
+	swap_module || swapped=
 	! by_systemd || systemctl --quiet enable "${services[@]}"
 	for service in "${services[@]}"; do
 		start_service "$service"
@@ -130,13 +134,13 @@ restart_services() {
 	mkdir -p "$stamps"
 	wanted_state >"$stamps/services"
 	did "services: started $(by_systemd && echo 'by systemd' || echo "directly, their logs are in $run")"
-	[[ $was == on* ]] || return 0
 	if [[ $was == *limited ]]; then
 		say "services: tracing was on, but not of everything for ever: switch it on again, as you had it"
-	else
+	elif [[ $was == on* ]]; then
 		kvmlog switch on >/dev/null
 		say "services: tracing is on again"
 	fi
+	[[ $swapped ]] || die "module: it was not exchanged, as said above; the services run again"
 }
 
 # start_services: nothing when they run, with what is there now.
