@@ -4,9 +4,9 @@
     python3 -m vagrant.watch follow                 the console, its last lines first, until Ctrl-C
     python3 -m vagrant.watch run COMMAND [ARG...]   the command; the kernel's complaints on stderr
 
-The exit status of `run` is the command's; 125 when the kernel complained meanwhile, 127 without the command. After a panic a
-command that still waits for the VM is ended. The console is the file into which libvirt writes the
-VM's serial line.
+The exit status of `run` is the command's; 125 when the kernel complained meanwhile, 127 when there
+is no such command. After a panic a command that still waits for the VM is ended. The console is the
+file into which libvirt writes the VM's serial line.
 """
 
 from __future__ import annotations

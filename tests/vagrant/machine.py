@@ -55,7 +55,10 @@ class Machine:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Such that neither the developer's boxes nor his VM are touched."""
+        """Such that neither the developer's boxes nor his VM are touched.
+
+        Images of our boxes in libvirt's pool on which no VM stands are: make-box removes them.
+        """
         return {
             **os.environ,
             "VAGRANT_HOME": str(BUILD / "home"),
