@@ -14,8 +14,8 @@ class Limits:
     """Bounds on connections, times and sizes of the RPC server."""
 
     connections: int = 64
-    """Connections served at the same time, one thread each; one more gets a 503, but for root and
-    the server's own user."""
+    """Connections served at the same time, one thread each, and as many of root and the server's
+    own user; one more gets a 503."""
 
     connections_per_peer: int = 16
     """Of one peer: an address, a local user of the group, all other local users together; root and

@@ -68,7 +68,7 @@ class RpcServer(SimpleXMLRPCServer):
         self._ring_path = ring_path
         self._switch_path = switch_path
         self._lock = threading.Lock()  # covers _connections
-        self._connections: dict[threading.Thread, socket.socket] = {}
+        self._connections: dict[threading.Thread, tuple[socket.socket, bool]] = {}
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             super().__init__((host, port), RpcHandler, logRequests=False)
@@ -116,7 +116,7 @@ class RpcServer(SimpleXMLRPCServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         """Gives a new connection its thread, or refuses it when there are too many."""
         peer = identify(request, client_address)
-        # Who could stop the server anyway needs no limit, and no stranger can use up theirs.
+        # Who could stop the server anyway has connections that nobody else can use up.
         trusted = peer.uid in (0, os.geteuid())
         if not trusted and not self._places.take(peer.group):
             self._refuse_busy(request, peer, f"{self.limits.connections_per_peer} of this peer")
@@ -127,9 +127,10 @@ class RpcServer(SimpleXMLRPCServer):
             target=self._serve_connection, args=(request, peer, trusted), daemon=True
         )
         with self._lock:
-            full = len(self._connections) >= self.limits.connections and not trusted
+            alike = sum(one is trusted for _, one in self._connections.values())
+            full = alike >= self.limits.connections
             if not full:
-                self._connections[thread] = held
+                self._connections[thread] = (held, trusted)
         if not full:
             with contextlib.suppress(RuntimeError):  # the system has no thread to give
                 thread.start()
@@ -161,7 +162,7 @@ class RpcServer(SimpleXMLRPCServer):
         """Has each connection's thread read an end of file after the request it is at."""
         with self._lock:
             # Under the lock: what is forgotten may be closed, and its number another file's.
-            for connection in self._connections.values():
+            for connection, _ in self._connections.values():
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RD)
             return list(self._connections)
@@ -203,7 +204,7 @@ class RpcServer(SimpleXMLRPCServer):
         if not trusted:
             self._places.give_back(peer.group)
         with self._lock:
-            held = self._connections.pop(thread, connection)
+            held, _ = self._connections.pop(thread, (connection, trusted))
         if held is not connection:
             held.close()
 
