@@ -101,20 +101,33 @@ class _Session:
     def show(self) -> None:
         """All of it; DemoError, RpcError when a part does not work."""
         before = self._bridge_before()
-        with contextlib.ExitStack() as cleanup:
-            guest = cleanup.enter_context(DemoGuest())
-            cleanup.callback(self._off_in_the_end)
-            # The first of what is done at the end.
-            cleanup.callback(deaf)
-            say(f"the guest {NAME} runs: QEMU, pid {guest.pid}, which only leaves its guest")
-            self._wait_until_seen(guest)
-            self._on(before, guest)
-            sight = self._sight()
-            exits = self._live(guest, sight)
-            report = self._statistics(guest, sight)
-            guest.check()
-            self._off(before)
-        self._sum_up(exits, report, sight)
+        cleanup = contextlib.ExitStack()
+        try:
+            try:
+                seen = self._show(before, cleanup)
+            finally:
+                cleanup.close()
+        finally:
+            # Where Ended came just as that began, for another reason. It comes once.
+            cleanup.close()
+        self._sum_up(*seen)
+
+    def _show(
+        self, before: dict[str, Any], cleanup: contextlib.ExitStack
+    ) -> tuple[int, Report, Sight]:
+        guest = cleanup.enter_context(DemoGuest())
+        cleanup.callback(self._off_in_the_end)
+        # The first of what is done at the end.
+        cleanup.callback(deaf)
+        say(f"the guest {NAME} runs: QEMU, pid {guest.pid}, which only leaves its guest")
+        self._wait_until_seen(guest)
+        self._on(before, guest)
+        sight = self._sight()
+        exits = self._live(guest, sight)
+        report = self._statistics(guest, sight)
+        guest.check()
+        self._off(before)
+        return exits, report, sight
 
     def _bridge_before(self) -> dict[str, Any]:
         """The bridge's status, which is shown; DemoError for what keeps it from tracing."""

@@ -28,7 +28,10 @@ class Ended(BaseException):
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """In the block these signals raise Ended; one that is ignored, as nohup has it, stays so."""
+    """In the block the first of these signals raises Ended, and others change nothing any more.
+
+    One that is ignored, as nohup has it, stays so.
+    """
     before = {number: signal.getsignal(number) for number in _NUMBERS}
     taken = [number for number in _NUMBERS if before[number] != signal.SIG_IGN]
     for number in taken:
@@ -47,4 +50,6 @@ def deaf() -> None:
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
+    # A terminal that goes away sends more than one.
+    deaf()
     raise Ended(number)
