@@ -6,9 +6,10 @@ Each test leaves the VM running, with both services; the last but one halts it a
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -125,18 +126,25 @@ def test_a_killed_service_is_started_again(vm: Machine) -> None:
     assert "kvmlog rpc: serving" in vm.run("sudo journalctl --no-pager -o cat -u kvmlog-rpc -n 50")
 
 
-def test_a_changed_module_is_reloaded(vm: Machine) -> None:
-    """One C file is changed, and the VM's kernel runs it; then it is as before, and runs again."""
+@contextlib.contextmanager
+def added_to_the_module(line: str) -> Iterator[None]:
+    """One C file of it ends with this line; afterwards it is as it was."""
     source = COPY / "kmod" / "main.c"
     text = source.read_text()
-    loaded = vm.run("cat /sys/module/kvmlog/srcversion")
     try:
-        # A comment would not do: srcversion leaves them out.
-        source.write_text(text + "\nstatic int changed_by_a_test __maybe_unused = 1;\n")
-        vm.command("make", "vm-reload", note="make vm-reload after a change of one C file").expect()
-        changed = vm.run("cat /sys/module/kvmlog/srcversion")
+        source.write_text(f"{text}\n{line}\n")
+        yield
     finally:
         source.write_text(text)
+
+
+def test_a_changed_module_is_reloaded(vm: Machine) -> None:
+    """One C file is changed, and the VM's kernel runs it; then it is as before, and runs again."""
+    loaded = vm.run("cat /sys/module/kvmlog/srcversion")
+    # A comment would not do: srcversion leaves them out.
+    with added_to_the_module("static int changed_by_a_test __maybe_unused = 1;"):
+        vm.command("make", "vm-reload", note="make vm-reload after a change of one C file").expect()
+        changed = vm.run("cat /sys/module/kvmlog/srcversion")
     assert changed != loaded
     assert vm.run("sudo modinfo -F srcversion kvmlog") == changed
     vm.command("make", "vm-reload", note="make vm-reload, back again").expect()
@@ -146,14 +154,9 @@ def test_a_changed_module_is_reloaded(vm: Machine) -> None:
 
 def test_a_module_that_does_not_build_leaves_the_old_one_running(vm: Machine) -> None:
     """The developer sees the compiler's error, and tracing is still to be had."""
-    source = COPY / "kmod" / "main.c"
-    text = source.read_text()
     loaded = vm.run("cat /sys/module/kvmlog/srcversion")
-    try:
-        source.write_text(text + "\nmistake\n")
+    with added_to_the_module("mistake"):
         failed = vm.command("make", "vm-reload")
-    finally:
-        source.write_text(text)
     assert failed.status != 0
     assert "main.c" in failed.output
     assert vm.run("cat /sys/module/kvmlog/srcversion") == loaded
