@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import signal
 import ssl
@@ -214,6 +215,31 @@ def test_certificates_are_read_again_at_sighup(
         running.process.send_signal(signal.SIGHUP)
         until(lambda: any("no certificate with its key" in line for line in running._lines))
         assert subject() == "second"
+
+
+def test_a_handshake_under_way_at_sighup_is_not_torn(
+    server: Server, authority: Authority, engine: Pair
+) -> None:
+    """A client would not try again by itself, as it does with a request."""
+    context = authority.client(engine)
+    received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(received, sent, server_hostname="127.0.0.1")
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    hello = sent.read()
+    threads = Path(f"/proc/{server.process.pid}/task")
+    at_rest, said = len(list(threads.iterdir())), len(server._lines)
+    with server.connect() as plain:
+        plain.sendall(hello[:100])
+        until(lambda: len(list(threads.iterdir())) > at_rest)
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: any("read again" in line for line in server._lines[said:]))
+        plain.sendall(hello[100:])
+        while not tls.version():
+            received.write(plain.recv(65_536) or pytest.fail("torn"))
+            with contextlib.suppress(ssl.SSLWantReadError):
+                tls.do_handshake()
+    assert served(server, context)
 
 
 def test_a_connection_does_not_outlive_the_ca_that_let_it_in(

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import traceback
+from dataclasses import dataclass
 from typing import Any, Final
 from xmlrpc.client import Fault, dumps
 from xmlrpc.server import SimpleXMLRPCServer
@@ -37,6 +38,15 @@ _BUSY: Final = (
 
 class ServerError(KvmlogError):
     """The server cannot start; the sentence says why and what to do."""
+
+
+@dataclass
+class _Connection:
+    """One that is open."""
+
+    socket: socket.socket  # its end of file can be made from another thread
+    trusted: bool
+    settled: bool = False  # its handshake is over
 
 
 class RpcServer(SimpleXMLRPCServer):
@@ -68,7 +78,7 @@ class RpcServer(SimpleXMLRPCServer):
         self._ring_path = ring_path
         self._switch_path = switch_path
         self._lock = threading.Lock()  # covers _connections
-        self._connections: dict[threading.Thread, tuple[socket.socket, bool]] = {}
+        self._connections: dict[threading.Thread, _Connection] = {}
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             super().__init__((host, port), RpcHandler, logRequests=False)
@@ -89,10 +99,12 @@ class RpcServer(SimpleXMLRPCServer):
         """Takes other credentials, which count from the next request on.
 
         Connections of TLS begin anew: who is at their other end was verified by the old ones.
+        A handshake under way is not torn: clients do not repeat one by themselves, as they do a
+        request. What it proved to the old ones counts for none: see Credentials.caller().
         """
         self.credentials = credentials
         if credentials.context is not None:
-            self._end_reading()
+            self._end_reading(handshakes=False)
 
     def wait_s(self, who: object) -> float:
         """Returns 0 for one more request of `who`, or how long they should wait, in seconds."""
@@ -127,10 +139,10 @@ class RpcServer(SimpleXMLRPCServer):
             target=self._serve_connection, args=(request, peer, trusted), daemon=True
         )
         with self._lock:
-            alike = sum(one is trusted for _, one in self._connections.values())
+            alike = sum(one.trusted is trusted for one in self._connections.values())
             full = alike >= self.limits.connections
             if not full:
-                self._connections[thread] = (held, trusted)
+                self._connections[thread] = _Connection(held, trusted)
         if not full:
             with contextlib.suppress(RuntimeError):  # the system has no thread to give
                 thread.start()
@@ -153,18 +165,22 @@ class RpcServer(SimpleXMLRPCServer):
 
         To be called after shutdown().
         """
-        threads = self._end_reading()
+        threads = self._end_reading(handshakes=True)
         end = time.monotonic() + self.limits.stop_s
         for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))
 
-    def _end_reading(self) -> list[threading.Thread]:
-        """Has each connection's thread read an end of file after the request it is at."""
+    def _end_reading(self, *, handshakes: bool) -> list[threading.Thread]:
+        """Has each connection's thread read an end of file after the request it is at.
+
+        handshakes: also those that are still at their handshake. Returns all threads.
+        """
         with self._lock:
             # Under the lock: what is forgotten may be closed, and its number another file's.
-            for connection, _ in self._connections.values():
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RD)
+            for connection in self._connections.values():
+                if connection.settled or handshakes:
+                    with contextlib.suppress(OSError):
+                        connection.socket.shutdown(socket.SHUT_RD)
             return list(self._connections)
 
     def _check_role(self, name: str, caller: Caller) -> None:
@@ -190,6 +206,8 @@ class RpcServer(SimpleXMLRPCServer):
                 )
                 # Its timeout is one for the whole handshake.
                 connection.do_handshake()
+                with self._lock:
+                    self._connections[threading.current_thread()].settled = True
             RpcHandler(connection, peer, self)
         except Exception:  # noqa: BLE001 - the thread's outermost frame: logged, never raised
             self.handle_error(connection, peer.address)
@@ -204,9 +222,9 @@ class RpcServer(SimpleXMLRPCServer):
         if not trusted:
             self._places.give_back(peer.group)
         with self._lock:
-            held, _ = self._connections.pop(thread, (connection, trusted))
-        if held is not connection:
-            held.close()
+            known = self._connections.pop(thread, None)
+        if known is not None and known.socket is not connection:
+            known.socket.close()
 
     def _refuse_busy(self, request: socket.socket, peer: Peer, words: str) -> None:
         self.log_sparingly(f"{peer.address} refused: 503, {words} connections are open")
