@@ -2,9 +2,10 @@
 """Tests that run inside a VM, shown as tests of their own on the host.
 
 Every test in tests/vm/inside/ appears once for each kernel, as "test_name[6.1]".
-The first of a kernel's items to run boots one VM, in which pytest runs all of
-that kernel's items; the others only read their outcome. Nothing in tests/vm/inside
-is imported on the host.
+The first item to run boots one VM for each kernel, in which pytest runs all of
+that kernel's items; the others only read their outcome. VMs run side by side, as
+many as there are CPUs: each keeps one busy. Nothing in tests/vm/inside is imported
+on the host.
 
     KVMLOG_KERNELS="6.1"         only these kernels (default: 6.1 6.12)
     KVMLOG_VM_TIMEOUT_S=2400     for one VM
@@ -17,7 +18,10 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -32,7 +36,7 @@ _IN_VM = "KVMLOG_IN_VM"
 _NODEIDS = pytest.StashKey[list[str]]()
 # Lines that a test inside printed past pytest's capture, for who reads the host's summary.
 _MEASURED = re.compile(r"^measured: (.*)$", re.MULTILINE)
-_SESSIONS = pytest.StashKey[dict[str, "VmSession"]]()
+_SESSIONS = pytest.StashKey["VmSessions"]()
 
 
 def in_vm() -> bool:
@@ -111,6 +115,33 @@ class VmSession:
         return self.trouble.splitlines()[0] + " (shown above)" if told else self.trouble
 
 
+class VmSessions:
+    """The VMs of all kernels, begun at once."""
+
+    def __init__(self, wanted: Mapping[str, list[str]]) -> None:
+        """Takes each kernel's node ids."""
+        self._free = threading.Semaphore(len(os.sched_getaffinity(0)))
+        self._begun = {kernel: Future[VmSession]() for kernel in wanted}
+        for kernel, nodeids in wanted.items():
+            # QEMU dies with the thread that began it: what ends pytest ends the VMs.
+            threading.Thread(target=self._boot, args=(kernel, nodeids), daemon=True).start()
+
+    def wait(self, kernel: str) -> VmSession:
+        """This kernel's, once it has ended."""
+        return self._begun[kernel].result()
+
+    def ended(self) -> list[VmSession]:
+        """Those that have ended, none of them by a defect of the runner."""
+        return [one.result() for one in self._begun.values() if one.done() and not one.exception()]
+
+    def _boot(self, kernel: str, nodeids: list[str]) -> None:
+        with self._free:
+            try:
+                self._begun[kernel].set_result(VmSession(kernel, nodeids))
+            except BaseException as error:  # noqa: BLE001 - raised by wait()
+                self._begun[kernel].set_exception(error)
+
+
 class InsideModule(pytest.File):
     """One file of tests/vm/inside."""
 
@@ -135,16 +166,14 @@ class InsideItem(pytest.Item):
     kernel: str
 
     def runtest(self) -> None:
-        """Boot the kernel's VM unless it was, then tell this test's outcome."""
-        sessions = self.config.stash.setdefault(_SESSIONS, {})
-        if self.kernel not in sessions:
-            wanted = [
-                item.nodeid_inside
-                for item in self.session.items
-                if isinstance(item, InsideItem) and item.kernel == self.kernel
-            ]
-            sessions[self.kernel] = VmSession(self.kernel, wanted)
-        sessions[self.kernel].check(self.nodeid_inside)
+        """Boot the VMs unless they were, then tell this test's outcome."""
+        if _SESSIONS not in self.config.stash:
+            wanted = defaultdict[str, list[str]](list)
+            for item in self.session.items:
+                if isinstance(item, InsideItem):
+                    wanted[item.kernel].append(item.nodeid_inside)
+            self.config.stash[_SESSIONS] = VmSessions(wanted)
+        self.config.stash[_SESSIONS].wait(self.kernel).check(self.nodeid_inside)
 
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None
@@ -161,8 +190,8 @@ class InsideItem(pytest.Item):
 
 def measured(config: pytest.Config) -> list[str]:
     """What the tests inside measured: for information."""
-    sessions = config.stash.get(_SESSIONS, {})
-    return [line for session in sessions.values() for line in session.measured]
+    sessions = config.stash.get(_SESSIONS, None)
+    return [line for session in sessions.ended() for line in session.measured] if sessions else []
 
 
 def _inside_nodeids(config: pytest.Config) -> list[str]:
