@@ -10,7 +10,16 @@ import pytest
 from kvmlog.bridge._native import lib
 from tests.vm.inside import host, recorded
 from tests.vm.inside.conftest import load_module, unload_module
-from tests.vm.inside.processes import Bridge, ended, folder, kvmlog, load, probes, until
+from tests.vm.inside.processes import (
+    Bridge,
+    check_off,
+    ended,
+    folder,
+    kvmlog,
+    load,
+    probes,
+    until,
+)
 
 NOT_LOADED = "the kernel module kvmlog is not loaded; load it with 'modprobe kvmlog'"
 
@@ -35,11 +44,7 @@ def bridge(started_alone: Bridge) -> Iterator[Bridge]:
         if host.loaded("kvmlog"):
             unload_module()
         host.run("modprobe", "kvm_amd")
-    status = bridge.status()
-    counters = status["counters"]
-    assert counters["dropped"] == counters["pending"] == 0
-    assert bridge.info().head == counters["emitted"] + counters["notes"]
-    assert status["pump"]["bad_messages"] == status["pump"]["errors"] == 0
+    check_off(bridge)
 
 
 def connected(bridge: Bridge) -> None:
