@@ -13,10 +13,11 @@ import pytest
 from kvmlog.bridge.bpf.headers import VARIABLE
 from kvmlog.bridge.control import SwitchClient
 from kvmlog.bridge.ring import RingReader
+from kvmlog.bridge.sampling import Sampling
 from tests.system import bridge_process
 from tests.system.bpf_here import needs_returns
 from tests.system.bpf_process import Traced
-from tests.system.bridge_process import KVMLOG, running_bridge
+from tests.system.bridge_process import KVMLOG, kvmlog, running_bridge
 
 pytestmark = pytest.mark.usefixtures("headers")
 
@@ -41,6 +42,28 @@ def test_the_status_says_what_is_traced_and_how_it_was_made(traced: Traced, head
     assert (status["state"], status["source"]["on"]) == ("on", True)
     with RingReader(traced.bridge.ring) as reader:
         assert (reader.info().source, reader.info().switched_on) == ("bpf", True)
+
+
+@needs_returns
+def test_statistics_come_with_what_they_leave_out(traced: Traced, tmp_path: Path) -> None:
+    """Asked of the bridge that writes them; where it cannot be asked, that is said."""
+    traced.switch.switch(on=True, recorded=Sampling(one_in=7))
+
+    def notes(switch: Path) -> str:
+        ring = str(traced.bridge.ring)
+        done = kvmlog("stat", "--ring", ring, "--switch", str(switch))
+        assert done.returncode == 0
+        return done.stderr
+
+    unknown = "kvmlog: whether all exits are counted is not known: "
+    counted = "kvmlog: only recorded exits are counted: one exit in 7 on average is recorded\n"
+    assert notes(traced.bridge.switch) == counted
+    assert notes(tmp_path / "none").startswith(f"{unknown}{tmp_path}/none: no bridge")
+    other = tmp_path / "other"
+    other.mkdir()
+    with running_bridge(other) as stranger:
+        words = f"{unknown}the bridge at {stranger.switch} writes another ring; "
+        assert notes(stranger.switch).startswith(words)
 
 
 @needs_returns

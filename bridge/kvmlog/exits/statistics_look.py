@@ -19,7 +19,7 @@ from kvmlog.exits.statistics_view import View
 
 # Exits take a moment from the CPU into the statistics.
 _SETTLE_S: Final = 5.0
-# A bridge that does not answer at once has nothing to say of the sampling.
+# So long a table waits for what the bridge says of the sampling.
 _ASK_S: Final = 1.0
 
 
@@ -78,10 +78,16 @@ class Look:
             self._warn("tracing is off, nothing is being counted; switch it on (kvmlog switch on)")
             return
         try:
-            recorded = SwitchClient(switch, _ASK_S).status().get("sampling")
-        except SwitchError:
+            status = SwitchClient(switch, _ASK_S).status()
+        except SwitchError as error:
+            self._warn(f"whether all exits are counted is not known: {error}")
             return
-        if recorded:
+        if status.get("ring", {}).get("ring_id", info.ring_id) != info.ring_id:
+            self._warn(
+                f"whether all exits are counted is not known: the bridge at {switch} writes "
+                "another ring; --switch takes the socket of this one's"
+            )
+        elif recorded := status.get("sampling"):
             self._warn(f"only recorded exits are counted: {'; '.join(sampling_words(recorded))}")
 
     def _info(self) -> RingInfo | None:
