@@ -105,6 +105,8 @@ def test_the_switch_takes_and_tells_everything(host: Host) -> None:
         ("kvmRecords", {"count": 65_537}, "count is 65537; give a whole number from 1 to 65536."),
         ("kvmRecords", {"count": 1_025, "form": "structs"}, "count is 1025; give 1 to 1024"),
         ("kvmRecords", {"since": "0"}, "a position is since and ring_id; give both"),
+        ("kvmRecords", {"since": "0", "ring_id": "x" * 32}, "give the 32 hex digits of an earlier"),
+        ("kvmRecords", {"since": "0", "ring_id": "ab " * 10 + "ab"}, "give the 32 hex digits of"),
         ("kvmRecords", {"reason": ["hlz"]}, "'hlz' is no exit reason; near it: HLT"),
         ("kvmRecords", {"form": "text"}, "form is 'text'; give one of binary, structs."),
         ("kvmStatistics", {"by": ["vm"]}, "'vm' is nothing to group by; give some of guest"),
@@ -298,6 +300,16 @@ def test_a_perl_client_needs_nothing_but_the_documentation(host: Host) -> None:
         "for_s, one_in, on_ms, off_ms, max_per_s.",
     ]
     assert {"kvmRecords", "kvmSwitch", "getKvmLog"} <= set(lines[0].split()[1].split(","))
+
+
+@pytest.mark.parametrize("address", ["http://x y", "a..b", "a" * 80, "", "::1", "h:0", "me@h"])
+def test_remote_says_what_is_no_address(address: str) -> None:
+    """One sentence with the remedy, and nothing is sent."""
+    done = kvmlog("remote", address, "status")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(
+        r"kvmlog: '.*': no server's address; give HOST, HOST:PORT .* in \[brackets\]\n", done.stderr
+    )
 
 
 def test_connecting_is_tried_again_and_a_call_is_not() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,10 @@ from tests.statistics_making import HLT, Made, guest, named, row, told
         ("[::1]:7", ("::1", 7, False)),
         ("http://host1/", ("host1", 50080, False)),
         ("https://host1:7/RPC2", ("host1", 7, True)),
+        ("Host_1.example.:7", ("host_1.example.", 7, False)),
+        ("192.0.2.1", ("192.0.2.1", 50080, False)),
+        ("[fe80::1%eth0]", ("fe80::1%eth0", 50080, False)),
+        ("bücher.example", ("bücher.example", 50080, False)),
     ],
 )
 def test_addresses(text: str, expected: tuple[str, int, bool]) -> None:
@@ -44,13 +49,46 @@ def test_addresses(text: str, expected: tuple[str, int, bool]) -> None:
         "ftp://host1",
         "http://me:pw@host1",
         "[::1",
+        "::1",
+        "2001:db8::1",
+        "[host1]",
         "a?b",
+        "host1/other",
+        "http://@host1",
+        "http://",
+        "http://x y",
+        " host1",
+        "[fe80::1%a b]",
+        "ho\nst1",
+        "a..b",
+        ".host1",
+        "h\x00st",
+        "a" * 80,
+        ".".join(["a" * 60] * 5),
+        "bücher..example",
+        "host1:-7",
+        "host1,host2",
     ],
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
     """Before anything is sent."""
     with pytest.raises(RpcError, match="no server's address; give HOST, HOST:PORT or https://"):
-        parse_address(text)
+        Client(text)
+
+
+@pytest.mark.parametrize("port", [0, -1, 65_536])
+def test_a_port_that_is_none_is_refused(port: int) -> None:
+    """That of the address as well as that which holds without one."""
+    with pytest.raises(RpcError, match=f"port {port}: no port of a server; give 1 to 65535"):
+        Client("host1", port)
+    assert Client("host1:7", port).name == "host1:7"
+
+
+@pytest.mark.parametrize("timeout_s", [0, -1, 1e300, float("inf"), float("nan")])
+def test_a_timeout_that_no_socket_takes_is_refused(timeout_s: float) -> None:
+    """Before it connects."""
+    with pytest.raises(RpcError, match=re.escape(f"timeout {timeout_s:g} s: give more")):
+        Client("host1", timeout_s=timeout_s)
 
 
 def test_a_token_is_never_sent_in_the_clear() -> None:

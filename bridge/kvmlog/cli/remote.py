@@ -31,6 +31,7 @@ from kvmlog.exits.explain import ISAS
 from kvmlog.exits.guest_view import GuestView
 from kvmlog.exits.guests import GuestList
 from kvmlog.rpcserver.client import Client
+from kvmlog.rpcserver.client_link import MOST_TIMEOUT_S
 
 DEFAULT_TIMEOUT_S: Final = 10.0
 
@@ -72,8 +73,10 @@ def run(args: argparse.Namespace) -> int:
 
 def connect(args: argparse.Namespace, host: str) -> Client:
     """A client as the options of add_link() say; ends with status 2 for a timeout that is none."""
-    if not 0 < args.timeout < float("inf"):
-        args.refuse_remote(f"--timeout {args.timeout:g}: give a number of seconds above 0")
+    if not 0 < args.timeout <= MOST_TIMEOUT_S:
+        args.refuse_remote(
+            f"--timeout {args.timeout:g}: give seconds, more than 0 and at most {MOST_TIMEOUT_S:.0f}"
+        )
     token = None
     if args.token_file is not None:
         token = read_secret(args.token_file, "token").decode("ascii", "replace").strip()

@@ -27,11 +27,17 @@ from kvmlog.bridge.errors import KvmlogError
 
 DEFAULT_PORT: Final = 50080
 CONNECT_TRIES: Final = 3
+# The system's own bound is beyond it, and an exception of its own.
+MOST_TIMEOUT_S: Final = 1e6
 _RETRY_S: Final = 0.3
 # The longest reply, 65,536 records in base64, is a sixth of it.
 _REPLY_BYTES: Final = 64 << 20
 _SHOWN_CHARACTERS: Final = 200
 _TOKEN: Final = re.compile(r"[!-~]+")
+_PATHS: Final = ("", "/", "/RPC2")
+_MOST_PORT: Final = 65_535
+# RFC 1035, 2.3.4, with the underscore that hosts files and containers have; IPv4 addresses fit too.
+_NAME: Final = re.compile(r"(?=.{1,254}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
 
 
 class RpcError(KvmlogError):
@@ -58,16 +64,20 @@ def parse_address(text: str, port: int = DEFAULT_PORT, tls: bool = False) -> tup
     url = text if "://" in text else f"{'https' if tls else 'http'}://{text}"
     try:
         parts = urlsplit(url)
-        host, given = parts.hostname, parts.port
+        host, given = parts.hostname or "", parts.port
     except ValueError:
-        host, given, parts = None, None, urlsplit("")
-    extra = parts.username or parts.password or parts.query or parts.fragment
-    if not host or extra or parts.scheme not in ("http", "https") or given == 0:
+        host, given, parts = "", None, urlsplit("")
+    extra = "@" in parts.netloc or parts.query or parts.fragment or parts.path not in _PATHS
+    fits = parts.scheme in ("http", "https") and text.isprintable() and " " not in text
+    if extra or not fits or not _is_host(host) or given == 0:
         raise RpcError(
             f"{text[:_SHOWN_CHARACTERS]!a}: no server's address; give HOST, HOST:PORT or "
-            "https://HOST:PORT"
+            "https://HOST:PORT, IPv6 in [brackets]"
         )
-    return host, given or port, parts.scheme == "https"
+    port = port if given is None else given
+    if not 0 < port <= _MOST_PORT:
+        raise RpcError(f"port {port}: no port of a server; give 1 to {_MOST_PORT}")
+    return host, port, parts.scheme == "https"
 
 
 class Link:
@@ -85,6 +95,10 @@ class Link:
         timeout_s: float,
         connect_tries: int = CONNECT_TRIES,
     ) -> None:
+        if not 0 < timeout_s <= MOST_TIMEOUT_S:
+            raise RpcError(
+                f"timeout {timeout_s:g} s: give more than 0 and at most {MOST_TIMEOUT_S:.0f}"
+            )
         if token is not None and _TOKEN.fullmatch(token) is None:
             raise RpcError("the token is empty, or has characters that no token has; read it anew")
         if token is not None and tls is None and not _is_loopback(host):
@@ -113,17 +127,18 @@ class Link:
         longer_s: how much longer than usual the server may take.
         """
         body = dumps(parameters, method).encode("utf-8")
+        within_s = min(self._timeout_s + longer_s, MOST_TIMEOUT_S)
         self._connect()
         assert self._http.sock is not None
         try:
-            self._http.sock.settimeout(self._timeout_s + longer_s)
+            self._http.sock.settimeout(within_s)
             self._http.request("POST", "/RPC2", body, self._headers)
             reply = self._http.getresponse()
             content = reply.read(_REPLY_BYTES + 1)
         except TimeoutError:
             self.close()
             raise RpcError(
-                f"{self.name}: no reply to {method} within {self._timeout_s + longer_s:g} s; "
+                f"{self.name}: no reply to {method} within {within_s:g} s; "
                 "the server may yet carry it out"
             ) from None
         except (OSError, http.client.HTTPException) as error:
@@ -191,6 +206,17 @@ class Link:
             raise RpcError(
                 f"{self.name}: the reply is no XML-RPC; is a kvmlog server there?"
             ) from None
+
+
+def _is_host(host: str) -> bool:
+    """Whether the resolver can be asked for it: it raises its own errors for what it cannot be."""
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(host)
+        return True
+    try:
+        return _NAME.fullmatch(host.encode("idna").decode("ascii")) is not None
+    except UnicodeError:
+        return False
 
 
 def _is_loopback(host: str) -> bool:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Any, Final
@@ -27,15 +28,16 @@ MOST_STRUCTS: Final = 1_024
 _MOST_REASONS: Final = 64
 _MOST_U64: Final = 2**64 - 1
 _NO_RING_ID: Final = "00" * 16
+_RING_ID: Final = re.compile(r"[0-9a-fA-F]{32}")
 
 _FORM: Final[Check] = members.one_of("binary", "structs")
 VM: Final[Check] = members.texts(MOST_NAMES, NAME_CHARACTERS)
 
 
 def _ring_id(value: Any) -> str:
-    if not isinstance(value, str) or len(value) != len(_NO_RING_ID):
+    if not isinstance(value, str) or _RING_ID.fullmatch(value) is None:
         raise ValueError("give the 32 hex digits of an earlier reply's ring_id")
-    return value
+    return value.lower()
 
 
 _RECORDS: Final[Mapping[str, Check]] = {
