@@ -75,7 +75,7 @@ def connect(args: argparse.Namespace, host: str) -> Client:
     """A client as the options of add_link() say; ends with status 2 for a timeout that is none."""
     if not 0 < args.timeout <= MOST_TIMEOUT_S:
         args.refuse_remote(
-            f"--timeout {args.timeout:g}: give seconds, more than 0 and at most {MOST_TIMEOUT_S:.0f}"
+            f"--timeout {args.timeout:g}: give more than 0 s and at most {MOST_TIMEOUT_S:.0f}"
         )
     token = None
     if args.token_file is not None:
