@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Final, NamedTuple
 
 from kvmlog.bridge import wire
@@ -16,6 +17,17 @@ MOST_RECORDS: Final = 65_536
 _RING_PART: Final = 4
 # How far back a selection is looked for: records are decoded for it, about a second for so many.
 _LOOK_BACK: Final = 262_144
+# So many at a time: decoded they take four times the room. One piece of one call at a time, for all
+# calls share the interpreter anyway.
+_PIECE: Final = 16_384
+_one_at_a_time: Final = threading.Lock()
+
+
+class _Found(NamedTuple):
+    """A record that is wanted."""
+
+    at: int  # its index in the ring
+    record: bytes
 
 
 class Page(NamedTuple):
@@ -35,16 +47,26 @@ def most_records(ring: RingReader) -> int:
 def newest(ring: RingReader, count: int, wanted: Selection, view: GuestView) -> Page:
     """The newest `count` that are wanted, of those that can be looked at in one call."""
     count = min(count, most_records(ring))
-    looked_at = count
-    while True:
-        snapshot = ring.snapshot(count=looked_at)
-        chosen = _chosen(snapshot, wanted, view)
-        held = len(snapshot.records) // wire.RECORD_BYTES
-        if wanted.all or len(chosen) >= count or held < looked_at or looked_at >= _LOOK_BACK:
+    size = min(count, _PIECE)
+    piece = ring.snapshot(count=count if wanted.all else size)
+    if wanted.all:
+        return _page(ring, piece.ring_id, piece.records, (piece.first_index, piece.next_index))
+    ring_id = piece.ring_id
+    end = first = piece.next_index
+    least = max(0, end - _LOOK_BACK)
+    found: list[_Found] = []
+    # Backwards, until what is before has been overwritten, or the ring replaced.
+    while piece.ring_id == ring_id and piece.first_index < first:
+        found[:0] = _chosen(piece, first, wanted, view)
+        first = piece.first_index
+        if len(found) >= count or first <= least:
             break
-        looked_at = min(8 * looked_at, _LOOK_BACK)
-    first = snapshot.first_index + (chosen[-count] if len(chosen) > count else 0)
-    return _page(ring, snapshot, chosen[-count:], (first, snapshot.next_index), 0)
+        size = min(8 * size, _PIECE, first - least)
+        piece = ring.snapshot(count=size, since=first - size)
+    if len(found) > count:
+        found = found[-count:]
+        first = found[0].at
+    return _page(ring, ring_id, _bytes(found), (first, end))
 
 
 def since(
@@ -57,45 +79,58 @@ def since(
     ring_id, index = at
     most = most_records(ring)
     count = min(count, most)
-    snapshot = ring.snapshot(count=count if wanted.all else most, since=index)
-    replaced = snapshot.ring_id != ring_id
+    size = count if wanted.all else min(most, _PIECE)
+    piece = ring.snapshot(count=size, since=index)
+    replaced = piece.ring_id != ring_id
     if replaced:
-        snapshot = ring.snapshot(count=count if wanted.all else most, since=0)
-    chosen = _chosen(snapshot, wanted, view)
-    # What was looked at ends with the last one taken, where there was one too many.
-    after = snapshot.next_index
-    if len(chosen) > count:
-        after = snapshot.first_index + chosen[count]
-    span = (snapshot.first_index, after)
-    return _page(ring, snapshot, chosen[:count], span, snapshot.overwritten)._replace(
-        replaced=replaced
-    )
-
-
-def _chosen(snapshot: Snapshot, wanted: Selection, view: GuestView) -> range | list[int]:
-    """Which of its records are wanted, counted from its first."""
+        piece = ring.snapshot(count=size, since=0)
+        ring_id = piece.ring_id
+    first, after, overwritten = piece.first_index, piece.next_index, piece.overwritten
     if wanted.all:
-        return range(len(snapshot.records) // wire.RECORD_BYTES)
-    found = wire.unpack(snapshot.records)
-    view.learn(found)
-    return [number for number, record in enumerate(found) if wanted.shows(record)]
+        page = _page(ring, ring_id, piece.records, (first, after), overwritten)
+        return page._replace(replaced=replaced)
+    found: list[_Found] = []
+    while True:
+        found += _chosen(piece, piece.next_index, wanted, view)
+        after = piece.next_index
+        if len(found) > count or after - first >= most or after == piece.first_index:
+            break
+        piece = ring.snapshot(count=min(_PIECE, first + most - after), since=after)
+        if piece.ring_id != ring_id or piece.overwritten:
+            break  # the next page begins there, and tells it
+    # What was looked at ends with the last one taken, where there was one too many.
+    if len(found) > count:
+        after = found[count].at
+    page = _page(ring, ring_id, _bytes(found[:count]), (first, after), overwritten)
+    return page._replace(replaced=replaced)
+
+
+def _chosen(piece: Snapshot, end: int, wanted: Selection, view: GuestView) -> list[_Found]:
+    """Which of its records before the index `end` are wanted."""
+    size = wire.RECORD_BYTES
+    with _one_at_a_time:
+        records = wire.unpack(memoryview(piece.records)[: (end - piece.first_index) * size])
+        view.learn(records)
+        shown = [number for number, record in enumerate(records) if wanted.shows(record)]
+    return [
+        _Found(piece.first_index + number, piece.records[number * size : (number + 1) * size])
+        for number in shown
+    ]
+
+
+def _bytes(found: list[_Found]) -> bytes:
+    return b"".join(one.record for one in found)
 
 
 def _page(
     ring: RingReader,
-    snapshot: Snapshot,
-    chosen: range | list[int],
+    ring_id: str,
+    records: bytes,
     indices: tuple[int, int],
-    overwritten: int,
+    overwritten: int = 0,
 ) -> Page:
-    size = wire.RECORD_BYTES
-    raw = snapshot.records
-    if isinstance(chosen, range):
-        records = raw[chosen.start * size : chosen.stop * size]
-    else:
-        records = b"".join(raw[number * size : (number + 1) * size] for number in chosen)
     info = ring.info()
-    span = span_of(info, snapshot.ring_id, indices, overwritten)
+    span = span_of(info, ring_id, indices, overwritten)
     return Page(span, records, indices[1] < info.head, False)
 
 
