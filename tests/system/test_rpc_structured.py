@@ -6,6 +6,7 @@ A bridge's engine with a source that the test plays is at the other end.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from xmlrpc.client import Fault, dumps
 
 import pytest
 
@@ -26,11 +28,12 @@ from kvmlog.bridge.statistics_file import StatisticsWriter
 from kvmlog.bridge.switch import Switch
 from kvmlog.bridge.writer import RingWriter
 from kvmlog.exits.statistics_view import View
+from kvmlog.rpcserver import methods_statistics
 from kvmlog.rpcserver.client import Client, RpcError, RpcFaultError
 from tests import ring_making as make
 from tests.scripted_source import ScriptedSource
-from tests.system.bridge_process import kvmlog
-from tests.system.rpc_process import KVMLOG, Server, rpc_server
+from tests.system.bridge_process import kvmlog, until
+from tests.system.rpc_process import KVMLOG, Server, post, rpc_server
 from tests.system.served_switch import served
 
 SLOTS = 4_096
@@ -236,6 +239,44 @@ def test_statistics_are_the_servers_report(host: Host) -> None:
     assert {k: v for k, v in remote.items() if k not in moving} == {
         k: v for k, v in local.items() if k not in moving
     }
+
+
+def test_one_caller_cannot_take_all_places_of_statistics(host: Host, tmp_path: Path) -> None:
+    """Half of them at most, in calls that last; another caller has the others."""
+    tokens = tmp_path / "tokens"
+    made = kvmlog("rpc", "--token-file", str(tokens), "--new-token", "engine").stdout.strip()
+    bearer = f"Authorization: Bearer {made}\r\n"
+    long, short = (
+        post(dumps(({**over, "by": ["reason"]},), "kvmStatistics").encode(), headers=bearer)
+        for over in ({"over_s": 60}, {})
+    )
+    extra = ["--token-file", str(tokens)]
+    ring = Path(host.writer.path)
+    with rpc_server(ring, ring.with_name("switch"), extra=extra) as server:
+        links = [server.connect() for _ in range(4)]
+        for link in links:
+            link.sendall(long)
+        refusal = b"4 calls of kvmStatistics of yours are under way; try again later."
+        until(lambda: refusal in server.exchange(short))
+        with Client(f"{server.host}:{server.port}") as client:
+            assert client.statistics(View(By.REASON))[0].exits == 0
+        for link in links:
+            link.close()
+
+
+def test_all_places_of_statistics_are_bounded() -> None:
+    """Whoever has them; each that is given back is free."""
+    with contextlib.ExitStack() as stack:
+        for who in ("a", "b"):
+            for _ in range(4):
+                stack.enter_context(methods_statistics._place(who))
+        for who, words in (("a", "4 calls of kvmStatistics of yours"), ("c", "8 calls of kvmS")):
+            with pytest.raises(Fault, match=words) as busy, methods_statistics._place(who):
+                pass
+            assert busy.value.faultCode == 113
+    assert not methods_statistics._under_way
+    with methods_statistics._place("c"):
+        assert methods_statistics._under_way == {"c": 1}
 
 
 def test_remote_commands_print_what_the_local_ones_do(host: Host) -> None:

@@ -21,6 +21,9 @@ class Call:
 
     parameters: tuple[Any, ...]
 
+    who: object = None
+    """The same caller in each of their calls, for limits: by name and how it was proved."""
+
 
 @dataclass(frozen=True)
 class Method:

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from kvmlog.bridge.errors import StatisticsError
@@ -27,7 +29,10 @@ DEFAULT_TOP: Final = 100
 MOST_TOP: Final = 4_096
 # Each call has a copy of all statistics, or two, for as long as it takes.
 _AT_ONCE: Final = 8
-_room: Final = threading.BoundedSemaphore(_AT_ONCE)
+# And keeps that for over_s: no one caller keeps all others out.
+_AT_ONCE_OF_ONE: Final = 4
+_lock: Final = threading.Lock()  # covers _under_way
+_under_way: Final[Counter[object]] = Counter()  # calls of each caller
 
 _STATISTICS: Final[Mapping[str, Check]] = {
     "by": members.texts(len(BY_WORDS), 16),
@@ -52,14 +57,32 @@ def statistics(call: Call) -> dict[str, Any]:
         )
     except StatisticsError as error:
         raise faults.fault(faults.INVALID_PARAMETERS, f"kvmStatistics: {error}.") from error
-    if not _room.acquire(blocking=False):
-        raise faults.fault(
-            faults.BUSY, f"{_AT_ONCE} calls of kvmStatistics are under way; try again later."
-        )
-    try:
+    with _place(call.who):
         return _reply(call, view, asked)
+
+
+@contextlib.contextmanager
+def _place(who: object) -> Iterator[None]:
+    """One of the calls under way; Fault BUSY when there are enough, of all or of this caller."""
+    with _lock:
+        for most, others, whose in (
+            (_AT_ONCE_OF_ONE, _under_way[who], " of yours"),
+            (_AT_ONCE, _under_way.total(), ""),
+        ):
+            if others >= most:
+                raise faults.fault(
+                    faults.BUSY,
+                    f"{most} calls of kvmStatistics{whose} are under way; try again later.",
+                )
+        _under_way[who] += 1
+    try:
+        yield
     finally:
-        _room.release()
+        with _lock:
+            _under_way[who] -= 1
+            # Who has come once is not remembered forever.
+            if not _under_way[who]:
+                del _under_way[who]
 
 
 def _reply(call: Call, view: View, asked: dict[str, Any]) -> dict[str, Any]:

@@ -115,7 +115,8 @@ class RpcServer(SimpleXMLRPCServer):
         try:
             name, parameters = parse_call(body, self.limits.depth)
             self._check_role(name, caller)
-            call = methods.Call(self._ring_path, self._switch_path, str(caller), parameters)
+            who = (caller.how, caller.name)
+            call = methods.Call(self._ring_path, self._switch_path, str(caller), parameters, who)
             result = methods.call_method(name, call)
             return dumps((result,), methodresponse=True).encode("utf-8")  # type: ignore[arg-type]
         except Fault as fault:
