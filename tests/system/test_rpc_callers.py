@@ -220,8 +220,9 @@ def test_too_many_requests_are_429(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("uids", [[NOBODY], [NOBODY, 7, 8, 9]], ids=["one", "four"])
-def test_strangers_cannot_take_all_connections(server: Server, uids: list[int]) -> None:
-    """Together they are stopped at 16, and hold them; root and the group are served."""
+def test_strangers_cannot_take_all_connections(tmp_path: Path, uids: list[int]) -> None:
+    """Together they have 16, of which the oldest goes for the next; who has a token is served, as
+    are root and the group."""
     most = Limits().connections_per_peer
     hold = f"""
 import os, socket, sys
@@ -230,23 +231,36 @@ for uid in {uids} * {most + 4}:
     os.seteuid(uid)
     links.append(socket.create_connection(("127.0.0.1", int(sys.argv[1])), {HANG_S}))
     os.seteuid(0)
-refused = [link.recv(100) for link in links[{most}:]]
-print(sum(reply.startswith(b"HTTP/1.1 503 ") for reply in refused), len(refused), flush=True)
+ended = [link.recv(100) for link in links[:-{most}]]
+left = 0
+for link in links[-{most}:]:
+    link.setblocking(False)
+    try:
+        link.recv(100)
+    except BlockingIOError:
+        left += 1
+print(ended.count(b""), len(ended), left, flush=True)
 sys.stdin.read()
 """
-    words = ["/usr/bin/python3", "-c", hold, str(server.port)]
-    with subprocess.Popen(
-        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as holder:
-        assert holder.stdout is not None
-        refused, tried = map(int, holder.stdout.readline().split())
-        assert refused == tried
-        with server.client() as client:
-            assert client.kvmLogStatus()["bridge"] == "down"
-        reply = run_as(MEMBER_UID, POST, str(server.port), CALL.decode())
-        assert reply.startswith("200 ")
-        holder.communicate("")
-    assert f"refused: 503, {most} of this peer" in server.stop()
+    tokens = tmp_path / "tokens"
+    shown = f"Bearer {token(tokens, 'engine', 'read')}"
+    prefix = group_file(tmp_path, f"kvmlog:x:64998:{MEMBER}\n")
+    extra = ["--token-file", str(tokens)]
+    with rpc_server(tmp_path / "ring", tmp_path / "switch", extra=extra, prefix=prefix) as server:
+        port = str(server.port)
+        words = ["/usr/bin/python3", "-c", hold, port]
+        with subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as holder:
+            assert holder.stdout is not None
+            ended, early, left = map(int, holder.stdout.readline().split())
+            assert (ended, left) == (early, most)
+            assert run_as(NOBODY, POST, port, CALL.decode(), shown).startswith("200 ")
+            with server.client() as client:
+                assert client.kvmLogStatus()["bridge"] == "down"
+            assert run_as(MEMBER_UID, POST, port, CALL.decode()).startswith("200 ")
+            holder.communicate("")
+        assert "it had shown no credential, and its place was wanted" in server.stop()
 
 
 def test_a_role_is_a_fault_for_the_stock_client(tmp_path: Path) -> None:

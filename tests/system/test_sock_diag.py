@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from kvmlog.bridge import sock_diag
-from kvmlog.rpcserver.peers import Places, identify
+from kvmlog.rpcserver.peers import identify
 
 FAMILIES = {
     "IPv4": (socket.AF_INET, "127.0.0.1", socket.AF_INET, "127.0.0.1"),
@@ -72,10 +73,13 @@ def test_sockets_of_a_udp_port_are_all_found() -> None:
     assert sock_diag.udp_sockets(port) == []
 
 
-def test_places_are_given_back() -> None:
-    """To the peer that had them."""
-    places = Places(2)
-    assert [places.take("a") for _ in range(3)] == [True, True, False]
-    assert places.take("b")
-    places.give_back("a")
-    assert (places.take("a"), places.take("a")) == (True, False)
+def test_sockets_without_number_are_not_all_looked_at() -> None:
+    """Anybody may have them share a port: asking for their owners has an end."""
+    with contextlib.ExitStack() as stack:
+        port = 0
+        for _ in range(2 * sock_diag.MOST_SOCKETS):
+            one = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            one.bind(("127.0.0.1", port))
+            port = one.getsockname()[1]
+        assert len(sock_diag.udp_sockets(port)) == sock_diag.MOST_SOCKETS

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import socket
 import time
+from collections.abc import Callable
 from http.client import LineTooLong
 from typing import Any
 
@@ -21,9 +22,11 @@ class DeadlineReader(io.RawIOBase):
     end of file when none had begun: an idle connection simply ends.
     """
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, begun: Callable[[], bool]) -> None:
+        """begun: called when a request's first bytes have come; False makes them the end."""
         super().__init__()
         self._connection = connection
+        self._begun = begun
         self._deadline = 0.0
         self._after_first_byte: float | None = None
 
@@ -49,6 +52,8 @@ class DeadlineReader(io.RawIOBase):
                 raise
             return 0
         if count and self._after_first_byte is not None:
+            if not self._begun():
+                return 0
             self._deadline = time.monotonic() + self._after_first_byte
             self._after_first_byte = None
         return count

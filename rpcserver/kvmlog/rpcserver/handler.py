@@ -22,10 +22,10 @@ from xmlrpc.server import SimpleXMLRPCRequestHandler
 
 from kvmlog.rpcserver import faults
 from kvmlog.rpcserver.caller import Caller
+from kvmlog.rpcserver.connections import Connection
 from kvmlog.rpcserver.credentials import OutdatedError, StrangerError
 from kvmlog.rpcserver.deadline import DeadlineReader, HeadReader
 from kvmlog.rpcserver.log import log
-from kvmlog.rpcserver.peers import Peer
 
 if TYPE_CHECKING:
     from kvmlog.rpcserver.server import RpcServer
@@ -60,17 +60,18 @@ class RpcHandler(SimpleXMLRPCRequestHandler):
     encode_threshold = None  # type: ignore[assignment]  # None is documented, typeshed says int
     server: RpcServer
 
-    def __init__(self, connection: socket.socket, peer: Peer, server: RpcServer) -> None:
-        """Serves until the connection ends; peer: who is at its other end."""
-        self._peer = peer
-        super().__init__(connection, peer.address, server)
+    def __init__(self, connection: socket.socket, entry: Connection, server: RpcServer) -> None:
+        """Serves until the connection ends; entry: what server.connections knows of it."""
+        self._entry = entry
+        self._peer = entry.peer
+        super().__init__(connection, entry.peer.address, server)
 
     def setup(self) -> None:
         """Puts a reader with deadlines in the place of the connection's own."""
         super().setup()
         self.rfile.close()
         self._limits = self.server.limits
-        self._raw = DeadlineReader(self.connection)
+        self._raw = DeadlineReader(self.connection, self._begun)
         self._stream = io.BufferedReader(self._raw, _READ_BYTES)
         self._refused = False
 
@@ -84,6 +85,9 @@ class RpcHandler(SimpleXMLRPCRequestHandler):
 
     def handle_one_request(self) -> None:
         """Reads and answers one request; a connection may carry several."""
+        if not self.server.connections.idle(self._entry):
+            self.close_connection = True
+            return
         self._raw.allow(self._limits.idle_s, self._limits.request_s)
         # The stdlib only ever calls readline() on it: see HeadReader.
         self.rfile = HeadReader(self._stream, self._limits.head_bytes)  # type: ignore[assignment]
@@ -92,6 +96,14 @@ class RpcHandler(SimpleXMLRPCRequestHandler):
         except LineTooLong:
             self.requestline = self.command = ""
             self.send_error(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def parse_request(self) -> bool:
+        """Reads the head; False for one that is refused, or not to be answered."""
+        # Of a request that was sent ahead, no byte is still to come from the connection.
+        if not self._begun():
+            self.close_connection = True
+            return False
+        return super().parse_request()
 
     def do_POST(self) -> None:  # noqa: N802 - the name http.server looks for
         """Answers one call."""
@@ -108,6 +120,7 @@ class RpcHandler(SimpleXMLRPCRequestHandler):
             self.close_connection = True
             return
         reply = self.server.answer(body, caller)
+        self.close_connection |= self._entry.ending
         self._send(HTTPStatus.OK, "text/xml; charset=utf-8", reply)
 
     def _not_allowed(self) -> None:
@@ -152,19 +165,24 @@ class RpcHandler(SimpleXMLRPCRequestHandler):
         """Returns the client's address and port, for the log."""
         return self._peer.address
 
+    def _begun(self) -> bool:
+        return self.server.connections.busy(self._entry)
+
     def _known_caller(self) -> Caller:
         """Returns who calls; raises _RefusalError for whoever may not call at all."""
         given = self.headers.get_all("Authorization")
         # Twice: neither is better than the other, and both together are no token.
         authorization = ", ".join(given) if given else None
         try:
-            return self.server.credentials.caller(self._peer, self.connection, authorization)
+            caller = self.server.credentials.caller(self._peer, self.connection, authorization)
         except StrangerError as stranger:
             self._check_rate(self._peer.group)
             unknown = stranger.status == HTTPStatus.UNAUTHORIZED
             raise _RefusalError(
                 stranger.status, stranger.sentence, _CHALLENGE if unknown else None
             ) from None
+        self._entry.proven = True
+        return caller
 
     def _check_rate(self, who: object) -> None:
         wait_s = self.server.wait_s(who)

@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
                 notifier.reloading()
                 reload.now()
                 notifier.ready(said)
-            elif thread.is_alive():
+            elif notifier.interval_s is not None and server.turns(notifier.interval_s):
                 notifier.beat()
         notifier.stopping()
         server.shutdown()
@@ -111,7 +111,7 @@ def _print_token(config: Config, name: str, role: str) -> int:
     path = config.rpc.token_file
     if not path:
         raise KvmlogError("--new-token needs the file it goes to; give --token-file or set it")
-    print(new_token(path, name, role))
+    print(new_token(path, name, role, config.rpc.user))
     log(f"{path}: token {name} added ({role}); a running server takes it after SIGHUP")
     return 0
 

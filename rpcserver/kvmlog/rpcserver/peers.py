@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-import threading
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -36,6 +34,9 @@ class Peer:
     uid: int | None
     """Of a local peer; None when its owner cannot be told."""
 
+    known: bool
+    """A local user who may call, whatever they show."""
+
     group: object
     """What limits per peer count by: a user, an IPv4 address, an IPv6 network of 64 bits; one for
     all local users who could only call with a token."""
@@ -46,10 +47,10 @@ def identify(connection: socket.socket, peer: Any) -> Peer:
     host, port = sock_diag.address(peer[0]), int(peer[1])
     shown = f"[{host}]:{port}" if host.version == 6 else f"{host}:{port}"
     if not host.is_loopback:
-        return Peer(shown, False, None, _network(host))
+        return Peer(shown, False, None, False, _network(host))
     uid = _owner(connection, host, port)
-    known = uid is not None and members.standing(uid)
-    return Peer(shown, True, uid, ("uid", uid) if known else _STRANGERS)
+    known = uid is not None and bool(members.standing(uid))
+    return Peer(shown, True, uid, known, ("uid", uid) if known else _STRANGERS)
 
 
 def _owner(connection: socket.socket, host: IpAddress, port: int) -> int | None:
@@ -72,27 +73,3 @@ def _network(host: IpAddress) -> object:
     if host.version == 4:
         return host
     return ipaddress.ip_network((host, _IPV6_PREFIX), strict=False)
-
-
-class Places:
-    """How many connections each peer has; bounded by how many there are in all."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._lock = threading.Lock()  # covers _open
-        self._open: Counter[object] = Counter()
-
-    def take(self, group: object) -> bool:
-        """One more, unless the peer has its most already."""
-        with self._lock:
-            if self._open[group] >= self._most:
-                return False
-            self._open[group] += 1
-            return True
-
-    def give_back(self, group: object) -> None:
-        """One less."""
-        with self._lock:
-            self._open[group] -= 1
-            if not self._open[group]:
-                del self._open[group]

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 import traceback
-from dataclasses import dataclass
 from typing import Any, Final
 from xmlrpc.client import Fault, dumps
 from xmlrpc.server import SimpleXMLRPCServer
@@ -21,12 +20,13 @@ from kvmlog.bridge.errors import KvmlogError
 from kvmlog.bridge.rate import Buckets, Sparing
 from kvmlog.rpcserver import faults, methods
 from kvmlog.rpcserver.caller import Caller
+from kvmlog.rpcserver.connections import Connection, Connections
 from kvmlog.rpcserver.credentials import Credentials
 from kvmlog.rpcserver.handler import RpcHandler
 from kvmlog.rpcserver.limits import BURST_S, Limits
 from kvmlog.rpcserver.log import log
 from kvmlog.rpcserver.parse import parse_call
-from kvmlog.rpcserver.peers import Peer, Places, identify
+from kvmlog.rpcserver.peers import Peer, identify
 
 _BUSY_WORDS: Final = b"Too many connections; try again in a second.\n"
 _BUSY: Final = (
@@ -38,15 +38,6 @@ _BUSY: Final = (
 
 class ServerError(KvmlogError):
     """The server cannot start; the sentence says why and what to do."""
-
-
-@dataclass
-class _Connection:
-    """One that is open."""
-
-    socket: socket.socket  # its end of file can be made from another thread
-    trusted: bool
-    settled: bool = False  # its handshake is over
 
 
 class RpcServer(SimpleXMLRPCServer):
@@ -72,13 +63,12 @@ class RpcServer(SimpleXMLRPCServer):
         self.limits = limits
         self.credentials = credentials
         self.log_sparingly = Sparing(log, per_s=5.0, burst=100.0)
-        self._places = Places(limits.connections_per_peer)
+        self.connections = Connections(limits)
         rate = limits.requests_per_s
         self._rates = Buckets(rate, rate * BURST_S) if rate else None
         self._ring_path = ring_path
         self._switch_path = switch_path
-        self._lock = threading.Lock()  # covers _connections
-        self._connections: dict[threading.Thread, _Connection] = {}
+        self._turned_s = time.monotonic()
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             super().__init__((host, port), RpcHandler, logRequests=False)
@@ -98,13 +88,13 @@ class RpcServer(SimpleXMLRPCServer):
     def recredit(self, credentials: Credentials) -> None:
         """Takes other credentials, which count from the next request on.
 
-        Connections of TLS begin anew: who is at their other end was verified by the old ones.
-        A handshake under way is not torn: clients do not repeat one by themselves, as they do a
-        request. What it proved to the old ones counts for none: see Credentials.caller().
+        Connections of TLS begin anew: who is at their other end was verified by the old ones. None
+        is torn in a request, nor in a handshake, which clients do not repeat by themselves; what
+        one proved to the old ones counts for nothing: see Credentials.caller().
         """
         self.credentials = credentials
         if credentials.context is not None:
-            self._end_reading(handshakes=False)
+            self.connections.end(beginning=False)
 
     def wait_s(self, who: object) -> float:
         """Returns 0 for one more request of `who`, or how long they should wait, in seconds."""
@@ -126,32 +116,31 @@ class RpcServer(SimpleXMLRPCServer):
             defect = faults.fault(faults.INTERNAL, "Internal error; the server's log has it.")
             return dumps(defect, methodresponse=True).encode("utf-8")
 
+    def service_actions(self) -> None:
+        """Notes, as serve_forever() does its rounds, that it does."""
+        self._turned_s = time.monotonic()
+
+    def turns(self, within_s: float) -> bool:
+        """Whether connections are being accepted: serve_forever() did a round so lately."""
+        return time.monotonic() - self._turned_s < within_s
+
     def process_request(self, request: Any, client_address: Any) -> None:
         """Gives a new connection its thread, or refuses it when there are too many."""
         peer = identify(request, client_address)
         # Who could stop the server anyway has connections that nobody else can use up.
         trusted = peer.uid in (0, os.geteuid())
-        if not trusted and not self._places.take(peer.group):
-            self._refuse_busy(request, peer, f"{self.limits.connections_per_peer} of this peer")
-            return
-        # Of TLS the connection itself must not be touched from here: see finish_calls().
-        held = request.dup() if self.credentials.context else request
+        # TLS takes the socket itself for its own; this is to end it from another thread.
+        connection = Connection(request.dup(), peer, trusted=trusted)
         thread = threading.Thread(
-            target=self._serve_connection, args=(request, peer, trusted), daemon=True
+            target=self._serve_connection, args=(request, connection), daemon=True
         )
-        with self._lock:
-            alike = sum(one.trusted is trusted for one in self._connections.values())
-            full = alike >= self.limits.connections
-            if not full:
-                self._connections[thread] = _Connection(held, trusted)
+        full = self.connections.admit(connection, thread)
         if not full:
             with contextlib.suppress(RuntimeError):  # the system has no thread to give
                 thread.start()
                 return
-        self._forget(thread, request, peer, trusted)
-        if full and held is not request:
-            held.close()
-        self._refuse_busy(request, peer, str(self.limits.connections))
+        self.connections.forget(connection)
+        self._refuse_busy(request, peer, full or "all that there is memory for")
 
     def handle_error(self, _request: Any, client_address: Any) -> None:
         """Logs what ended a connection: a line for the network's faults, a traceback for ours."""
@@ -166,23 +155,10 @@ class RpcServer(SimpleXMLRPCServer):
 
         To be called after shutdown().
         """
-        threads = self._end_reading(handshakes=True)
+        threads = self.connections.end(beginning=True)
         end = time.monotonic() + self.limits.stop_s
         for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))
-
-    def _end_reading(self, *, handshakes: bool) -> list[threading.Thread]:
-        """Has each connection's thread read an end of file after the request it is at.
-
-        handshakes: also those that are still at their handshake. Returns all threads.
-        """
-        with self._lock:
-            # Under the lock: what is forgotten may be closed, and its number another file's.
-            for connection in self._connections.values():
-                if connection.settled or handshakes:
-                    with contextlib.suppress(OSError):
-                        connection.socket.shutdown(socket.SHUT_RD)
-            return list(self._connections)
 
     def _check_role(self, name: str, caller: Caller) -> None:
         """Raises Fault for a method that there is not, or that this caller may not call."""
@@ -196,36 +172,26 @@ class RpcServer(SimpleXMLRPCServer):
                 f"to {wanted}.",
             )
 
-    def _serve_connection(self, request: socket.socket, peer: Peer, trusted: bool) -> None:
-        connection = request
+    def _serve_connection(self, request: socket.socket, connection: Connection) -> None:
+        link = request
         try:
             context = self.credentials.context
             if context is not None:
                 request.settimeout(self.limits.handshake_s)
-                connection = context.wrap_socket(
-                    request, server_side=True, do_handshake_on_connect=False
-                )
+                link = context.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
                 # Its timeout is one for the whole handshake.
-                connection.do_handshake()
-                with self._lock:
-                    self._connections[threading.current_thread()].settled = True
-            RpcHandler(connection, peer, self)
+                link.do_handshake()
+            RpcHandler(link, connection, self)
         except Exception:  # noqa: BLE001 - the thread's outermost frame: logged, never raised
-            self.handle_error(connection, peer.address)
+            self.handle_error(link, connection.peer.address)
         finally:
-            self.shutdown_request(connection)
-            self._forget(threading.current_thread(), connection, peer, trusted)
-
-    def _forget(
-        self, thread: threading.Thread, connection: socket.socket, peer: Peer, trusted: bool
-    ) -> None:
-        """Makes room for the next one."""
-        if not trusted:
-            self._places.give_back(peer.group)
-        with self._lock:
-            known = self._connections.pop(thread, None)
-        if known is not None and known.socket is not connection:
-            known.socket.close()
+            self.shutdown_request(link)
+            self.connections.forget(connection)
+            if connection.evicted:
+                self.log_sparingly(
+                    f"{connection.peer.address} ended: it had shown no credential, and its place "
+                    "was wanted"
+                )
 
     def _refuse_busy(self, request: socket.socket, peer: Peer, words: str) -> None:
         self.log_sparingly(f"{peer.address} refused: 503, {words} connections are open")
