@@ -33,6 +33,8 @@ build_module
 write_configuration
 make_certificate
 make_token
+own_secrets
+check_configuration
 start_services
 
 if ((changes)); then

@@ -21,6 +21,7 @@ if [[ $mode == project ]]; then
 fi
 install_program
 build_module
+own_secrets
 start_services
 if ((changes)); then
 	say "reloaded in $SECONDS s"

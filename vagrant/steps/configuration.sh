@@ -43,9 +43,23 @@ write_configuration() {
 		did "configuration: wrote $config"
 	else
 		say "configuration: $config was changed by hand and stays as it is"
-		kvmlog config check || die "configuration: $config is wrong, as said above; mend it, or remove it and run this again"
 	fi
 	put 0644 root "$state/kvmlog.toml" < <(configuration) || true
+}
+
+# check_configuration: one that was changed by hand, once the files are there that it may name.
+check_configuration() {
+	is_ours || kvmlog config check ||
+		die "configuration: $config is wrong, as said above; mend it, or remove it and run this again"
+}
+
+# own_secrets: the RPC server's, which reads them again while it runs, and nobody else's: it takes no others.
+own_secrets() {
+	local file
+	for file in "$tls/key.pem" "$tokens"; do
+		[[ ! -e $file || $(stat -c '%a %U' "$file") == "600 kvmlog-rpc" ]] ||
+			{ chmod 600 "$file" && chown kvmlog-rpc "$file"; } || die "$file cannot be given to kvmlog-rpc"
+	done
 }
 
 # certificate_is_good: of this host's name, with its key, for a month more at least.
@@ -70,7 +84,7 @@ make_certificate() {
 		-addext "subjectAltName=DNS:localhost,DNS:$(hostname),IP:127.0.0.1" \
 		-addext keyUsage=critical,digitalSignature,keyCertSign -addext extendedKeyUsage=serverAuth ||
 		die "certificate: openssl does not make it, as shown above"
-	put 0640 kvmlog "$tls/key.pem" <"$fresh/key.pem" || true
+	put 0600 root "$tls/key.pem" <"$fresh/key.pem" || true
 	put 0644 root "$tls/cert.pem" <"$fresh/cert.pem" || true
 	rm -rf "$fresh"
 	did "certificate: made for localhost, $(hostname) and 127.0.0.1, by itself signed"
@@ -98,7 +112,7 @@ make_token() {
 		rm -f "$access/token.new"
 		(umask 077 && openssl rand -hex 32 >"$access/token.new") || die "token: openssl makes none"
 		# One that a run made which was interrupted nobody knows any more.
-		put 0640 kvmlog "$tokens" < <(
+		put 0600 root "$tokens" < <(
 			grep -sv "^[a-z]* $token_name " "$tokens" || true
 			echo "switch $token_name $(digest_of "$access/token.new")"
 		) || true

@@ -43,7 +43,8 @@ class Credentials:
     def __init__(self, config: Config) -> None:
         """Reads all files; KvmlogError when one cannot be used."""
         self.context = tls.server_context(config)
-        self._tokens = Tokens.read(config.rpc.token_file) if config.rpc.token_file else Tokens()
+        keys = config.rpc
+        self._tokens = Tokens.read(keys.token_file, keys.user) if keys.token_file else Tokens()
         self._switch_names = config.rpc.switch_names
         self._remote = bool(config.rpc.token_file or config.rpc.tls_ca)
 

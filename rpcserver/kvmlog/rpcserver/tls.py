@@ -32,7 +32,7 @@ def server_context(config: Config) -> ssl.SSLContext | None:
         return None
     if not (keys.tls_cert and keys.tls_key):
         raise TlsError("--tls-cert and --tls-key go together; give both")
-    read_secret(keys.tls_key, "TLS key")
+    read_secret(keys.tls_key, "TLS key", keys.user)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION

@@ -44,9 +44,12 @@ class Tokens:
         self._tokens = tokens
 
     @classmethod
-    def read(cls, path: str) -> Tokens:
-        """SecretError when the file cannot be had, is open to others, or has a line of no token."""
-        text = read_secret(path, _WHAT).decode("utf-8", "replace")
+    def read(cls, path: str, user: str = "") -> Tokens:
+        """SecretError when the file cannot be had, is open to others, or has a line of no token.
+
+        user: whose it may be, as for read_secret().
+        """
+        text = read_secret(path, _WHAT, user).decode("utf-8", "replace")
         lines = enumerate(text.splitlines(), 1)
         return cls(
             tuple(
@@ -67,16 +70,18 @@ class Tokens:
         return found
 
 
-def new_token(path: str, name: str, role: str) -> str:
+def new_token(path: str, name: str, role: str, user: str = "") -> str:
     """Makes a token, appends its line to the file, and returns the token: it stands nowhere else.
 
-    SecretError for a name that is none or is taken, and a file that cannot be written.
+    A file that is there stays whose it is; user: as for read_secret(). SecretError for a name that
+    is none or is taken, and a file that cannot be written.
     """
     if _NAME.fullmatch(name) is None:
         raise SecretError(
             f"{name!a}: a token's name has 1 to 64 letters, digits, '.', '_', '@' or '-'"
         )
-    if os.path.lexists(path) and any(token.name == name for token in Tokens.read(path)._tokens):
+    known = Tokens.read(path, user)._tokens if os.path.lexists(path) else ()
+    if any(token.name == name for token in known):
         raise SecretError(f"{path}: has a token {name}; give another name, or delete its line")
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     line = f"{role} {name} {_digest(token)}\n".encode()
