@@ -30,7 +30,7 @@ class Cost:
 
     probe_ns: int = 0
     worker_ns: int = 0  # of the source's own worker
-    engine_ns: int = 0  # of all threads of the log engine's process
+    engine_ns: int = 0  # of the log engine, without answering others (OwnTime)
     exits: int = 0
 
     @property

@@ -19,6 +19,7 @@ from kvmlog.bridge.counters import Ledger
 from kvmlog.bridge.errors import SourceError, StatisticsError
 from kvmlog.bridge.guests.book import GuestBook
 from kvmlog.bridge.log import log
+from kvmlog.bridge.own_time import OwnTime
 from kvmlog.bridge.pump import Pump
 from kvmlog.bridge.sampling import EVERY_EXIT, Sampling
 from kvmlog.bridge.source import (
@@ -61,6 +62,7 @@ class Engine:
         self.source = source
         self.statistics = statistics
         self.budget = budget or Budget(limit_percent=0)
+        self.own_time = OwnTime()  # what the budget charges of the bridge: no command is
         self.book = book or GuestBook(f"{writer.path}.guests")
         self.pump = Pump(writer)
         if statistics is not None:
@@ -140,6 +142,10 @@ class Engine:
 
     def tick(self) -> None:
         """Once a second: publishes the counters, notices a source that went or returned."""
+        with self.own_time:
+            self._tick()
+
+    def _tick(self) -> None:
         failure = self.pump.failure()
         if failure is not None and self.connected:
             self._lost(f"the receiving socket failed ({failure}); connecting again")
@@ -302,7 +308,7 @@ class Engine:
         self.writer.switched(True, self.source.number)
         self._status = self.source.status()
         self._checked = (self._status.attached, self._status.vendor)
-        self.budget.begin(_cost(self._status))
+        self.budget.begin(self._cost(self._status))
         log("tracing is on" + _waiting_words(self._status))
 
     def _configure(self, wanted: Wanted) -> None:
@@ -332,11 +338,20 @@ class Engine:
         """Switches off what takes more than it may."""
         if not self.on or self._status is None:
             return
-        self.budget.add(_cost(self._status))
+        self.budget.add(self._cost(self._status))
         if self.budget.is_over():
             sentence = self.budget.stop()
             self.wanted = Wanted()
             self._guarded(lambda: self._switch_off(lib.KVMLOG_SWITCH_BUDGET, sentence))
+
+    def _cost(self, status: SourceStatus) -> Cost:
+        """What tracing has cost until this status."""
+        return Cost(
+            status.cost.probe_ns,
+            status.cost.worker_ns,
+            self.own_time.ns(),
+            status.counters["seen"],
+        )
 
     def _switch_off(
         self, cause: int = lib.KVMLOG_SWITCH_COMMAND, sentence: str = "tracing is off"
@@ -416,16 +431,6 @@ class Engine:
         if sentence != self.trouble:
             log(sentence + (" (tracing goes on when it is back)" if self.wanted.on else ""))
         self.trouble = sentence
-
-
-def _cost(status: SourceStatus) -> Cost:
-    """What tracing has cost until this status."""
-    return Cost(
-        status.cost.probe_ns,
-        status.cost.worker_ns,
-        time.process_time_ns(),
-        status.counters["seen"],
-    )
 
 
 def _waiting_words(status: SourceStatus) -> str:
