@@ -7,8 +7,9 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ from tests.system.bridge_process import (
     running_bridge,
     without_module,
 )
+from tests.system.elsewhere import NOBODY, as_root, run_as
 
 
 @pytest.fixture
@@ -71,6 +73,39 @@ def test_a_bridge_that_does_not_answer_is_a_sentence(tmp_path: Path) -> None:
         deaf.bind(str(path))
         with pytest.raises(SwitchError, match=r"no answer within 0\.05 s"):
             SwitchClient(str(path), timeout_s=0.05).status()
+
+
+# Tries to answer the socket with the abstract address argv[1], in hex.
+FORGE = """
+import socket, sys
+link = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+try:
+    link.sendto(b"ok off, said nobody", bytes.fromhex(sys.argv[1]))
+except PermissionError:
+    print("refused")
+"""
+
+
+@as_root
+def test_nobody_else_can_answer(client: SwitchClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another user, who tries after each step that the client's socket takes."""
+    tried: list[str] = []
+
+    def then_forge(step: str) -> Callable[[socket.socket, Any], None]:
+        take = getattr(socket.socket, step)
+
+        def taken(link: socket.socket, address: Any) -> None:
+            take(link, address)
+            if link.getsockname():
+                tried.append(run_as(NOBODY, FORGE, link.getsockname().hex()))
+
+        return taken
+
+    for step in ("bind", "connect"):
+        monkeypatch.setattr(socket.socket, step, then_forge(step))
+    assert client.send("off") == "ok off"
+    assert tried
+    assert set(tried) == {"refused\n"}
 
 
 def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:

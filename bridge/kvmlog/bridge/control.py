@@ -87,8 +87,10 @@ class SwitchClient:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as link:
             link.settimeout(self.timeout_s)
             try:
-                link.bind("")  # an abstract address of the kernel's choice, for the answer
+                # Connected first: from then on only the bridge can send here. To a socket that
+                # has an address already anybody could.
                 link.connect(self.path)
+                link.bind("")  # an abstract address of the kernel's choice, for the answer
                 link.send(command.encode())
                 return link.recv(_ANSWER_BYTES).decode("utf-8", "replace")
             except TimeoutError:
