@@ -79,7 +79,7 @@ class DatagramEnd:
         word = data.rstrip(b"\0\r\n").partition(b" ")[0]
         if answer is not None and word in _AUDITED:
             told = ascii(answer[:_SHOWN_BYTES].decode("utf-8", "replace"))[1:-1]
-            log(f"{self.channel} {who}: {word.decode()}: {told}")
+            log.audit(f"{self.channel} {who}: {word.decode()}: {told}")
         return answer
 
     def _reply(self, answer: bytes, datagram: Datagram) -> None:

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import sys
 import threading
+from datetime import datetime
 from typing import TextIO
 
 
@@ -22,6 +24,15 @@ class Log:
         self._lock = threading.Lock()  # covers _left_out
         self._left_out = 0
 
+    def audit(self, sentence: str) -> None:
+        """One line about who did what. It says when, local time with its offset (ISO 8601).
+
+        Not to the journal, which does.
+        """
+        if not _is_journal():
+            sentence = f"{datetime.now().astimezone().isoformat(timespec='seconds')} {sentence}"
+        self(sentence)
+
     def __call__(self, sentence: str) -> None:
         """Writes one line; who closed stderr does not want it, and nothing fails for that."""
         stream = sys.stderr
@@ -35,6 +46,14 @@ class Log:
                 sentence += f" (and {self._left_out} lines left out before: nobody read them)"
                 self._left_out = 0
             print(f"{self._program}: {sentence}", file=stream, flush=True)
+
+
+def _is_journal() -> bool:
+    """Whether stderr is the stream that systemd has connected to the journal (systemd.exec(5))."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        stream = os.fstat(sys.stderr.fileno())
+        return os.environ.get("JOURNAL_STREAM") == f"{stream.st_dev}:{stream.st_ino}"
+    return False
 
 
 def _takes(stream: TextIO) -> bool:
