@@ -7,6 +7,7 @@ import contextlib
 import json
 import random
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,8 +77,12 @@ def test_a_flood_of_garbage_does_no_harm(bridge: Bridge) -> None:
         for _ in range(60):
             link.send(b"off")
             with contextlib.suppress(TimeoutError):
-                assert link.recv(65_536) == b"ok off"
-                break
+                answer = link.recv(65_536)
+                if answer == b"ok off":
+                    break
+                # Its senders may have used up the time for telling them.
+                assert b"which is used up" in answer
+                time.sleep(0.5)
         else:
             pytest.fail("no answer after the flood")
     code, log = bridge.stop()

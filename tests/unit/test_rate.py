@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from kvmlog.bridge.rate import Buckets, Share, Sparing
+from kvmlog.bridge.rate import Allowance, Buckets, Share, Sparing
 
 
 class Clock:
@@ -91,3 +91,51 @@ def test_costly_work_takes_a_share_of_the_time() -> None:
         clock.now_s += 1.0
     assert ran_at == [0.0, 20.0, 40.0]
     assert ran.count(True) == len(ran_at)
+
+
+class Strangers:
+    """Work of `each_s` that is asked for at all times; when it was begun, in seconds."""
+
+    def __init__(self, allowance: Allowance, clock: Clock, each_s: float) -> None:
+        self._allowance = allowance
+        self._clock = clock
+        self._each_s = each_s
+
+    def ask(self, for_s: float) -> int:
+        """For so long, every millisecond: how often it was done."""
+        done = 0
+        end_s = self._clock.now_s + for_s
+        while self._clock.now_s < end_s:
+            if self._allowance.is_left():
+                done += 1
+                with self._allowance:
+                    self._clock.now_s += self._each_s
+            self._clock.now_s += 0.001
+        return done
+
+
+@pytest.mark.parametrize("each_s", [0.001, 0.01, 0.5])
+def test_an_allowance_is_a_burst_and_then_a_share_of_the_time(each_s: float) -> None:
+    """However long one piece takes; idle time brings back the burst, and no more."""
+    clock = Clock()
+    strangers = Strangers(Allowance(0.1, 1.0, clock), clock, each_s)
+    for _ in range(2):
+        assert strangers.ask(100) * each_s == pytest.approx(11, abs=each_s)
+        clock.now_s += 1_000
+
+
+def test_an_allowance_is_charged_for_what_fails() -> None:
+    """A refusal takes time as well."""
+    clock = Clock()
+    allowance = Allowance(0.1, 1.0, clock)
+
+    def refuse() -> None:
+        with allowance:
+            clock.now_s += 1.5
+            raise ValueError("refused")
+
+    with pytest.raises(ValueError, match="refused"):
+        refuse()
+    assert not allowance.is_left()
+    clock.now_s += 6
+    assert allowance.is_left()

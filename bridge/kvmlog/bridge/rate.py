@@ -71,6 +71,33 @@ class Share:
         return True
 
 
+class Allowance:
+    """Time for work that strangers cause: `burst_s` at once, then a `share` of all time.
+
+    The work stands within `with`, after is_left(). One piece may take more than there is left,
+    which has to come in again before the next. One thread at a time.
+    """
+
+    def __init__(self, share: float, burst_s: float, clock: Clock = time.monotonic) -> None:
+        self._share = share
+        self._burst_s = self._left_s = burst_s
+        self._clock = clock
+        self._at = self._began = clock()
+
+    def is_left(self) -> bool:
+        """Whether a piece of work may begin."""
+        now = self._clock()
+        self._left_s = min(self._burst_s, self._left_s + (now - self._at) * self._share)
+        self._at = now
+        return self._left_s > 0
+
+    def __enter__(self) -> None:
+        self._began = self._clock()
+
+    def __exit__(self, *_: object) -> None:
+        self._left_s -= self._clock() - self._began
+
+
 class Sparing:
     """Passes a few lines on and counts the rest, which the next line that passes tells."""
 

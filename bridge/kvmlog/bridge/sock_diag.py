@@ -8,6 +8,7 @@ pyroute2's DiagSocket can neither ask for one socket nor tell an error.
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import socket
 import struct
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ Endpoint = tuple[IpAddress, int]
 ESTABLISHED: Final = 1
 FIN_WAIT1: Final = 4
 FIN_WAIT2: Final = 5
+
+MOST_SOCKETS: Final = 64
 
 _NETLINK_SOCK_DIAG: Final = 4
 _SOCK_DIAG_BY_FAMILY: Final = 20
@@ -75,18 +78,22 @@ def tcp_socket(local: Endpoint, remote: Endpoint) -> LocalSocket | None:
 def udp_sockets(port: int) -> list[LocalSocket]:
     """All UDP sockets bound to a local port, at any address, of both families.
 
-    More than one may be: SO_REUSEADDR. OSError when the kernel cannot be asked.
+    More than one may be: SO_REUSEADDR. Of MOST_SOCKETS or more some MOST_SOCKETS: any user can
+    make them without number. OSError when the kernel cannot be asked.
     """
     families = (socket.AF_INET, socket.AF_INET6)
-    found = [
-        one for family in families for one in _ask(family, socket.IPPROTO_UDP, (None, port), None)
-    ]
-    return [one for one in found if one.local[1] == port]
+    found = (
+        one
+        for family in families
+        for one in _ask(family, socket.IPPROTO_UDP, (None, port), None)
+        if one.local[1] == port
+    )
+    return list(itertools.islice(found, MOST_SOCKETS))
 
 
 def _ask(
     family: int, protocol: int, local: tuple[IpAddress | None, int], remote: Endpoint | None
-) -> list[LocalSocket]:
+) -> Iterator[LocalSocket]:
     """One request: of a single socket, or without `remote` of all that have the port."""
     flags = _NLM_F_REQUEST if remote else _NLM_F_REQUEST | _NLM_F_DUMP
     identity = _PORTS.pack(local[1], remote[1] if remote else 0)
@@ -98,14 +105,13 @@ def _ask(
         link.bind((0, 0))
         header = _HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, flags, 1, 0)
         link.sendto(header + body, (0, 0))
-        found: list[LocalSocket] = []
         while True:
             for message, payload in _messages(link.recv(_RECEIVE_BYTES)):
                 if message == _SOCK_DIAG_BY_FAMILY:
-                    found.append(_socket(payload))
+                    yield _socket(payload)
                 # An error is ENOENT: no such socket, or a kernel without sock_diag for it.
                 if message in (_NLMSG_DONE, _NLMSG_ERROR) or remote:
-                    return found
+                    return
 
 
 def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:

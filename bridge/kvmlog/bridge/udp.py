@@ -15,7 +15,7 @@ from kvmlog.bridge import command, sock_diag, udp_key, udp_sender
 from kvmlog.bridge.datagram import Datagram, DatagramEnd
 from kvmlog.bridge.errors import SwitchError
 from kvmlog.bridge.log import log
-from kvmlog.bridge.rate import Sparing
+from kvmlog.bridge.rate import Allowance, Sparing
 from kvmlog.bridge.sock_diag import Endpoint
 from kvmlog.bridge.switch import Switch
 
@@ -23,6 +23,14 @@ DEFAULT_UDP: Final = "127.0.0.1:50000"
 
 # Plain commands on loopback: from those who may switch, from anybody, from nobody.
 PLAIN: Final = ("owner", "any", "off")
+
+# Anybody on this host can have senders looked up, and choose what it takes: sockets without number.
+# Local and signed commands wait for it no longer. The burst is for senders of many commands in a
+# row, on slow machines too.
+_IDENTIFYING_SHARE: Final = 0.1
+_IDENTIFYING_BURST_S: Final = 1.0
+# Lines in the log that tell of it.
+_USED_UP_PER_S: Final = 0.1
 
 _IP_PKTINFO: Final = 8  # ip(7); socket has only IPv6's
 _IN_PKTINFO: Final = struct.Struct("=I4s4s")
@@ -56,6 +64,10 @@ def format_address(name: Any) -> str:
     return _shown((sock_diag.address(name[0]), name[1]))
 
 
+class _UsedUpError(SwitchError):
+    """Whose the command is was not even looked up."""
+
+
 class UdpServer(DatagramEnd):
     """The bound socket; handle() answers one datagram.
 
@@ -76,7 +88,9 @@ class UdpServer(DatagramEnd):
         self.allow(key, plain)
         self._switch = switch
         self._nonces = udp_key.Nonces()
-        self._log = Sparing(log)
+        self._log = Sparing(log.audit)
+        self._rarely = Sparing(log.audit, per_s=_USED_UP_PER_S, burst=1)
+        self._identifying = Allowance(_IDENTIFYING_SHARE, _IDENTIFYING_BURST_S)
         self.socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         try:
             # To which of our addresses it came is signed, and is where the answer comes from.
@@ -131,8 +145,10 @@ class UdpServer(DatagramEnd):
             if datagram.data.startswith((b"ok ", b"error: ")):  # two ends that answer each other
                 self._switch.count(self.channel, "answer")
                 return None
-            self._switch.count(self.channel, "refused")
-            self._log(f"udp {_shown(sender)} refused: {error}")
+            # So much of it that it has a count and, rarely, a line of its own.
+            in_vain = isinstance(error, _UsedUpError)
+            self._switch.count(self.channel, "unidentified" if in_vain else "refused")
+            (self._rarely if in_vain else self._log)(f"udp {_shown(sender)} refused: {error}")
             return f"error: {error}".encode("ascii", "backslashreplace")
         return self._carry_out(datagram.data, datagram.truncated, f"{_shown(sender)} ({who})")
 
@@ -165,7 +181,14 @@ class UdpServer(DatagramEnd):
             raise SwitchError("plain commands are not taken (udp.plain); use kvmlog switch")
         if self._plain == "any":
             return "anybody"
-        return udp_sender.identify(sender, receiver)
+        if not self._identifying.is_left():
+            raise _UsedUpError(
+                f"whose plain commands are is looked up for {_IDENTIFYING_SHARE:.0%} of the time "
+                "at most, which is used up; use the local socket (kvmlog switch), or sign the "
+                "command with a key (kvmlog switch --udp, --key)"
+            )
+        with self._identifying:
+            return udp_sender.identify(sender, receiver)
 
     def _receiving_address(self, datagram: Datagram) -> sock_diag.IpAddress:
         for level, kind, data in datagram.ancillary:

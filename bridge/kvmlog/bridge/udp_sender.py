@@ -29,6 +29,11 @@ def identify(sender: Endpoint, receiver: Endpoint) -> str:
         raise SwitchError(
             f"this kernel does not tell socket owners ({error.strerror}); use kvmlog switch"
         ) from None
+    if len(sockets) >= sock_diag.MOST_SOCKETS:
+        raise SwitchError(
+            f"{len(sockets)} sockets or more have the port {sender[1]}, and any may have sent it; "
+            "send from a port of its own, or use kvmlog switch"
+        )
     # An address can be chosen per datagram (IP_PKTINFO), a port cannot: all with the port count.
     strangers = [one for one in sockets if not one.held or not members.standing(one.uid)]
     if strangers:
