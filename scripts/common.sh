@@ -49,6 +49,12 @@ as_root() {
 	fi
 }
 
+# need_debian: what set-ups are for.
+need_debian() {
+	[[ $(uname -m) == x86_64 ]] || die "this machine is $(uname -m); kvmlog's set-up knows x86-64 only"
+	command -v apt-get >/dev/null || die "no apt-get: the set-up is for Debian 12"
+}
+
 # install_missing PACKAGE...: those of these Debian packages that are not installed yet.
 install_missing() {
 	local missing=() package
