@@ -12,7 +12,7 @@ from xmlrpc.client import ServerProxy
 
 import pytest
 
-from kvmlog.bridge.secret_file import SecretError, SecretUnreadableError, read_secret
+from kvmlog.bridge.secret_file import SecretError, UnreadableError, read_secret
 from tests import forking
 from tests.system.bridge_process import kvmlog
 from tests.system.certificates import Authority
@@ -87,7 +87,7 @@ def test_a_user_reads_their_own_and_is_told_how_to_get_it(folder: Path) -> None:
 
     def of_root() -> None:
         os.setresuid(MEMBER_UID, MEMBER_UID, MEMBER_UID)
-        with pytest.raises(SecretUnreadableError, match="chown it to games and chmod 0600 it"):
+        with pytest.raises(UnreadableError, match="chown it to games and chmod 0600 it"):
             read_secret(path, "key", "root")
 
     assert forking.run(own) == 0

@@ -6,8 +6,9 @@ from __future__ import annotations
 import pytest
 
 from kvmlog.bridge.config import Config
+from kvmlog.bridge.config.schema import RpcKeys
 from kvmlog.bridge.errors import KvmlogError
-from kvmlog.rpcserver.credentials import Credentials
+from kvmlog.rpcserver import start
 from kvmlog.rpcserver.listen import ListenError, is_loopback, parse_listen
 
 
@@ -34,8 +35,9 @@ def test_beyond_loopback_takes_credentials(text: str) -> None:
     """The sentence names the address, the reason and the way out."""
     host, _ = parse_listen(text)
     assert not is_loopback(host)
+    config = Config(rpc=RpcKeys(listen=text))
     with pytest.raises(KvmlogError, match=r"beyond loopback TLS is needed; give --tls-cert"):
-        Credentials(Config()).check_beyond_loopback(text)
+        start.credentials(config, host)
 
 
 @pytest.mark.parametrize(

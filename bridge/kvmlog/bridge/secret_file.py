@@ -21,8 +21,16 @@ class SecretError(KvmlogError):
     """A file with a secret is missing, open to others, or not what it should be."""
 
 
-class SecretUnreadableError(SecretError):
-    """This user may not read the file, as it should be when it is another user's."""
+class UnreadableError(SecretError):
+    """This user may not read `path`, as it should be when it is another user's."""
+
+    def __init__(self, path: str, what: str) -> None:
+        reader = _name(os.geteuid())
+        super().__init__(
+            f"{path}: the {what} cannot be read by {reader}; if it should be, chown it to {reader} "
+            "and chmod 0600 it"
+        )
+        self.path = path
 
 
 def read_secret(path: str, what: str, user: str = "") -> bytes:
@@ -37,12 +45,8 @@ def read_secret(path: str, what: str, user: str = "") -> bytes:
         with open(descriptor, "rb") as file:
             _check(path, what, os.fstat(file.fileno()), user)
             data = file.read(MAX_BYTES + 1)
-    except PermissionError as error:
-        reader = _name(os.geteuid())
-        raise SecretUnreadableError(
-            f"{path}: the {what} cannot be read by {reader} ({error.strerror}); if it should be, "
-            f"chown it to {reader} and chmod 0600 it"
-        ) from None
+    except PermissionError:
+        raise UnreadableError(path, what) from None
     except OSError as error:
         raise SecretError(
             f"{path}: the {what} cannot be read ({error.strerror}); "

@@ -52,11 +52,24 @@ def resolve(text: str) -> tuple[socket.AddressFamily, Any]:
     host, port = parse_address(text)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "no host's name"
         raise SwitchError(
-            f"{text}: {host} cannot be resolved ({error.strerror}); give an IP address"
+            f"{text}: {host} cannot be resolved ({why}); give an IP address"
         ) from None
     return found[0][0], found[0][4]
+
+
+def check_reach(text: str, address: Any, *, signed: bool) -> None:
+    """SwitchError when commands from afar could reach it and would not have to be signed.
+
+    text, address: as resolve() takes and gives them.
+    """
+    if not signed and not sock_diag.address(address[0]).is_loopback:
+        raise SwitchError(
+            f"{text}: without a key commands are taken on loopback only; "
+            f"give a loopback address ({DEFAULT_UDP}) or a key (--udp-key)"
+        )
 
 
 def format_address(name: Any) -> str:
@@ -84,7 +97,7 @@ class UdpServer(DatagramEnd):
     ) -> None:
         family, address = resolve(text)
         self._text = text
-        self._loopback = sock_diag.address(address[0]).is_loopback
+        self._where = address
         self.allow(key, plain)
         self._switch = switch
         self._nonces = udp_key.Nonces()
@@ -115,11 +128,7 @@ class UdpServer(DatagramEnd):
 
     def allow(self, key: bytes | None, plain: str) -> None:
         """Replaces both; SwitchError, and nothing changes, when the address needs a key."""
-        if key is None and not self._loopback:
-            raise SwitchError(
-                f"{self._text}: without a key commands are taken on loopback only; "
-                f"give a loopback address ({DEFAULT_UDP}) or a key (--udp-key)"
-            )
+        check_reach(self._text, self._where, signed=key is not None)
         self._key = key
         self._plain = plain
 

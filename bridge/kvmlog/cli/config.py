@@ -5,14 +5,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from typing import Final
 
+from kvmlog.bridge import start as bridge_start
 from kvmlog.bridge.config import DEFAULT_CONFIG, Config, ConfigError
 from kvmlog.bridge.config.schema import KEYS
 from kvmlog.bridge.config.text import default_file, toml_value
+from kvmlog.bridge.secret_file import UnreadableError
 from kvmlog.cli import table
 from kvmlog.cli.table import Column, Table
+from kvmlog.rpcserver import start as rpc_start
 
 _COLUMNS: Final = (Column("KEY"), Column("VALUE"), Column("FROM", spare=1))
 
@@ -33,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """0; check gives 1, and a sentence for each problem, when the file cannot be used."""
+    """0; check gives 1, and a sentence for each problem, when a service cannot use the file."""
     if args.json and args.action != "show":
         args.refuse("--json goes with show")
     if args.action == "default":
@@ -57,11 +61,38 @@ def _check(path: str | None) -> int:
         for problem in error.problems:
             print(f"kvmlog: {table.printable(problem)}", file=sys.stderr)
         return 1
+    where = config.path or "the defaults"
+    wrong, unseen = _at_the_start(config)
+    for sentence in wrong:
+        print(f"kvmlog: {where}: {table.printable(sentence)}", file=sys.stderr)
+    for path in unseen:
+        print(
+            f"kvmlog: {table.printable(path)}: not looked at, which takes the right to read it; "
+            "run this as root",
+            file=sys.stderr,
+        )
+    if wrong:
+        return 1
     if config.path is None:
         table.show(f"{DEFAULT_CONFIG} does not exist: the defaults hold")
     else:
-        table.show(f"{config.path}: good")
+        table.show(f"{config.path}: good{', but for what was not looked at' if unseen else ''}")
     return 0
+
+
+def _at_the_start(config: Config) -> tuple[list[str], list[str]]:
+    """Why services would not start, and the files that this user may not look at."""
+    wrong, unseen = [], []
+    for service, problems, sees in (
+        ("bridge", bridge_start.problems(config), os.geteuid() == 0),
+        ("rpc", rpc_start.problems(config), rpc_start.is_reader(config)),
+    ):
+        for error in problems:
+            if isinstance(error, UnreadableError) and not sees:
+                unseen.append(error.path)
+            else:
+                wrong.append(f"kvmlog {service} does not start: {error}")
+    return wrong, unseen
 
 
 def _object(config: Config) -> dict[str, object]:

@@ -14,7 +14,6 @@ from typing import Final
 
 from kvmlog.bridge import members
 from kvmlog.bridge.config import Config
-from kvmlog.bridge.errors import KvmlogError
 from kvmlog.rpcserver import tls
 from kvmlog.rpcserver.caller import ALL_ROLES, Caller
 from kvmlog.rpcserver.peers import Peer
@@ -46,20 +45,6 @@ class Credentials:
         keys = config.rpc
         self._tokens = Tokens.read(keys.token_file, keys.user) if keys.token_file else Tokens()
         self._switch_names = config.rpc.switch_names
-        self._remote = bool(config.rpc.token_file or config.rpc.tls_ca)
-
-    def check_beyond_loopback(self, listen: str) -> None:
-        """KvmlogError unless TLS is on and callers from afar have a way to prove themselves."""
-        if self.context is None:
-            raise KvmlogError(
-                f"{listen}: beyond loopback TLS is needed; give --tls-cert and --tls-key with "
-                "--tls-ca or --token-file, or listen on 127.0.0.1:50080"
-            )
-        if not self._remote:
-            raise KvmlogError(
-                f"{listen}: beyond loopback callers need a credential; give --tls-ca (client "
-                "certificates) or --token-file, or listen on 127.0.0.1:50080"
-            )
 
     def caller(self, peer: Peer, connection: object, authorization: str | None) -> Caller:
         """Who this is; StrangerError for nobody known, OutdatedError."""

@@ -15,10 +15,9 @@ from kvmlog.bridge.config.reload import Reload
 from kvmlog.bridge.errors import KvmlogError
 from kvmlog.bridge.loop import END, signals
 from kvmlog.bridge.notify import Notifier
-from kvmlog.rpcserver import privileges
-from kvmlog.rpcserver.credentials import Credentials
+from kvmlog.rpcserver import privileges, start
 from kvmlog.rpcserver.limits import Limits
-from kvmlog.rpcserver.listen import is_loopback, parse_listen
+from kvmlog.rpcserver.listen import parse_listen
 from kvmlog.rpcserver.log import log
 from kvmlog.rpcserver.server import RpcServer
 from kvmlog.rpcserver.tokens import ROLES, new_token
@@ -55,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         return _print_token(config, args.new_token, args.role)
     notifier = Notifier()
     host, port = parse_listen(config.rpc.listen)
-    credentials = _credentials(config, host)
+    credentials = start.credentials(config, host)
     limits = Limits(requests_per_s=config.rpc.requests_per_s)
     ring = config.bridge.ring
     with (
@@ -67,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         reload = Reload("rpc", config, lambda: Config.of(args), log)
 
         def recredit(fresh: Config) -> None:
-            changed = _credentials(fresh, host)
+            changed = start.credentials(fresh, host)
             if (changed.context is None) != (server.credentials.context is None):
                 raise KvmlogError("TLS is neither begun nor ended while serving; restart")
             server.recredit(changed)
@@ -97,14 +96,6 @@ def run(args: argparse.Namespace) -> int:
         server.finish_calls()
     log("stopped")
     return 0
-
-
-def _credentials(config: Config, host: str) -> Credentials:
-    """What callers prove themselves with; KvmlogError when that is too little for the address."""
-    credentials = Credentials(config)
-    if not is_loopback(host):
-        credentials.check_beyond_loopback(config.rpc.listen)
-    return credentials
 
 
 def _print_token(config: Config, name: str, role: str) -> int:

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import pwd
+from collections.abc import Iterator
 
 from kvmlog.bridge import access
 from kvmlog.bridge.errors import KvmlogError
@@ -19,6 +21,45 @@ class PrivilegesError(KvmlogError):
     """The process cannot become who it should be."""
 
 
+def find(name: str) -> pwd.struct_passwd:
+    """The user of a name; PrivilegesError when there is none."""
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        raise PrivilegesError(
+            f"there is no user {name} that this server could become instead of root; make it "
+            f"(useradd --system {name}), name another with --user, or --user {STAY_ROOT} to stay"
+        ) from None
+
+
+@contextlib.contextmanager
+def acting_as(name: str) -> Iterator[None]:
+    """For a while root opens files as that user does, in a process of one thread.
+
+    With the groups that a service of theirs has: the user's own, and kvmlog. PrivilegesError.
+    """
+    user = find(name)
+    if os.geteuid() != 0 or user.pw_uid == 0:
+        yield
+        return
+    group, groups = os.getegid(), os.getgroups()
+    own = {*os.getgrouplist(name, user.pw_gid), access.group_id()}
+    try:
+        os.setgroups([one for one in own if one is not None])
+        os.setegid(user.pw_gid)
+        os.seteuid(user.pw_uid)
+    except OSError as error:
+        raise PrivilegesError(
+            f"cannot become user {name} ({error.strerror}); do it as that user"
+        ) from None
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
+
+
 def drop(name: str) -> str | None:
     """Becomes the user `name` for good, with the group kvmlog; a sentence about it for the log.
 
@@ -28,13 +69,7 @@ def drop(name: str) -> str | None:
     """
     if os.geteuid() != 0:
         return None
-    try:
-        user = pwd.getpwnam(name)
-    except KeyError:
-        raise PrivilegesError(
-            f"there is no user {name} that this server could become instead of root; make it "
-            f"(useradd --system {name}), name another with --user, or --user {STAY_ROOT} to stay"
-        ) from None
+    user = find(name)
     if user.pw_uid == 0:
         return f"runs as {name}, as it was told to"
     group = access.group_id()

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from kvmlog.bridge.config import Config
 from kvmlog.bridge.errors import KvmlogError
-from kvmlog.bridge.secret_file import read_secret
+from kvmlog.bridge.secret_file import UnreadableError, read_secret
 from kvmlog.rpcserver.caller import ALL_ROLES, Role
 
 _SHOWN_CHARACTERS: Final = 64
@@ -38,6 +38,8 @@ def server_context(config: Config) -> ssl.SSLContext | None:
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     try:
         context.load_cert_chain(keys.tls_cert, keys.tls_key, password=_no_password)
+    except PermissionError:
+        raise UnreadableError(keys.tls_cert, "certificate") from None
     except (OSError, ValueError) as error:
         raise TlsError(
             f"{keys.tls_cert}, {keys.tls_key}: no certificate with its key ({_words(error)}); "
@@ -46,6 +48,8 @@ def server_context(config: Config) -> ssl.SSLContext | None:
     if keys.tls_ca:
         try:
             context.load_verify_locations(keys.tls_ca)
+        except PermissionError:
+            raise UnreadableError(keys.tls_ca, "file of CA certificates") from None
         except (OSError, ValueError) as error:
             raise TlsError(
                 f"{keys.tls_ca}: no CA certificates ({_words(error)}); give a PEM file"

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the bridge needs of its configuration to start; `kvmlog config check` asks for it."""
+
+from __future__ import annotations
+
+from kvmlog.bridge.config import Config
+from kvmlog.bridge.errors import KvmlogError
+from kvmlog.bridge.udp import check_reach, resolve
+from kvmlog.bridge.udp_key import read_key
+
+
+def problems(config: Config) -> list[KvmlogError]:
+    """Everything for which the bridge does not start, UnreadableError among it for who is not root.
+
+    What the machine lacks (modules, BPF, a free port) is not looked for.
+    """
+    found: list[KvmlogError] = []
+    for look in (_reach, _key):
+        try:
+            look(config)
+        except KvmlogError as error:
+            found.append(error)
+    return found
+
+
+def _reach(config: Config) -> None:
+    _, address = resolve(config.udp.listen)
+    check_reach(config.udp.listen, address, signed=bool(config.udp.key_file))
+
+
+def _key(config: Config) -> None:
+    if config.udp.key_file:
+        read_key(config.udp.key_file)
