@@ -73,10 +73,10 @@ def carried_out(
     try:
         answer = SwitchClient(call.switch_path).switch(on, vm, for_s, recorded)
     except BudgetError as error:
-        log(f"{call.client} asked for tracing {word} and was told: {error}")
+        log.audit(f"{call.client} asked for tracing {word} and was told: {error}")
         raise faults.fault(faults.OVER_BUDGET, str(error)) from error
     except SwitchError as error:
-        log(f"{call.client} asked for tracing {word}, not done: {error}")
+        log.audit(f"{call.client} asked for tracing {word}, not done: {error}")
         raise faults.fault(
             faults.SWITCH_FAILED, f"Tracing was not switched {word}: {error}"
         ) from error
@@ -84,5 +84,5 @@ def carried_out(
     if for_s is not None:
         limits["for_s"] = for_s  # type: ignore[assignment]  # only to be shown
     shown = "".join(f", {name} {value:g}" for name, value in limits.items())
-    log(f"{call.client} switched tracing {word}{shown}")
+    log.audit(f"{call.client} switched tracing {word}{shown}")
     return answer

@@ -62,7 +62,7 @@ class RpcServer(SimpleXMLRPCServer):
         defusedxml.xmlrpc.monkey_patch()
         self.limits = limits
         self.credentials = credentials
-        self.log_sparingly = Sparing(log, per_s=5.0, burst=100.0)
+        self.log_sparingly = Sparing(log.audit, per_s=5.0, burst=100.0)
         self.connections = Connections(limits)
         rate = limits.requests_per_s
         self._rates = Buckets(rate, rate * BURST_S) if rate else None
