@@ -60,7 +60,7 @@ class Machine:
         Images of our boxes in libvirt's pool on which no VM stands are: make-box removes them.
         """
         return {
-            **os.environ,
+            **{k: v for k, v in os.environ.items() if not k.startswith(("KVMLOG_", "VAGRANT_"))},
             "VAGRANT_HOME": str(BUILD / "home"),
             "VAGRANT_DOTFILE_PATH": str(BUILD / "machines"),
             "VAGRANT_CWD": str(COPY / "vagrant"),

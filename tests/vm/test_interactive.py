@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import pty
 import re
@@ -41,6 +42,8 @@ class Typist:
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
+            # readline has no colours and no modes for it.
+            env={**os.environ, "TERM": "dumb"},
         )
         self._theirs = theirs
         self._text = ""
@@ -65,11 +68,11 @@ class Typist:
         before, self._text = self._text[: found.start()], self._text[found.end() :]
         return before
 
-    def does(self, command: str) -> str:
+    def does(self, command: str, prompt: str = PROMPT) -> str:
         """What a command prints, between its echo and the next prompt."""
         self.type(command + "\r")
         self.sees(re.escape(command) + r"\r+\n")
-        return self.sees(PROMPT).replace("\r\n", "\n")
+        return self.sees(prompt).replace("\r\n", "\n")
 
     def ends(self) -> int:
         """Waits for the end; its exit status. The terminal has to be as it was."""
@@ -124,6 +127,24 @@ def test_a_shell_in_the_vm_is_like_one_here() -> None:
         assert at.does("seq 20000") == "".join(f"{number}\n" for number in range(1, 20_001))
         at.type("exit 7\r")
         assert at.ends() == 7
+
+
+def test_what_make_vm_gives_is_a_traced_host() -> None:
+    """Services, a guest, and tracing on: what the text before the prompt says is there."""
+    prompt = re.escape(f"[kvmlog-vm {PROJECT.name}]# ")
+    with typist() as at:
+        said = at.sees(prompt)
+        assert "a guest that is called demo-guest, tracing is on" in said
+        assert "vm: " not in said
+        status = json.loads(at.does("kvmlog status --json", prompt))
+        assert (status["bridge"]["state"], status["bridge"]["source"]["name"]) == ("on", "kmod")
+        dumped = [json.loads(line) for line in at.does("kvmlog dump --json", prompt).splitlines()]
+        exits = [one for one in dumped if one["type_name"] == "exit"]
+        (name,) = {one["guest_name"] for one in exits}
+        assert name.startswith("demo-guest:")
+        assert {one["reason_name"] for one in exits} >= {"cpuid", "hlt", "io", "msr", "npf"}
+        at.type("exit\r")
+        assert at.ends() == 0
 
 
 def test_a_panic_in_it_is_shown_and_the_terminal_is_as_it_was() -> None:

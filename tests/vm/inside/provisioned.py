@@ -57,7 +57,7 @@ def _kill(pid: int) -> None:
     until(lambda: not Path(f"/proc/{pid}").exists(), f"process {pid} does not end")
 
 
-def run(*command: str, within: Sequence[str] = ()) -> str:
+def run(*command: str, within: Sequence[str] = (), status: int = 0) -> str:
     """What a run to its end says; within: words before the command, which decide where it runs."""
     done = subprocess.run(
         [*within, *command],
@@ -67,7 +67,7 @@ def run(*command: str, within: Sequence[str] = ()) -> str:
         stderr=subprocess.STDOUT,
         text=True,
     )
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == status, done.stdout
     return done.stdout
 
 

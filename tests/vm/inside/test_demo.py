@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
-import re
 import signal
 import socket
 import subprocess
@@ -17,14 +16,13 @@ from pathlib import Path
 import pytest
 
 from kvmlog.cli.demo_guest import NAME
+from tests.demo_reading import EXIT, whole_session
 from tests.system.certificates import Authority
 from tests.vm.inside import host
 from tests.vm.inside.processes import HANG_S, KVMLOG, Bridge, Process, ended, until
 from tests.vm.inside.sources import KMOD, only
 
 MEMBER, STRANGER = "watcher", "stranger"
-# A line of an exit of the demo's guest; its reason.
-EXIT = re.compile(rf"^\d\d-\d\d \d\d:\d\d:\d\d\.\d{{6}} {NAME} +0 +\d+  (\w+)", re.MULTILINE)
 # What a turn of it is to SVM; a timer's end may be an intr, or come while it halts.
 REASONS = {"cpuid", "io", "npf", "hlt", "msr"}
 
@@ -131,19 +129,9 @@ def test_a_member_of_the_groups_sees_a_whole_session(
     assert f"HTTP 403: {STRANGER} is neither root nor in the group kvmlog; " in refused.stderr
     done = served.demo(user=member)
     assert (done.returncode, done.stderr) == (0, "")
-    told = re.split(r"^demo: ", done.stdout, flags=re.MULTILINE)
-    heads = [part.splitlines()[0] for part in told if part]
-    expected = [
-        *("a tracing session of this host", "kvmlog rpc at 127.0.0.1:", f"the guest {NAME} runs: "),
-        *("switching on over RPC", "exits as they come", "how many, how long"),
-        *("switching off over RPC", "done: "),
-    ]
-    assert [head[: len(words)] for head, words in zip(heads, expected, strict=True)] == expected
-    live = EXIT.findall(told[5])
-    assert set(live) >= REASONS, done.stdout
-    assert heads[-1].startswith(f"done: {len(live)} exits of {NAME} shown, ")
-    counted = {line.split()[1]: line for line in told[6].splitlines() if line.startswith(NAME)}
-    assert counted.keys() >= REASONS
+    session = whole_session(done.stdout)
+    assert set(session.live) >= REASONS, done.stdout
+    assert session.counted >= REASONS
     served.check_nothing_is_left()
 
 

@@ -38,9 +38,19 @@ def older_module(folder: Path) -> Path:
 
 
 def test_what_it_makes_serves_the_developers_machine(vm: None, tmp_path: Path) -> None:
-    """TLS and token from outside; a second run leaves all alone; a reload goes on with tracing."""
+    """TLS and token from outside; a second run leaves all alone; a reload goes on with tracing.
+
+    At first another module holds the one that is to be exchanged: the services run all the same.
+    """
     host.run("insmod", str(older_module(tmp_path)))
     older = provisioned.module_note()
+    host.run("insmod", str(host.EMIT_TEST_MODULE), "count=0")
+    held = provisioned.run(*PROVISION, status=1)
+    host.run("rmmod", host.EMIT_TEST_MODULE.stem)
+    assert "module: the loaded one is in use" in held
+    assert held.endswith("it was not exchanged, as said above; the services run again\n")
+    assert provisioned.module_note() == older
+    assert provisioned.remote("status").returncode == 0
     assert "module: loaded" in provisioned.run(*PROVISION)
     fresh = provisioned.module_note()
     assert fresh != older
