@@ -14,6 +14,10 @@
 must_be_vm
 [[ -f $state/mode ]] || die "this VM was not provisioned; run \`vagrant up --provision\`, or vagrant/provision.sh in it"
 only_one
+for needed in "$config" "$tls/cert.pem" "$tokens"; do
+	[[ -s $needed ]] || die "this VM's provisioning never came to its end, $needed is missing; mend what it failed of, then" \
+		"\`vagrant rsync && vagrant provision\`, or vagrant/provision.sh in it"
+done
 mode=$(<"$state/mode")
 if [[ $mode == project ]]; then
 	# The tree that objects are in is the project's own, and so this takes as long as what has changed.

@@ -73,6 +73,12 @@ begin() {
 	rm -f "$stamps/$1"
 }
 
+# vouch NAME FILE...: it is done, and on the disk before its stamp is, should the VM's kernel die or its power be cut.
+vouch() {
+	sync
+	mark_done "$@"
+}
+
 # logged NAME COMMAND...: runs it with its output in a file, which is shown when it fails.
 logged() {
 	local log=$state/$1.log

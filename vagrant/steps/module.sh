@@ -70,7 +70,7 @@ build_module() {
 		did "module: DKMS builds it for $kernel, for minutes where the VM is emulated"
 		build_by_dkms
 	fi
-	mark_done "module-$kernel" "${inputs[@]}"
+	vouch "module-$kernel" "${inputs[@]}"
 }
 
 # dkms_has_it: built and installed, for the running kernel. dkms status tells the same, slowly.

@@ -49,11 +49,11 @@ install_program() {
 		begin built
 		PREFIX=/usr logged program scripts/install ||
 			die "program: it does not build, as shown above; what was installed before is still there"
-		mark_done built "${built[@]}"
+		vouch built "${built[@]}"
 	fi
 	# The services cannot write beside their files.
 	python3 -m compileall -q "$library" || die "program: this is no Python, as shown above"
-	mark_done program "${all[@]}"
+	vouch program "${all[@]}"
 }
 
 # copy PATTERN FROM TO: files of this pattern that have another content, and removes those that are gone.

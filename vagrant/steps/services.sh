@@ -6,6 +6,8 @@ services=(kvmlog-bridge kvmlog-rpc)
 run=/run/kvmlog-services
 # An emulated processor takes half a minute for BPF programs, should the module be missing.
 start_limit_s=180
+# Whether tracing was on before the services were stopped, until it is again.
+was_file=$state/tracing
 
 by_systemd() {
 	[[ $(</proc/1/comm) == systemd ]]
@@ -47,7 +49,7 @@ alive() {
 	local pid
 	if by_systemd; then
 		systemctl is-active --quiet "$1"
-		return
+		return "$?"
 	fi
 	[[ -f $run/$1.pid ]] && pid=$(<"$run/$1.pid") && [[ $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") == *"kvmlog ${1#kvmlog-} " ]]
 }
@@ -73,9 +75,9 @@ start_service() {
 	if by_systemd; then
 		systemctl start "$1" || {
 			journalctl -u "$1" -n 20 --no-pager >&2 || true
-			die "services: $1 does not start, as shown above"
+			return 1
 		}
-		return
+		return 0
 	fi
 	mkdir -p "$run"
 	[[ -p $run/never ]] || mkfifo "$run/never"
@@ -84,22 +86,22 @@ start_service() {
 	echo $! >"$run/$1.pid"
 }
 
-# wait_service SERVICE: until it says that it serves; systemd has waited.
+# wait_service SERVICE: until it says that it serves; systemd has waited. Fails when it does not come to that.
 wait_service() {
-	by_systemd && return
+	! by_systemd || return 0
 	local end=$((SECONDS + start_limit_s)) pid
 	pid=$(<"$run/$1.pid")
 	# No other process: in emulation they would take the CPU from the one that is waited for.
 	until [[ $(<"$run/$1.log") =~ kvmlog\ (bridge:\ ready|rpc:\ serving) ]]; do
 		if [[ ! -e /proc/$pid ]] || ((SECONDS > end)); then
 			cat "$run/$1.log" >&2
-			die "services: $1 does not start, as shown above"
+			return 1
 		fi
 		read -r -t 0.2 <>"$run/never" || true
 	done
 }
 
-# tracing: as the bridge tells, "off" when there is none. Without kvmlog's own program, which in emulation takes
+# tracing: as the bridge is told to, "off" when there is none; one that waits for KVM is on. Without kvmlog's own program, which in emulation takes
 # seconds to start.
 tracing() {
 	alive kvmlog-bridge || { echo off; return; }
@@ -111,35 +113,84 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
     link.connect("/run/kvmlog/switch")
     link.send(b"status")
     bridge = json.loads(link.recv(1 << 20).removeprefix(b"ok status "))
-print(bridge["state"], "limited" if any(bridge.get(key) for key in ("filter", "lease_s", "sampling")) else "")' || echo off
+print(bridge["wanted"], "limited" if any(bridge.get(key) for key in ("filter", "lease_s", "sampling")) else "")' || echo off
+}
+
+# run_services: those that do not run. One that does not start keeps none from starting; fails, and says which.
+run_services() {
+	local service started=() failed=()
+	for service in "${services[@]}"; do
+		if alive "$service" || start_service "$service"; then started+=("$service"); else failed+=("$service"); fi
+	done
+	for service in "${started[@]}"; do
+		wait_service "$service" || failed+=("$service")
+	done
+	((${#failed[@]})) || return 0
+	say "services: ${failed[*]} does not start, as shown above" >&2
+	return 1
+}
+
+# remember_tracing: what a run remembered that did not come to its end holds, unless tracing is on again.
+remember_tracing() {
+	local was
+	was=$(tracing)
+	[[ -s $was_file && $was != on* ]] || put 0600 root "$was_file" <<<"$was" || true
+}
+
+# trace_again: where it was on. Fails when it does not go on, and then the next run tries again.
+trace_again() {
+	case $(<"$was_file") in
+	on*limited) say "services: tracing was on, but not of everything for ever: switch it on again, as you had it" ;;
+	on*)
+		if ! kvmlog switch on >/dev/null; then
+			say "services: tracing was on and does not go on, as shown above: kvmlog switch on" >&2
+			return 1
+		fi
+		say "services: tracing is on again"
+		;;
+	esac
+	rm -f "$was_file"
+}
+
+# Below a trap a bare return would be that of what the trap interrupted: hence the numbers above.
+# run_all_the_same: at the end of a run that did not come to that, by Ctrl-C, a lost ssh, a mistake.
+run_all_the_same() {
+	# A command substitution that dies of Ctrl-C calls this, too.
+	[[ $BASHPID == "$$" ]] || return
+	trap - EXIT
+	# Background processes ignore Ctrl-C anyway. The others are not ignored: what is started would inherit that.
+	trap '' INT
+	trap : TERM HUP PIPE
+	set +e
+	say "services: interrupted; starting them again" >&2
+	run_services && trace_again
 }
 
 # restart_services: with the fresh module, and tracing on again where it was on.
 restart_services() {
-	local service was swapped=1
-	was=$(tracing)
+	local service swapped=1 running=1
+	remember_tracing
 	begin services
+	# The signals have traps of their own: while bash dies of one it cannot be relied on to start anything.
+	trap run_all_the_same EXIT
+	trap 'exit 129' HUP
+	trap 'exit 130' INT
+	trap 'exit 141' PIPE
+	trap 'exit 143' TERM
 	! by_systemd || systemctl daemon-reload
 	for service in kvmlog-rpc kvmlog-bridge; do
 		stop_service "$service"
 	done
 	swap_module || swapped=
 	! by_systemd || systemctl --quiet enable "${services[@]}"
-	for service in "${services[@]}"; do
-		start_service "$service"
-	done
-	for service in "${services[@]}"; do
-		wait_service "$service"
-	done
-	mkdir -p "$stamps"
-	wanted_state >"$stamps/services"
-	did "services: started $(by_systemd && echo 'by systemd' || echo "directly, their logs are in $run")"
-	if [[ $was == *limited ]]; then
-		say "services: tracing was on, but not of everything for ever: switch it on again, as you had it"
-	elif [[ $was == on* ]]; then
-		kvmlog switch on >/dev/null
-		say "services: tracing is on again"
+	{ run_services && trace_again; } || running=
+	trap - EXIT HUP INT PIPE TERM
+	if [[ $running ]]; then
+		mkdir -p "$stamps"
+		wanted_state >"$stamps/services"
+		did "services: started $(by_systemd && echo 'by systemd' || echo "directly, their logs are in $run")"
 	fi
+	[[ $running ]] || die "services: not all is as it was, as said above; mend that, and run this again"
 	[[ $swapped ]] || die "module: it was not exchanged, as said above; the services run again"
 }
 
