@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -88,8 +89,25 @@ def check_box(box: str, *, missing: bool) -> None:
     """That the box is there: one of ours is built, not downloaded."""
     if missing:
         series = box.removeprefix("kvmlog-")
-        how = f"build it: vagrant/make-box {series}" if box != series else "vagrant box add"
+        how = f"vagrant box add --provider libvirt --name {shlex.quote(box)} FILE-OR-URL"
+        if box != series:
+            how = f"build it: vagrant/make-box {series}"
         raise CheckError(f"Vagrant has no box {box} for libvirt: {how}")
+
+
+def check_image(pool: str, image: str, size: int) -> None:
+    """That libvirt's copy of the box's image, when there is one, has all `size` bytes.
+
+    vagrant-libvirt takes any volume of that name for the whole image.
+    """
+    volume = virsh("vol-dumpxml", "--pool", pool, image)
+    found = re.search(r"<physical unit='bytes'>(\d+)<", volume or "")
+    if found and int(found[1]) < size:
+        raise CheckError(
+            f"libvirt's copy of the box has {found[1]} of {size} bytes: a `vagrant up` was killed "
+            "while it uploaded the box, unless another one is still at it: "
+            f"virsh -c {URI} vol-delete --pool {pool} {image}; then vagrant up"
+        )
 
 
 def free_mib(pool: str) -> tuple[int, str]:
@@ -142,6 +160,8 @@ def check(options: argparse.Namespace) -> None:
     check_port(options.port)
     if not state:
         check_box(options.box, missing=options.box_missing)
+        if options.image:
+            check_image(options.pool, options.image, options.image_bytes)
         check_space(options.pool)
 
 
@@ -154,6 +174,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--box", required=True)
     parser.add_argument("--box-missing", action="store_true", help="Vagrant does not have it")
+    parser.add_argument("--image", help="what vagrant-libvirt calls the box's image in the pool")
+    parser.add_argument("--image-bytes", type=int, default=0)
     try:
         check(parser.parse_args(arguments))
     except CheckError as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,10 +15,10 @@ PROJECT = Path(__file__).parents[2]
 HANG_S = 120
 
 
-def vagrant(home: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """`vagrant ...` of a developer who has no box and no VM."""
+def vagrant_begun(home: Path, *arguments: str, **settings: str) -> subprocess.Popen[str]:
+    """`vagrant ...` of a developer who has no box and no VM, at its begin."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("KVMLOG_")}
-    return subprocess.run(
+    return subprocess.Popen(
         ["vagrant", *arguments],
         cwd=PROJECT / "vagrant",
         env={
@@ -25,11 +27,18 @@ def vagrant(home: Path, *arguments: str, **settings: str) -> subprocess.Complete
             "VAGRANT_DOTFILE_PATH": str(home / "machines"),
             **settings,
         },
-        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=HANG_S,
-        check=False,
     )
+
+
+def vagrant(home: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """The same, at its end."""
+    process = vagrant_begun(home, *arguments, **settings)
+    out, said = process.communicate(timeout=HANG_S)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, said)
 
 
 @pytest.mark.parametrize(
@@ -65,3 +74,36 @@ def test_a_wrong_setting_is_named(tmp_path: Path, settings: dict[str, str], said
     done = vagrant(tmp_path, "validate", **settings)
     assert done.returncode != 0
     assert said in done.stderr
+
+
+def test_another_provider_is_refused(tmp_path: Path) -> None:
+    """When it is asked for; one that other projects want counts for nothing."""
+    done = vagrant(tmp_path, "up", "--provider=virtualbox")
+    assert done.returncode != 0
+    said = "vagrant: this VM is for libvirt, not for virtualbox: leave out --provider\n"
+    assert done.stderr == said
+    done = vagrant(tmp_path, "status", VAGRANT_DEFAULT_PROVIDER="virtualbox")
+    assert "(libvirt)" in done.stdout
+
+
+@pytest.mark.parametrize("watched", ["", "1"], ids=["alone", "watched"])
+def test_an_oops_comes_to_the_terminal_of_vagrant_ssh(tmp_path: Path, watched: str) -> None:
+    """By a watcher that ends with it; unless one watches already, as for make vm-ssh."""
+    console = PROJECT / "build" / "vagrant" / f"{tmp_path.name}.console"
+    console.parent.mkdir(parents=True, exist_ok=True)
+    process = vagrant_begun(
+        tmp_path, "ssh", "-c", "true", KVMLOG_VM=tmp_path.name, KVMLOG_WATCHED=watched
+    )
+    try:
+        with console.open("a", buffering=1) as kernel, ThreadPoolExecutor() as pool:
+            # Its end is that of all that can write there.
+            ended = pool.submit(process.communicate, timeout=HANG_S)
+            while not ended.done():
+                kernel.write("BUG: kernel NULL pointer dereference, address: 0000000000000008\n")
+                time.sleep(0.05)
+    finally:
+        console.unlink()
+    out, said = ended.result()
+    assert out == ""
+    assert "VM must be created before running this command." in said
+    assert ("vm console: BUG: kernel NULL pointer dereference" in said) == (not watched)

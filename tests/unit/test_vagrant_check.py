@@ -40,7 +40,10 @@ def test_a_port_that_cannot_be_forwarded(port: int) -> None:
 
 @pytest.mark.parametrize(
     ("box", "remedy"),
-    [("kvmlog-6.12", "build it: vagrant/make-box 6.12"), ("mine", "vagrant box add")],
+    [
+        ("kvmlog-6.12", "build it: vagrant/make-box 6.12"),
+        ("mine", "vagrant box add --provider libvirt --name mine FILE-OR-URL"),
+    ],
 )
 def test_a_missing_box_is_named(box: str, remedy: str) -> None:
     """One of ours with how it is built."""
@@ -84,3 +87,14 @@ def test_what_virsh_says_becomes_a_remedy(
     with pytest.raises(check.CheckError) as refused:
         check.virsh("version")
     assert remedy in str(refused.value)
+
+
+def test_half_an_image_is_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a killed upload has left is named with how it is removed; a whole one is good."""
+    virsh = tmp_path / "virsh"
+    virsh.write_text("#!/bin/sh\necho \"<physical unit='bytes'>1000</physical>\"\n")
+    virsh.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(check.CheckError, match=r"has 1000 of 1001 bytes.*vol-delete --pool p box"):
+        check.check_image("p", "box.img", 1001)
+    check.check_image("p", "box.img", 1000)

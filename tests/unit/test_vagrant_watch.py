@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from vagrant.watch import COMPLAINED, Complaints, Console, run
+from vagrant.watch import COMPLAINED, WATCHED, Complaints, Console, run
 
 OOPS = (
     "BUG: kernel NULL pointer dereference, address: 0000000000000008",
@@ -16,6 +21,8 @@ OOPS = (
     "---[ end trace 0000000000000000 ]---",
 )
 PANIC = "Kernel panic - not syncing: sysrq triggered crash"
+PROJECT = Path(__file__).parents[2]
+NOBODY = 65_534
 APPEND = "import sys; open(sys.argv[1], 'a').write(sys.argv[2]);"
 
 
@@ -102,3 +109,92 @@ def test_complaints_end_where_the_kernel_ends_them() -> None:
     ]
     assert complaints.take(lines) == lines[:3]
     assert complaints.panic
+
+
+def test_a_complaint_without_an_end_is_shown_so_far() -> None:
+    """A warning of one line is not followed by all that is said ever after."""
+    lines = ["WARNING: something", *(f"line {number}" for number in range(1000))]
+    assert Complaints().take(lines) == lines[:120]
+
+
+def test_a_command_that_is_watched_knows_it(console: Path) -> None:
+    """Vagrant begins no second watcher."""
+    assert run([sys.executable, "-c", f"import os; exit(os.environ[{WATCHED!r}] != '1')"]) == 0
+
+
+# Begins a watcher as the Vagrantfile does, has the console say this, and becomes what ends at once.
+BESIDE = """
+import glob, os, subprocess, sys, time
+console, text = sys.argv[1:]
+words = ("-m", "vagrant.watch", "--console", console, "beside", str(os.getpid()))
+watcher = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL)
+while console not in map(os.path.realpath, glob.glob(f"/proc/{watcher.pid}/fd/*")):
+    time.sleep(0.01)
+open(console, "a").write(text)
+os.execvp("echo", ["echo", "done"])
+"""
+
+
+def beside(console: Path, text: str) -> tuple[str, str]:
+    """What came on stdout and stderr until the watcher had let go of both."""
+    done = subprocess.run(
+        [sys.executable, "-c", BESIDE, str(console), text],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+def test_an_oops_beside_a_process_is_shown(console: Path) -> None:
+    """Also when that becomes another, as Vagrant becomes ssh; the watcher ends after it."""
+    out, shown = beside(console, "\n".join(("eth0: link up", *OOPS, "eth0: link down", "")))
+    assert out == "done\n"
+    assert shown.splitlines()[:-1] == [f"vm console: {line}" for line in OOPS]
+    assert str(console) in shown.splitlines()[-1]
+
+
+def test_beside_a_process_nothing_is_said_of_a_quiet_kernel(console: Path) -> None:
+    """The oops that stands there already was somebody else's."""
+    assert beside(console, "eth0: link up\n") == ("done\n", "")
+
+
+@pytest.fixture
+def unreadable() -> Iterator[Path]:
+    """A console as libvirt makes it, of whose first lines there is an oops, and we are not root."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name, "console")
+        path.write_text("\n".join(OOPS) + "\n")
+        path.chmod(0)
+        Path(name).chmod(0o755)
+        with contextlib.ExitStack() as stack:
+            if os.geteuid() == 0:
+                os.seteuid(NOBODY)
+                stack.callback(os.seteuid, 0)
+            yield path
+
+
+def as_owner_allow(path: Path) -> None:
+    """What the remedy does: it can be read."""
+    euid = os.geteuid()
+    if os.getuid() == 0:
+        os.seteuid(0)
+    path.chmod(0o644)
+    os.seteuid(euid)
+
+
+def test_a_console_that_cannot_be_read_is_said_once(
+    unreadable: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the remedy; after that what is new is shown, and nothing of before."""
+    watched = Console(unreadable)
+    assert [watched.lines() for _ in range(3)] == [[]] * 3
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert f"{unreadable} cannot be read" in said
+    assert said.endswith(f"sudo chown {os.geteuid()} {unreadable}\n")
+    as_owner_allow(unreadable)
+    assert watched.lines() == []
+    watched.close()
