@@ -8,7 +8,7 @@ many as there are CPUs: each keeps one busy. Nothing in tests/vm/inside is impor
 on the host.
 
     KVMLOG_KERNELS="6.1"         only these kernels (default: 6.1 6.12)
-    KVMLOG_VM_TIMEOUT_S=2400     for one VM
+    KVMLOG_VM_TIMEOUT_S=4500     for one VM
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class VmSession:
                 kernel,
                 shlex.join(words),
                 name=f"inside-{kernel}",
-                timeout_s=float(os.environ.get("KVMLOG_VM_TIMEOUT_S", "2400")),
+                timeout_s=float(os.environ.get("KVMLOG_VM_TIMEOUT_S", "4500")),
             )
             self.measured = _MEASURED.findall(done.stdout)
             if done.exit_code not in (0, 1):
