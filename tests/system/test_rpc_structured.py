@@ -242,13 +242,13 @@ def test_statistics_are_the_servers_report(host: Host) -> None:
 
 
 def test_one_caller_cannot_take_all_places_of_statistics(host: Host, tmp_path: Path) -> None:
-    """Half of them at most, in calls that last; another caller has the others."""
+    """Half of them at most, in calls that wait; another has the others, and it all brief calls."""
     tokens = tmp_path / "tokens"
     made = kvmlog("rpc", "--token-file", str(tokens), "--new-token", "engine").stdout.strip()
     bearer = f"Authorization: Bearer {made}\r\n"
-    long, short = (
+    long, short, brief = (
         post(dumps(({**over, "by": ["reason"]},), "kvmStatistics").encode(), headers=bearer)
-        for over in ({"over_s": 60}, {})
+        for over in ({"over_s": 60}, {"over_s": 0.1}, {})
     )
     extra = ["--token-file", str(tokens)]
     ring = Path(host.writer.path)
@@ -256,27 +256,37 @@ def test_one_caller_cannot_take_all_places_of_statistics(host: Host, tmp_path: P
         links = [server.connect() for _ in range(4)]
         for link in links:
             link.sendall(long)
-        refusal = b"4 calls of kvmStatistics of yours are under way; try again later."
+        refusal = b"4 calls of yours of kvmStatistics with over_s are under way; try again later."
         until(lambda: refusal in server.exchange(short))
+        assert b"<fault>" not in server.exchange(brief)
         with Client(f"{server.host}:{server.port}") as client:
-            assert client.statistics(View(By.REASON))[0].exits == 0
+            assert client.statistics(View(By.REASON), over_s=0.1)[0].exits == 0
         for link in links:
             link.close()
 
 
-def test_all_places_of_statistics_are_bounded() -> None:
+@pytest.mark.parametrize(
+    ("waits", "of_one", "words"),
+    [(True, 4, "^4 calls of yours of kvmS"), (False, 8, "^8 calls of kvmStatistics are")],
+)
+def test_all_places_of_statistics_are_bounded(waits: bool, of_one: int, words: str) -> None:
     """Whoever has them; each that is given back is free."""
     with contextlib.ExitStack() as stack:
-        for who in ("a", "b"):
-            for _ in range(4):
-                stack.enter_context(methods_statistics._place(who))
-        for who, words in (("a", "4 calls of kvmStatistics of yours"), ("c", "8 calls of kvmS")):
-            with pytest.raises(Fault, match=words) as busy, methods_statistics._place(who):
+        for number in range(8):
+            who = str(number // of_one)
+            stack.enter_context(methods_statistics._place(who, waits=waits))
+        for who, said in (("0", words), ("c", "^8 calls of kvmStatistics ")):
+            with pytest.raises(Fault) as busy, methods_statistics._place(who, waits=waits):
                 pass
-            assert busy.value.faultCode == 113
-    assert not methods_statistics._under_way
-    with methods_statistics._place("c"):
-        assert methods_statistics._under_way == {"c": 1}
+            assert (busy.value.faultCode, bool(re.match(said, busy.value.faultString))) == (
+                113,
+                True,
+            )
+        # The others have places of their own.
+        with methods_statistics._place("0", waits=not waits):
+            pass
+    assert not methods_statistics._waiting
+    assert not methods_statistics._brief
 
 
 def test_remote_commands_print_what_the_local_ones_do(host: Host) -> None:

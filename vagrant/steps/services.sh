@@ -101,8 +101,8 @@ wait_service() {
 	done
 }
 
-# tracing: as the bridge is told to, "off" when there is none; one that waits for KVM is on. Without kvmlog's own program, which in emulation takes
-# seconds to start.
+# tracing: as the bridge is told to, "off" when there is none; one that waits for KVM is on. Without kvmlog's own
+# program, which in emulation takes seconds to start.
 tracing() {
 	alive kvmlog-bridge || { echo off; return; }
 	python3 -ISc '

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
+from xmlrpc.client import Fault
 
 from kvmlog.bridge.errors import StatisticsError
 from kvmlog.exits.guests import GuestError
@@ -29,10 +30,12 @@ DEFAULT_TOP: Final = 100
 MOST_TOP: Final = 4_096
 # Each call has a copy of all statistics, or two, for as long as it takes.
 _AT_ONCE: Final = 8
-# And keeps that for over_s: no one caller keeps all others out.
-_AT_ONCE_OF_ONE: Final = 4
-_lock: Final = threading.Lock()  # covers _under_way
-_under_way: Final[Counter[object]] = Counter()  # calls of each caller
+# Those with over_s, which keep that for a time, have as many places apart, of which no one caller
+# keeps all others out.
+_WAITING_OF_ONE: Final = 4
+_lock: Final = threading.Lock()  # covers both
+_brief: Final[Counter[object]] = Counter()  # calls under way of each caller
+_waiting: Final[Counter[object]] = Counter()
 
 _STATISTICS: Final[Mapping[str, Check]] = {
     "by": members.texts(len(BY_WORDS), 16),
@@ -57,32 +60,32 @@ def statistics(call: Call) -> dict[str, Any]:
         )
     except StatisticsError as error:
         raise faults.fault(faults.INVALID_PARAMETERS, f"kvmStatistics: {error}.") from error
-    with _place(call.who):
+    with _place(call.who, waits="over_s" in asked):
         return _reply(call, view, asked)
 
 
 @contextlib.contextmanager
-def _place(who: object) -> Iterator[None]:
+def _place(who: object, *, waits: bool) -> Iterator[None]:
     """One of the calls under way; Fault BUSY when there are enough, of all or of this caller."""
+    under_way = _waiting if waits else _brief
     with _lock:
-        for most, others, whose in (
-            (_AT_ONCE_OF_ONE, _under_way[who], " of yours"),
-            (_AT_ONCE, _under_way.total(), ""),
-        ):
-            if others >= most:
-                raise faults.fault(
-                    faults.BUSY,
-                    f"{most} calls of kvmStatistics{whose} are under way; try again later.",
-                )
-        _under_way[who] += 1
+        if waits and under_way[who] >= _WAITING_OF_ONE:
+            raise _busy(f"{_WAITING_OF_ONE} calls of yours of kvmStatistics with over_s")
+        if under_way.total() >= _AT_ONCE:
+            raise _busy(f"{_AT_ONCE} calls of kvmStatistics{' with over_s' if waits else ''}")
+        under_way[who] += 1
     try:
         yield
     finally:
         with _lock:
-            _under_way[who] -= 1
+            under_way[who] -= 1
             # Who has come once is not remembered forever.
-            if not _under_way[who]:
-                del _under_way[who]
+            if not under_way[who]:
+                del under_way[who]
+
+
+def _busy(what: str) -> Fault:
+    return faults.fault(faults.BUSY, f"{what} are under way; try again later.")
 
 
 def _reply(call: Call, view: View, asked: dict[str, Any]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def calls(rpc: Rpc, pid: int) -> dict[str, list[float]]:
     took_s: dict[str, list[float]] = defaultdict(list)
     for client in running:
         output, errors = client.communicate(timeout=LOAD_S + 2 * HANG_S)
-        assert (client.returncode, errors) == (0, "")
+        assert (client.returncode, errors) == (0, ""), errors
         for name, times in json.loads(output).items():
             took_s[name] += times
     return took_s

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,7 +69,17 @@ def test_what_it_makes_serves_the_developers_machine(vm: None, tmp_path: Path) -
     assert "401" in refused.stderr
     assert provisioned.remote("switch", "on").returncode == 0
 
+    # A bridge that does not start leaves the RPC server serving, and the next reload tracing.
     own = (CONFIG / "kvmlog.toml").read_text() + "[bridge]\nslots = 1024\n"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        taken = f'[udp]\nlisten = "127.0.0.1:{other.getsockname()[1]}"\n'
+        (CONFIG / "kvmlog.toml").write_text(own + taken)
+        said = provisioned.run(*RELOAD, status=1)
+    assert "services: kvmlog-bridge does not start" in said
+    assert "kvmlog-rpc does not" not in said
+    status = json.loads(provisioned.remote("status", "--json").stdout)
+    assert status["bridge"] is None
     (CONFIG / "kvmlog.toml").write_text(own)
     assert "tracing is on again" in provisioned.run(*RELOAD)
     assert all(provisioned.pid_of(name) not in pids for name in SERVICES)

@@ -180,6 +180,7 @@ def test_clients_at_full_rate_get_no_wrong_reply(
 def test_a_lease_ends_with_server_and_client_killed(running_bridge: Bridge, rpc: Rpc) -> None:
     """While they are at it: off by itself, with no probe left. (Ends the server: the last test.)"""
     bridge = running_bridge
+    bridge.client.switch(on=False)
     before, begin = probes(), bridge.info().head
     with load("--kinds", "pio", "--pause-ms", "1"):
         with rpc_load.leased(rpc, LEASE_S):
