@@ -1,12 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What all tests share: in continuous integration (CI=true) a skipped test is a failure."""
+"""What all tests share. In continuous integration (CI=true) a skipped test is a failure."""
 
 from __future__ import annotations
 
 import os
 import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody may look into, as /etc/kvmlog is, and pytest's own are not."""
+    with tempfile.TemporaryDirectory(prefix="kvmlog-") as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path
 
 
 def pytest_configure() -> None:

@@ -6,8 +6,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,15 +17,6 @@ from tests.system.bridge_process import kvmlog
 from tests.system.elsewhere import MEMBER, MEMBER_UID, NOBODY, as_root
 
 assert cli_config  # before a child of the test may not read it any more
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """One that everybody may look into, as /etc/kvmlog is."""
-    with tempfile.TemporaryDirectory(prefix="kvmlog-") as name:
-        path = Path(name)
-        path.chmod(0o755)
-        yield path
 
 
 def written(folder: Path, text: str) -> str:
@@ -54,10 +43,10 @@ def written(folder: Path, text: str) -> str:
     ],
 )
 def test_what_no_service_starts_with_is_a_problem(
-    folder: Path, service: str, text: str, words: str
+    open_folder: Path, service: str, text: str, words: str
 ) -> None:
     """In the very sentence of the service that refuses."""
-    file = written(folder, text)
+    file = written(open_folder, text)
     Path(file).chmod(0o644)
     refused = kvmlog(service, "--config", file)
     assert refused.returncode == 1
@@ -68,10 +57,10 @@ def test_what_no_service_starts_with_is_a_problem(
     assert checked.stderr == f"kvmlog: {file}: kvmlog {service} does not start: {sentence}\n"
 
 
-def test_every_problem_is_told(folder: Path) -> None:
+def test_every_problem_is_told(open_folder: Path) -> None:
     """Of both services, one line each."""
     file = written(
-        folder,
+        open_folder,
         '[udp]\nlisten = "0.0.0.0:1"\n[rpc]\nuser = "no-such-user"\nlisten = "0.0.0.0:2"\n'
         'tls_key = "FOLDER/k"\n',
     )
@@ -87,11 +76,11 @@ def test_every_problem_is_told(folder: Path) -> None:
 
 
 @as_root
-def test_root_sees_files_as_the_server_does(folder: Path) -> None:
+def test_root_sees_files_as_the_server_does(open_folder: Path) -> None:
     """One that only root may read is no good to it."""
-    tokens = folder / "tokens"
+    tokens = open_folder / "tokens"
     tokens.touch(0o600)
-    file = written(folder, f'[rpc]\nuser = "{MEMBER}"\ntoken_file = "{tokens}"\n')
+    file = written(open_folder, f'[rpc]\nuser = "{MEMBER}"\ntoken_file = "{tokens}"\n')
     bad = kvmlog("config", "check", file)
     assert (bad.returncode, bad.stdout) == (1, "")
     assert f"cannot be read by {MEMBER}; if it should be, chown it to {MEMBER}" in bad.stderr
@@ -101,14 +90,14 @@ def test_root_sees_files_as_the_server_does(folder: Path) -> None:
 
 
 @as_root
-def test_what_another_user_may_not_read_is_said_to_be_unseen(folder: Path) -> None:
+def test_what_another_user_may_not_read_is_said_to_be_unseen(open_folder: Path) -> None:
     """It is no problem of the file; what they can see still is."""
-    tokens, key = folder / "tokens", folder / "key"
+    tokens, key = open_folder / "tokens", open_folder / "key"
     for path, uid in ((tokens, MEMBER_UID), (key, 0)):
         path.touch(0o600)
         os.chown(path, uid, -1)
     text = f'[udp]\nkey_file = "{key}"\n[rpc]\nuser = "{MEMBER}"\ntoken_file = "{tokens}"\n'
-    file = written(folder, text)
+    file = written(open_folder, text)
 
     def check() -> None:
         os.setgroups([])

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xmlrpc.client import ServerProxy
@@ -20,15 +18,6 @@ from tests.system.elsewhere import MEMBER, MEMBER_GID, MEMBER_UID, NOBODY, as_ro
 from tests.system.test_services import Service
 
 pytestmark = as_root
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """One that everybody may look into, as /etc/kvmlog is."""
-    with tempfile.TemporaryDirectory(prefix="kvmlog-") as name:
-        path = Path(name)
-        path.chmod(0o755)
-        yield path
 
 
 def secret(folder: Path, mode: int, uid: int, gid: int) -> str:
@@ -51,10 +40,10 @@ def secret(folder: Path, mode: int, uid: int, gid: int) -> str:
     ],
 )
 def test_root_reads_what_is_its_own_or_the_servers(
-    folder: Path, mode: int, uid: int, gid: int, user: str
+    open_folder: Path, mode: int, uid: int, gid: int, user: str
 ) -> None:
     """The group root has no members but root's."""
-    assert read_secret(secret(folder, mode, uid, gid), "key", user) == b"x"
+    assert read_secret(secret(open_folder, mode, uid, gid), "key", user) == b"x"
 
 
 @pytest.mark.parametrize(
@@ -70,16 +59,16 @@ def test_root_reads_what_is_its_own_or_the_servers(
     ],
 )
 def test_what_a_group_or_another_user_may_read_is_no_secret(
-    folder: Path, mode: int, uid: int, gid: int, user: str, words: str
+    open_folder: Path, mode: int, uid: int, gid: int, user: str, words: str
 ) -> None:
     """The sentence has mode or owner, and the remedy for the user that needs the file."""
     with pytest.raises(SecretError, match=words):
-        read_secret(secret(folder, mode, uid, gid), "key", user)
+        read_secret(secret(open_folder, mode, uid, gid), "key", user)
 
 
-def test_a_user_reads_their_own_and_is_told_how_to_get_it(folder: Path) -> None:
+def test_a_user_reads_their_own_and_is_told_how_to_get_it(open_folder: Path) -> None:
     """The user that somebody else becomes counts for root only."""
-    path = secret(folder, 0o600, MEMBER_UID, MEMBER_GID)
+    path = secret(open_folder, 0o600, MEMBER_UID, MEMBER_GID)
 
     def own() -> None:
         os.setresuid(MEMBER_UID, MEMBER_UID, MEMBER_UID)
@@ -95,11 +84,11 @@ def test_a_user_reads_their_own_and_is_told_how_to_get_it(folder: Path) -> None:
     assert forking.run(of_root) == 0
 
 
-def test_a_server_keeps_reading_files_of_its_own_user(folder: Path) -> None:
+def test_a_server_keeps_reading_files_of_its_own_user(open_folder: Path) -> None:
     """As root at the start, as that user at SIGHUP; a new token leaves the file theirs."""
-    authority = Authority(folder)
+    authority = Authority(open_folder)
     certificate, key = authority.issue("server")
-    tokens = folder / "tokens"
+    tokens = open_folder / "tokens"
     text = (
         f'[rpc]\nuser = "{MEMBER}"\nlisten = "127.0.0.1:0"\ntoken_file = "{tokens}"\n'
         f'tls_cert = "{certificate}"\ntls_key = "{key}"\n'
@@ -114,7 +103,7 @@ def test_a_server_keeps_reading_files_of_its_own_user(folder: Path) -> None:
     new_token("first")
     for path in (tokens, key):
         os.chown(path, MEMBER_UID, MEMBER_GID)
-    with Service(folder, "rpc", text) as service:
+    with Service(open_folder, "rpc", text) as service:
         address = service.says("serving ").split()[3]
         service.says("root given away")
         service.tells("READY=1")

@@ -9,7 +9,6 @@ import queue
 import signal
 import socket
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -193,15 +192,6 @@ def test_config_check_and_show(tmp_path: Path) -> None:
     bad = kvmlog("config", "check", str(file))
     assert (bad.returncode, bad.stdout, bad.stderr.count("\n")) == (1, "", 2)
     assert "did you mean bridge.slots?" in bad.stderr
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that everybody may look into, as /etc/kvmlog is."""
-    with tempfile.TemporaryDirectory(prefix="kvmlog-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        yield folder
 
 
 def _status(pid: int) -> dict[str, list[str]]:

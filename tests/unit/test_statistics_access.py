@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,14 +19,6 @@ NOBODY, GROUP = 65_534, 64_999
 as_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="changes its user: run the tests as root to force it"
 )
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A directory that everybody may pass, unlike pytest's own."""
-    with tempfile.TemporaryDirectory() as name:
-        os.chmod(name, 0o755)
-        yield Path(name)
 
 
 def become_nobody(group: int) -> None:
