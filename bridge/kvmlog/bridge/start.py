@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from kvmlog.bridge.config import Config
 from kvmlog.bridge.errors import KvmlogError
+from kvmlog.bridge.refusals import refusals
 from kvmlog.bridge.udp import check_reach, resolve
 from kvmlog.bridge.udp_key import read_key
 
@@ -14,13 +15,7 @@ def problems(config: Config) -> list[KvmlogError]:
 
     What the machine lacks (modules, BPF, a free port) is not looked for.
     """
-    found: list[KvmlogError] = []
-    for look in (_reach, _key):
-        try:
-            look(config)
-        except KvmlogError as error:
-            found.append(error)
-    return found
+    return refusals(config, _reach, _key)
 
 
 def _reach(config: Config) -> None:

@@ -9,6 +9,7 @@ import pwd
 from kvmlog.bridge.config import Config
 from kvmlog.bridge.config.load import DEFAULT
 from kvmlog.bridge.errors import KvmlogError
+from kvmlog.bridge.refusals import refusals
 from kvmlog.rpcserver import privileges, tls
 from kvmlog.rpcserver.credentials import Credentials
 from kvmlog.rpcserver.listen import is_loopback, parse_listen
@@ -38,12 +39,7 @@ def problems(config: Config) -> list[KvmlogError]:
             found.append(error)
         user = privileges.STAY_ROOT
     with privileges.acting_as(user):
-        for look in (_address, tls.server_context, _tokens):
-            try:
-                look(config)
-            except KvmlogError as error:
-                found.append(error)
-    return found
+        return found + refusals(config, _address, tls.server_context, _tokens)
 
 
 def is_reader(config: Config) -> bool:
