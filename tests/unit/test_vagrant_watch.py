@@ -124,11 +124,18 @@ def test_a_command_that_is_watched_knows_it(console: Path) -> None:
 
 # Begins a watcher as the Vagrantfile does, has the console say this, and becomes what ends at once.
 BESIDE = """
-import glob, os, subprocess, sys, time
+import contextlib, glob, os, subprocess, sys, time
+
+def files(pid):
+    for link in glob.glob(f"/proc/{pid}/fd/*"):
+        # A Python that starts opens and closes many.
+        with contextlib.suppress(FileNotFoundError):
+            yield os.readlink(link)
+
 console, text = sys.argv[1:]
 words = ("-m", "vagrant.watch", "--console", console, "beside", str(os.getpid()))
 watcher = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL)
-while console not in map(os.path.realpath, glob.glob(f"/proc/{watcher.pid}/fd/*")):
+while console not in files(watcher.pid):
     time.sleep(0.01)
 open(console, "a").write(text)
 os.execvp("echo", ["echo", "done"])
