@@ -14,13 +14,13 @@ BUILD_GUEST = Path(__file__).resolve().parent / "bridge" / "build_guest.py"
 
 
 class BuildPython(build_py):  # type: ignore[misc]  # setuptools is untyped
-    """The Python files, and beside kvmlog.cli what its demo runs."""
+    """The Python files, and beside kvmlog.cli.demo what its guest runs."""
 
     def run(self) -> None:
         super().run()
         # Editable, the image is where make guest has it.
         if not self.editable_mode:
-            image = Path(self.build_lib) / "kvmlog" / "cli" / "payload.rom"
+            image = Path(self.build_lib) / "kvmlog" / "cli" / "demo" / "payload.rom"
             runpy.run_path(str(BUILD_GUEST))["build"](image)
 
 

@@ -23,17 +23,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
-from kvmlog.bridge.bpf import headers
-from kvmlog.bridge.control import SwitchClient
-from kvmlog.bridge.errors import KvmlogError, SourceError, SwitchError
-from kvmlog.cli import remote_tail
-from kvmlog.cli.demo_ending import Ended, deaf, ended_by_signals
-from kvmlog.cli.demo_guest import NAME, DemoError, DemoGuest
-from kvmlog.cli.demo_sight import Sight, sight_of
-from kvmlog.exits.reasons import reason_name
-from kvmlog.rpcserver.client import Client
+from kvmlog.cli.demo.ending import Ended, deaf, ended_by_signals
+from kvmlog.cli.demo.guest import NAME, DemoError, DemoGuest
+from kvmlog.cli.demo.sight import Sight, sight_of
+from kvmlog.cli.remote import follow
+from kvmlog.client.client import Client
+from kvmlog.config.schema import DEFAULT_SOCKET
+from kvmlog.control.client import SwitchClient
+from kvmlog.exits.reasons.names import reason_name
+from kvmlog.native import lib
+from kvmlog.ring.records import enum_names
+from kvmlog.sources.bpf import headers
+from kvmlog.util.errors import KvmlogError, SourceError, SwitchError
 from tests.vm import kernels
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -148,7 +149,7 @@ def guests() -> list[int]:
 def bridge_answers() -> bool:
     """Whether the bridge is there, and with it its ring."""
     try:
-        SwitchClient().status()
+        SwitchClient(DEFAULT_SOCKET).status()
     except SwitchError:
         return False
     return True
@@ -187,7 +188,7 @@ def legacy_line(record: str, isa: int) -> str:
 
 def written() -> int:
     """How many records the ring has got, in its whole life."""
-    return int(SwitchClient().status()["ring"]["head"])
+    return int(SwitchClient(DEFAULT_SOCKET).status()["ring"]["head"])
 
 
 def show_legacy_log(server: xmlrpc.client.ServerProxy, sight: Sight, isa: int, since: int) -> None:
@@ -216,12 +217,12 @@ def show_legacy_log(server: xmlrpc.client.ServerProxy, sight: Sight, isa: int, s
 
 def traced_isa() -> str:
     """Whose exits the bridge's source sees: a name of enum kvmlog_isa."""
-    return str(SwitchClient().status()["source"]["isa"])
+    return str(SwitchClient(DEFAULT_SOCKET).status()["source"]["isa"])
 
 
 def isa_number(name: str) -> int:
     """The same as getKvmLog's records need it."""
-    numbers = {name: n for n, name in wire.enum_names("kvmlog_isa", "KVMLOG_ISA_").items()}
+    numbers = {name: n for n, name in enum_names("kvmlog_isa", "KVMLOG_ISA_").items()}
     return numbers[name]
 
 
@@ -286,7 +287,7 @@ def show(source: str, seconds: int, cleanup: contextlib.ExitStack) -> None:
         return time.monotonic() >= ends
 
     with Client(address, timeout_s=REPLY_LIMIT_S) as client:
-        remote_tail.follow(client, TAIL_FIRST, enough=enough)
+        follow.follow(client, TAIL_FIRST, enough=enough)
 
 
 def main() -> int:

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The BPF source. kvmlog.bridge.bpf.text joins the files of this folder into one
+ * The BPF source. kvmlog.sources.bpf.program_text joins the files of this folder into one
  * text, this one first, and bcc compiles it. What depends on the running kernel
- * comes as macros (kvmlog.bridge.bpf.plan), the offsets among them from its BTF:
+ * comes as macros (kvmlog.sources.bpf.plan), the offsets among them from its BTF:
  *
  *   KVMLOG_CPUS             possible CPUs
  *   KVMLOG_ISA              enum kvmlog_isa of the exits

@@ -156,7 +156,7 @@ idt_pointer:
 	.word idt_pointer - idt - 1
 	.long idt
 
-	/* kvmlog.cli.demo_image finds this by its first 16 bytes. */
+	/* kvmlog.cli.demo.image finds this by its first 16 bytes. */
 	.balign 16
 orders:
 	.ascii "kvmlog-payload 1"

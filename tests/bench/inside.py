@@ -21,9 +21,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from statistics import median
 
-from kvmlog.bridge.control import SwitchClient
-from kvmlog.bridge.errors import KvmlogError
-from kvmlog.bridge.ring import RingReader
+from kvmlog.config.schema import DEFAULT_SOCKET
+from kvmlog.control.client import SwitchClient
+from kvmlog.ring.reader import RingReader
+from kvmlog.util.errors import KvmlogError
 from tests.vm.inside import host
 
 SHORT_TURNS = 1009
@@ -84,7 +85,7 @@ def bridge_on(*options: str) -> Iterator[None]:
     """Everything: a source, the log engine, the ring."""
     command = [sys.executable, "-m", "kvmlog.cli.main", "bridge", "--budget", "0", *options]
     bridge = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    client = SwitchClient(timeout_s=60)
+    client = SwitchClient(DEFAULT_SOCKET, timeout_s=60)
     try:
         wait_for("the bridge", lambda: _answers(client))
         client.switch(True)
@@ -161,7 +162,7 @@ def told_cost() -> dict[str, int]:
     would drown the few runs of a guest.
     """
     time.sleep(2)
-    status = SwitchClient(timeout_s=60).status()
+    status = SwitchClient(DEFAULT_SOCKET, timeout_s=60).status()
     since_on: dict[str, int] = status["budget"]["since_on"]
     tasks = Path(f"/proc/{status['pid']}/task").iterdir()
     others = [task for task in tasks if task.name != str(status["pid"])]
@@ -210,7 +211,7 @@ def measure(name: str) -> dict[str, object]:
 
 def _bridge_rss_kib() -> int:
     """Resident memory of the bridge."""
-    pid = SwitchClient().status()["pid"]
+    pid = SwitchClient(DEFAULT_SOCKET).status()["pid"]
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1])

@@ -15,13 +15,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
-from kvmlog.bridge.writer import RingWriter
-from kvmlog.rpcserver import block
+from kvmlog.native import lib
+from kvmlog.ring import block
+from kvmlog.ring.records import unpack_records
+from kvmlog.ring.writer import RingWriter
 from tests.bench.statistics import best_ms
-from tests.ring_making import exit_bytes
-from tests.system.rpc_process import rpc_server
+from tests.support.records import exit_bytes
+from tests.support.rpc_process import rpc_server
 
 RECORDS = 1_024
 REASONS = (0x78, 0x7B, 0x7C, 0x400, 0x60)
@@ -64,7 +64,7 @@ def main() -> int:
 
             def decoded() -> int:
                 reply = client.kvmRecords({"count": RECORDS})
-                return len(wire.unpack(block.decode(reply["records"])[1]))
+                return len(unpack_records(block.decode(reply["records"])[1]))
 
             ways: list[tuple[str, Callable[[], int]]] = [
                 ("legacy text", lambda: len(client.getKvmLog())),

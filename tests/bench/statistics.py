@@ -15,10 +15,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kvmlog.bridge._native import ffi, lib
-from kvmlog.bridge.statistics import By, StatisticsReader
-from kvmlog.bridge.statistics_file import StatisticsWriter
-from kvmlog.bridge.writer import RingWriter
+from kvmlog.config.schema import DEFAULT_MIB, DEFAULT_SLOTS
+from kvmlog.native import ffi, lib
+from kvmlog.ring.statistics.reader import By, StatisticsReader
+from kvmlog.ring.statistics.writer import StatisticsWriter
+from kvmlog.ring.writer import RingWriter
 
 GUESTS, VCPUS, REASONS = 200, 8, 30
 EXITS_PER_ROW = 40
@@ -56,10 +57,10 @@ def main() -> int:
     """Measures and prints."""
     with (
         tempfile.TemporaryDirectory(dir="/dev/shm") as folder,
-        RingWriter(f"{folder}/ring") as ring,
+        RingWriter(f"{folder}/ring", DEFAULT_SLOTS) as ring,
     ):
         path = f"{folder}/ring.statistics"
-        statistics = StatisticsWriter(path, ring)
+        statistics = StatisticsWriter(path, ring, DEFAULT_MIB)
         fill(statistics)
         with StatisticsReader(path) as reader:
             copy_ms = best_ms(reader.snapshot)

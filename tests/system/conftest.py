@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.bridge.bpf import plan
-from kvmlog.bridge.bpf.headers import VARIABLE
-from tests.system.bpf_process import Traced, kernel_source
-from tests.system.bridge_process import running_bridge
+from kvmlog.sources.bpf import plan
+from kvmlog.sources.bpf.headers import VARIABLE
+from tests.support.bpf_process import Traced, kernel_source
+from tests.support.bridge_process import running_bridge
 
 
 @pytest.fixture

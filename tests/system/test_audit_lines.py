@@ -9,8 +9,8 @@ import signal
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from kvmlog.bridge.control import SwitchClient
-from tests.system.bridge_process import running_bridge
+from kvmlog.control.client import SwitchClient
+from tests.support.bridge_process import running_bridge
 
 # East of UTC by something that is no whole hour.
 ZONE, ZONE_S = "HERE-5:30", 19_800

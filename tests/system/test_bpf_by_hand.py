@@ -12,14 +12,14 @@ from typing import Any, Final
 
 import pytest
 
-from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
-from kvmlog.bridge.bpf import plan
-from kvmlog.bridge.bpf.loader import Loaded, compile_plan
-from kvmlog.bridge.bpf.maps import Maps
-from kvmlog.bridge.source import SwitchConfig
-from tests.system.bpf_here import made, needs_programs
-from tests.system.bpf_process import check_sum
+from kvmlog.native import lib
+from kvmlog.ring.records import NO_VCPU, Record, unpack_records
+from kvmlog.sources.base import SwitchConfig
+from kvmlog.sources.bpf import plan
+from kvmlog.sources.bpf.loader import Loaded, compile_plan
+from kvmlog.sources.bpf.maps import Maps
+from tests.support.bpf_host import made, needs_programs
+from tests.support.bpf_process import check_sum
 
 pytestmark = pytest.mark.usefixtures("headers")
 
@@ -79,11 +79,11 @@ class ByHand:
         for name, value in told.items():
             setattr(self.cpu, name, value)
 
-    def exit(self) -> wire.Record:
+    def exit(self) -> Record:
         """kvm_exit comes; the exit that is under way then."""
         self.run("kvmlog_kvm_exit", 0, 0)
-        (record,) = wire.unpack(self.maps.pending())
-        assert isinstance(record, wire.Record)
+        (record,) = unpack_records(self.maps.pending())
+        assert isinstance(record, Record)
         assert self.cpu.told_tid == 0
         return record
 
@@ -142,7 +142,7 @@ def test_what_the_event_told_is_in_the_record(
     # The fields are still there, and nobody told of this one.
     check_untold(hand.exit())
     hand.tell(**TOLD | {"reason": reason, "vcpu_id": 8})
-    assert (hand.exit().vcpu, hand.exit().vcpu) == (8, wire.NO_VCPU)
+    assert (hand.exit().vcpu, hand.exit().vcpu) == (8, NO_VCPU)
     counters = hand.maps.counters()
     check_sum(counters)
     # The GUEST record, and three exits that the next one ended.
@@ -200,9 +200,9 @@ def test_a_program_that_runs_while_tracing_is_off_does_nothing(by_hand: Hand) ->
     assert hand.maps.counters()["seen"] == 0
 
 
-def check_untold(record: wire.Record) -> None:
+def check_untold(record: Record) -> None:
     """An exit, and nothing of why: no table gives its reason a name."""
     assert (record.type, record.isa) == (lib.KVMLOG_RECORD_EXIT, lib.KVMLOG_ISA_NONE)
     assert record.flags == lib.KVMLOG_F_NO_REENTRY
     assert (record.reason, record.info1, record.info2, record.detail) == (0, 0, 0, 0)
-    assert (record.rip, record.vcpu) == (0, wire.NO_VCPU)
+    assert (record.rip, record.vcpu) == (0, NO_VCPU)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.bpf_here import needs_returns
-from tests.system.bpf_process import Traced, guest
-from tests.system.bridge_process import HANG_S
+from tests.support.bpf_host import needs_returns
+from tests.support.bpf_process import Traced, guest
+from tests.support.bridge_process import HANG_S
 
 pytestmark = [pytest.mark.usefixtures("headers"), needs_returns]
 

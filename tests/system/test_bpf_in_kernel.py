@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import pytest
 
-from kvmlog.bridge import wire
-from tests.system.bpf_here import BPFTOOL, needs_returns
-from tests.system.bpf_process import Traced, exits_of, guests, run_guest, user_exits
-from tests.system.bridge_process import running_bridge, until
+from kvmlog.ring.records import Record
+from tests.support.bpf_host import BPFTOOL, needs_returns
+from tests.support.bpf_process import Traced, exits_of, guests, run_guest, user_exits
+from tests.support.bridge_process import running_bridge, until
 
 pytestmark = pytest.mark.usefixtures("headers")
 
@@ -90,7 +90,7 @@ def test_a_killed_bridge_is_followed_by_one_that_goes_on(traced: Traced, tmp_pat
     """In the same ring; guests are told again."""
     traced.switch.switch(on=True)
     run_guest("--turns", "10")
-    until(lambda: any(isinstance(r, wire.Record) for r in traced.records()))
+    until(lambda: any(isinstance(r, Record) for r in traced.records()))
     traced.bridge.stop(signal.SIGKILL)
     with running_bridge(tmp_path, "--source", "bpf") as bridge:
         again = Traced(bridge)

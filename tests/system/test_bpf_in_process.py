@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.bridge import wire
-from kvmlog.bridge._native import ffi, lib
-from kvmlog.bridge.bpf import plan
-from kvmlog.bridge.bpf.source import BpfSource
-from kvmlog.bridge.pump import Pump
-from kvmlog.bridge.ring import RingReader
-from kvmlog.bridge.source import SwitchConfig
-from kvmlog.bridge.writer import RingWriter
-from tests.system.bpf_here import needs_returns
-from tests.system.bpf_process import exits_of, guests, run_guest, user_exits
-from tests.system.bridge_process import HANG_S, until
+from kvmlog.engine.pump import Pump
+from kvmlog.native import ffi, lib
+from kvmlog.ring.reader import RingReader
+from kvmlog.ring.records import AnyRecord, GuestRecord, Record, SwitchRecord, unpack_records
+from kvmlog.ring.writer import RingWriter
+from kvmlog.sources.base import SwitchConfig
+from kvmlog.sources.bpf import plan
+from kvmlog.sources.bpf.source import BpfSource
+from tests.support.bpf_host import needs_returns
+from tests.support.bpf_process import exits_of, guests, run_guest, user_exits
+from tests.support.bridge_process import HANG_S, until
 
 pytestmark = pytest.mark.usefixtures("headers")
 
@@ -45,16 +45,16 @@ class InProcess:
         self.pump.detach()
         self.source.close()
 
-    def records(self) -> list[wire.AnyRecord]:
+    def records(self) -> list[AnyRecord]:
         with RingReader(self.writer.path) as reader:
-            return wire.unpack(reader.snapshot().records)
+            return unpack_records(reader.snapshot().records)
 
     def notes(self) -> int:
         """Records in the ring that are no exits."""
-        return sum(not isinstance(r, wire.Record) for r in self.records())
+        return sum(not isinstance(r, Record) for r in self.records())
 
-    def switches(self) -> list[wire.SwitchRecord]:
-        return [r for r in self.records() if isinstance(r, wire.SwitchRecord)]
+    def switches(self) -> list[SwitchRecord]:
+        return [r for r in self.records() if isinstance(r, SwitchRecord)]
 
     def close(self) -> None:
         """A second call does nothing."""
@@ -99,9 +99,9 @@ def test_notes_are_counted_right_over_several_connections(own: InProcess) -> Non
     assert own.writer.header().lost_records == 0
 
 
-def all_guests(of: InProcess) -> list[wire.GuestRecord]:
+def all_guests(of: InProcess) -> list[GuestRecord]:
     """The GUEST records, which programs write."""
-    return [r for r in of.records() if isinstance(r, wire.GuestRecord)]
+    return [r for r in of.records() if isinstance(r, GuestRecord)]
 
 
 @needs_returns
@@ -122,7 +122,7 @@ def test_a_lease_ends_by_itself(own: InProcess) -> None:
     assert (end.on, end.cause) == (0, lib.KVMLOG_SWITCH_LEASE)
     assert before <= end.ns - lease_ms * 1_000_000 <= after
     assert begin.config_epoch == end.config_epoch
-    assert all(r.exit_ns < end.ns for r in records if isinstance(r, wire.Record))
+    assert all(r.exit_ns < end.ns for r in records if isinstance(r, Record))
 
 
 @needs_returns

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
-from kvmlog.bridge.ring import RingReader
-from tests.system.bpf_here import needs_returns
-from tests.system.bpf_process import (
+from kvmlog.native import lib
+from kvmlog.ring.reader import RingReader
+from kvmlog.ring.records import NO_VCPU, Record
+from tests.support.bpf_host import needs_returns
+from tests.support.bpf_process import (
     Traced,
     check_sum,
     exits_of,
@@ -26,7 +26,7 @@ from tests.system.bpf_process import (
     run_guest,
     user_exits,
 )
-from tests.system.bridge_process import until
+from tests.support.bridge_process import until
 
 pytestmark = pytest.mark.usefixtures("headers")
 
@@ -53,7 +53,7 @@ def test_every_return_of_every_vcpu_is_recorded_once(traced: Traced) -> None:
     assert {(r.type, r.isa, r.source) for r in exits} == {
         (lib.KVMLOG_RECORD_EXIT, lib.KVMLOG_ISA_NONE, lib.KVMLOG_SOURCE_BPF)
     }
-    assert {(r.user_exits, r.user_errno, r.vcpu) for r in exits} == {(1, 0, wire.NO_VCPU)}
+    assert {(r.user_exits, r.user_errno, r.vcpu) for r in exits} == {(1, 0, NO_VCPU)}
     assert {(r.reason, r.total_ns, r.user_ns, r.rip, r.detail) for r in exits} == {(0,) * 5}
     for tid in by_thread:
         times = [r.exit_ns for r in exits if r.tid == tid]
@@ -73,7 +73,7 @@ def test_the_guest_is_told_once_before_its_first_exit(traced: Traced) -> None:
     records = traced.records()
     (note,) = guests(records, said["pid"])
     assert note.comm == name.encode().ljust(lib.KVMLOG_COMM_BYTES, b"\0")
-    assert (note.source, note.vcpu) == (lib.KVMLOG_SOURCE_BPF, wire.NO_VCPU)
+    assert (note.source, note.vcpu) == (lib.KVMLOG_SOURCE_BPF, NO_VCPU)
     # proc(5): field 22, in clock ticks
     ticks = int(stat.rpartition(")")[2].split()[19])
     assert note.start_boottime_ns * os.sysconf("SC_CLK_TCK") // 10**9 == ticks
@@ -110,7 +110,7 @@ def test_the_counters_add_up(traced: Traced) -> None:
         counters = traced.status()["counters"]
         check_sum(counters)
         records = traced.records()
-        assert counters["emitted"] == sum(isinstance(r, wire.Record) for r in records)
+        assert counters["emitted"] == sum(isinstance(r, Record) for r in records)
         assert counters["notes"] == len(records) - counters["emitted"]
         assert (counters["dropped"], counters["pending"]) == (0, 0)
         with RingReader(traced.bridge.ring) as reader:
@@ -137,7 +137,7 @@ def test_off_in_the_middle_of_a_guest_loses_nothing(traced: Traced) -> None:
         said = report(process)
     check_sum(counters)
     assert (counters["pending"], counters["dropped"]) == (0, 0)
-    assert counters["emitted"] == sum(isinstance(r, wire.Record) for r in records)
+    assert counters["emitted"] == sum(isinstance(r, Record) for r in records)
     (note,) = guests(records, said["pid"])
     exits = exits_of(records, note.guest)
     assert 0 < user_exits(exits)["KVM_EXIT_IO"] < said["user_exits"]["KVM_EXIT_IO"]

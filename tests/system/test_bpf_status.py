@@ -10,14 +10,14 @@ from typing import Final
 
 import pytest
 
-from kvmlog.bridge.bpf.headers import VARIABLE
-from kvmlog.bridge.control import SwitchClient
-from kvmlog.bridge.ring import RingReader
-from kvmlog.bridge.sampling import Sampling
-from tests.system import bridge_process
-from tests.system.bpf_here import needs_returns
-from tests.system.bpf_process import Traced
-from tests.system.bridge_process import KVMLOG, kvmlog, running_bridge
+from kvmlog.control.client import SwitchClient
+from kvmlog.control.sampling import Sampling
+from kvmlog.ring.reader import RingReader
+from kvmlog.sources.bpf.headers import VARIABLE
+from tests.support import bridge_process
+from tests.support.bpf_host import needs_returns
+from tests.support.bpf_process import Traced
+from tests.support.bridge_process import KVMLOG, kvmlog, running_bridge
 
 pytestmark = pytest.mark.usefixtures("headers")
 

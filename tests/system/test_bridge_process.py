@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
-from kvmlog.bridge.control import SwitchClient
-from kvmlog.bridge.ring import RingReader
-from tests.system.bridge_process import (
+from kvmlog.control.client import SwitchClient
+from kvmlog.native import lib
+from kvmlog.ring.reader import RingReader
+from kvmlog.ring.records import LossRecord, unpack_records
+from tests.support.bridge_process import (
     NOT_LOADED,
     kvmlog,
     options,
@@ -88,8 +88,8 @@ def test_a_killed_bridge_leaves_a_ring_that_the_next_one_continues(tmp_path: Pat
         with RingReader(bridge.ring) as reader:
             assert reader.info().ring_id == ring_id
             assert reader.info().writer_alive
-            (loss,) = wire.unpack(reader.snapshot().records)
-        assert isinstance(loss, wire.LossRecord)
+            (loss,) = unpack_records(reader.snapshot().records)
+        assert isinstance(loss, LossRecord)
         assert loss.cause == lib.KVMLOG_LOSS_RESTART
         assert bridge.ask(b"off") == b"ok off"
 

@@ -12,9 +12,9 @@ import pytest
 
 from kvmlog.cli import config as cli_config
 from kvmlog.cli import main as cli
-from tests import forking
-from tests.system.bridge_process import kvmlog
-from tests.system.elsewhere import MEMBER, MEMBER_UID, NOBODY, as_root
+from tests.support import forking
+from tests.support.bridge_process import kvmlog
+from tests.support.users import MEMBER, MEMBER_UID, NOBODY, as_root
 
 assert cli_config  # before a child of the test may not read it any more
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.bpf_here import needs_returns
-from tests.system.bpf_process import Traced, guest
-from tests.system.bridge_process import HANG_S, KVMLOG, kvmlog, running_bridge, without_module
-from tests.system.rpc_process import Server, rpc_server
+from tests.support.bpf_host import needs_returns
+from tests.support.bpf_process import Traced, guest
+from tests.support.bridge_process import HANG_S, KVMLOG, kvmlog, running_bridge, without_module
+from tests.support.rpc_process import Server, rpc_server
 
 needs_kvm = pytest.mark.skipif(
     not os.access("/dev/kvm", os.R_OK | os.W_OK), reason="there is no /dev/kvm that we may use"

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
-from kvmlog.bridge.guests.book import TICK_NS, GuestBook
-from kvmlog.bridge.writer import RingWriter
-from tests import ring_making as make
-from tests.fake_proc import FakeProc
-from tests.system.rpc_process import KVMLOG
+from kvmlog.guests.registry import TICK_NS, GuestBook
+from kvmlog.native import lib
+from kvmlog.ring.records import GuestRecord, decode_record
+from kvmlog.ring.writer import RingWriter
+from tests.support import records as make
+from tests.support.proc_tree import FakeProc
+from tests.support.rpc_process import KVMLOG
 
 WAIT_S = 60
 
@@ -88,8 +88,8 @@ class Named:
         raw = make.guest_bytes(
             b"q", guest=number, tgid=pid, ns=self.now, start_boottime_ns=5_000 * TICK_NS
         )
-        record = wire.decode(raw)
-        assert isinstance(record, wire.GuestRecord)
+        record = decode_record(raw)
+        assert isinstance(record, GuestRecord)
         self.book.announce(record)
         self.book.save()
 

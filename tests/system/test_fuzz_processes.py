@@ -18,13 +18,13 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.bridge import udp_key
+from kvmlog.control import udp_auth
 from kvmlog.rpcserver.limits import Limits
-from tests import fuzzing
-from tests.scale import FUZZ_CASES
-from tests.system.bridge_process import HANG_S, Bridge, running_bridge, until, without_module
-from tests.system.elsewhere import as_root
-from tests.system.rpc_process import rpc_server
+from tests.support import fuzzing
+from tests.support.bridge_process import HANG_S, Bridge, running_bridge, until, without_module
+from tests.support.rpc_process import rpc_server
+from tests.support.scale import FUZZ_CASES
+from tests.support.users import as_root
 
 pytestmark = [as_root, without_module]
 
@@ -75,11 +75,11 @@ def exchange(link: socket.socket, receiver: str, batch: list[bytes]) -> int:
     """Sends these, and a good command behind them; how many answers came before its own."""
     for datagram in batch:
         link.send(datagram[:DATAGRAM_BYTES])
-    whole, nonce = udp_key.format_request(fuzzing.KEY, "off", receiver, time.time_ns())
+    whole, nonce = udp_auth.format_request(fuzzing.KEY, "off", receiver, time.time_ns())
     link.send(whole)
     for count in itertools.count():
         answer = link.recv(ANSWER_BYTES)
-        if udp_key.parse_answer(fuzzing.KEY, nonce, answer) is not None:
+        if udp_auth.parse_answer(fuzzing.KEY, nonce, answer) is not None:
             return count
         fuzzing.check_answer(answer)
     raise AssertionError

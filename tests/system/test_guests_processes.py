@@ -17,14 +17,14 @@ from typing import Final
 
 import pytest
 
-from kvmlog.bridge import wire
-from kvmlog.bridge.guests.book import TICK_NS, GuestBook
-from kvmlog.bridge.guests.events import VmEvents
-from kvmlog.bridge.guests.proc import read_process, vm_processes
-from kvmlog.bridge.process import start_ticks
-from kvmlog.exits.guests import GuestNames
-from tests.ring_making import guest_bytes
-from tests.system.bridge_process import HANG_S, until
+from kvmlog.guests.names import GuestNames
+from kvmlog.guests.proc import read_process, vm_processes
+from kvmlog.guests.registry import TICK_NS, GuestBook
+from kvmlog.guests.uevents import VmEvents
+from kvmlog.ring.records import GuestRecord, decode_record
+from kvmlog.util.process import start_ticks
+from tests.support.bridge_process import HANG_S, until
+from tests.support.records import guest_bytes
 
 QEMU: Final = "qemu-system-x86_64"
 UUID: Final = "c7a5fdbd-edaf-9455-926a-d65c16db1809"
@@ -72,13 +72,13 @@ def is_qemu(pid: int) -> bool:
     return process is not None and process.command_line[:1] == (str(shutil.which(QEMU)).encode(),)
 
 
-def seen(number: int, pid: int, ns: int) -> wire.GuestRecord:
+def seen(number: int, pid: int, ns: int) -> GuestRecord:
     """The GUEST record that a source would write of this process."""
     start_ns = (start_ticks(pid) or 0) * TICK_NS
-    record = wire.decode(
+    record = decode_record(
         guest_bytes(b"qemu-system-x86", guest=number, tgid=pid, start_boottime_ns=start_ns, ns=ns)
     )
-    assert isinstance(record, wire.GuestRecord)
+    assert isinstance(record, GuestRecord)
     return record
 
 

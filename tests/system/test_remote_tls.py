@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.bridge_process import kvmlog
-from tests.system.certificates import Authority
-from tests.system.rpc_process import Server, rpc_server
+from tests.support.bridge_process import kvmlog
+from tests.support.certificates import Authority
+from tests.support.rpc_process import Server, rpc_server
 
 
 @pytest.fixture(scope="module")

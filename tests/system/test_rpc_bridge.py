@@ -18,7 +18,7 @@ from xmlrpc.client import Fault
 
 import pytest
 
-from tests.system.rpc_process import KVMLOG, START_S, Server, rpc_server
+from tests.support.rpc_process import KVMLOG, START_S, Server, rpc_server
 
 if os.path.isdir("/sys/module/kvmlog"):
     pytest.skip("the kernel module is loaded here; rmmod kvmlog to run", allow_module_level=True)

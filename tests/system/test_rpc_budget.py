@@ -9,14 +9,14 @@ from xmlrpc.client import Fault
 
 import pytest
 
-from kvmlog.bridge.budget import Budget
-from kvmlog.bridge.control import ControlServer
-from kvmlog.bridge.engine import Engine
-from kvmlog.bridge.switch import Switch
-from kvmlog.bridge.writer import RingWriter
-from tests.scripted_source import ScriptedSource
-from tests.system.rpc_process import rpc_server
-from tests.system.served_switch import served
+from kvmlog.bridge.dispatch import Switch
+from kvmlog.bridge.unix_server import ControlServer
+from kvmlog.engine.budget import Budget
+from kvmlog.engine.engine import Engine
+from kvmlog.ring.writer import RingWriter
+from tests.support.rpc_process import rpc_server
+from tests.support.scripted_source import ScriptedSource
+from tests.support.served_switch import served
 
 
 @pytest.fixture

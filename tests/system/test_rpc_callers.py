@@ -15,9 +15,9 @@ from xmlrpc.client import Fault, ServerProxy, dumps
 import pytest
 
 from kvmlog.rpcserver.limits import BURST_S, Limits
-from tests.system.bridge_process import HANG_S, kvmlog, until
-from tests.system.elsewhere import MEMBER, MEMBER_UID, NOBODY, as_root, group_file, run_as
-from tests.system.rpc_process import Server, post, read_all, rpc_server, status_of
+from tests.support.bridge_process import HANG_S, kvmlog, until
+from tests.support.rpc_process import Server, post, read_all, rpc_server, status_of
+from tests.support.users import MEMBER, MEMBER_UID, NOBODY, as_root, group_file, run_as
 
 pytestmark = as_root
 

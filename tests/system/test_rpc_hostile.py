@@ -13,8 +13,8 @@ from xmlrpc.client import Fault, dumps, loads
 import pytest
 
 from kvmlog.rpcserver.limits import Limits
-from tests.damage import damaged_calls
-from tests.system.rpc_process import Server, post, read_all, rpc_server, status_of
+from tests.support.corruption import damaged_calls
+from tests.support.rpc_process import Server, post, read_all, rpc_server, status_of
 
 LIMITS = Limits()
 CALL = dumps((), "kvmLogStatus").encode()

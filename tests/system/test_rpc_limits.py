@@ -19,19 +19,19 @@ from xmlrpc.client import dumps, loads
 import defusedxml.xmlrpc
 import pytest
 
-from kvmlog.bridge.config.load import Config
-from kvmlog.bridge.statistics import SUFFIX
-from kvmlog.bridge.statistics_file import StatisticsWriter
-from kvmlog.bridge.writer import RingWriter
-from kvmlog.rpcserver.connections import At
-from kvmlog.rpcserver.credentials import Credentials
+from kvmlog.config.load import Config
+from kvmlog.ring.statistics.reader import SUFFIX
+from kvmlog.ring.statistics.writer import StatisticsWriter
+from kvmlog.ring.writer import RingWriter
+from kvmlog.rpcserver.auth.credentials import Credentials
+from kvmlog.rpcserver.auth.tokens import new_token
+from kvmlog.rpcserver.http.connections import At
+from kvmlog.rpcserver.http.server import RpcServer
 from kvmlog.rpcserver.limits import Limits
-from kvmlog.rpcserver.server import RpcServer
-from kvmlog.rpcserver.tokens import new_token
-from tests.system.bridge_process import HANG_S, until
-from tests.system.certificates import Authority
-from tests.system.elsewhere import NOBODY, as_root
-from tests.system.rpc_process import post, read_all, status_of
+from tests.support.bridge_process import HANG_S, until
+from tests.support.certificates import Authority
+from tests.support.rpc_process import post, read_all, status_of
+from tests.support.users import NOBODY, as_root
 
 pytestmark = as_root
 

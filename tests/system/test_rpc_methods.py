@@ -13,11 +13,11 @@ from xmlrpc.client import Fault
 
 import pytest
 
-from kvmlog.bridge._native import lib
-from kvmlog.bridge.ring import RingReader
-from kvmlog.bridge.writer import RingWriter
-from tests import ring_making as make
-from tests.system.rpc_process import Server, rpc_server
+from kvmlog.native import lib
+from kvmlog.ring.reader import RingReader
+from kvmlog.ring.writer import RingWriter
+from tests.support import records as make
+from tests.support.rpc_process import Server, rpc_server
 
 SLOTS = 4_096
 

@@ -19,25 +19,25 @@ from xmlrpc.client import Fault, dumps
 
 import pytest
 
-from kvmlog.bridge._native import lib
-from kvmlog.bridge.control import ControlServer
-from kvmlog.bridge.engine import Engine
-from kvmlog.bridge.sampling import Sampling
-from kvmlog.bridge.statistics import By
-from kvmlog.bridge.statistics_file import StatisticsWriter
-from kvmlog.bridge.switch import Switch
-from kvmlog.bridge.writer import RingWriter
-from kvmlog.exits.statistics_view import View
-from kvmlog.rpcserver import methods_statistics
-from kvmlog.rpcserver.client import Client, RpcError, RpcFaultError
-from tests import ring_making as make
-from tests.scripted_source import ScriptedSource
-from tests.system.bridge_process import kvmlog, until
-from tests.system.rpc_process import KVMLOG, Server, post, rpc_server
-from tests.system.served_switch import served
+from kvmlog.bridge.dispatch import Switch
+from kvmlog.bridge.unix_server import ControlServer
+from kvmlog.client.client import Client, RpcError, RpcFaultError
+from kvmlog.control.sampling import Sampling
+from kvmlog.engine.engine import Engine
+from kvmlog.native import lib
+from kvmlog.ring.statistics.reader import By
+from kvmlog.ring.statistics.writer import StatisticsWriter
+from kvmlog.ring.writer import RingWriter
+from kvmlog.rpcserver.methods.statistics import _brief, _place, _waiting
+from kvmlog.stat.query import View
+from tests.support import records as make
+from tests.support.bridge_process import kvmlog, until
+from tests.support.rpc_process import KVMLOG, Server, post, rpc_server
+from tests.support.scripted_source import ScriptedSource
+from tests.support.served_switch import served
 
 SLOTS = 4_096
-PERL = Path(__file__).with_name("foreign_client.pl")
+PERL = Path(__file__).parents[1] / "support" / "foreign_client.pl"
 
 
 @dataclass
@@ -274,19 +274,19 @@ def test_all_places_of_statistics_are_bounded(waits: bool, of_one: int, words: s
     with contextlib.ExitStack() as stack:
         for number in range(8):
             who = str(number // of_one)
-            stack.enter_context(methods_statistics._place(who, waits=waits))
+            stack.enter_context(_place(who, waits=waits))
         for who, said in (("0", words), ("c", "^8 calls of kvmStatistics ")):
-            with pytest.raises(Fault) as busy, methods_statistics._place(who, waits=waits):
+            with pytest.raises(Fault) as busy, _place(who, waits=waits):
                 pass
             assert (busy.value.faultCode, bool(re.match(said, busy.value.faultString))) == (
                 113,
                 True,
             )
         # The others have places of their own.
-        with methods_statistics._place("0", waits=not waits):
+        with _place("0", waits=not waits):
             pass
-    assert not methods_statistics._waiting
-    assert not methods_statistics._brief
+    assert not _waiting
+    assert not _brief
 
 
 def test_remote_commands_print_what_the_local_ones_do(host: Host) -> None:

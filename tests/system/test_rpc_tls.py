@@ -15,10 +15,10 @@ from xmlrpc.client import Fault, ServerProxy, dumps
 
 import pytest
 
-from tests.system.bridge_process import HANG_S, kvmlog, until
-from tests.system.certificates import Authority
-from tests.system.elsewhere import ADDRESS, NOBODY, as_root, own_network, run_as, same_network
-from tests.system.rpc_process import Server, post, read_all, rpc_server, status_of
+from tests.support.bridge_process import HANG_S, kvmlog, until
+from tests.support.certificates import Authority
+from tests.support.rpc_process import Server, post, read_all, rpc_server, status_of
+from tests.support.users import ADDRESS, NOBODY, as_root, own_network, run_as, same_network
 
 pytestmark = as_root
 

@@ -10,11 +10,11 @@ from xmlrpc.client import ServerProxy
 
 import pytest
 
-from kvmlog.bridge.secret_file import SecretError, UnreadableError, read_secret
-from tests import forking
-from tests.system.bridge_process import kvmlog
-from tests.system.certificates import Authority
-from tests.system.elsewhere import MEMBER, MEMBER_GID, MEMBER_UID, NOBODY, as_root
+from kvmlog.util.secrets import SecretError, UnreadableError, read_secret
+from tests.support import forking
+from tests.support.bridge_process import kvmlog
+from tests.support.certificates import Authority
+from tests.support.users import MEMBER, MEMBER_GID, MEMBER_UID, NOBODY, as_root
 from tests.system.test_services import Service
 
 pytestmark = as_root

@@ -16,7 +16,7 @@ from typing import Self
 
 import pytest
 
-from tests.system.bridge_process import HANG_S, KVMLOG, kvmlog
+from tests.support.bridge_process import HANG_S, KVMLOG, kvmlog
 
 NOBODY = 65534
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from kvmlog.bridge import sock_diag
-from kvmlog.rpcserver.peers import identify
+from kvmlog.rpcserver.auth.peers import identify
+from kvmlog.util import sock_diag
 
 FAMILIES = {
     "IPv4": (socket.AF_INET, "127.0.0.1", socket.AF_INET, "127.0.0.1"),

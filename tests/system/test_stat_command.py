@@ -16,16 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.bridge.statistics import SUFFIX
-from kvmlog.bridge.statistics_file import StatisticsWriter
-from kvmlog.bridge.writer import RingWriter
-from tests.system.bridge_process import (
-    HANG_S,
-    KVMLOG,
-    kvmlog,
-    running_bridge,
-    without_module,
-)
+from kvmlog.ring.statistics.reader import SUFFIX
+from kvmlog.ring.statistics.writer import StatisticsWriter
+from kvmlog.ring.writer import RingWriter
+from tests.support.bridge_process import HANG_S, KVMLOG, kvmlog, running_bridge, without_module
 
 NO_BRIDGE = "kvmlog: no bridge writes these statistics now; start it (kvmlog bridge)\n"
 OFF = "kvmlog: tracing is off, nothing is being counted; switch it on (kvmlog switch on)\n"

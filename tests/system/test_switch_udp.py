@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.bridge_process import HANG_S, Bridge, kvmlog, options, running_bridge, until
+from tests.support.bridge_process import HANG_S, Bridge, kvmlog, options, running_bridge, until
 
 
 @pytest.fixture

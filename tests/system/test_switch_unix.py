@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from kvmlog.bridge.control import SwitchClient
-from kvmlog.bridge.errors import SwitchError
-from tests.system.bridge_process import (
+from kvmlog.control.client import SwitchClient
+from kvmlog.util.errors import SwitchError
+from tests.support.bridge_process import (
     KVMLOG,
     NOT_LOADED,
     Bridge,
@@ -24,7 +24,7 @@ from tests.system.bridge_process import (
     running_bridge,
     without_module,
 )
-from tests.system.elsewhere import NOBODY, as_root, run_as
+from tests.support.users import NOBODY, as_root, run_as
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.bridge.control import SwitchClient
-from kvmlog.bridge.udp_client import UdpClient
-from tests.system.bridge_process import Bridge, running_bridge, until
-from tests.system.elsewhere import NOBODY, as_root, run_as
+from kvmlog.control.client import SwitchClient
+from kvmlog.control.udp_client import UdpClient
+from tests.support.bridge_process import Bridge, running_bridge, until
+from tests.support.users import NOBODY, as_root, run_as
 
 pytestmark = as_root
 

@@ -12,16 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.system.bridge_process import HANG_S, Bridge, running_bridge, until
-from tests.system.elsewhere import (
-    MEMBER,
-    MEMBER_GID,
-    MEMBER_UID,
-    NOBODY,
-    as_root,
-    group_file,
-    run_as,
-)
+from tests.support.bridge_process import HANG_S, Bridge, running_bridge, until
+from tests.support.users import MEMBER, MEMBER_GID, MEMBER_UID, NOBODY, as_root, group_file, run_as
 
 pytestmark = as_root
 

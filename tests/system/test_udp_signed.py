@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.bridge import udp_key
-from kvmlog.bridge.errors import SwitchError
-from kvmlog.bridge.udp_client import UdpClient
-from tests.system.bridge_process import HANG_S, Bridge, kvmlog, options, running_bridge, until
-from tests.system.elsewhere import ADDRESS, as_root, own_network, run_as, same_network
+from kvmlog.control import udp_auth
+from kvmlog.control.udp_client import UdpClient
+from kvmlog.util.errors import SwitchError
+from tests.support.bridge_process import HANG_S, Bridge, kvmlog, options, running_bridge, until
+from tests.support.users import ADDRESS, as_root, own_network, run_as, same_network
 
 pytestmark = as_root
 
@@ -76,7 +76,7 @@ def sent(bridge: Bridge, datagram: bytes, timeout_s: float = HANG_S) -> bytes | 
 def request(bridge: Bridge, command: str, ahead_s: float = 0.0) -> tuple[bytes, bytes]:
     """A signed command for this bridge, by a clock that is ahead, and its nonce."""
     now_ns = time.time_ns() + int(ahead_s * 1e9)
-    return udp_key.format_request(KEY, command, f"{ADDRESS}:{bridge.udp[1]}", now_ns)
+    return udp_auth.format_request(KEY, command, f"{ADDRESS}:{bridge.udp[1]}", now_ns)
 
 
 def counts(bridge: Bridge) -> dict[str, int]:
@@ -95,9 +95,9 @@ def test_a_signed_command_is_carried_out_and_the_answer_is_signed(bridge: Bridge
     datagram, nonce = request(bridge, "off")
     answer = sent(bridge, datagram)
     assert answer is not None
-    assert udp_key.parse_answer(KEY, nonce, answer) == b"ok off"
+    assert udp_auth.parse_answer(KEY, nonce, answer) == b"ok off"
     datagram, nonce = request(bridge, "status")
-    told = udp_key.parse_answer(KEY, nonce, sent(bridge, datagram) or b"")
+    told = udp_auth.parse_answer(KEY, nonce, sent(bridge, datagram) or b"")
     assert told is not None
     assert json.loads(told.removeprefix(b"ok status "))["pid"] == bridge.process.pid
     assert counts(bridge) == {"signed": 2, "off": 1, "status": 1}
@@ -125,8 +125,8 @@ def test_what_is_forged_cut_or_not_signed_gets_no_answer(bridge: Bridge) -> None
     """Nothing is carried out; each is counted, and the next signed command is taken."""
     good, nonce = request(bridge, "off")
     here = f"{ADDRESS}:{bridge.udp[1]}"
-    other, _ = udp_key.format_request(bytes(32), "off", here, time.time_ns())
-    elsewhere, _ = udp_key.format_request(KEY, "off", "192.0.2.8:50000", time.time_ns())
+    other, _ = udp_auth.format_request(bytes(32), "off", here, time.time_ns())
+    elsewhere, _ = udp_auth.format_request(KEY, "off", "192.0.2.8:50000", time.time_ns())
     forged = [good.replace(b" off ", b" on "), good[:-1], good[:60], other, elsewhere]
     forged += [good + b" ", b"kvmlog1 ", good[:-64] + b"0" * 64, good + b"\0" * 2_000]
     for datagram in forged:
@@ -134,7 +134,7 @@ def test_what_is_forged_cut_or_not_signed_gets_no_answer(bridge: Bridge) -> None
     for datagram in (b"on", b"off", b"status", b""):
         assert sent(bridge, datagram, 0.05) is None
     until(lambda: counts(bridge) == {"forged": len(forged), "unsigned": 4})
-    assert udp_key.parse_answer(KEY, nonce, sent(bridge, good) or b"") == b"ok off"
+    assert udp_auth.parse_answer(KEY, nonce, sent(bridge, good) or b"") == b"ok off"
 
 
 def test_a_replay_is_not_carried_out(bridge: Bridge) -> None:
@@ -152,8 +152,8 @@ def test_a_new_bridge_takes_no_old_command(tmp_path: Path, key: Path) -> None:
     before_ns = time.time_ns()
     with running_bridge(tmp_path, "--udp-key", str(key)) as bridge:
         here = f"127.0.0.1:{bridge.udp[1]}"
-        datagram, nonce = udp_key.format_request(KEY, "off", here, before_ns)
-        answer = udp_key.parse_answer(KEY, nonce, bridge.ask(datagram))
+        datagram, nonce = udp_auth.format_request(KEY, "off", here, before_ns)
+        answer = udp_auth.parse_answer(KEY, nonce, bridge.ask(datagram))
         assert answer is not None
         assert answer.startswith(b"error: the command is older than what this bridge remembers")
         assert UdpClient(here, KEY).send("off") == "ok off"
@@ -163,7 +163,7 @@ def test_a_new_bridge_takes_no_old_command(tmp_path: Path, key: Path) -> None:
 def test_a_stale_command_is_told_so(bridge: Bridge, ahead_s: float) -> None:
     """The answer is signed: it names the difference of the clocks."""
     datagram, nonce = request(bridge, "off", ahead_s)
-    answer = udp_key.parse_answer(KEY, nonce, sent(bridge, datagram) or b"")
+    answer = udp_auth.parse_answer(KEY, nonce, sent(bridge, datagram) or b"")
     assert answer is not None
     assert answer.startswith(b"error: the command's time is ")
     assert counts(bridge) == {"stale": 1}

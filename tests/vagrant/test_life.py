@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.demo_reading import whole_session
+from tests.support.demo_output import whole_session
 from tests.vagrant.daemons import virsh
 from tests.vagrant.machine import ACCESS, CONSOLE, COPY, NAME, Machine
 

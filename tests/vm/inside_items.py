@@ -26,7 +26,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import scale
+from tests.support import scale
 from tests.vm import console, reporting
 from tests.vm.kernels import PROJECT, SERIES, KernelError
 from tests.vm.runner import RUNS, VmError, run_vm

@@ -59,17 +59,16 @@ install_program() {
 # copy PATTERN FROM TO: files of this pattern that have another content, and removes those that are gone.
 copy() {
 	# Not what make install puts below include/, from elsewhere. The first rule that fits holds.
-	rsync -rc --delete --exclude=/include --exclude=__pycache__ --include='*/' --include="$1" --exclude='*' "$2/" "$3/"
+	rsync -rc --delete --exclude=/bpf/include --exclude=__pycache__ --include='*/' --include="$1" --exclude='*' "$2/" "$3/"
 }
 
 # copy_program: what of make install needs no build. In emulation that is a second instead of a minute.
 copy_program() {
 	local package
-	for package in bridge cli exits; do
-		copy '*.py*' "bridge/kvmlog/$package" "$library/kvmlog/$package"
+	for package in {bridge,rpcserver}/kvmlog/*/; do
+		copy '*.py*' "${package%/}" "$library/kvmlog/$(basename "$package")"
 	done
-	copy '*.py*' rpcserver/kvmlog/rpcserver "$library/kvmlog/rpcserver"
-	copy '*.[ch]' bridge/bpf "$library/kvmlog/bridge/include/bpf"
+	copy '*.[ch]' bridge/bpf "$library/kvmlog/sources/bpf/include/bpf"
 	install -m 644 README.md CHANGELOG.md docs/*.md /usr/share/doc/kvmlog/
 	install -m 644 docs/kvmlog.1 /usr/share/man/man1/
 	cp kmod/Kbuild kmod/dkms.conf "/usr/src/kvmlog-$version/"
@@ -79,7 +78,7 @@ copy_program() {
 # link_program: .venv's, in everybody's PATH, and reachable for the services' users.
 link_program() {
 	local directory=$PWD
-	if [[ ! -x .venv/bin/kvmlog ]] || ! compgen -G "bridge/kvmlog/bridge/_native*.so" >/dev/null; then
+	if [[ ! -x .venv/bin/kvmlog ]] || ! compgen -G "bridge/kvmlog/native/_native*.so" >/dev/null; then
 		die "program: $PWD has no .venv with kvmlog built; run \`make setup\` there first"
 	fi
 	while [[ $directory != / ]]; do

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The capture side of kvmlog: sources, log engine, ring and switch."""
+"""The bridge process: the two sockets of the switch around one log engine."""

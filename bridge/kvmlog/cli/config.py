@@ -9,14 +9,14 @@ import os
 import sys
 from typing import Final
 
-from kvmlog.bridge import start as bridge_start
-from kvmlog.bridge.config import DEFAULT_CONFIG, Config, ConfigError
-from kvmlog.bridge.config.schema import KEYS
-from kvmlog.bridge.config.text import default_file, toml_value
-from kvmlog.bridge.secret_file import UnreadableError
+from kvmlog.bridge import preflight as bridge_start
 from kvmlog.cli import table
 from kvmlog.cli.table import Column, Table
-from kvmlog.rpcserver import start as rpc_start
+from kvmlog.config import DEFAULT_CONFIG, Config, ConfigError
+from kvmlog.config.reference import default_file, toml_value
+from kvmlog.config.schema import KEYS
+from kvmlog.rpcserver import preflight as rpc_start
+from kvmlog.util.secrets import UnreadableError
 
 _COLUMNS: Final = (Column("KEY"), Column("VALUE"), Column("FROM", spare=1))
 

@@ -6,12 +6,12 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
-from kvmlog.bridge import wire
-from kvmlog.bridge.ring import RingReader, Snapshot
 from kvmlog.cli import records, selection
-from kvmlog.exits import text
-from kvmlog.exits.guest_view import GuestView
+from kvmlog.exits.format import lines
 from kvmlog.exits.selection import Selection
+from kvmlog.guests.view import GuestView
+from kvmlog.ring.reader import RingReader, Snapshot
+from kvmlog.ring.records import unpack_records
 
 DEFAULT_COUNT: Final = 100
 
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         wanted = selection.chosen(args, view)
         snapshot = _enough(ring, args.count, wanted, view)
         if not args.json:
-            print(text.HEADER)
+            print(lines.HEADER)
         for line in records.lines(
             ring, snapshot, wanted, view, newest=args.count, as_json=args.json
         ):
@@ -58,7 +58,7 @@ def _enough(ring: RingReader, count: int, wanted: Selection, view: GuestView) ->
     looked_at = count
     while True:
         snapshot = ring.snapshot(count=looked_at)
-        found = wire.unpack(snapshot.records)
+        found = unpack_records(snapshot.records)
         view.learn(found)
         if wanted.all or len(found) < looked_at:
             return snapshot

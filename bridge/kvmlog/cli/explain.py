@@ -9,11 +9,12 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from kvmlog.exits import explain, explain_vmx, objects
-from kvmlog.exits.explanation import AnyReason, Explanation
+from kvmlog.exits.explain import lookup, vmx
+from kvmlog.exits.explain.explanation import AnyReason, Explanation
+from kvmlog.exits.format import objects
 
 _WIDTH: Final = 88
-_DECIMAL: Final = frozenset(("vmx", explain.KVM))  # as their headers write numbers
+_DECIMAL: Final = frozenset(("vmx", lookup.KVM))  # as their headers write numbers
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a name (hlt, EPT_VIOLATION, KVM_EXIT_MMIO), its beginning, or a number (48, 0x7b); "
         "none: list all",
     )
-    parser.add_argument("--isa", choices=explain.ISAS, help="of this kind of CPU only")
+    parser.add_argument("--isa", choices=lookup.ISAS, help="of this kind of CPU only")
     parser.add_argument(
         "--list", action="store_true", dest="as_list", help="one line for each reason"
     )
@@ -36,11 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints and returns 0; ends with status 2 if nothing is known by that name or number."""
     if args.reason is None:
-        found = explain.all_reasons(args.isa)
+        found = lookup.all_reasons(args.isa)
     else:
-        found = explain.find(args.reason, args.isa)
+        found = lookup.find(args.reason, args.isa)
         if not found:
-            args.usage_error(explain.unknown_words(args.reason, args.isa))
+            args.usage_error(lookup.unknown_words(args.reason, args.isa))
     show(found, args.json, args.as_list or args.reason is None)
     return 0
 
@@ -73,12 +74,12 @@ def text_lines(found: Sequence[AnyReason]) -> Iterator[str]:
         for reason in group:
             yield _head(reason)
             for flag in reason.flags:
-                yield from _wrapped(f"{flag}: {explain_vmx.FLAGS.get(flag, 'a flag')}.", "    ")
+                yield from _wrapped(f"{flag}: {vmx.FLAGS.get(flag, 'a flag')}.", "    ")
         yield from _explanation_lines(explanation)
 
 
 def _head(reason: AnyReason) -> str:
-    kind = "return to the VMM" if reason.isa == explain.KVM else f"{reason.isa} exit"
+    kind = "return to the VMM" if reason.isa == lookup.KVM else f"{reason.isa} exit"
     return f"{reason.name} ({kind} {_number(reason)}): {reason.meaning}."
 
 

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-from kvmlog.bridge.control import SwitchClient
-from kvmlog.bridge.errors import SwitchError
 from kvmlog.cli import records, table
 from kvmlog.cli.table import Column, Table
-from kvmlog.exits import units
-from kvmlog.exits.guest_objects import Process, exits_by_process, guest_object
-from kvmlog.exits.guests import Guest, GuestNames
-from kvmlog.exits.notes import counted
+from kvmlog.control.client import SwitchClient
+from kvmlog.exits.format.notes import counted
+from kvmlog.guests.names import Guest, GuestNames
+from kvmlog.guests.serialize import Process, exits_by_process, guest_object
+from kvmlog.util import units
+from kvmlog.util.errors import SwitchError
 
 _COLUMNS: Final = (
     Column("NAME", width=16),

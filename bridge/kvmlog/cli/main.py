@@ -11,23 +11,31 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from kvmlog.bridge.errors import KvmlogError
+from kvmlog.util.errors import KvmlogError
 
 # Name, module with add_arguments(parser) and run(args) -> int, one line of help. Modules are
 # imported only when asked for: `kvmlog dump` needs no netlink, `kvmlog bridge` no XML.
 COMMANDS: Final = (
-    ("bridge", "kvmlog.bridge.daemon", "receive records and write the ring (the daemon)"),
+    ("bridge", "kvmlog.bridge.main", "receive records and write the ring (the daemon)"),
     ("rpc", "kvmlog.rpcserver.main", "serve the ring and the switch over XML-RPC"),
     ("status", "kvmlog.cli.status", "show what the bridge and the ring are doing"),
     ("switch", "kvmlog.cli.switch", "switch tracing on or off"),
     ("dump", "kvmlog.cli.dump", "print the newest records"),
     ("tail", "kvmlog.cli.tail", "print records as they come"),
-    ("stat", "kvmlog.cli.stat", "count exits by guest and reason, and show who spent the time"),
+    (
+        "stat",
+        "kvmlog.cli.stat.command",
+        "count exits by guest and reason, and show who spent the time",
+    ),
     ("guests", "kvmlog.cli.guests", "list the guests of this host by name and UUID"),
     ("pending", "kvmlog.cli.pending", "print the vCPUs that are in an exit now"),
     ("explain", "kvmlog.cli.explain", "say what an exit reason is and what to do about it"),
-    ("remote", "kvmlog.cli.remote", "do this on another host, through its kvmlog rpc"),
-    ("demo", "kvmlog.cli.demo", "show a tracing session of this host, with a guest of its own"),
+    ("remote", "kvmlog.cli.remote.command", "do this on another host, through its kvmlog rpc"),
+    (
+        "demo",
+        "kvmlog.cli.demo.command",
+        "show a tracing session of this host, with a guest of its own",
+    ),
     ("config", "kvmlog.cli.config", "check or show the configuration"),
 )
 EXIT_FAILED: Final = 1

@@ -9,16 +9,17 @@ import sys
 import time
 from typing import Final
 
-from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
-from kvmlog.bridge.control import SwitchClient
-from kvmlog.bridge.source import NO_EXITS
 from kvmlog.cli import records, selection, table
 from kvmlog.cli.records import Clocks
 from kvmlog.cli.table import Column, Table
-from kvmlog.exits import objects, text, units
-from kvmlog.exits.guest_view import GuestView
-from kvmlog.exits.notes import counted
+from kvmlog.control.client import SwitchClient
+from kvmlog.exits.format import lines, objects
+from kvmlog.exits.format.notes import counted
+from kvmlog.guests.view import GuestView
+from kvmlog.native import lib
+from kvmlog.ring.records import Record, unpack_records
+from kvmlog.sources.base import NO_EXITS
+from kvmlog.util import units
 
 _COLUMNS: Final = (
     Column("TIME", width=21, spare=2),
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     client = SwitchClient(args.switch)
     raw, count = client.pending()
     view = selection.view_of(args.ring, args.vm)
-    given = [record for record in wire.unpack(raw) if isinstance(record, wire.Record)]
+    given = [record for record in unpack_records(raw) if isinstance(record, Record)]
     view.learn(given)
     found = [record for record in given if view.shows(record)]
     clocks = Clocks(time.time_ns() - time.monotonic_ns(), time.localtime().tm_gmtoff)
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def show(found: list[wire.Record], clocks: Clocks, view: GuestView, as_json: bool) -> None:
+def show(found: list[Record], clocks: Clocks, view: GuestView, as_json: bool) -> None:
     """Prints them; view: the names of guests, which has learnt them."""
     if as_json:
         table.write((_json(one, view, *clocks) for one in found), sys.stdout)
@@ -88,13 +89,13 @@ def say_left_out(count: int) -> None:
         print(f"and {counted(count, 'vCPU')} more, for less long", file=sys.stderr)
 
 
-def _row(record: wire.Record, view: GuestView, to_wall_ns: int, offset_s: int) -> list[str]:
+def _row(record: Record, view: GuestView, to_wall_ns: int, offset_s: int) -> list[str]:
     label = view.labels.label(record)
-    cells = text.exit_cells(record, unsaid=lib.KVMLOG_F_NO_REENTRY)
+    cells = lines.exit_cells(record, unsaid=lib.KVMLOG_F_NO_REENTRY)
     time_column = units.time_column(record.exit_ns + to_wall_ns, offset_s)
     return [time_column, str(record.guest) if label is None else label.text, *cells]
 
 
-def _json(record: wire.Record, view: GuestView, to_wall_ns: int, offset_s: int) -> str:
+def _json(record: Record, view: GuestView, to_wall_ns: int, offset_s: int) -> str:
     guest = view.labels.guest(record)
     return json.dumps(objects.record_object(record, record.exit_ns + to_wall_ns, offset_s, guest))

@@ -8,13 +8,14 @@ import json
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from kvmlog.bridge import wire
-from kvmlog.bridge.control import DEFAULT_SOCKET
-from kvmlog.bridge.ring import DEFAULT_RING, RingReader, Snapshot
-from kvmlog.exits import objects, text
-from kvmlog.exits.guest_view import GuestView
-from kvmlog.exits.notes import counted
+from kvmlog.config.schema import DEFAULT_RING, DEFAULT_SOCKET
+from kvmlog.exits.format import objects
+from kvmlog.exits.format.lines import format_record, sentence_line
+from kvmlog.exits.format.notes import counted
 from kvmlog.exits.selection import Selection
+from kvmlog.guests.view import GuestView
+from kvmlog.ring.reader import RingReader, Snapshot
+from kvmlog.ring.records import AnyRecord, GuestRecord, Record, unpack_records
 
 
 class Clocks(NamedTuple):
@@ -41,12 +42,12 @@ def lines(
     info = ring.info()
     # One pair of clocks for all, so that a heartbeat in between moves nothing.
     clocks = Clocks(info.realtime_ns - info.monotonic_ns, info.utc_offset_s)
-    shown = [record for record in wire.unpack(snapshot.records) if selection.shows(record)]
+    shown = [record for record in unpack_records(snapshot.records) if selection.shows(record)]
     yield from record_lines(shown if newest is None else shown[-newest:], clocks, view, as_json)
 
 
 def record_lines(
-    shown: list[wire.AnyRecord], clocks: Clocks, view: GuestView, as_json: bool
+    shown: list[AnyRecord], clocks: Clocks, view: GuestView, as_json: bool
 ) -> Iterator[str]:
     """Yields one line per record, oldest first by time; view: as for lines()."""
     for record in in_time_order(shown):
@@ -56,10 +57,10 @@ def record_lines(
             guest = None if label is None else label.guest
             yield json.dumps(objects.record_object(record, wall_ns, clocks.utc_offset_s, guest))
         else:
-            yield text.format_record(record, wall_ns, clocks.utc_offset_s, label)
+            yield format_record(record, wall_ns, clocks.utc_offset_s, label)
 
 
-def in_time_order(records: list[wire.AnyRecord]) -> list[wire.AnyRecord]:
+def in_time_order(records: list[AnyRecord]) -> list[AnyRecord]:
     """Returns the records sorted by time, equal times as they came, each guest before its exits.
 
     A guest has the time of the exit that it was first seen by; another vCPU's may be a hair
@@ -69,11 +70,11 @@ def in_time_order(records: list[wire.AnyRecord]) -> list[wire.AnyRecord]:
     keys: list[tuple[int, bool]] = []
     first_ns: dict[int, int] = {}
     for record in reversed(records):
-        is_guest = isinstance(record, wire.GuestRecord)
+        is_guest = isinstance(record, GuestRecord)
         ns = record.ns
         if is_guest:
             ns = min(ns, first_ns.pop(record.guest, ns))
-        elif isinstance(record, wire.Record):
+        elif isinstance(record, Record):
             first_ns[record.guest] = min(ns, first_ns.get(record.guest, ns))
         keys.append((ns, not is_guest))
     keys.reverse()
@@ -82,7 +83,7 @@ def in_time_order(records: list[wire.AnyRecord]) -> list[wire.AnyRecord]:
 
 def overwritten_line(count: int) -> str:
     """Returns the line that stands for records the reader came too late for."""
-    return text.sentence_line(f"LOST {counted(count, 'record')}: overwritten before they were read")
+    return sentence_line(f"LOST {counted(count, 'record')}: overwritten before they were read")
 
 
 def add_ring(parser: argparse.ArgumentParser) -> None:

@@ -8,11 +8,11 @@ import re
 import sys
 from typing import Final
 
-from kvmlog.bridge.command import LEAST_FOR_S, MOST_FOR_S
-from kvmlog.exits import explain
-from kvmlog.exits.guest_view import GuestView
-from kvmlog.exits.guests import GuestNames
+from kvmlog.control.protocol import LEAST_FOR_S, MOST_FOR_S
+from kvmlog.exits.explain import lookup
 from kvmlog.exits.selection import Selection
+from kvmlog.guests.names import GuestNames
+from kvmlog.guests.view import GuestView
 
 _NS: Final = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s)")
@@ -87,8 +87,8 @@ def period_s(value: str) -> float:
     return seconds
 
 
-def _reason(value: str) -> list[explain.Reason]:
-    found = explain.find(value)
+def _reason(value: str) -> list[lookup.Reason]:
+    found = lookup.find(value)
     if not found:
-        raise argparse.ArgumentTypeError(explain.unknown_words(value, None))
+        raise argparse.ArgumentTypeError(lookup.unknown_words(value, None))
     return found

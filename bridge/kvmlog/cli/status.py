@@ -9,11 +9,11 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
-from kvmlog.bridge.control import SwitchClient
-from kvmlog.bridge.errors import RingError, SwitchError
-from kvmlog.bridge.ring import RingInfo, RingReader
-from kvmlog.bridge.sampling import sampling_words
 from kvmlog.cli import records, table
+from kvmlog.control.client import SwitchClient
+from kvmlog.control.sampling import sampling_words
+from kvmlog.ring.reader import RingInfo, RingReader
+from kvmlog.util.errors import RingError, SwitchError
 
 _NS_PER_S: Final = 1_000_000_000
 _BUSY_PER_S: Final = 1_000

@@ -7,9 +7,10 @@ import argparse
 import time
 from typing import Any
 
-from kvmlog.bridge.control import DEFAULT_SOCKET, SwitchClient, granted
-from kvmlog.bridge.errors import SwitchError
-from kvmlog.bridge.sampling import (
+from kvmlog.cli import selection
+from kvmlog.config.schema import DEFAULT_SOCKET
+from kvmlog.control.client import SwitchClient, granted
+from kvmlog.control.sampling import (
     EVERY_EXIT,
     MOST_ONE_IN,
     MOST_PER_S,
@@ -17,9 +18,9 @@ from kvmlog.bridge.sampling import (
     Sampling,
     sampling_words,
 )
-from kvmlog.bridge.udp_client import UdpClient
-from kvmlog.bridge.udp_key import read_key
-from kvmlog.cli import selection
+from kvmlog.control.udp_auth import read_key
+from kvmlog.control.udp_client import UdpClient
+from kvmlog.util.errors import SwitchError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

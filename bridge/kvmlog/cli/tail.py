@@ -14,13 +14,13 @@ import sys
 import time
 from typing import Final
 
-from kvmlog.bridge import wire
-from kvmlog.bridge.errors import RingMissingError
-from kvmlog.bridge.ring import RingReader, Snapshot
 from kvmlog.cli import records, selection
-from kvmlog.exits import text
-from kvmlog.exits.guest_view import GuestView
+from kvmlog.exits.format import lines
 from kvmlog.exits.selection import Selection
+from kvmlog.guests.view import GuestView
+from kvmlog.ring.reader import RingReader, Snapshot
+from kvmlog.ring.records import unpack_records
+from kvmlog.util.errors import RingMissingError
 
 DEFAULT_COUNT: Final = 10
 POLL_S: Final = 0.1
@@ -61,7 +61,7 @@ def _follow(args: argparse.Namespace) -> None:
     view = selection.view_of(path, args.vm)
     wanted = selection.chosen(args, view)
     snapshot = ring.snapshot(count=args.count)
-    print(text.HEADER)
+    print(lines.HEADER)
     # That many from before were asked for; that the ring held fewer is no gap.
     _print(ring, snapshot, wanted, view, overwritten=0)
     idle_polls = 0
@@ -75,7 +75,7 @@ def _follow(args: argparse.Namespace) -> None:
             ring = _looked_up_again(ring, path)
             snapshot = ring.snapshot(since=snapshot.next_index)
         if snapshot.ring_id != following:
-            print(text.sentence_line(REPLACED))
+            print(lines.sentence_line(REPLACED))
             snapshot = ring.snapshot(since=0)
         _print(ring, snapshot, wanted, view, overwritten=snapshot.overwritten)
 
@@ -100,7 +100,7 @@ def _print(
         print(records.overwritten_line(overwritten))
     if snapshot.records:
         view.reload()
-        view.learn(wire.unpack(snapshot.records))
+        view.learn(unpack_records(snapshot.records))
     for line in records.lines(ring, snapshot, wanted, view):
         print(line)
     sys.stdout.flush()

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
-from kvmlog.exits import explain
-from kvmlog.exits.explain import Reason
-from kvmlog.exits.guest_view import GuestView
-from kvmlog.exits.reasons import basic_reason
+from kvmlog.exits.explain import lookup
+from kvmlog.exits.explain.lookup import Reason
+from kvmlog.exits.reasons.names import basic_reason
+from kvmlog.guests.view import GuestView
+from kvmlog.native import lib
+from kvmlog.ring.records import AnyRecord, Record, enum_names
 
-_ISAS: Final = {name: n for n, name in wire.enum_names("kvmlog_isa", "KVMLOG_ISA_").items()}
+_ISAS: Final = {name: n for n, name in enum_names("kvmlog_isa", "KVMLOG_ISA_").items()}
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Selection:
         """Exits of these reasons, KVM_EXIT_* among them."""
         found = list(reasons)
         return cls(
-            frozenset((_ISAS[r.isa], r.number) for r in found if r.isa != explain.KVM),
-            frozenset(r.number for r in found if r.isa == explain.KVM),
+            frozenset((_ISAS[r.isa], r.number) for r in found if r.isa != lookup.KVM),
+            frozenset(r.number for r in found if r.isa == lookup.KVM),
             slower_than_ns,
             guests,
         )
@@ -47,11 +47,11 @@ class Selection:
         """Nothing is left out."""
         return not (self.reasons or self.returns or self.slower_than_ns or self.guests)
 
-    def shows(self, record: wire.AnyRecord) -> bool:
+    def shows(self, record: AnyRecord) -> bool:
         """Whether a record is shown: exits and guests as chosen; losses, switches always."""
         if self.guests is not None and not self.guests.shows(record):
             return False
-        if not isinstance(record, wire.Record):
+        if not isinstance(record, Record):
             return True
         if record.total_ns < self.slower_than_ns:
             return False

@@ -10,17 +10,17 @@ import socket
 import threading
 from typing import Final
 
-from kvmlog.bridge.config import Config, add_options
-from kvmlog.bridge.config.reload import Reload
-from kvmlog.bridge.errors import KvmlogError
-from kvmlog.bridge.loop import END, signals
-from kvmlog.bridge.notify import Notifier
-from kvmlog.rpcserver import privileges, start
+from kvmlog.config import Config, add_options
+from kvmlog.config.reload import Reload
+from kvmlog.rpcserver import preflight, privileges
+from kvmlog.rpcserver.auth.tokens import ROLES, new_token
+from kvmlog.rpcserver.http.listen import parse_listen
+from kvmlog.rpcserver.http.server import RpcServer
 from kvmlog.rpcserver.limits import Limits
-from kvmlog.rpcserver.listen import parse_listen
 from kvmlog.rpcserver.log import log
-from kvmlog.rpcserver.server import RpcServer
-from kvmlog.rpcserver.tokens import ROLES, new_token
+from kvmlog.util.errors import KvmlogError
+from kvmlog.util.loop import END, signals
+from kvmlog.util.sdnotify import Notifier
 
 _CREDENTIAL_KEYS: Final = (
     "rpc.tls_cert",
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         return _print_token(config, args.new_token, args.role)
     notifier = Notifier()
     host, port = parse_listen(config.rpc.listen)
-    credentials = start.credentials(config, host)
+    credentials = preflight.credentials(config, host)
     limits = Limits(requests_per_s=config.rpc.requests_per_s)
     ring = config.bridge.ring
     with (
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         reload = Reload("rpc", config, lambda: Config.of(args), log)
 
         def recredit(fresh: Config) -> None:
-            changed = start.credentials(fresh, host)
+            changed = preflight.credentials(fresh, host)
             if (changed.context is None) != (server.credentials.context is None):
                 raise KvmlogError("TLS is neither begun nor ended while serving; restart")
             server.recredit(changed)

@@ -9,8 +9,8 @@ import os
 import pwd
 from collections.abc import Iterator
 
-from kvmlog.bridge import access
-from kvmlog.bridge.errors import KvmlogError
+from kvmlog.util import permissions
+from kvmlog.util.errors import KvmlogError
 
 STAY_ROOT = "root"
 # <linux/prctl.h>
@@ -43,7 +43,7 @@ def acting_as(name: str) -> Iterator[None]:
         yield
         return
     group, groups = os.getegid(), os.getgroups()
-    own = {*os.getgrouplist(name, user.pw_gid), access.group_id()}
+    own = {*os.getgrouplist(name, user.pw_gid), permissions.group_id()}
     try:
         os.setgroups([one for one in own if one is not None])
         os.setegid(user.pw_gid)
@@ -72,7 +72,7 @@ def drop(name: str) -> str | None:
     user = find(name)
     if user.pw_uid == 0:
         return f"runs as {name}, as it was told to"
-    group = access.group_id()
+    group = permissions.group_id()
     try:
         os.setgroups([] if group is None else [group])
         os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
@@ -85,7 +85,11 @@ def drop(name: str) -> str | None:
     _no_new_privileges()
     if os.geteuid() == 0 or 0 in os.getresuid():
         raise PrivilegesError(f"is still root after becoming {name}; start it as that user")
-    groups = f"group {access.GROUP}" if group is not None else f"no group {access.GROUP} exists"
+    groups = (
+        f"group {permissions.GROUP}"
+        if group is not None
+        else f"no group {permissions.GROUP} exists"
+    )
     return f"root given away: user {name}, {groups}, no new privileges"
 
 

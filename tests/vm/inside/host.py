@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.scale import REPEATS
+from tests.support.scale import REPEATS
 
 PROJECT = Path(__file__).resolve().parents[3]
 GUEST = PROJECT / "build/guest/kvmlog-guest"

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from kvmlog.bridge import wire
-from kvmlog.bridge._native import ffi, lib
+from kvmlog.native import ffi, lib
+from kvmlog.ring.records import RECORD_BYTES, AnyRecord, Record, iter_records
 from tests.vm.inside.taken import Summed, Taken
 
 NETLINK_GENERIC: Final = 16
@@ -230,15 +230,15 @@ class Control:
         """Switches off; returns when the module has handed everything over."""
         self.configure(False)
 
-    def pending(self) -> list[wire.Record]:
+    def pending(self) -> list[Record]:
         """KVMLOG_CMD_GET_PENDING."""
         self.link.request(self.family, lib.KVMLOG_CMD_GET_PENDING, flags=NLM_F_DUMP)
         found = []
         for reply in self.link.replies(dump=True):
             for number, value in attributes(reply):
                 if number == lib.KVMLOG_A_RECORD:
-                    (record,) = wire.iter_records(value)
-                    assert isinstance(record, wire.Record)
+                    (record,) = iter_records(value)
+                    assert isinstance(record, Record)
                     found.append(record)
         return found
 
@@ -251,7 +251,7 @@ class Receiver(Taken):
         self.link = Link()
         self.link.socket.setsockopt(SOL_NETLINK, NETLINK_NO_ENOBUFS, 1)
         self.link.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, buffer_bytes)
-        self.records: list[wire.AnyRecord] = []
+        self.records: list[AnyRecord] = []
         self.batches = 0
         self.largest_batch = 0
         self.dropped: dict[int, int] = {}
@@ -285,8 +285,8 @@ class Receiver(Taken):
         batch = ffi.new("struct kvmlog_batch *")
         ffi.memmove(batch, data[24:56], 32)
         records = data[lib.KVMLOG_BATCH_OFFSET :]
-        assert batch.record_bytes == wire.RECORD_BYTES
-        assert len(records) == batch.count * wire.RECORD_BYTES
+        assert batch.record_bytes == RECORD_BYTES
+        assert len(records) == batch.count * RECORD_BYTES
         assert 0 < batch.count <= lib.KVMLOG_BATCH_RECORDS
         if batch.sequence == 0:  # switched on anew
             self.next_sequence[batch.cpu] = self.dropped[batch.cpu] = 0
@@ -296,6 +296,6 @@ class Receiver(Taken):
         self.dropped[batch.cpu] = batch.dropped
         self.batches += 1
         self.largest_batch = max(self.largest_batch, batch.count)
-        taken = list(wire.iter_records(records))
-        assert batch.exits == sum(isinstance(record, wire.Record) for record in taken)
+        taken = list(iter_records(records))
+        assert batch.exits == sum(isinstance(record, Record) for record in taken)
         self.records.extend(taken)

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from kvmlog.cli.demo_image import KINDS, Orders, answers_at, read_image
+from kvmlog.cli.demo.image import KINDS, Orders, answers_at, read_image
 
 __all__ = ["KINDS", "Orders", "done"]
 

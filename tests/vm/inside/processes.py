@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 from xmlrpc.client import ServerProxy
 
-from kvmlog.bridge.control import SwitchClient
-from kvmlog.bridge.ring import RingInfo, RingReader
+from kvmlog.control.client import SwitchClient
+from kvmlog.ring.reader import RingInfo, RingReader
 from tests.vm.inside import host
 
 KVMLOG = host.PROJECT / ".venv/bin/kvmlog"

@@ -12,12 +12,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvmlog.bridge import wire
-from kvmlog.bridge.bpf.source import BpfSource
-from kvmlog.bridge.pump import Pump
-from kvmlog.bridge.ring import RingReader
-from kvmlog.bridge.source import SourceGoneError, SourceStatus, SwitchConfig
-from kvmlog.bridge.writer import RingWriter
+from kvmlog.engine.pump import Pump
+from kvmlog.ring.reader import RingReader
+from kvmlog.ring.records import AnyRecord, Record, iter_records
+from kvmlog.ring.writer import RingWriter
+from kvmlog.sources.base import SourceGoneError, SourceStatus, SwitchConfig
+from kvmlog.sources.bpf.source import BpfSource
 from tests.vm.inside.taken import Summed, Taken
 
 _SLOTS = 1 << 18
@@ -55,7 +55,7 @@ class Programs(Taken):
         self._begin = 0
         self._base: dict[str, int] = {}
         self._read_to = 0
-        self._records: list[wire.AnyRecord] = []
+        self._records: list[AnyRecord] = []
 
     def begin(self) -> Programs:
         """For a test: off, counting from 0, guests and configurations numbered from 1."""
@@ -109,11 +109,11 @@ class Programs(Taken):
         counters = {name: value - self._base[name] for name, value in status.counters.items()}
         return ProgramsStatus(status, counters)
 
-    def pending(self) -> list[wire.Record]:
+    def pending(self) -> list[Record]:
         """Exits whose re-entry has not come."""
         found = []
-        for record in wire.iter_records(self.source.pending()):
-            assert isinstance(record, wire.Record)
+        for record in iter_records(self.source.pending()):
+            assert isinstance(record, Record)
             found.append(record)
         return found
 
@@ -130,11 +130,11 @@ class Programs(Taken):
         time.sleep(duration_s)
 
     @property
-    def records(self) -> list[wire.AnyRecord]:
+    def records(self) -> list[AnyRecord]:
         """All records since the test began."""
         with RingReader(self._path) as reader:
             snapshot = reader.snapshot(since=self._read_to)
         assert snapshot.overwritten == 0
         self._read_to = snapshot.next_index
-        self._records += wire.iter_records(snapshot.records)
+        self._records += iter_records(snapshot.records)
         return self._records

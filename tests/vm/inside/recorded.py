@@ -6,14 +6,14 @@ from __future__ import annotations
 import struct
 from collections import Counter
 
-from kvmlog.bridge import wire
-from kvmlog.bridge._native import ffi, lib
+from kvmlog.native import ffi, lib
+from kvmlog.ring.records import RECORD_BYTES, AnyRecord, SwitchRecord, decode_record
 
 _EXIT = lib.KVMLOG_RECORD_EXIT
 _EXIT_NS = ffi.offsetof("struct kvmlog_record", "exit_ns")
 _REASON = ffi.offsetof("struct kvmlog_record", "reason")
 # type, exit_ns, reason
-_BRIEF = f"=B{_EXIT_NS - 1}xQ{_REASON - _EXIT_NS - 8}xI{wire.RECORD_BYTES - _REASON - 4}x"
+_BRIEF = f"=B{_EXIT_NS - 1}xQ{_REASON - _EXIT_NS - 8}xI{RECORD_BYTES - _REASON - 4}x"
 
 
 def exits(records: bytes) -> list[tuple[int, int]]:
@@ -27,13 +27,13 @@ def reasons(records: bytes) -> Counter[int]:
     return Counter(reason for _, reason in exits(records))
 
 
-def notes(records: bytes) -> list[wire.AnyRecord]:
+def notes(records: bytes) -> list[AnyRecord]:
     """All records that are no exits, in order of arrival."""
-    size = wire.RECORD_BYTES
+    size = RECORD_BYTES
     starts = range(0, len(records), size)
-    return [wire.decode(records[at : at + size]) for at in starts if records[at] != _EXIT]
+    return [decode_record(records[at : at + size]) for at in starts if records[at] != _EXIT]
 
 
 def switch_causes(records: bytes) -> list[tuple[int, int]]:
     """(on, cause) of each SWITCH, in order of arrival."""
-    return [(note.on, note.cause) for note in notes(records) if isinstance(note, wire.SwitchRecord)]
+    return [(note.on, note.cause) for note in notes(records) if isinstance(note, SwitchRecord)]

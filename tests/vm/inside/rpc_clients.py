@@ -21,9 +21,9 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Final
 
-from kvmlog.bridge import wire
-from kvmlog.exits import svm
-from kvmlog.rpcserver.client import Client
+from kvmlog.client.client import Client
+from kvmlog.exits.reasons import svm
+from kvmlog.ring.records import RECORD_BYTES, Record
 from tests.vm.inside import recorded
 
 RECORDS: Final = 1_024
@@ -81,7 +81,7 @@ class Caller:
 
     def _records(self) -> None:
         page = self._client.records(RECORDS, self._at)
-        span, size = page.span, wire.RECORD_BYTES
+        span, size = page.span, RECORD_BYTES
         assert len(page.raw) == (span.next_index - span.first_index) * size
         assert len(page.raw) <= RECORDS * size
         assert span.next_index <= span.written
@@ -119,7 +119,7 @@ class Caller:
         pending = self._client.pending()
         shown = pending.records.decoded()
         assert len(shown) + pending.left_out == pending.pending
-        assert all(isinstance(record, wire.Record) for record in shown)
+        assert all(isinstance(record, Record) for record in shown)
 
     def _guests(self) -> None:
         guests = self._client.guests()

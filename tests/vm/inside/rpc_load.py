@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
-from tests.scale import LOAD_S
+from tests.support.scale import LOAD_S
 from tests.vm.inside import host
 from tests.vm.inside.processes import HANG_S, Rpc
 

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kvmlog.exits import svm
+from kvmlog.exits.reasons import svm
 from tests.vm.inside import culprits, host, libvirt, perf
 from tests.vm.inside.payload import Orders
 from tests.vm.inside.processes import Bridge, kvmlog, until

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Protocol
 
-from kvmlog.bridge import wire
+from kvmlog.ring.records import AnyRecord, Record
 
 
 class HasCounters(Protocol):
@@ -24,9 +24,9 @@ class HasRecords(Protocol):
     """What has come so far."""
 
     @property
-    def records(self) -> list[wire.AnyRecord]: ...
+    def records(self) -> list[AnyRecord]: ...
     @property
-    def exits(self) -> list[wire.Record]: ...
+    def exits(self) -> list[Record]: ...
 
 
 class Summed:
@@ -45,11 +45,11 @@ class Taken:
     """Records, chosen by type and counted by reason."""
 
     @property
-    def exits(self: HasRecords) -> list[wire.Record]:
+    def exits(self: HasRecords) -> list[Record]:
         """All EXIT records so far."""
-        return [record for record in self.records if isinstance(record, wire.Record)]
+        return [record for record in self.records if isinstance(record, Record)]
 
-    def of_type(self: HasRecords, kind: type) -> list[wire.AnyRecord]:
+    def of_type(self: HasRecords, kind: type) -> list[AnyRecord]:
         """All records of one class so far."""
         return [record for record in self.records if isinstance(record, kind)]
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
-from kvmlog.bridge.errors import SwitchError
+from kvmlog.native import lib
+from kvmlog.ring.records import GuestRecord, LossRecord, Record, iter_records
+from kvmlog.util.errors import SwitchError
 from tests.vm.inside import host, recorded
 from tests.vm.inside.conftest import load_module, unload_module
 from tests.vm.inside.processes import KVMLOG, Bridge, ended, folder, load, probes, until
@@ -56,14 +56,14 @@ def bridge(started: Bridge) -> Iterator[Bridge]:
     host.run("modprobe", "kvm_amd")
 
 
-def by_thread(records: bytes) -> dict[int, list[wire.Record]]:
+def by_thread(records: bytes) -> dict[int, list[Record]]:
     """EXIT records of each thread, in order of time."""
-    exits = [r for r in wire.iter_records(records) if isinstance(r, wire.Record)]
+    exits = [r for r in iter_records(records) if isinstance(r, Record)]
     exits.sort(key=lambda r: (r.tid, r.exit_ns))
     return {tid: list(group) for tid, group in groupby(exits, key=lambda r: r.tid)}
 
 
-def common(record: wire.Record) -> dict[str, object]:
+def common(record: Record) -> dict[str, object]:
     """The fields in which two tracers have to agree."""
     return {name: v for name, v in record._asdict().items() if name not in OWN_FIELDS}
 
@@ -101,8 +101,8 @@ def test_module_and_programs_see_the_same_run(bridge: Bridge, histogram: host.Hi
         totals += [r.total_ns for r in exits]
     # One stands within the other's time: apart by the cost of a probe, not of an exit.
     assert statistics.median(differences) < statistics.median(totals) / 2
-    (guest,) = (n for n in recorded.notes(of_programs) if isinstance(n, wire.GuestRecord))
-    (same,) = (n for n in recorded.notes(of_module) if isinstance(n, wire.GuestRecord))
+    (guest,) = (n for n in recorded.notes(of_programs) if isinstance(n, GuestRecord))
+    (same,) = (n for n in recorded.notes(of_module) if isinstance(n, GuestRecord))
     for name in ("tgid", "start_boottime_ns", "cgroup", "comm"):
         assert getattr(guest, name) == getattr(same, name)
 
@@ -148,9 +148,9 @@ def test_what_a_sleeping_bridge_missed(bridge: Bridge, histogram: host.Histogram
     assert counted["seen"] == histogram.counts().total()
     assert counted["dropped"] > MAP_RECORDS
     assert counted["pending"] == counted["dropped_table"] == 0
-    exits = [r for r in wire.iter_records(records) if isinstance(r, wire.Record)]
+    exits = [r for r in iter_records(records) if isinstance(r, Record)]
     assert len(exits) == counted["emitted"] == counted["seen"] - counted["dropped"]
-    losses = [note for note in recorded.notes(records) if isinstance(note, wire.LossRecord)]
+    losses = [note for note in recorded.notes(records) if isinstance(note, LossRecord)]
     assert {loss.cause for loss in losses} == {lib.KVMLOG_LOSS_BUFFER_FULL}
     assert sum(loss.lost for loss in losses) == counted["dropped"]
     assert info.lost_records - before.lost_records == counted["dropped"]
@@ -201,7 +201,7 @@ def test_without_btf(histogram: host.Histogram) -> None:
             records = bridge.records()
     assert any("this kernel shows no BTF" in note for note in notes)
     assert recorded.reasons(records) == histogram.counts()
-    exits = [r for r in wire.iter_records(records) if isinstance(r, wire.Record)]
+    exits = [r for r in iter_records(records) if isinstance(r, Record)]
     flags = {
         reason: {bool(r.flags & lib.KVMLOG_F_DETAIL_VALID) for r in exits if r.reason == reason}
         for reason in (SVM_CPUID, SVM_IOIO, SVM_NPF)
@@ -211,7 +211,7 @@ def test_without_btf(histogram: host.Histogram) -> None:
     assert all(r.flags & lib.KVMLOG_F_RIP_VALID and r.rip for r in exits)
     assert not any(r.flags & lib.KVMLOG_F_DELAY_VALID for r in exits)
     assert {r.vcpu for r in exits} == {0, 1}
-    (guest,) = (n for n in recorded.notes(records) if isinstance(n, wire.GuestRecord))
+    (guest,) = (n for n in recorded.notes(records) if isinstance(n, GuestRecord))
     assert guest.tgid == report["pid"]
     assert {r.guest for r in exits} == {guest.guest}
 

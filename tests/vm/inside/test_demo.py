@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.cli.demo_guest import NAME
-from tests.demo_reading import EXIT, whole_session
-from tests.system.certificates import Authority
+from kvmlog.cli.demo.guest import NAME
+from tests.support.certificates import Authority
+from tests.support.demo_output import EXIT, whole_session
 from tests.vm.inside import host
 from tests.vm.inside.processes import HANG_S, KVMLOG, Bridge, Process, ended, until
 from tests.vm.inside.sources import KMOD, only

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
+from kvmlog.native import lib
+from kvmlog.ring.records import GuestRecord, Record, SwitchRecord
 from tests.vm.inside import host, perf_event
 from tests.vm.inside.sources import ALL, KMOD, NUMBERS, Control, Receiver, only
 
@@ -30,7 +30,7 @@ KVM_EXIT_MMIO = 6
 TICK_NS = 4_000_000  # HZ=250
 
 
-def record_of(receiver: Receiver, reason: int) -> wire.Record:
+def record_of(receiver: Receiver, reason: int) -> Record:
     """Some record of a reason, from the middle of the run."""
     found = [record for record in receiver.exits if record.reason == reason]
     return found[len(found) // 2]
@@ -122,8 +122,8 @@ def test_every_field_of_a_port_exit(control: Control, receiver: Receiver, source
     assert record.config_epoch == 1
     assert record.vcpu == 0
     assert record.cpu < (os.cpu_count() or 1)
-    (guest,) = receiver.of_type(wire.GuestRecord)
-    assert isinstance(guest, wire.GuestRecord)
+    (guest,) = receiver.of_type(GuestRecord)
+    assert isinstance(guest, GuestRecord)
     assert (guest.guest, guest.tgid) == (record.guest, report["pid"])
 
 
@@ -230,8 +230,8 @@ def test_a_real_qemu_guest(control: Control, receiver: Receiver, histogram: host
     receiver.drain(1.0)
     assert receiver.reasons() == histogram.counts()
     assert receiver.reasons()[SVM_IOIO] > 100
-    guests = receiver.of_type(wire.GuestRecord)
-    assert [guest.tgid for guest in guests if isinstance(guest, wire.GuestRecord)] == [qemu.pid]
+    guests = receiver.of_type(GuestRecord)
+    assert [guest.tgid for guest in guests if isinstance(guest, GuestRecord)] == [qemu.pid]
     counters = control.status().check_sum()
     assert counters["pending"] == 0
 
@@ -284,15 +284,15 @@ def test_only_the_processes_asked_for(
             guest.terminate()
             guest.communicate(timeout=30)
     receiver.drain()
-    (guest_record,) = receiver.of_type(wire.GuestRecord)
-    assert isinstance(guest_record, wire.GuestRecord)
+    (guest_record,) = receiver.of_type(GuestRecord)
+    assert isinstance(guest_record, GuestRecord)
     assert guest_record.tgid == wanted.pid
     assert receiver.exits
     assert {record.guest for record in receiver.exits} == {guest_record.guest}
     counters = control.status().check_sum()
     assert counters["filtered"] > 50
-    (switch_on, _) = receiver.of_type(wire.SwitchRecord)
-    assert isinstance(switch_on, wire.SwitchRecord)
+    (switch_on, _) = receiver.of_type(SwitchRecord)
+    assert isinstance(switch_on, SwitchRecord)
     assert switch_on.filter_tgids == 3
 
 
@@ -327,5 +327,5 @@ def test_a_new_configuration_while_on_has_a_new_epoch(control: Control, receiver
     control.switch_off()
     receiver.drain()
     assert {record.config_epoch for record in receiver.exits} == {1, 2}
-    switches = [r for r in receiver.records if isinstance(r, wire.SwitchRecord)]
+    switches = [r for r in receiver.records if isinstance(r, SwitchRecord)]
     assert [(r.on, r.one_in, r.config_epoch) for r in switches] == [(1, 1, 1), (1, 2, 2), (0, 2, 2)]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
+from kvmlog.native import lib
+from kvmlog.ring.records import ClockRecord, CpuRecord
 from tests.vm.inside import host
 from tests.vm.inside.sources import Control, Receiver
 
@@ -24,9 +24,9 @@ def cpu1() -> Iterator[Path]:
     CPU1.write_text("1")
 
 
-def clocks(receiver: Receiver) -> list[wire.ClockRecord]:
+def clocks(receiver: Receiver) -> list[ClockRecord]:
     """The CLOCK records so far."""
-    return [r for r in receiver.records if isinstance(r, wire.ClockRecord)]
+    return [r for r in receiver.records if isinstance(r, ClockRecord)]
 
 
 def test_switching_on_anchors_the_clocks(control: Control, receiver: Receiver) -> None:
@@ -91,7 +91,7 @@ def test_cpu_hotplug_is_survived_and_marked(
     guest.communicate(timeout=30)
     control.switch_off()
     receiver.drain()
-    changes = [r for r in receiver.records if isinstance(r, wire.CpuRecord)]
+    changes = [r for r in receiver.records if isinstance(r, CpuRecord)]
     changes.sort(key=lambda r: r.ns)
     assert [(r.cpu, r.online) for r in changes] == [(1, 0), (1, 1)] * 3
     assert receiver.reasons() == histogram.counts()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
+from kvmlog.native import lib
+from kvmlog.ring.records import SwitchRecord
 from tests.vm.inside import host
 from tests.vm.inside.netlink import Control, Receiver
 from tests.vm.inside.sources import KMOD, only
@@ -32,7 +32,7 @@ def references(module: str) -> int:
 
 def causes(receiver: Receiver) -> list[int]:
     """Why tracing was switched, in order."""
-    return [r.cause for r in receiver.records if isinstance(r, wire.SwitchRecord)]
+    return [r.cause for r in receiver.records if isinstance(r, SwitchRecord)]
 
 
 def traced_exits(control: Control, receiver: Receiver) -> int:

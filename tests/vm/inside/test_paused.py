@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
+from kvmlog.native import lib
+from kvmlog.ring.records import Record
 from tests.vm.inside import host
 from tests.vm.inside.sources import ALL, Control, Receiver, only
 
@@ -33,7 +33,7 @@ def trace_guest(control: Control, *options: str) -> dict[str, Any]:
     return report
 
 
-def interrupted(receiver: Receiver) -> list[wire.Record]:
+def interrupted(receiver: Receiver) -> list[Record]:
     """The exits during which KVM_RUN returned -EINTR; what is true of every record is checked."""
     receiver.drain()
     for record in receiver.exits:
@@ -94,7 +94,7 @@ def test_a_halt_that_goes_on_after_the_pause_is_no_part_of_it(
     assert all(record.halt_ns for record in halts)
 
 
-def wait_for_pause(control: Control) -> wire.Record:
+def wait_for_pause(control: Control) -> Record:
     """The one pending exit, once KVM_RUN was interrupted in it."""
     deadline = time.monotonic() + 20
     while True:

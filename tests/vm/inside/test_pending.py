@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import time
 
-from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
+from kvmlog.native import lib
+from kvmlog.ring.records import GuestRecord, Record
 from tests.vm.inside import host
 from tests.vm.inside.sources import Control, Receiver
 
@@ -14,7 +14,7 @@ SVM_IOIO = 0x7B
 LAST_PORT = 0x501  # of the OUT that a guest ends with, and holds at
 
 
-def wait_for_pending(control: Control, count: int) -> list[wire.Record]:
+def wait_for_pending(control: Control, count: int) -> list[Record]:
     """The pending exits, once `count` vCPUs hold in user space."""
     deadline = time.monotonic() + 20
     while True:
@@ -72,7 +72,7 @@ def test_vms_that_come_and_go_have_numbers_of_their_own(
     control.switch_on()
     reports = [host.guest("--turns", "3", "--kinds", "cpuid") for _ in range(12)]
     receiver.drain()
-    guests = [r for r in receiver.records if isinstance(r, wire.GuestRecord)]
+    guests = [r for r in receiver.records if isinstance(r, GuestRecord)]
     assert [g.tgid for g in guests] == [report["pid"] for report in reports]
     assert [g.guest for g in guests] == list(range(1, 13))
     assert len({r.guest for r in receiver.exits}) == 12

@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from kvmlog.exits import svm
+from kvmlog.exits.reasons import svm
 from tests.vm.inside import culprits, host, libvirt, perf
 from tests.vm.inside.payload import KINDS, Orders
 from tests.vm.inside.processes import until

@@ -11,7 +11,7 @@ from xmlrpc.client import ServerProxy
 
 import pytest
 
-from kvmlog.bridge.ring import DEFAULT_RING
+from kvmlog.config.schema import DEFAULT_RING
 from tests.vm.inside import host
 from tests.vm.inside.processes import until
 from tests.vm.inside.sources import KMOD, only

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import time
 
-from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
+from kvmlog.native import lib
+from kvmlog.ring.records import SwitchRecord
 from tests.vm.inside import host
 from tests.vm.inside.processes import probes, until
 from tests.vm.inside.sources import Control, Receiver
@@ -39,7 +39,7 @@ def test_off_nothing_more_is_written(control: Control, receiver: Receiver) -> No
         guest.terminate()
         guest.communicate(timeout=30)
     last = receiver.records[-1]
-    assert isinstance(last, wire.SwitchRecord)
+    assert isinstance(last, SwitchRecord)
     assert (last.on, last.cause) == (0, lib.KVMLOG_SWITCH_COMMAND)
 
 
@@ -68,9 +68,9 @@ def test_a_lease_ends_by_itself(control: Control, receiver: Receiver) -> None:
         until(lambda: not control.status().on, "the lease's end")
         assert probes()["kvm_exit"] == 0
         receiver.drain()
-        (on, off) = receiver.of_type(wire.SwitchRecord)
-        assert isinstance(on, wire.SwitchRecord)
-        assert isinstance(off, wire.SwitchRecord)
+        (on, off) = receiver.of_type(SwitchRecord)
+        assert isinstance(on, SwitchRecord)
+        assert isinstance(off, SwitchRecord)
         assert (on.on, off.on, off.cause) == (1, 0, lib.KVMLOG_SWITCH_LEASE)
         assert receiver.exits
         assert control.status().check_sum()["pending"] == 0

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
-from kvmlog.bridge.errors import SwitchError
+from kvmlog.native import lib
+from kvmlog.ring.records import GuestRecord, Record, iter_records
+from kvmlog.util.errors import SwitchError
 from tests.vm.inside import host, recorded, sources
 from tests.vm.inside.processes import HANG_S, Bridge, kvmlog, probes, until
 
@@ -68,10 +68,10 @@ def stop(guest: subprocess.Popen[str]) -> None:
     until(still, "all threads stopped")
 
 
-def exits(bridge: Bridge, since: int) -> list[wire.Record]:
+def exits(bridge: Bridge, since: int) -> list[Record]:
     """All exits in the ring from this index on."""
-    found = wire.iter_records(bridge.records(since))
-    return [record for record in found if isinstance(record, wire.Record)]
+    found = iter_records(bridge.records(since))
+    return [record for record in found if isinstance(record, Record)]
 
 
 def threads(pid: int) -> set[int]:
@@ -114,7 +114,7 @@ def test_only_the_chosen_guest_is_traced(bridge: Bridge) -> None:
     }
     assert any(tid in others for tid, _ in counted)
     notes = recorded.notes(bridge.records(begin))
-    (guest,) = (note for note in notes if isinstance(note, wire.GuestRecord))
+    (guest,) = (note for note in notes if isinstance(note, GuestRecord))
     assert guest.tgid == chosen.pid
 
     # The ring's readers know both by name, and show whom they are asked for.
@@ -143,7 +143,7 @@ def test_a_later_guest_of_the_name_is_picked_up(bridge: Bridge) -> None:
             until(lambda: len(exits(bridge, begin)) > seen + 50, "exits of the second guest")
         until(lambda: bridge.status()["filter"]["tgids"] == 0, "all guests gone")
         notes = recorded.notes(bridge.records(begin))
-        traced = {note.tgid for note in notes if isinstance(note, wire.GuestRecord)}
+        traced = {note.tgid for note in notes if isinstance(note, GuestRecord)}
         assert traced == {first.pid, second.pid}
         before, last = filtered(bridge), bridge.info().head
         until(lambda: filtered(bridge) > before + 100, "exits of the other guest")
@@ -220,5 +220,5 @@ def test_kvm_loaded_anew_keeps_filter_and_time(bridge: Bridge, source: str) -> N
         assert 0 < status["source"]["lease_ms"] < 3_000_000
         assert 0 < status["lease_s"] < 3_000
         notes = recorded.notes(bridge.records(begin))
-        traced = {note.tgid for note in notes if isinstance(note, wire.GuestRecord)}
+        traced = {note.tgid for note in notes if isinstance(note, GuestRecord)}
         assert traced == {chosen.pid}

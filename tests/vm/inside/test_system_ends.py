@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
-from kvmlog.bridge.errors import SwitchError
-from kvmlog.bridge.ring import RingReader
+from kvmlog.native import lib
+from kvmlog.ring.reader import RingReader
+from kvmlog.ring.records import RECORD_BYTES, LossRecord, decode_record
+from kvmlog.util.errors import SwitchError
 from tests.vm.inside import host, recorded
 from tests.vm.inside.netlink import Control
 from tests.vm.inside.processes import (
@@ -60,7 +60,7 @@ def test_sigterm_while_on_under_load(control: Control, place: Path) -> None:
         info, snapshot = reader.info(), reader.snapshot()
     assert (info.state, info.switched_on, info.writer_alive) == ("stopped", False, False)
     assert snapshot.next_index == info.head
-    assert len(snapshot.records) >= (slots - lib.KVMLOG_BATCH_RECORDS) * wire.RECORD_BYTES
+    assert len(snapshot.records) >= (slots - lib.KVMLOG_BATCH_RECORDS) * RECORD_BYTES
     check_sum(info.counters)
     assert info.counters["pending"] == 0
     check_losses(info)
@@ -101,9 +101,9 @@ def test_sigkill_while_on_under_load(control: Control, place: Path) -> None:
         assert second.status()["counters"]["seen"] == left.counters["seen"] + counted.total()
         records = second.records(left.head)
         assert recorded.reasons(records) == counted
-        (loss,) = (one for one in recorded.notes(records) if isinstance(one, wire.LossRecord))
+        (loss,) = (one for one in recorded.notes(records) if isinstance(one, LossRecord))
         assert (loss.cause, loss.lost) == (lib.KVMLOG_LOSS_RESTART, 0)
-        assert loss == wire.decode(records)
+        assert loss == decode_record(records)
 
 
 def test_there_is_one_bridge(control: Control, place: Path) -> None:

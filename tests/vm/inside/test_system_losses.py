@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import signal
 
-from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
+from kvmlog.native import lib
+from kvmlog.ring.records import LossRecord
 from tests.vm.inside import host, recorded
 from tests.vm.inside.netlink import Control
 from tests.vm.inside.processes import Bridge, ended, folder, load, until
@@ -34,7 +34,7 @@ def test_what_a_sleeping_bridge_missed(control: Control, histogram: host.Histogr
     assert counters["seen"] == histogram.counts().total()
     assert counters["pending"] == 0
     assert counters == {**control.status().check_sum()}
-    losses = [note for note in recorded.notes(records) if isinstance(note, wire.LossRecord)]
+    losses = [note for note in recorded.notes(records) if isinstance(note, LossRecord)]
     assert {loss.cause for loss in losses} == {lib.KVMLOG_LOSS_BUFFER_FULL}
     assert sum(loss.lost for loss in losses) == counters["dropped"] == info.lost_records
     assert len(recorded.exits(records)) == counters["emitted"]

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from kvmlog.bridge import wire
-from kvmlog.bridge.sampling import Sampling
-from kvmlog.bridge.statistics import By
-from kvmlog.exits.statistics_view import View
-from kvmlog.rpcserver.client import Client
+from kvmlog.client.client import Client
+from kvmlog.control.sampling import Sampling
+from kvmlog.ring.records import Record, SwitchRecord
+from kvmlog.ring.statistics.reader import By
+from kvmlog.stat.query import View
 from tests.vm.inside import host
 from tests.vm.inside.processes import HANG_S, Bridge, Rpc, check_sum, load, until
 
@@ -46,9 +46,9 @@ def test_one_in_ten_is_recorded_and_the_rest_is_accounted_for(remote: Client) ->
     # Six standard deviations of 2,000 draws are 80.
     assert abs(came["emitted"] - came["seen"] / 10) < 100
     page = remote.records(65_536, (first.ring_id, first.head))
-    exits = [one for one in page.decoded() if isinstance(one, wire.Record)]
+    exits = [one for one in page.decoded() if isinstance(one, Record)]
     assert len(exits) == came["emitted"]
-    switches = [one for one in page.decoded() if isinstance(one, wire.SwitchRecord)]
+    switches = [one for one in page.decoded() if isinstance(one, SwitchRecord)]
     assert [(one.on, one.one_in) for one in switches if one.on] in ([], [(1, 10)])
     report, _ = remote.statistics(View(By.REASON))
     assert sum(line.row.count for line in report.lines + report.halts) >= came["emitted"]

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the switch's two sockets share: one datagram taken, one answer given."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from dataclasses import dataclass
+from typing import Any, Final
+
+from kvmlog.bridge.dispatch import Switch
+from kvmlog.control import protocol
+from kvmlog.util import users
+from kvmlog.util.log import log
+
+# Of the sender of a Unix datagram, as the kernel knows it: struct ucred, unix(7). No room for
+# more: descriptors that somebody sends along are closed by the kernel.
+_CREDENTIALS: Final = struct.Struct("=iII")
+CREDENTIALS_BYTES: Final = socket.CMSG_LEN(_CREDENTIALS.size)
+
+_AUDITED: Final = (b"on", b"off", b"reset")
+_SHOWN_BYTES: Final = 300
+
+
+@dataclass(frozen=True)
+class Datagram:
+    """One that has come."""
+
+    data: bytes
+    truncated: bool  # there was more of it
+    sender: Any  # its address, as the family has it
+    ancillary: list[tuple[int, int, bytes]]  # what the kernel adds: credentials, our address
+
+
+class DatagramEnd:
+    """A bound datagram socket of the switch. Who derives binds `socket` and sets `_switch`."""
+
+    channel: str  # under which the switch counts
+    socket: socket.socket
+    ancillary_bytes: int = 0
+    _switch: Switch
+
+    def fileno(self) -> int:
+        """For the selector."""
+        return self.socket.fileno()
+
+    def handle(self) -> None:
+        """Takes one datagram and answers it; a sender that cannot be answered is counted."""
+        try:
+            data, ancillary, flags, sender = self.socket.recvmsg(
+                self._most_bytes(), self.ancillary_bytes
+            )
+        except BlockingIOError:
+            return
+        except OSError:
+            self._switch.count(self.channel, "receive_failed")
+            return
+        datagram = Datagram(data, bool(flags & socket.MSG_TRUNC), sender, ancillary)
+        answer = self._answer(datagram)
+        if answer is None:
+            return
+        if not self._answerable(sender):
+            self._switch.count(self.channel, "no_reply_address")
+            return
+        try:
+            self._reply(answer, datagram)
+        except OSError:
+            self._switch.count(self.channel, "reply_failed")
+
+    def _most_bytes(self) -> int:
+        return protocol.limit(self.channel)
+
+    def _answer(self, datagram: Datagram) -> bytes | None:
+        """The answer, None where none is due. Here whoever can send may ask."""
+        return self._carry_out(datagram.data, datagram.truncated, _credentials(datagram))
+
+    def _carry_out(self, data: bytes, truncated: bool, who: str) -> bytes | None:
+        """Has the switch answer; what changes something leaves one line in the log."""
+        answer = self._switch.answer(self.channel, data, truncated)
+        word = data.rstrip(b"\0\r\n").partition(b" ")[0]
+        if answer is not None and word in _AUDITED:
+            told = ascii(answer[:_SHOWN_BYTES].decode("utf-8", "replace"))[1:-1]
+            log.audit(f"{self.channel} {who}: {word.decode()}: {told}")
+        return answer
+
+    def _reply(self, answer: bytes, datagram: Datagram) -> None:
+        """Sends the answer; OSError when it cannot."""
+        self.socket.sendto(answer, socket.MSG_DONTWAIT, datagram.sender)
+
+    def _answerable(self, sender: Any) -> bool:
+        """Whether an answer may go to this address."""
+        return True
+
+
+def _credentials(datagram: Datagram) -> str:
+    for level, kind, data in datagram.ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+            pid, uid, _ = _CREDENTIALS.unpack(data)
+            return f"{users.user_name(uid)} (uid {uid}, pid {pid})"
+    return "somebody"

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The switch: commands in datagrams, one answer each. UDP and the local socket share it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final
+
+from kvmlog.control import protocol
+from kvmlog.control.protocol import BUDGET, Command
+from kvmlog.engine.engine import Engine
+from kvmlog.ring.records import RECORD_BYTES, decode_record
+from kvmlog.util.errors import BudgetError, KvmlogError
+from kvmlog.util.ratelimit import Share
+
+# The most pending exits in one answer: 224 bytes each.
+PENDING_SHOWN: Final = 256
+# Of the bridge's time that `guests` may take to look into all processes: whoever may read asks.
+_SCAN_SHARE: Final = 0.1
+
+
+class Switch:
+    """Carries out what command.py knows, and counts everything it was sent.
+
+    `about`: further members of the status answer.
+    """
+
+    def __init__(self, engine: Engine, about: Callable[[], dict[str, Any]]) -> None:
+        self.engine = engine
+        self._about = about
+        self._counts: dict[str, Counter[str]] = {}
+        self._scan = Share(engine.book.scan, _SCAN_SHARE)
+
+    def answer(self, channel: str, datagram: bytes, truncated: bool = False) -> bytes | None:
+        """The answer to one datagram, None where none is due. Never raises for bad input.
+
+        `truncated`: the datagram was longer than command.limit(channel).
+        """
+        asked = protocol.parse(channel, datagram, truncated)
+        self.count(channel, asked.kind)
+        if asked.kind == "answer":
+            return None
+        sentence = asked.sentence
+        if asked.word:
+            try:
+                return self._carry_out(channel, asked).encode()
+            except KvmlogError as error:
+                self.count(channel, "failed")
+                sentence = str(error)
+        # Names of guests, which it may hold, are input: not all of it may be sent as it is.
+        return f"error: {sentence}".encode("utf-8", "backslashreplace")
+
+    def count(self, channel: str, kind: str) -> None:
+        """One more `kind` on the channel, shown in the status answer."""
+        self._counts.setdefault(channel, Counter())[kind] += 1
+
+    def status(self) -> dict[str, Any]:
+        """All that the status answer holds."""
+        commands = {channel: dict(counts) for channel, counts in self._counts.items()}
+        return {**self.engine.describe(), **self._about(), "commands": commands}
+
+    def _pending(self) -> dict[str, Any]:
+        """How many exits are pending, and as hex the records of those that have lasted longest."""
+        raw = self.engine.pending()
+        size = RECORD_BYTES
+        exits = [raw[at : at + size] for at in range(0, len(raw), size)]
+        exits.sort(key=lambda record: decode_record(record).ns)
+        return {"count": len(exits), "records": b"".join(exits[:PENDING_SHOWN]).hex()}
+
+    def _guests(self) -> dict[str, Any]:
+        """Looks for guests now; how many run. Their names stand in the file (docs/guests.md)."""
+        book = self.engine.book
+        self._scan()
+        book.refresh()
+        book.save()
+        return {"running": len(book.running())}
+
+    def _tell_stop(self, word: str) -> None:
+        """BudgetError, once, when tracing has been switched off by itself.
+
+        Not to senders over UDP, of whom most do not read their answer.
+        """
+        stopped = self.engine.budget.tell()
+        if stopped is None:
+            return
+        if word == "off":
+            self.engine.switch(False)
+        raise BudgetError(BUDGET + stopped)
+
+    def _carry_out(self, channel: str, asked: Command) -> str:
+        if asked.word == "status":
+            status = self.status()
+            if channel != "unix" and status["filter"] is not None:
+                # Who the guests are is for those who may use the local socket.
+                status["filter"] = {"tgids": status["filter"]["tgids"]}
+            return "ok status " + json.dumps(status, separators=(",", ":"))
+        if asked.word == "pending":
+            return "ok pending " + json.dumps(self._pending(), separators=(",", ":"))
+        if asked.word == "guests":
+            return "ok guests " + json.dumps(self._guests())
+        if asked.word == "reset":
+            self.engine.reset()
+            return "ok reset"
+        if channel == "unix":
+            self._tell_stop(asked.word)
+        matched = self.engine.switch(asked.word == "on", asked.vm, asked.for_s, asked.sampling)
+        if not asked.has_arguments:
+            return f"ok {asked.word}"
+        granted: dict[str, Any] = {"matched": matched} if asked.vm else {}
+        if asked.for_s is not None:
+            granted["for_s"] = asked.for_s
+        granted |= asked.sampling.arguments()
+        return "ok on " + json.dumps(granted)

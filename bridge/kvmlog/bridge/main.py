@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The bridge process: switch and log engine around one loop."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import subprocess
+import time
+from typing import Any, Final
+
+from kvmlog.bridge.dispatch import Switch
+from kvmlog.bridge.udp_server import UdpServer
+from kvmlog.bridge.unix_server import ControlServer
+from kvmlog.config import Config, add_options
+from kvmlog.config.reload import Reload
+from kvmlog.control.udp_auth import read_key
+from kvmlog.engine.budget import Budget
+from kvmlog.engine.engine import Engine
+from kvmlog.engine.monitor import Announcements, GuestWatch
+from kvmlog.ring.statistics.reader import SUFFIX
+from kvmlog.ring.statistics.writer import NONE, StatisticsWriter
+from kvmlog.ring.writer import RingWriter
+from kvmlog.sources.base import Source
+from kvmlog.sources.bpf.source import BpfSource
+from kvmlog.sources.kmod.source import KmodSource
+from kvmlog.util.log import log
+from kvmlog.util.loop import Loop, signals
+from kvmlog.util.sdnotify import Notifier
+
+_MODPROBE_S: Final = 30
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `kvmlog bridge`: those of its keys in the configuration."""
+    add_options(parser, "bridge")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the bridge until SIGTERM or SIGINT; 0. KvmlogError when it cannot start."""
+    notifier = Notifier()
+    config = Config.of(args)
+    keys = config.bridge
+    source = make_source(keys.source, keys.bpf_reason)
+    with contextlib.ExitStack() as stack:
+        wake = stack.enter_context(signals())
+        writer = stack.enter_context(RingWriter(keys.ring, keys.slots))
+        if writer.killed_before:
+            log(f"{keys.ring}: the last bridge was killed; its ring goes on")
+        statistics = None
+        if keys.statistics_mib:
+            statistics = StatisticsWriter(keys.ring + SUFFIX, writer, keys.statistics_mib)
+            stack.callback(statistics.close)
+            if statistics.began not in ("", NONE):
+                log(f"{statistics.path}: statistics begin anew ({statistics.began})")
+        else:
+            writer.set_statistics(bytes(16))
+        budget = Budget(config.budget.cpu_percent)
+        engine = Engine(writer, source, statistics=statistics, budget=budget)
+        watch = GuestWatch(engine)
+        stack.callback(watch.close)
+        stack.callback(engine.stop)
+        bridge = _Bridge(keys.ring, writer, engine)
+        switch = Switch(engine, bridge.about)
+        udp = _Udp(config, switch)
+        stack.callback(udp.close)
+        control = ControlServer(keys.switch, switch)
+        stack.callback(control.close)
+        bridge.servers = {"udp": udp.server.address, "switch": keys.switch}
+
+        def relisten(fresh: Config) -> None:
+            before = udp.server
+            udp.listen(fresh)
+            loop.replace(before, udp.server)
+            before.close()
+            bridge.servers["udp"] = udp.server.address
+
+        reload = Reload("bridge", config, lambda: Config.of(args), log)
+        reload.on("udp.listen", apply=relisten)
+        reload.on("udp.key_file", "udp.plain", apply=udp.allow, always=True)
+
+        def relimit(fresh: Config) -> None:
+            budget.limit_percent = fresh.budget.cpu_percent
+
+        reload.on("budget.cpu_percent", apply=relimit)
+
+        def said() -> str:
+            return f"{engine.state()}, ring {keys.ring}, commands on {udp.server.address}"
+
+        def read_again() -> None:
+            notifier.reloading()
+            reload.now()
+            notifier.ready(said())
+
+        def tick() -> None:
+            # The guests first: a source that is back is switched on for those of now.
+            watch.tick()
+            engine.tick()
+            notifier.status(said())
+            if notifier.watchdog_s is not None and _lives(engine, writer, notifier.watchdog_s):
+                notifier.beat()
+
+        loop = Loop(tick, read_again)
+        # What else becomes readable is served by handle(), in this thread.
+        for one in (udp.server, control, Announcements(engine)):
+            loop.add(one)
+        if watch.events is not None:
+            loop.add(watch)
+
+        engine.start()
+        log(
+            f"ready: ring {keys.ring} ({writer.geometry.capacity} records), "
+            f"commands on {udp.server.address} and {keys.switch}"
+        )
+        notifier.ready(said())
+        loop.run(wake)
+        notifier.stopping()
+        log("stopping: tracing off, ring kept")
+    return 0
+
+
+def _lives(engine: Engine, writer: RingWriter, limit_s: float) -> bool:
+    """Whether the pump's thread does what it is there for: the ring's heartbeat is its work."""
+    age_ns = time.monotonic_ns() - int(writer.header().monotonic_ns)
+    return engine.pump.alive() and age_ns < limit_s * 1e9 / 2
+
+
+class _Udp:
+    """The UDP end that serves now; the configuration may put another in its place."""
+
+    def __init__(self, config: Config, switch: Switch) -> None:
+        self._switch = switch
+        self.listen(config)
+
+    def listen(self, config: Config) -> None:
+        """Makes `server` another one; SwitchError when it cannot be had, and nothing changes."""
+        keys = config.udp
+        self.server = UdpServer(keys.listen, self._switch, _udp_key(config), keys.plain)
+
+    def allow(self, config: Config) -> None:
+        """Another key, other senders; KvmlogError when the address does not allow it."""
+        self.server.allow(_udp_key(config), config.udp.plain)
+
+    def close(self) -> None:
+        self.server.close()
+
+
+def _udp_key(config: Config) -> bytes | None:
+    return read_key(config.udp.key_file) if config.udp.key_file else None
+
+
+def make_source(name: str, reason: str = "auto") -> Source:
+    """The source of a --source option; reason: of --bpf-reason."""
+    if name == "auto":
+        name, why = choose_source()
+        log(f"source {name}: {why}")
+    return BpfSource(reason) if name == "bpf" else KmodSource()
+
+
+def choose_source() -> tuple[str, str]:
+    """kmod where the module is loaded or can be, else bpf; and why."""
+    if os.path.isdir("/sys/module/kvmlog"):
+        return "kmod", "the kernel module kvmlog is loaded"
+    if not os.path.exists("/proc/modules"):
+        return "bpf", "this kernel cannot load modules"
+    why_not = "modprobe is not installed"
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(
+            ["modprobe", "kvmlog"],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=_MODPROBE_S,
+            stdin=subprocess.DEVNULL,
+        )
+        if done.returncode == 0:
+            return "kmod", "modprobe has loaded the kernel module kvmlog"
+        why_not = (done.stderr.strip().splitlines() or ["modprobe gave no reason"])[-1]
+    return "bpf", f"the kernel module kvmlog cannot be loaded ({why_not})"
+
+
+class _Bridge:
+    """What the status answer says about the process itself."""
+
+    def __init__(self, ring: str, writer: RingWriter, engine: Engine) -> None:
+        self.servers: dict[str, str] = {}
+        self._ring = os.path.abspath(ring)
+        self._writer = writer
+        self._engine = engine
+        self._began = time.monotonic()
+
+    def about(self) -> dict[str, Any]:
+        header = self._writer.header()
+        return {
+            "pid": os.getpid(),
+            "uptime_s": int(time.monotonic() - self._began),
+            "resident_bytes": resident_bytes(),
+            **self.servers,
+            "ring": {
+                "path": self._ring,
+                "ring_id": bytes(header.ring_id).hex(),
+                "capacity": header.capacity,
+                "head": header.head,
+                "lost_records": header.lost_records,
+                "lost_messages": header.lost_messages,
+                "bad_messages": header.bad_messages,
+            },
+        }
+
+
+def resident_bytes() -> int:
+    """Memory that this process has in RAM (statm, proc(5))."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

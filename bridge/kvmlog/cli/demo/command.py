@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`kvmlog demo`: one whole tracing session of this host, with a guest of its own.
+
+All goes through the running services, over RPC, as a cloud engine does it. However the demo ends,
+its guest ends with it, and tracing is as it was before: switched off, or when this process is
+killed by the end of its lease.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import time
+from typing import Any, Final
+
+from kvmlog.cli import selection, status, switch, table
+from kvmlog.cli.demo.ending import Ended, deaf, ended_by_signals
+from kvmlog.cli.demo.guest import NAME, DemoError, DemoGuest, check_host
+from kvmlog.cli.demo.server import own_server
+from kvmlog.cli.demo.sight import Sight, sight_of
+from kvmlog.cli.remote import command, follow
+from kvmlog.cli.stat import tables
+from kvmlog.client.client import Client, RpcFaultError, RpcUnreachableError
+from kvmlog.config import DEFAULT_CONFIG, Config
+from kvmlog.exits.format.notes import counted
+from kvmlog.rpcserver import faults
+from kvmlog.stat.report import Report
+from kvmlog.util.errors import KvmlogError
+
+DEFAULT_S: Final = 5.0
+# Generous bounds: an emulated CPU is 20 times slower.
+TIMEOUT_S: Final = 60.0
+GUEST_LIMIT_S: Final = 60.0
+EXITS_LIMIT_S: Final = 20.0
+# What tracing outlives a demo by that is killed.
+LEASE_S: Final = 30.0
+_STEP_S: Final = 0.2
+_SERVICES: Final = "systemctl start kvmlog-bridge kvmlog-rpc"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """How long, and where this host's RPC server is if the configuration does not say."""
+    parser.add_argument(
+        "host",
+        nargs="?",
+        metavar="HOST",
+        help="this host's kvmlog rpc: HOST:PORT or https://HOST:PORT (default: as the "
+        "configuration has it, trusting its certificate)",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=selection.period_s,
+        default=DEFAULT_S,
+        metavar="N",
+        help="how long exits are shown as they come (default %(default)g)",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="PATH",
+        help=f"configuration file (default: {DEFAULT_CONFIG}, where it exists)",
+    )
+    command.add_link(parser, TIMEOUT_S)
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when exits of the demo's guest were seen and tracing is as before; KvmlogError."""
+    try:
+        with ended_by_signals():
+            _run(args)
+    except Ended as ended:
+        return ended.status
+    return 0
+
+
+def _run(args: argparse.Namespace) -> None:
+    say(
+        f"a tracing session of this host, kernel {os.uname().release}: a guest to look at, tracing "
+        f"on over RPC, its exits as they come for {args.seconds:g} s, statistics, and off again"
+    )
+    check_host()
+    with _connected(args) as client:
+        _Session(client, args.seconds).show()
+
+
+def _connected(args: argparse.Namespace) -> Client:
+    host = args.host
+    if host is None:
+        host, trusted = own_server(Config.load(args.config))
+        args.tls_ca = args.tls_ca or trusted
+    return command.connect(args, host)
+
+
+class _Session:
+    """What is shown, in order; and what has to be undone, however it ends."""
+
+    def __init__(self, client: Client, seconds: float) -> None:
+        self._client = client
+        self._seconds = seconds
+        self._ours = False  # tracing was switched on by this demo
+
+    def show(self) -> None:
+        """All of it; DemoError, RpcError when a part does not work."""
+        before = self._bridge_before()
+        cleanup = contextlib.ExitStack()
+        try:
+            try:
+                seen = self._show(before, cleanup)
+            finally:
+                cleanup.close()
+        finally:
+            # Where Ended came just as that began, for another reason. It comes once.
+            cleanup.close()
+        self._sum_up(*seen)
+
+    def _show(
+        self, before: dict[str, Any], cleanup: contextlib.ExitStack
+    ) -> tuple[int, Report, Sight]:
+        guest = cleanup.enter_context(DemoGuest())
+        cleanup.callback(self._off_in_the_end)
+        # The first of what is done at the end.
+        cleanup.callback(deaf)
+        say(f"the guest {NAME} runs: QEMU, pid {guest.pid}, which only leaves its guest")
+        self._wait_until_seen(guest)
+        self._on(before, guest)
+        sight = self._sight()
+        exits = self._live(guest, sight)
+        report = self._statistics(guest, sight)
+        guest.check()
+        self._off(before)
+        return exits, report, sight
+
+    def _bridge_before(self) -> dict[str, Any]:
+        """The bridge's status, which is shown; DemoError for what keeps it from tracing."""
+        try:
+            found = self._client.status()
+        except RpcUnreachableError as error:
+            raise DemoError(f"{error} As services: {_SERVICES}") from None
+        say(f"kvmlog rpc at {self._client.name} tells of bridge and ring (kvmlog status):")
+        status.show(found.bridge, found.bridge_error, found.ring, found.ring_error, as_json=False)
+        _blank()
+        bridge = found.bridge
+        if bridge is None:
+            raise DemoError(f"{found.bridge_error}; as services: {_SERVICES}")
+        if not bridge["source"]["connected"]:
+            raise DemoError(f"the bridge has no source of exits: {bridge['trouble']}")
+        others = [one.pid for one in self._client.guests().guests if one.name == NAME]
+        if others:
+            raise DemoError(
+                f"a guest {NAME} runs here already, pid {others[0]}: another demo? wait for its "
+                f"end, or end it (kill {others[0]})"
+            )
+        chosen = bridge["filter"]
+        if chosen is None:
+            return bridge
+        if chosen["vm"] == [NAME]:
+            say("tracing is still on for the guest of a demo that was killed")
+            return {**bridge, "wanted": "off"}
+        raise DemoError(
+            f"tracing is on for {', '.join(chosen['vm'])} only, which the demo would change; "
+            "switch off first (kvmlog switch off), or wait until it is"
+        )
+
+    def _wait_until_seen(self, guest: DemoGuest) -> None:
+        limit = time.monotonic() + GUEST_LIMIT_S
+        while True:
+            guest.check()
+            if any(one.pid == guest.pid for one in self._client.guests().guests):
+                return
+            if time.monotonic() > limit:
+                raise DemoError(
+                    f"the bridge at {self._client.name} has not seen the guest, pid {guest.pid}, "
+                    f"within {GUEST_LIMIT_S:.0f} s; is that this host?"
+                )
+            time.sleep(_STEP_S)
+
+    def _on(self, before: dict[str, Any], guest: DemoGuest) -> None:
+        if before["wanted"] == "on":
+            say("tracing is on already, for all guests: it is left as it is")
+            return
+        lease_s = self._seconds + LEASE_S
+        say(f"switching on over RPC (kvmlog switch on --vm {NAME} --for {lease_s:g}):")
+        self._ours = True
+        try:
+            done = self._client.switch(True, [NAME], lease_s)
+        except RpcFaultError as error:
+            if error.code != faults.OVER_BUDGET:
+                raise
+            say(f"the bridge tells, once: {error}")
+            done = self._client.switch(True, [NAME], lease_s)
+        switch.print_granted({"matched": done.matched}, done.for_s, done.sampling)
+        _blank()
+        if done.matched.get(NAME) != [guest.pid]:
+            raise DemoError(
+                f"{NAME} is the name of {done.matched.get(NAME)}, not of the demo's guest "
+                f"{guest.pid} alone: another demo? try again after its end"
+            )
+
+    def _sight(self) -> Sight:
+        bridge = self._client.status().bridge or {}
+        return sight_of(bridge.get("source", {}).get("isa"))
+
+    def _live(self, guest: DemoGuest, sight: Sight) -> int:
+        vm = str(guest.pid)
+        say(f"{sight.seen} as they come (kvmlog tail --vm {NAME}):")
+        print(sight.columns, flush=True)
+        ends = time.monotonic() + self._seconds
+
+        def enough(exits: int) -> bool:
+            guest.check()
+            return time.monotonic() >= ends + (0 if exits else EXITS_LIMIT_S)
+
+        exits = follow.follow(self._client, 0, [vm], enough=enough)
+        _blank()
+        return exits
+
+    def _statistics(self, guest: DemoGuest, sight: Sight) -> Report:
+        vm = str(guest.pid)
+        say(f"{sight.counted} (kvmlog stat{sight.options} --vm {NAME}):")
+        report, notes = self._client.statistics(sight.view, [vm])
+        for note in notes:
+            print(f"kvmlog: {note}", file=sys.stderr, flush=True)
+        table.show(*tables.blocks(report), "")
+        return report
+
+    def _off(self, before: dict[str, Any]) -> None:
+        """DemoError unless tracing is now as it was before."""
+        if self._ours:
+            say("switching off over RPC (kvmlog switch off)")
+            self._switch_off()
+        now = self._client.status().bridge
+        stopped = (now or before)["budget"].get("stopped")
+        if stopped == before["budget"].get("stopped"):
+            stopped = None
+        if now is None or now["wanted"] != before["wanted"]:
+            is_now = "unknown" if now is None else now["wanted"]
+            why = stopped or "somebody else has switched it; look at kvmlog status"
+            raise DemoError(f"tracing was {before['wanted']} before and is {is_now} now: {why}")
+        if stopped is not None:
+            say(f"the bridge had ended it before: {stopped}")
+
+    def _off_in_the_end(self) -> None:
+        """For what ended in the middle: says what cannot be done, and raises nothing."""
+        if not self._ours:
+            return
+        # A call may have been under way when the end came.
+        self._client.close()
+        try:
+            self._switch_off()
+        except KvmlogError as error:
+            with contextlib.suppress(OSError):
+                print(
+                    f"kvmlog: tracing of {NAME} could not be switched off ({error}); it ends by "
+                    f"itself after {self._seconds + LEASE_S:g} s",
+                    file=sys.stderr,
+                )
+
+    def _switch_off(self) -> None:
+        """Off, unless somebody has switched on for others meanwhile, or the lease is over."""
+        bridge = self._client.status().bridge
+        chosen = None if bridge is None else bridge["filter"]
+        if chosen is not None and chosen["vm"] == [NAME]:
+            self._client.switch(False)
+        self._ours = False
+
+    def _sum_up(self, exits: int, report: Report, sight: Sight) -> None:
+        if not exits:
+            raise DemoError(
+                f"no {sight.one} of {NAME} was seen in {self._seconds + EXITS_LIMIT_S:g} s; look "
+                "at kvmlog status, and at the notes of the bridge in its log"
+            )
+        say(
+            f"done: {counted(exits, sight.one)} of {NAME} shown, {report.shown_exits} counted; the "
+            "guest has ended, and tracing is as it was before"
+        )
+        print(sight.following, flush=True)
+
+
+def say(text: str) -> None:
+    """One line to whoever watches."""
+    print(f"demo: {text}", flush=True)
+
+
+def _blank() -> None:
+    print(flush=True)

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A guest to look at: QEMU with KVM, which only leaves its guest, at a pace that can be read.
+
+It needs no disk, no network and no root: only the right to /dev/kvm. It ends with the process
+that started it, however that ends.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from typing import Final
+
+from kvmlog.cli.demo.image import Orders
+from kvmlog.util import users
+from kvmlog.util.closing import Closing
+from kvmlog.util.errors import KvmlogError
+
+NAME: Final = "kvmlog-demo"
+UUID: Final = "6b766d6c-6f67-4d65-8d6f-000000000001"
+# Once each and a halt of half a second, again and again: about 20 exits a second.
+ORDERS: Final = Orders("cpuid,pio,mmio,hlt,rdmsr", halt_us=500_000)
+
+_KVM: Final = "/dev/kvm"
+_QEMU: Final = "qemu-system-x86_64"
+_END_S: Final = 10.0
+_MIB: Final = 16
+_SAID: Final = 300  # characters of what QEMU said
+
+
+class DemoError(KvmlogError):
+    """The demo cannot be shown here, or did not show what it should."""
+
+
+def check_host() -> str:
+    """QEMU's path; DemoError for what this host or this user lacks to run a guest."""
+    try:
+        os.close(os.open(_KVM, os.O_RDWR | os.O_CLOEXEC))
+    except FileNotFoundError:
+        raise DemoError(
+            f"there is no {_KVM}: this machine has no KVM, or no nested virtualisation; load "
+            "kvm_amd or kvm_intel, and give a virtual machine a CPU with svm or vmx"
+        ) from None
+    except PermissionError:
+        user = users.user_name(os.geteuid())
+        raise DemoError(
+            f"{_KVM}: {user} may not use it; become a member of the group kvm (sudo usermod -aG "
+            f"kvm {user}), and log in again"
+        ) from None
+    except OSError as error:
+        raise DemoError(
+            f"{_KVM}: cannot be used ({error.strerror}); load kvm_amd or kvm_intel"
+        ) from None
+    qemu = shutil.which(_QEMU)
+    if qemu is None:
+        raise DemoError(f"{_QEMU} is not installed; apt-get install qemu-system-x86")
+    return qemu
+
+
+class DemoGuest(Closing):
+    """The guest, from its start to close(); DemoError where it cannot be started."""
+
+    def __init__(self, orders: Orders = ORDERS) -> None:
+        qemu = check_host()
+        # Nothing is left of the image, nor of what QEMU says, when this process is killed.
+        image = os.memfd_create("payload.rom", os.MFD_CLOEXEC)
+        try:
+            with open(image, "wb", closefd=False) as file:
+                file.write(orders.image())
+            self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the guest
+            self._process = subprocess.Popen(
+                [
+                    *("setpriv", "--pdeathsig", "KILL", "--", qemu),
+                    *("-name", f"guest={NAME},debug-threads=on", "-uuid", UUID),
+                    # kvm64: any KVM has it, also one that emulates its guests.
+                    *("-machine", "q35,accel=kvm", "-cpu", "kvm64", "-m", str(_MIB)),
+                    *("-nodefaults", "-no-user-config", "-display", "none"),
+                    *("-bios", f"/proc/self/fd/{image}"),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._said,
+                pass_fds=[image],
+                # Ctrl-C is for the demo, which ends its guest in its turn.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise DemoError(
+                f"{_QEMU} cannot be started ({error.strerror}); install util-linux and "
+                "qemu-system-x86"
+            ) from None
+        finally:
+            os.close(image)
+
+    @property
+    def pid(self) -> int:
+        """Of the QEMU process."""
+        return self._process.pid
+
+    def check(self) -> None:
+        """DemoError when it has ended by itself, with what QEMU said."""
+        status = self._process.poll()
+        if status is None:
+            return
+        self._said.seek(0)
+        lines = self._said.read().decode("utf-8", "replace").splitlines()
+        said = " / ".join(line for line in lines if "warning:" not in line)[:_SAID]
+        raise DemoError(
+            f"the demo guest ended by itself with status {status} ({said or 'QEMU said nothing'}); "
+            f"try {_QEMU} -accel kvm by hand"
+        )
+
+    def close(self) -> None:
+        """Ends it; SIGKILL where SIGTERM is not heard in 10 s."""
+        self._process.terminate()
+        try:
+            self._process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._said.close()

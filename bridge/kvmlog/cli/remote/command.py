@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`kvmlog remote HOST COMMAND`: what the commands show of this host, of another one."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from kvmlog.cli import dump, explain, guests, pending, records, selection, status, switch, tail
+from kvmlog.cli.records import Clocks
+from kvmlog.cli.remote import follow
+from kvmlog.cli.stat import options
+from kvmlog.cli.stat.command import add_wishes, printer
+from kvmlog.client.client import Client
+from kvmlog.client.connection import MOST_TIMEOUT_S
+from kvmlog.exits.explain.lookup import ISAS
+from kvmlog.exits.format import lines
+from kvmlog.guests.names import GuestList
+from kvmlog.guests.view import GuestView
+from kvmlog.ring.records import Record
+from kvmlog.util.secrets import read_secret
+
+DEFAULT_TIMEOUT_S: Final = 10.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The server, how to reach it, and the sub-commands with the options of the local ones."""
+    parser.add_argument(
+        "host", metavar="HOST", help="HOST, HOST:PORT, [IPv6]:PORT or https://HOST:PORT"
+    )
+    add_link(parser)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, (add, act, words) in _COMMANDS.items():
+        command = commands.add_parser(name, help=words, description=words)
+        add(command)
+        command.set_defaults(act=act)
+
+
+def add_link(parser: argparse.ArgumentParser, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+    """Adds who we are and whom to trust, for connect()."""
+    parser.add_argument("--token-file", metavar="FILE", help="the token to show, alone in a file")
+    parser.add_argument("--tls-ca", metavar="FILE", help="PEM: whom to trust as the server's CA")
+    parser.add_argument("--tls-cert", metavar="FILE", help="PEM: our own certificate")
+    parser.add_argument("--tls-key", metavar="FILE", help="PEM: its key")
+    parser.add_argument(
+        "--timeout",
+        metavar="S",
+        type=float,
+        default=timeout_s,
+        help="how long to wait for connection and reply (default %(default)g s)",
+    )
+    parser.set_defaults(refuse_remote=parser.error)
+
+
+def run(args: argparse.Namespace) -> int:
+    """The exit status of the sub-command; RpcError when the server does not do it."""
+    with connect(args, args.host) as client:
+        return int(args.act(client, args))
+
+
+def connect(args: argparse.Namespace, host: str) -> Client:
+    """A client as the options of add_link() say; ends with status 2 for a timeout that is none."""
+    if not 0 < args.timeout <= MOST_TIMEOUT_S:
+        args.refuse_remote(
+            f"--timeout {args.timeout:g}: give more than 0 s and at most {MOST_TIMEOUT_S:.0f}"
+        )
+    token = None
+    if args.token_file is not None:
+        token = read_secret(args.token_file, "token").decode("ascii", "replace").strip()
+    return Client(
+        host,
+        token=token,
+        tls_ca=args.tls_ca,
+        tls_cert=args.tls_cert,
+        tls_key=args.tls_key,
+        timeout_s=args.timeout,
+    )
+
+
+def _status(client: Client, args: argparse.Namespace) -> int:
+    found = client.status()
+    return status.show(found.bridge, found.bridge_error, found.ring, found.ring_error, args.json)
+
+
+def _switch(client: Client, args: argparse.Namespace) -> int:
+    recorded = switch.sampling_of(args)
+    done = client.switch(args.state == "on", args.vm, args.for_s, recorded)
+    if done.on:
+        switch.print_granted({"matched": done.matched}, done.for_s, done.sampling)
+    else:
+        print("ok off")
+    return 0
+
+
+def _dump(client: Client, args: argparse.Namespace) -> int:
+    page = client.records(
+        args.count, vm=args.vm, reason=args.reason, slower_than_ns=args.slower_than
+    )
+    view = GuestView(GuestList(client.guests(ended=True).guests))
+    shown = page.decoded()
+    view.learn(shown)
+    if not args.json:
+        print(lines.HEADER)
+    clocks = Clocks(page.span.realtime_ns - page.span.monotonic_ns, page.span.utc_offset_s)
+    for line in records.record_lines(shown, clocks, view, args.json):
+        print(line)
+    return 0
+
+
+def _tail(client: Client, args: argparse.Namespace) -> int:
+    with contextlib.suppress(KeyboardInterrupt):
+        follow.follow(client, args.count, args.vm, args.reason, args.slower_than)
+    return 0
+
+
+def _stat(client: Client, args: argparse.Namespace) -> int:
+    view = options.view(args)
+    with contextlib.ExitStack() as stack:
+        show = printer(args, stack)
+        said: set[str] = set()
+        with contextlib.suppress(KeyboardInterrupt):
+            for _ in _rounds(args.interval, args.count):
+                report, notes = client.statistics(view, args.vm, args.interval)
+                for note in notes:
+                    if note not in said:
+                        print(f"kvmlog: {note}", file=sys.stderr, flush=True)
+                said.update(notes)
+                show(report)
+    return 0
+
+
+def _rounds(interval: float | None, count: int | None) -> Iterator[int]:
+    done = 0
+    while done < (count or (1 if interval is None else done + 1)):
+        yield done
+        done += 1
+
+
+def _guests(client: Client, args: argparse.Namespace) -> int:
+    found = client.guests(ended=args.all)
+    for problem in found.problems:
+        print(f"kvmlog: {problem}; these are the guests it knew last", file=sys.stderr)
+    left_out = 0 if args.all else found.ended
+    guests.show(found.guests, left_out, found.exits, args.json)
+    return 0
+
+
+def _pending(client: Client, args: argparse.Namespace) -> int:
+    found = client.pending(args.vm)
+    view = GuestView(GuestList(client.guests(ended=True).guests))
+    shown = [one for one in found.records.decoded() if isinstance(one, Record)]
+    view.learn(shown)
+    span = found.records.span
+    clocks = Clocks(span.realtime_ns - span.monotonic_ns, span.utc_offset_s)
+    pending.show(shown, clocks, view, args.json)
+    pending.say_left_out(found.left_out)
+    return 0
+
+
+def _explain(client: Client, args: argparse.Namespace) -> int:
+    found = client.explain(args.reason, args.isa)
+    explain.show(found, args.json, args.as_list or args.reason is None)
+    return 0
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def _add_dump(parser: argparse.ArgumentParser) -> None:
+    dump.add_wishes(parser, words=True)
+
+
+def _add_tail(parser: argparse.ArgumentParser) -> None:
+    tail.add_wishes(parser, words=True)
+
+
+def _add_guests(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--all", action="store_true", help="those that have ended, too")
+    _json(parser)
+
+
+def _add_pending(parser: argparse.ArgumentParser) -> None:
+    selection.add_vm(parser, "only vCPUs of this guest; several: of any of them")
+    _json(parser)
+
+
+def _add_explain(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("reason", nargs="?", metavar="REASON", help="none: list all")
+    parser.add_argument("--isa", choices=ISAS, help="of this kind of CPU only")
+    parser.add_argument("--list", action="store_true", dest="as_list", help="one line for each")
+    _json(parser)
+
+
+_COMMANDS: Final[
+    dict[
+        str,
+        tuple[
+            Callable[[argparse.ArgumentParser], None],
+            Callable[[Client, argparse.Namespace], int],
+            str,
+        ],
+    ]
+] = {
+    "status": (_json, _status, "show what its bridge and its ring are doing"),
+    "switch": (switch.add_wishes, _switch, "switch tracing on or off there"),
+    "dump": (_add_dump, _dump, "print the newest records"),
+    "tail": (_add_tail, _tail, "print records as they come"),
+    "stat": (add_wishes, _stat, "count exits by guest and reason"),
+    "guests": (_add_guests, _guests, "list its guests"),
+    "pending": (_add_pending, _pending, "print the vCPUs that are in an exit now"),
+    "explain": (_add_explain, _explain, "say what an exit reason is"),
+}

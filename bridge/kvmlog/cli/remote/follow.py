@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`kvmlog remote HOST tail`: polls a server for what has come since the last poll."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from kvmlog.cli import records
+from kvmlog.cli.records import Clocks
+from kvmlog.cli.tail import REPLACED
+from kvmlog.client.client import Client
+from kvmlog.client.replies import Records
+from kvmlog.exits.format import lines
+from kvmlog.guests.names import GuestList
+from kvmlog.guests.view import GuestView
+from kvmlog.ring.records import GuestRecord, Record
+
+POLL_S: Final = 0.5
+# A page: more are asked for at once when there are more.
+_PAGE: Final = 16_384
+
+
+def follow(
+    client: Client,
+    count: int,
+    vm: Sequence[str] = (),
+    reason: Sequence[str] = (),
+    slower_than_ns: int = 0,
+    enough: Callable[[int], bool] = lambda _exits: False,
+) -> int:
+    """Prints `count` records from before and all that come; RpcError.
+
+    enough: asked after each poll, with how many exits have been printed; returns these when it
+    says so, else follows until interrupted.
+    """
+    page = client.records(max(1, count), vm=vm, reason=reason, slower_than_ns=slower_than_ns)
+    print(lines.HEADER)
+    guests = _guests(client)
+    exits = _print(page, guests) if count else 0
+    while True:
+        sys.stdout.flush()
+        if enough(exits):
+            return exits
+        if not page.more:
+            time.sleep(POLL_S)
+        at = (page.span.ring_id, page.span.next_index)
+        page = client.records(_PAGE, at, vm, reason, slower_than_ns)
+        if page.replaced:
+            print(lines.sentence_line(REPLACED))
+        if page.span.overwritten:
+            print(records.overwritten_line(page.span.overwritten))
+        if any(isinstance(one, GuestRecord) for one in page.decoded()):
+            guests = _guests(client)
+        exits += _print(page, guests)
+
+
+def _guests(client: Client) -> GuestView:
+    return GuestView(GuestList(client.guests(ended=True).guests))
+
+
+def _print(page: Records, guests: GuestView) -> int:
+    """Prints a page; how many exits are on it."""
+    shown = page.decoded()
+    guests.learn(shown)
+    span = page.span
+    clocks = Clocks(span.realtime_ns - span.monotonic_ns, span.utc_offset_s)
+    for line in records.record_lines(shown, clocks, guests, as_json=False):
+        print(line)
+    return sum(isinstance(one, Record) for one in shown)

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`kvmlog stat`: how often guests leave the CPU, why, for how long, and who spent the time."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Final, TextIO
+
+from kvmlog.cli import records, table
+from kvmlog.cli.stat import csv_rows, options, tables
+from kvmlog.cli.stat.workload import CommandError, running
+from kvmlog.control.client import SwitchClient
+from kvmlog.ring.statistics.reader import SUFFIX, StatisticsReader
+from kvmlog.stat.query import DEFAULT_BY, SORTS
+from kvmlog.stat.report import Moment, Report
+from kvmlog.stat.sampler import Look
+from kvmlog.stat.serialize import report_object
+from kvmlog.util.errors import KvmlogError, SwitchError
+
+_FAILED: Final = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the sub-command's flags."""
+    add_wishes(parser)
+    parser.add_argument(
+        "--reset", action="store_true", help="have the bridge begin the statistics anew, and end"
+    )
+    records.add_ring(parser)
+    records.add_switch(parser)
+    parser.add_argument(
+        "command",
+        nargs=argparse.REMAINDER,
+        metavar="-- COMMAND ...",
+        help="run this, and show on stderr (or in -o) what came while it ran; ends with its "
+        "exit status",
+    )
+
+
+def add_wishes(parser: argparse.ArgumentParser) -> None:
+    """What there is to ask of any statistics, here or elsewhere."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = tables.LEGEND
+    parser.add_argument(
+        "-i",
+        dest="interval",
+        metavar="S",
+        type=options.interval_s,
+        help="a table every S seconds, of what came in them (default: one, since the "
+        "statistics began)",
+    )
+    parser.add_argument(
+        "-n",
+        dest="count",
+        metavar="COUNT",
+        type=records.positive,
+        help="with -i: so many tables, then end",
+    )
+    parser.add_argument(
+        "--by",
+        type=options.by,
+        default=DEFAULT_BY,
+        metavar="KEY,...",
+        help="groups: guest, reason, and one of vcpu, detail, return, separated by commas "
+        "(default guest,reason)",
+    )
+    parser.add_argument(
+        "--vm",
+        action="append",
+        default=[],
+        metavar="NAME|UUID|PID",
+        help="only this guest (kvmlog guests lists them); several: all of them",
+    )
+    parser.add_argument(
+        "--sort",
+        choices=list(SORTS),
+        help="by this figure, the greatest first (default total; by return: vmm)",
+    )
+    parser.add_argument("--top", type=records.positive, metavar="N", help="only the first N groups")
+    parser.add_argument(
+        "--halts", action="store_true", help="exits that halted among all others, and in SHARE"
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON object per table, times in ns")
+    form.add_argument("--csv", action="store_true", help="CSV with a header, times in ns")
+    parser.add_argument(
+        "-o",
+        dest="output",
+        metavar="FILE",
+        help="print there (default: stdout)",
+    )
+    parser.set_defaults(usage_error=parser.error, reset=False, command=[])
+
+
+def run(args: argparse.Namespace) -> int:
+    """0, or the exit status of the command; KvmlogError when there are no statistics."""
+    if args.command[:1] == ["--"]:
+        del args.command[0]
+    view = options.view(args)
+    if args.reset:
+        return _reset(args.switch)
+    with contextlib.ExitStack() as stack:
+        reader = stack.enter_context(StatisticsReader(args.ring + SUFFIX))
+        look = Look(reader, args.ring, view, args.vm, _warn)
+        look.say_what_is_counted(args.switch)
+        show = printer(args, stack)
+        if args.command:
+            return _around(args, look, show)
+        if args.interval is None:
+            show(look.since(None, look.now(settle=True)))
+        else:
+            with contextlib.suppress(KeyboardInterrupt):
+                _every(args, look.now(), look, show, _asleep)
+    return 0
+
+
+def _reset(switch: str) -> int:
+    answer = SwitchClient(switch).send("reset")
+    if answer != "ok reset":
+        raise SwitchError(answer.removeprefix("error: "))
+    print(answer)
+    return 0
+
+
+def _every(
+    args: argparse.Namespace,
+    base: Moment,
+    look: Look,
+    show: Callable[[Report], None],
+    ended: Callable[[float], bool],
+) -> Moment:
+    """A report per interval, until ended(seconds to wait) or so many; where the last one ended."""
+    for shown, left_s in enumerate(_ticks(args.interval)):
+        if shown == args.count or ended(left_s):
+            break
+        now = look.now()
+        show(look.since(base, now))
+        base = now
+    return base
+
+
+def _asleep(seconds: float) -> bool:
+    time.sleep(seconds)
+    return False
+
+
+def _around(args: argparse.Namespace, look: Look, show: Callable[[Report], None]) -> int:
+    """Runs the command, shows what came meanwhile, and returns its exit status."""
+    base = look.now(settle=True)
+    try:
+        with running(args.command) as command:
+            if args.interval is not None:
+                base = _every(args, base, look, show, command.wait)
+            status = command.status
+            ended_ns = time.time_ns()
+    except CommandError as error:
+        _warn(str(error))
+        return error.status
+    try:
+        last = dataclasses.replace(look.now(settle=True), realtime_ns=ended_ns)
+        show(look.since(base, last))
+    except KvmlogError as error:
+        _warn(str(error))
+        return status or _FAILED
+    return status
+
+
+def _ticks(interval_s: float) -> Iterator[float]:
+    """How long to wait for the next multiple of the interval; those that are over are left out."""
+    due = time.monotonic()
+    while True:
+        due += interval_s
+        left_s = due - time.monotonic()
+        if left_s < 0:
+            due -= left_s
+        yield max(0.0, left_s)
+
+
+def printer(args: argparse.Namespace, stack: contextlib.ExitStack) -> Callable[[Report], None]:
+    """What prints a report in the form and to the place that were asked for."""
+    stream: TextIO = sys.stderr if args.command else sys.stdout
+    if args.output is not None:
+        stream = stack.enter_context(_opened(args.output))
+    if args.json:
+        return lambda told: table.write([json.dumps(report_object(told))], stream)
+    if args.csv:
+        return _CsvPrinter(stream)
+    if args.interval is not None and not args.command and stream.isatty():
+        replace = stack.enter_context(table.redrawn(stream))
+        return lambda told: replace(tables.blocks(told))
+    if args.interval is not None:
+        return lambda told: table.show(*tables.blocks(told), "", stream=stream)
+    return lambda told: table.show(*tables.blocks(told), stream=stream)
+
+
+class _CsvPrinter:
+    """One header for all reports; what is in none of the groups goes to stderr."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._header = True
+
+    def __call__(self, told: Report) -> None:
+        table.write(csv_rows.csv_lines(told, self._header), self._stream)
+        self._header = False
+        missing = tables.missing_words(told)
+        if missing:
+            _warn(missing)
+
+
+def _opened(path: str) -> TextIO:
+    try:
+        return open(path, "w", encoding="utf-8")
+    except OSError as error:
+        raise KvmlogError(
+            f"{path}: cannot be written ({error.strerror or error}); give another file (-o)"
+        ) from None
+
+
+def _warn(sentence: str) -> None:
+    print(f"kvmlog: {sentence}", file=sys.stderr, flush=True)

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The tables of `kvmlog stat`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Final, TypeAlias
+
+from rich.cells import cell_len
+
+from kvmlog.cli.table import Block, Column, Table
+from kvmlog.exits.format.notes import counted
+from kvmlog.exits.reasons import names
+from kvmlog.native import lib
+from kvmlog.ring.records import NO_VCPU
+from kvmlog.ring.statistics.reader import NO_RETURN, By, Row
+from kvmlog.stat.query import DEFAULT_BY
+from kvmlog.stat.report import Line, Report
+from kvmlog.stat.serialize import detail_words
+from kvmlog.util import units
+
+LEGEND: Final = """\
+who spent the time of a group, in percent of its TOTAL (together 100 %):
+  KVM     KVM in the host's kernel, polling for the end of a halt included
+  VMM     the guest's own process (QEMU, ...), which KVM returned to
+  WAIT    nobody: the vCPU's thread was ready to run and got no CPU
+  IDLE    nobody: the guest halted, and its vCPU slept
+  PAUSED  nobody: the VMM was interrupted and held the vCPU (virsh suspend)
+SHARE   part of the time in exits of that guest (by guest alone: of all), without halts;
+        by return: part of the time in the VMM
+P50 ... half of the exits took no longer, 99.9 percent no longer than P99.9; "<" before a
+        figure: only its power of two is known
+NOTE    nested: exits of a nested guest (L2); halt: exits that halted
+DETAIL  "other": further details of a reason, counted together"""
+
+NO_REASONS: Final = (
+    "this kernel's KVM shows no exits, only returns to the VMM: kvmlog stat --by guest,return"
+)
+
+_Field: TypeAlias = tuple[Column, Callable[[Line], str]]
+
+
+def blocks(report: Report) -> list[Block]:
+    """Returns what there is to print: a heading, tables, and what is in none of them."""
+    found: list[Block] = [heading(report)]
+    groups, halts = _tables(report)
+    if report.lines:
+        found.append(groups)
+    if report.halts:
+        found += ["halts, which are in no SHARE above:", halts]
+    if report.left_out:
+        found.append(f"and {counted(report.left_out, 'group')} more")
+    if By.RETURN not in report.view.by and any(
+        lacks_reason(line.row) for line in report.lines + report.halts
+    ):
+        found.append(NO_REASONS)
+    missing = missing_words(report)
+    if missing:
+        found.append(missing)
+    return found
+
+
+def heading(report: Report) -> str:
+    """Returns from when to when, and how many exits: "11-20 19:46:02 to ...: 812 exits"."""
+    since, until = (
+        datetime.fromtimestamp(ns // units.NS_PER_S).strftime("%Y-%m-%d %H:%M:%S")
+        for ns in (report.since_realtime_ns, report.until_realtime_ns)
+    )
+    length = units.duration(max(0, report.until_realtime_ns - report.since_realtime_ns))
+    return f"{since} to {until} ({length}): {counted(report.shown_exits, 'exit')}"
+
+
+def missing_words(report: Report) -> str:
+    """Returns what the tables cannot show and why, "" when there is no such thing."""
+    full = "the memory for statistics is full (kvmlog bridge --statistics-mib)"
+    amounts = (
+        (report.overflow, "exit", f"without a group: {full}"),
+        (
+            report.overflow_rows if report.view.by & ~DEFAULT_BY else 0,
+            "exit",
+            f"in groups by guest and reason only: {full}",
+        ),
+        (report.overflow_histogram, "exit", f"in no percentile: {full}"),
+        (report.torn, "group", "that the bridge left half written; restart it"),
+        (report.forgotten, "exit", "of guests that ended and had to make room"),
+        (report.lost_records or 0, "record", "lost; kvmlog status"),
+    )
+    words = [f"{counted(number, one)} {why}" for number, one, why in amounts if number]
+    return "missing: " + "; ".join(words) if words else ""
+
+
+def lacks_reason(row: Row) -> bool:
+    """Whether its exits have neither reason nor times (reasons.lacks_reason)."""
+    return row.isa == lib.KVMLOG_ISA_NONE and not row.reason and not row.total_ns
+
+
+def share(part: int, whole: int) -> str:
+    """Returns "12.3%", rounded; "" where there is no whole, or nothing of it."""
+    if not whole or not part:
+        return ""
+    tenths = (part * 1_000 * 2 + whole) // (whole * 2)
+    return f"{tenths // 10}.{tenths % 10}%"
+
+
+def _tables(report: Report) -> tuple[Table, Table]:
+    """One of the groups and one of the halts, with the same columns, lined up."""
+    fields = _fields(report)
+    groups, halts = (
+        [[cell(line) for _, cell in fields] for line in lines]
+        for lines in (report.lines, report.halts)
+    )
+    columns = [
+        replace(column, width=max([column.width, *(cell_len(row[at]) for row in groups + halts)]))
+        for at, (column, _) in enumerate(fields)
+    ]
+    return Table(columns, groups), Table(columns, halts)
+
+
+def _fields(report: Report) -> list[_Field]:
+    by = report.view.by
+    fields = [field for flag, field in _KEYS if flag in by]
+    fields += _RETURN_FIGURES if By.RETURN in by else _FIGURES
+    if any(_note(line) for line in report.lines + report.halts):
+        fields.append((Column("NOTE"), _note))
+    return fields
+
+
+def _note(line: Line) -> str:
+    words = ["nested"] if line.row.nested else []
+    # Below their own title, and by their reason, it goes without saying.
+    if line.row.halt and line.whole_ns:
+        words.append("halt")
+    return ", ".join(words)
+
+
+def _vcpu(line: Line) -> str:
+    return "" if line.row.vcpu == NO_VCPU else str(line.row.vcpu)
+
+
+def _reason(row: Row) -> str:
+    return names.reason_name(row.isa, row.reason)
+
+
+def _return(line: Line) -> str:
+    number = line.row.user_reason
+    return "" if number == NO_RETURN else names.user_reason_name(number)
+
+
+def _time(ns: int) -> str:
+    return units.duration(ns) if ns else ""
+
+
+def _mean(ns: int, count: int) -> str:
+    return units.duration((ns + count // 2) // count) if ns else ""
+
+
+def _percentile(of: Callable[[Row], int]) -> Callable[[Line], str]:
+    def cell(line: Line) -> str:
+        if not line.row.total_ns:
+            return ""
+        return ("<" if line.row.rough else "") + units.duration(of(line.row))
+
+    return cell
+
+
+def _number(title: str, spare: int, cell: Callable[[Line], str], width: int = 7) -> _Field:
+    return Column(title, right=True, width=width, spare=spare), cell
+
+
+_KEYS: Final[tuple[tuple[By, _Field], ...]] = (
+    (By.GUEST, (Column("GUEST", width=16), lambda line: line.guest)),
+    (By.VCPU, (Column("VCPU", right=True), _vcpu)),
+    (
+        By.REASON,
+        (
+            Column("REASON", width=20),
+            lambda line: "" if lacks_reason(line.row) else _reason(line.row),
+        ),
+    ),
+    (By.DETAIL, (Column("DETAIL", width=24), lambda line: detail_words(line.row))),
+    (By.RETURN, (Column("RETURN", width=16), _return)),
+)
+_SHARE: Final = _number("SHARE", 0, lambda line: share(line.part_ns, line.whole_ns), width=6)
+_COUNT: Final = _number("COUNT", 0, lambda line: f"{line.row.count}", width=9)
+
+
+def _split(title: str, spare: int, of: Callable[[Row], int]) -> _Field:
+    return _number(title, spare, lambda line: share(of(line.row), line.row.total_ns), width=6)
+
+
+_FIGURES: Final[list[_Field]] = [
+    _COUNT,
+    _number("TOTAL", 3, lambda line: _time(line.row.total_ns)),
+    _SHARE,
+    _number("MEAN", 0, lambda line: _mean(line.row.total_ns, line.row.count)),
+    _number("P50", 4, _percentile(lambda row: row.p50_ns)),
+    _number("P90", 6, _percentile(lambda row: row.p90_ns)),
+    _number("P99", 2, _percentile(lambda row: row.p99_ns)),
+    _number("P99.9", 5, _percentile(lambda row: row.p999_ns)),
+    _number("MAX", 1, lambda line: units.duration(line.row.max_ns) if line.row.total_ns else ""),
+    _split("KVM", 0, lambda row: row.kvm_ns),
+    _split("VMM", 0, lambda row: row.vmm_ns),
+    _split("WAIT", 0, lambda row: row.wait_ns),
+    _split("IDLE", 7, lambda row: row.idle_ns),
+    _split("PAUSED", 0, lambda row: row.paused_ns),
+]
+_RETURN_FIGURES: Final[list[_Field]] = [
+    _COUNT,
+    _number("TOTAL", 1, lambda line: _time(line.row.total_ns)),
+    _number("VMM", 0, lambda line: _time(line.row.vmm_ns)),
+    _SHARE,
+    _number("MEAN", 0, lambda line: _mean(line.row.vmm_ns, line.row.count)),
+    _number("PAUSED", 2, lambda line: _time(line.row.paused_ns)),
+]

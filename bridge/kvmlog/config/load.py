@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reading the configuration: the command line over the file over the defaults."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import stat
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from kvmlog.config.keys import Key, RefusedValueError
+from kvmlog.config.schema import KEYS, SECTIONS, BridgeKeys, BudgetKeys, RpcKeys, UdpKeys
+from kvmlog.util.errors import KvmlogError
+
+DEFAULT_CONFIG: Final = "/etc/kvmlog/kvmlog.toml"
+MAX_BYTES: Final = 64 << 10
+DEFAULT: Final = "default"
+_SHOWN: Final = 60
+
+
+class ConfigError(KvmlogError):
+    """The configuration cannot be used. `problems`: a sentence for each thing that is wrong."""
+
+    def __init__(self, problems: list[str]) -> None:
+        more = len(problems) - 1
+        rest = f" (and {more} more: kvmlog config check)" if more else ""
+        super().__init__(problems[0] + rest)
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Config:
+    """All values, by section: config.rpc.listen. `origins`: where each came from.
+
+    origins: "section.key" to "default", the file's path or the option. path: the file that was
+    read; None: none.
+    """
+
+    bridge: BridgeKeys = field(default_factory=BridgeKeys)
+    udp: UdpKeys = field(default_factory=UdpKeys)
+    rpc: RpcKeys = field(default_factory=RpcKeys)
+    budget: BudgetKeys = field(default_factory=BudgetKeys)
+    origins: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(KEYS, DEFAULT))
+    path: str | None = None
+
+    @classmethod
+    def load(cls, path: str | None = None) -> Config:
+        """The file over the defaults. path None: /etc/kvmlog/kvmlog.toml when it exists.
+
+        ConfigError for a file that is not there, cannot be read, is no TOML, or says what no key
+        takes.
+        """
+        return cls._make(path, {})
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> Config:
+        """As load(args.config), under the options of add_options() that were given."""
+        given = {
+            name: getattr(args, name)
+            for name, one in KEYS.items()
+            if one.option and getattr(args, name, None) is not None
+        }
+        return cls._make(args.config, given)
+
+    def get(self, name: str) -> Any:
+        """The value of "section.key"."""
+        section, _, key = name.partition(".")
+        return getattr(getattr(self, section), key)
+
+    @classmethod
+    def _make(cls, path: str | None, given: Mapping[str, Any]) -> Config:
+        values: dict[str, Any] = {}
+        origins = dict.fromkeys(KEYS, DEFAULT)
+        problems: list[str] = []
+        if path is None and os.path.lexists(DEFAULT_CONFIG):
+            path = DEFAULT_CONFIG
+        if path is not None:
+            found, problems = check(path, read(path))
+            values.update(found)
+            origins.update(dict.fromkeys(found, path))
+        for name, value in given.items():
+            option = str(KEYS[name].option)
+            try:
+                values[name] = KEYS[name].value(value)
+            except RefusedValueError as error:
+                problems.append(f"{option} {_shown(value)}: {error}")
+            origins[name] = option
+        if problems:
+            raise ConfigError(problems)
+        sections: dict[str, Any] = {
+            section: kind(
+                **{
+                    one.name: values[name]
+                    for name, one in KEYS.items()
+                    if one.section == section and name in values
+                }
+            )
+            for section, kind in SECTIONS.items()
+        }
+        return cls(**sections, origins=origins, path=path)
+
+
+def add_options(parser: argparse.ArgumentParser, command: str) -> None:
+    """--config, and the options of all keys that `command` ("bridge", "rpc") uses.
+
+    An option that was not given is None: Config.of() then has the file's value, or the default.
+    """
+    parser.add_argument(
+        "--config",
+        metavar="PATH",
+        help=f"configuration file (default: {DEFAULT_CONFIG}, where it exists)",
+    )
+    for name, one in KEYS.items():
+        if one.option is None or command not in one.commands:
+            continue
+        words: dict[str, Any] = {
+            "dest": name,
+            "help": f"{one.help} ({_default(one)})".replace("%", "%%"),
+        }
+        if one.type is bool:
+            parser.add_argument(one.option, action=argparse.BooleanOptionalAction, **words)
+            continue
+        if one.choices:
+            words["choices"] = one.choices
+        else:
+            words["metavar"] = one.metavar or one.name.upper()
+        if one.type is tuple:
+            words["action"] = "append"
+        else:
+            words["type"] = one.type
+        parser.add_argument(one.option, **words)
+
+
+def read(path: str) -> dict[str, Any]:
+    """A file's tables; ConfigError with one sentence when there are none to be had."""
+    try:
+        # A FIFO would have nobody write into it.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise ConfigError([f"{path}: is no regular file; give a TOML file"])
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(
+            [f"{path}: cannot be read ({error.strerror}); name another file"]
+        ) from None
+    if len(data) > MAX_BYTES:
+        raise ConfigError([f"{path}: has more than {MAX_BYTES} bytes; make it shorter"])
+    try:
+        return tomllib.loads(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}: byte {error.start} is no UTF-8; write it again"]) from None
+    except (ValueError, RecursionError) as error:
+        # RecursionError: thousands of brackets; ValueError: also a number of thousands of digits.
+        words = str(error).splitlines()[0] if isinstance(error, ValueError) else "nested too deep"
+        raise ConfigError([f"{path}: is not TOML: {words}; mend that line"]) from None
+
+
+def check(path: str, tables: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The values by "section.key", and a sentence for each that cannot be taken."""
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for section, table in tables.items():
+        if section not in SECTIONS:
+            problems.append(f"{path}: {_unknown_section(section, table)}")
+            continue
+        if not isinstance(table, dict):
+            problems.append(f"{path}: {section} is a section: write [{section}] on its own line")
+            continue
+        for name, given in table.items():
+            full = f"{section}.{name}"
+            one = KEYS.get(full)
+            if one is None:
+                problems.append(f"{path}: {_unknown(section, name)}")
+                continue
+            try:
+                values[full] = one.value(given)
+            except RefusedValueError as error:
+                problems.append(f"{path}: {full} = {_shown(given)}: {error}")
+    return values, problems
+
+
+def _unknown_section(section: str, table: object) -> str:
+    """A key outside any section stands where a section does."""
+    homes = [full for full, one in KEYS.items() if one.name == section]
+    if homes and not isinstance(table, dict):
+        return f"{section}: stands in no section; did you mean {' or '.join(homes)}?"
+    names = list(SECTIONS)
+    return f"{_quoted(section)}: there is no such section; {_nearest(section, names, names)}"
+
+
+def _unknown(section: str, name: str) -> str:
+    """Which key may have been meant: the same word of another section, or the nearest here."""
+    own = [one.name for one in KEYS.values() if one.section == section]
+    elsewhere = [full for full, one in KEYS.items() if one.name == name]
+    if elsewhere and not difflib.get_close_matches(name, own, 1):
+        near = f"did you mean {' or '.join(elsewhere)}?"
+    else:
+        near = _nearest(name, own, [f"{section}.{one}" for one in own])
+    return f"{section}.{_quoted(name)}: there is no such key; {near}"
+
+
+def _nearest(word: str, words: list[str], shown: list[str]) -> str:
+    close = difflib.get_close_matches(word, words, 1, 0.5)
+    if close:
+        return f"did you mean {shown[words.index(close[0])]}?"
+    return f"there are {', '.join(shown)}"
+
+
+def _quoted(word: str) -> str:
+    """A bare word as it is, anything else so that it cannot be taken for part of the sentence."""
+    bare = word.isascii() and word.replace("_", "").replace("-", "").isalnum()
+    return word if bare and len(word) <= _SHOWN else _shown(word)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        text = ascii(value)
+    else:
+        try:
+            text = str(value)
+        except (ValueError, RecursionError):
+            # Also within a list: a number of thousands of digits, which TOML can have in hex.
+            text = "..."
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+
+
+def _default(one: Key) -> str:
+    shown = ", ".join(one.default) if one.type is tuple else one.default
+    return f"default: {shown}" if shown not in ("", False) else "default: none"

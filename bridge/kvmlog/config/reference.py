@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The schema in words: the commented default file, and the table of docs/operations.md."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from typing import Any, Final
+
+from kvmlog.config.keys import Key
+from kvmlog.config.schema import KEYS, SECTIONS
+
+_HEAD: Final = """\
+# kvmlog: configuration of the services kvmlog-bridge and kvmlog-rpc (and of `kvmlog bridge` and
+# `kvmlog rpc`, whose options go before what stands here).
+# Each key stands here with its default, commented out. `kvmlog config check` tells what is wrong,
+# `kvmlog config show` what holds; `systemctl reload` applies the keys marked so, a restart all.
+"""
+_WIDTH: Final = 96
+
+
+def toml_value(value: Any) -> str:
+    """A value as TOML writes it."""
+    if isinstance(value, str):
+        # JSON's strings are TOML's, as long as nothing has to be escaped by surrogates.
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return "[" + ", ".join(toml_value(one) for one in value) + "]"
+    return repr(value)
+
+
+def remarks(one: Key) -> list[str]:
+    """What a reader should know beyond the words of `help`."""
+    words = []
+    if one.choices:
+        words.append("one of " + ", ".join(one.choices))
+    if one.bounds():
+        words.append(one.bounds())
+    if one.live:
+        words.append("applied by reload")
+    return words
+
+
+def default_file() -> str:
+    """A file with every key and its default, all of them commented out."""
+    parts = [_HEAD]
+    for section, kind in SECTIONS.items():
+        parts.append(f"\n# {kind.__doc__}\n[{section}]\n")
+        for one in _keys(section):
+            words = "; ".join([one.help, *remarks(one)])
+            for line in textwrap.wrap(f"{words[0].upper()}{words[1:]}.", _WIDTH):
+                parts.append(f"# {line}\n")
+            parts.append(f"#{one.name} = {toml_value(one.default)}\n")
+    return "".join(parts)
+
+
+def reference() -> str:
+    """The keys as Markdown tables."""
+    parts = []
+    for section, kind in SECTIONS.items():
+        parts.append(f"`[{section}]` {kind.__doc__}\n\n")
+        parts.append("| Key | Default | Option | What |\n|---|---|---|---|\n")
+        for one in _keys(section):
+            words = "; ".join([one.help, *remarks(one)]).replace("|", "\\|")
+            option = f"`{one.option}`" if one.option else ""
+            parts.append(f"| `{one.name}` | `{toml_value(one.default)}` | {option} | {words} |\n")
+        parts.append("\n")
+    return "".join(parts)
+
+
+def _keys(section: str) -> list[Key]:
+    return [one for one in KEYS.values() if one.section == section]
+
+
+if __name__ == "__main__":
+    print(reference().strip())

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a datagram of the switch asks for (docs/switch.md): the grammar, and its limits.
+
+Everything here comes from outside: nothing raises for bad input, it is answered in a sentence.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from kvmlog.control.sampling import EVERY_EXIT, MEMBERS, Sampling
+from kvmlog.util.errors import SwitchError
+
+# A command is a word; over the local socket one with arguments. More than this is not read.
+COMMAND_BYTES: Final = 512
+UNIX_COMMAND_BYTES: Final = 8192
+MOST_NAMES: Final = 64
+NAME_CHARACTERS: Final = 256
+LEAST_FOR_S: Final = 0.001
+MOST_FOR_S: Final = 31_536_000  # a year
+
+# How an error begins that tells that tracing was switched off for its cost.
+BUDGET: Final = "budget: "
+
+_ENDS: Final = b"\0\r\n"
+_WORDS: Final = ("on", "off", "status", "pending", "guests", "reset")
+# For those who may read the ring: the local socket's mode decides.
+_LOCAL: Final = {
+    "pending": "pending is asked for over the local socket (kvmlog pending)",
+    "guests": "guests are asked for over the local socket (kvmlog guests)",
+    "reset": "statistics are reset over the local socket (kvmlog stat --reset)",
+}
+_ARGUMENTS_LOCAL: Final = "on takes arguments over the local socket only (kvmlog switch on --vm)"
+_MEMBERS: Final = ("vm", "for_s", *MEMBERS)
+_SHOWN_CHARACTERS: Final = 32
+
+
+@dataclass(frozen=True)
+class Command:
+    """One datagram: `kind`, under which it is counted, and what is to be done, or why nothing."""
+
+    kind: str
+    word: str = ""  # empty: nothing
+    vm: tuple[str, ...] = ()  # names, UUIDs, pids; empty: all guests
+    for_s: float | None = None  # None: without end
+    sampling: Sampling = EVERY_EXIT
+    sentence: str = ""  # why nothing is done
+
+    @property
+    def has_arguments(self) -> bool:
+        """Whether it is more than its word."""
+        return bool(self.vm) or self.for_s is not None or self.sampling != EVERY_EXIT
+
+
+def limit(channel: str) -> int:
+    """The most bytes of a command on this channel ("unix" or "udp")."""
+    return UNIX_COMMAND_BYTES if channel == "unix" else COMMAND_BYTES
+
+
+def parse(channel: str, datagram: bytes, truncated: bool = False) -> Command:
+    """The command in a datagram; `truncated`: there was more than limit(channel)."""
+    if truncated or len(datagram) > limit(channel):
+        most = f"a command has at most {limit(channel)} bytes"
+        return Command("oversized", sentence=f"{most}; send on, off or status")
+    raw = datagram.rstrip(_ENDS)
+    if not raw:
+        return Command("empty", sentence="empty command; send on, off or status")
+    # Two bridges that answer each other's answers would never end.
+    if raw.startswith((b"ok ", b"error: ")):
+        return Command("answer")
+    if not all(0x20 <= byte < 0x7F for byte in raw):
+        return Command("not_ascii", sentence="not a word of ASCII letters; send on, off or status")
+    text = raw.decode("ascii")
+    local = channel == "unix"
+    if text.startswith("on {"):
+        return _on(text[3:]) if local else Command("unknown", sentence=_ARGUMENTS_LOCAL)
+    if text not in _WORDS:
+        unknown = f"unknown command {text[:_SHOWN_CHARACTERS]!r}; send on, off or status"
+        return Command("unknown", sentence=unknown)
+    if text in _LOCAL and not local:
+        return Command("unknown", sentence=_LOCAL[text])
+    return Command(text, text)
+
+
+def format_on(vm: tuple[str, ...], for_s: float | None, recorded: Sampling = EVERY_EXIT) -> str:
+    """The command `on` with these arguments, as parse() takes it.
+
+    SwitchError when it is longer than the bridge reads.
+    """
+    arguments: dict[str, Any] = {}
+    if vm:
+        arguments["vm"] = vm
+    if for_s is not None:
+        arguments["for_s"] = for_s
+    arguments |= recorded.arguments()
+    command = f"on {json.dumps(arguments)}" if arguments else "on"
+    if len(command) > UNIX_COMMAND_BYTES:
+        raise SwitchError(
+            f"{len(vm)} guests make a command of {len(command)} bytes; at most "
+            f"{UNIX_COMMAND_BYTES}; name fewer, or give their pids"
+        )
+    return command
+
+
+def _on(text: str) -> Command:
+    try:
+        arguments = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+        unknown = next((name for name in arguments if name not in _MEMBERS), None)
+        if unknown is not None:
+            known = ", ".join(f'"{name}"' for name in _MEMBERS)
+            raise SwitchError(f"on takes {known}, not {_shown(unknown)}; leave it out")
+        vm = _argument(arguments, "vm", _names) or ()
+        for_s = _argument(arguments, "for_s", _seconds)
+        return Command("on", "on", vm, for_s, Sampling.parse(arguments))
+    except SwitchError as error:
+        sentence = str(error)
+    except (ValueError, RecursionError):
+        example = 'on {"vm": ["web1"], "for_s": 60}'
+        sentence = f"{_shown(text)} is no JSON object; send on, or as in {example}"
+    return Command("bad_arguments", sentence=sentence)
+
+
+def _argument(arguments: dict[str, Any], name: str, check: Callable[[Any], Any]) -> Any:
+    return check(arguments[name]) if name in arguments else None
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    remedy = 'give a list of names, UUIDs or pids, as in {"vm": ["web1", "4242"]}'
+    if not isinstance(value, list):
+        raise SwitchError(f'"vm" is {_shown(value)}; {remedy}')
+    if not value:
+        raise SwitchError('"vm" is an empty list; name a guest, or leave it out for all guests')
+    if len(value) > MOST_NAMES:
+        raise SwitchError(
+            f'"vm" has {len(value)} members; at most {MOST_NAMES}; name fewer, or leave it out '
+            "for all guests"
+        )
+    for name in value:
+        if not isinstance(name, str) or not name:
+            raise SwitchError(f'"vm" has a member {_shown(name)}; {remedy}')
+        if len(name) > NAME_CHARACTERS:
+            raise SwitchError(
+                f'"vm" has a member of {len(name)} characters ({_shown(name)}); at most '
+                f"{NAME_CHARACTERS}; give the guest's UUID or pid"
+            )
+    return tuple(value)
+
+
+def _seconds(value: Any) -> float:
+    # To Python true is a number.
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    if not known or not LEAST_FOR_S <= value <= MOST_FOR_S or not math.isfinite(value):
+        raise SwitchError(
+            f'"for_s" is {_shown(value)}; give seconds from {LEAST_FOR_S} to {MOST_FOR_S}, or '
+            "leave it out to trace without end"
+        )
+    return float(value) if isinstance(value, float) else int(value)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a member stands there twice")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _shown(value: Any) -> str:
+    """A value from outside, short, in ASCII and without anything that a terminal obeys."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    cut = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
+    return ascii(cut) if isinstance(value, str) else cut

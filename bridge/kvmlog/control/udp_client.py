@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Signed commands to a bridge on another host, and answers that can be believed."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import Final
+
+from kvmlog.control import udp_auth
+from kvmlog.control.udp_address import format_address, resolve
+from kvmlog.util.errors import SwitchError
+
+_RECEIVE_BYTES: Final = 1 << 16
+_LEAST_S: Final = 0.001
+
+
+class UdpClient:
+    """Sends to HOST:PORT, one of the bridge's own addresses: it is signed too."""
+
+    def __init__(self, text: str, key: bytes, timeout_s: float = 5.0) -> None:
+        self.text = text
+        self._key = key
+        self._timeout_s = timeout_s
+
+    def send(self, command: str) -> str:
+        """The bridge's own answer: "ok on", "error: sentence". SwitchError when none comes."""
+        family, address = resolve(self.text)
+        with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as link:
+            try:
+                link.connect(address)
+                receiver = format_address(link.getpeername())
+                request, nonce = udp_auth.format_request(
+                    self._key, command, receiver, time.time_ns()
+                )
+                link.send(request)
+                return self._answer(link, nonce)
+            except TimeoutError:
+                raise SwitchError(
+                    f"{self.text}: no answer within {self._timeout_s:g} s; is a bridge listening "
+                    "there, with this key, at an address of its own (no NAT)?"
+                ) from None
+            except OSError as error:
+                raise SwitchError(
+                    f"{self.text}: cannot be reached ({error.strerror}); is a bridge listening "
+                    "there (udp.listen)?"
+                ) from None
+
+    def _answer(self, link: socket.socket, nonce: bytes) -> str:
+        """Waits for it, past datagrams that are not signed for this request."""
+        end = time.monotonic() + self._timeout_s
+        while True:
+            link.settimeout(max(end - time.monotonic(), _LEAST_S))
+            answer = udp_auth.parse_answer(self._key, nonce, link.recv(_RECEIVE_BYTES))
+            if answer is not None:
+                return answer.decode("utf-8", "replace")
+            if time.monotonic() >= end:
+                raise TimeoutError

@@ -1,0 +1,431 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The log engine: keeps a source connected to the ring and in the wanted state.
+
+All methods are called from one thread; the records flow in the pump's thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from kvmlog.control.sampling import EVERY_EXIT, Sampling
+from kvmlog.engine.budget import Budget, Cost
+from kvmlog.engine.counters import Ledger
+from kvmlog.engine.own_time import OwnTime
+from kvmlog.engine.pump import Pump
+from kvmlog.engine.request import Choice, Wanted
+from kvmlog.guests.registry import GuestBook
+from kvmlog.native import lib
+from kvmlog.ring.records import GuestRecord, iter_records
+from kvmlog.ring.statistics.writer import StatisticsWriter
+from kvmlog.ring.writer import RingWriter
+from kvmlog.sources.base import Source, SourceGoneError, SourceStatus, SwitchConfig, describe_status
+from kvmlog.util.errors import SourceError, StatisticsError
+from kvmlog.util.log import log
+
+# How long the last batches may take after tracing was switched off.
+SETTLE_S: Final = 3.0
+_SETTLE_STEP_S: Final = 0.005
+# A receiver that was killed is forgotten by the source's worker, not at once.
+_OPEN_TRIES: Final = 10
+_OPEN_STEP_S: Final = 0.05
+# How long the end of a lease is left to the source.
+_LATE_NS: Final = 1_000_000_000
+
+
+class Engine:
+    """Source, pump and ring together. `wanted`: what was asked for last; `on`: what is.
+
+    book: the guests by name; without one, that of the ring (`<ring>.guests`). statistics: what
+    exits are counted in; None: they are not. budget: what tracing may cost; None: no limit.
+    """
+
+    def __init__(
+        self,
+        writer: RingWriter,
+        source: Source,
+        book: GuestBook | None = None,
+        statistics: StatisticsWriter | None = None,
+        budget: Budget | None = None,
+    ) -> None:
+        self.writer = writer
+        self.source = source
+        self.statistics = statistics
+        self.budget = budget or Budget(limit_percent=0)
+        self.own_time = OwnTime()  # what the budget charges of the bridge: no command is
+        self.book = book or GuestBook(f"{writer.path}.guests")
+        self.pump = Pump(writer)
+        if statistics is not None:
+            self.pump.count(statistics.native)
+        self.wanted = Wanted()
+        self.on = False
+        self.connected = False
+        self.trouble: str | None = None  # why the source is not there or not on
+        self._ledger = Ledger(writer.counters())
+        self._arrived_before = self._arrived()
+        self._status: SourceStatus | None = None
+        self._dropped_before: dict[int, int] = {}
+        self._unsettled = False  # switched on, and what came since not compared with the source
+        self._checked: tuple[bool, str | None] | None = None
+
+    def start(self) -> None:
+        """Begins the heartbeat and connects; without a source it says so and goes on."""
+        self.pump.start()
+        try:
+            self._connect(tries=_OPEN_TRIES)
+        except SourceError as error:
+            self._waiting(str(error))
+
+    def stop(self) -> None:
+        """Tracing off, everything that was taken in the ring, source left."""
+        self.wanted = Wanted()
+        try:
+            if self.connected:
+                self._switch_off()
+        except SourceError as error:
+            log(str(error))
+            self._lost(str(error))
+        finally:
+            # Whatever happened: a pump that runs would write where nothing is mapped any more.
+            self.pump.close()
+            self.source.close()
+            self.connected = False
+
+    def switch(
+        self,
+        on: bool,
+        vm: Sequence[str] = (),
+        for_s: float | None = None,
+        recorded: Sampling = EVERY_EXIT,
+    ) -> dict[str, list[int]]:
+        """Switches tracing; which processes each word of `vm` named.
+
+        vm: only these guests (names, UUIDs, pids), and those that match later; for_s: for so many
+        seconds; recorded: which of their exits. What was asked for before is replaced. SourceError
+        when the source did not acknowledge it, GuestError when a word names no running guest: then
+        all is as before.
+        """
+        if not on:
+            self.wanted = Wanted()
+            if self.connected:
+                # A source that is gone traces nothing.
+                with contextlib.suppress(SourceGoneError):
+                    self._guarded(self._switch_off)
+            return {}
+        choice = None
+        if vm:
+            self.book.scan()
+            choice = Choice(self.book, vm)
+        if self.connected:
+            # It may have gone since the last tick, and be back already.
+            with contextlib.suppress(SourceGoneError):
+                self._guarded(self._refresh)
+        if not self.connected:
+            self._connect(tries=_OPEN_TRIES)
+        wanted = Wanted.begin(choice, for_s, recorded)
+        if not self.on:
+            self._guarded(lambda: self._switch_on(wanted))
+        elif not wanted.is_plain(self._status):
+            self._guarded(lambda: self._configure(wanted))
+        self.wanted = wanted
+        return {} if choice is None else choice.matched
+
+    def tick(self) -> None:
+        """Once a second: publishes the counters, notices a source that went or returned."""
+        with self.own_time:
+            self._tick()
+
+    def _tick(self) -> None:
+        failure = self.pump.failure()
+        if failure is not None and self.connected:
+            self._lost(f"the receiving socket failed ({failure}); connecting again")
+        try:
+            self._expire()
+            if not self.connected:
+                self._connect(tries=1)
+            else:
+                self._guarded(self._refresh)
+            if self.wanted.on and not self.on:
+                self._guarded(lambda: self._switch_on(self.wanted))
+            elif self.on and (self._capped() or self.wanted.outlives(self._status)):
+                self._guarded(lambda: self._configure(self.wanted))
+            self._watch_cost()
+        except SourceError as error:
+            self._waiting(str(error))
+
+    def announce(self, records: bytes) -> None:
+        """Guests that the source saw for the first time: whole records, of type GUEST."""
+        for record in iter_records(records):
+            if isinstance(record, GuestRecord):
+                self.book.announce(record)
+
+    def match(self) -> None:
+        """Guests may have come or gone: has the source trace those that match now."""
+        choice = self.wanted.choice
+        if choice is None:
+            return
+        tgids = choice.tgids()
+        if set(tgids) == set(self.wanted.tgids):
+            return
+        if len(tgids) > lib.KVMLOG_MAX_TGIDS:
+            log(
+                f"{len(tgids)} processes match; at most {lib.KVMLOG_MAX_TGIDS} are traced; "
+                "choose fewer guests, or switch on for all of them"
+            )
+        fresh = dataclasses.replace(self.wanted, tgids=tgids)
+        # A source that is gone gets them when it is back.
+        with contextlib.suppress(SourceGoneError):
+            try:
+                if self.on:
+                    # It may have switched itself off since the last tick.
+                    self._guarded(self._refresh)
+                if self.on and not fresh.over():
+                    self._guarded(lambda: self._configure(fresh))
+            except SourceGoneError:
+                raise
+            except SourceError as error:
+                self._waiting(str(error))
+                return
+        if self.wanted.choice is choice:
+            self.wanted = fresh
+
+    def reset(self) -> None:
+        """The statistics begin again at nothing; StatisticsError where there are none."""
+        if self.statistics is None:
+            raise StatisticsError(
+                "the bridge keeps no statistics; start it without --statistics-mib 0"
+            )
+        self.statistics.reset()
+        log("the statistics begin anew, by command")
+
+    def state(self) -> str:
+        """off, on, or waiting: wanted on, but the source is not there or refuses."""
+        if self.on:
+            return "on"
+        return "waiting" if self.wanted.on else "off"
+
+    def pending(self) -> bytes:
+        """Exits whose re-entry has not come, as whole records; none while off."""
+        if not self.connected or not self.on:
+            return b""
+        found = b""
+
+        def ask() -> None:
+            nonlocal found
+            found = self.source.pending()
+
+        self._guarded(ask)
+        return found
+
+    def describe(self) -> dict[str, Any]:
+        """For the status answer: state, source and pump in plain values."""
+        status = self._status if self.connected else None
+        return {
+            "state": self.state(),
+            **self.wanted.describe(),
+            "trouble": self.trouble,
+            "source": {
+                "name": self.source.name,
+                "connected": self.connected,
+                "notes": self.source.notes(),
+                **({} if status is None else describe_status(status)),
+            },
+            "budget": self.budget.describe(),
+            "guests": {"running": len(self.book.running())},
+            "statistics": None if self.statistics is None else self.statistics.describe(),
+            "pump": self.pump.statistics(),
+            "counters": dict(self._ledger.totals),
+        }
+
+    def _connect(self, tries: int) -> None:
+        for left in reversed(range(tries)):
+            try:
+                status = self.source.open()
+                break
+            except SourceGoneError:
+                raise
+            except SourceError:
+                if not left:
+                    raise
+                time.sleep(_OPEN_STEP_S)
+        self.pump.stop()
+        if self.statistics is not None:
+            self.statistics.begin(fresh=True)
+        self.source.pump(self.pump.native)
+        self.pump.start()
+        self._ledger.begin(status.counters)
+        self._arrived_before = self._arrived()
+        self._status = status
+        self._checked = None
+        self.connected = True
+        self.trouble = None
+        log(f"connected to the source {self.source.name} {status.version}".rstrip())
+
+    def _guarded(self, step: Any) -> None:
+        """Runs a step; when the source turns out to be gone, takes note before passing it on."""
+        try:
+            step()
+        except SourceGoneError as error:
+            self._lost(str(error))
+            raise
+
+    def _refresh(self) -> SourceStatus:
+        leased = self._status is not None and self._status.lease_ms > 0
+        status = self.source.status()
+        self._status = status
+        self.writer.publish_counters(self._ledger.update(status.counters))
+        if self.on and not status.on:
+            # At the end of a lease, its own or ours, that is what was wanted; else it goes on when
+            # it can.
+            ours = self.wanted.until_ns is not None
+            if self.wanted.over() if ours else leased:
+                self.wanted = Wanted()
+            self._note_off("the source switched itself off")
+        if status.on:
+            self._check_prototypes(status)
+        return status
+
+    def _switch_on(self, wanted: Wanted) -> None:
+        self._settle()
+        before = self.source.status()
+        self._dropped_before = {number: cpu.dropped for number, cpu in before.cpus.items()}
+        if self.statistics is not None:
+            self.statistics.begin(fresh=False)
+        wanted.cap.pause()
+        self.source.switch(wanted.config())
+        self.on = self._unsettled = True
+        self.trouble = None
+        self.writer.switched(True, self.source.number)
+        self._status = self.source.status()
+        self._checked = (self._status.attached, self._status.vendor)
+        self.budget.begin(self._cost(self._status))
+        log("tracing is on" + _waiting_words(self._status))
+
+    def _configure(self, wanted: Wanted) -> None:
+        """Another configuration while on: nothing is missed between the two."""
+        self.source.switch(wanted.config())
+        self._status = self.source.status()
+
+    def _capped(self) -> bool:
+        """Whether the source has to record fewer of the exits than before, or may record more."""
+        status, cap = self._status, self.wanted.cap
+        if status is None or not cap.adjust(status.counters, time.monotonic_ns()):
+            return False
+        most = self.wanted.sampling.max_per_s
+        log(f"one exit in {cap.one_in} is recorded now, to stay below {most} a second")
+        return True
+
+    def _expire(self) -> None:
+        """The source ends its lease itself, unless it is away or has lost it."""
+        if not self.wanted.over(by_ns=_LATE_NS if self.on else 0):
+            return
+        self.wanted = Wanted()
+        log("the time for which tracing was switched on is over")
+        if self.on:
+            self._guarded(self._switch_off)
+
+    def _watch_cost(self) -> None:
+        """Switches off what takes more than it may."""
+        if not self.on or self._status is None:
+            return
+        self.budget.add(self._cost(self._status))
+        if self.budget.is_over():
+            sentence = self.budget.stop()
+            self.wanted = Wanted()
+            self._guarded(lambda: self._switch_off(lib.KVMLOG_SWITCH_BUDGET, sentence))
+
+    def _cost(self, status: SourceStatus) -> Cost:
+        """What tracing has cost until this status."""
+        return Cost(
+            status.cost.probe_ns,
+            status.cost.worker_ns,
+            self.own_time.ns(),
+            status.counters["seen"],
+        )
+
+    def _switch_off(
+        self, cause: int = lib.KVMLOG_SWITCH_COMMAND, sentence: str = "tracing is off"
+    ) -> None:
+        self.source.switch(SwitchConfig(on=False, cause=cause))
+        was_on, self.on = self.on, False
+        try:
+            self._settle()
+        finally:
+            if was_on:
+                self._note_off(sentence)
+
+    def _note_off(self, sentence: str) -> None:
+        self.on = False
+        self.budget.end()
+        self.writer.switched(False, self.source.number)
+        log(sentence)
+
+    def _settle(self) -> None:
+        """After off: waits until every message that the source delivered is in the ring."""
+        if not self._unsettled:
+            return
+        deadline = time.monotonic() + SETTLE_S
+        while True:
+            status = self._refresh()
+            late = [
+                number
+                for number, cpu in status.cpus.items()
+                if cpu.messages > self.pump.received(number)
+            ]
+            if not late or time.monotonic() > deadline:
+                break
+            time.sleep(_SETTLE_STEP_S)
+        for number, cpu in status.cpus.items():
+            dropped = cpu.dropped - self._dropped_before.get(number, 0)
+            self.pump.settle(number, cpu.messages, dropped)
+        if self.statistics is not None:
+            self.statistics.flush()
+        self._unsettled = False
+
+    def _check_prototypes(self, status: SourceStatus) -> None:
+        """KVM, or another build of it, was loaded after switching on: has the source check it."""
+        state = (status.attached, status.vendor)
+        if state == self._checked:
+            return
+        self._checked = state
+        try:
+            self.source.switch(dataclasses.replace(self.wanted.config(), on=True))
+        except SourceGoneError:
+            raise
+        except SourceError as error:
+            self.source.switch(SwitchConfig(on=False))
+            self.wanted = Wanted()
+            self._note_off(f"tracing is off: {error}")
+            self.trouble = str(error)
+
+    def _lost(self, sentence: str) -> None:
+        """The source is gone: keep the ring going and wait."""
+        self.pump.detach()
+        self.source.close()
+        self.connected = self._unsettled = False
+        arrived = {name: n - self._arrived_before[name] for name, n in self._arrived().items()}
+        self.writer.publish_counters(self._ledger.lose(arrived))
+        if self.on:
+            self.on = False
+            self.budget.end()
+            self.writer.switched(False, self.source.number)
+        self._waiting(sentence)
+
+    def _arrived(self) -> dict[str, int]:
+        """What the pump has received so far, under the names of struct kvmlog_counters."""
+        pump = self.pump.statistics()
+        exits = pump["exits"]
+        return {"emitted": exits, "notes": pump["records"] - exits, "dropped": pump["lost_records"]}
+
+    def _waiting(self, sentence: str) -> None:
+        if sentence != self.trouble:
+            log(sentence + (" (tracing goes on when it is back)" if self.wanted.on else ""))
+        self.trouble = sentence
+
+
+def _waiting_words(status: SourceStatus) -> str:
+    return f", waiting for {status.waiting_for}" if status.waiting_for else ""

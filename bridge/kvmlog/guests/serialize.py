@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Guests as JSON-ready objects, with the exits that the statistics counted of them."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from kvmlog.guests.names import Guest
+from kvmlog.ring.statistics.reader import SUFFIX, StatisticsReader
+from kvmlog.util import units
+from kvmlog.util.errors import KvmlogError
+
+Process: TypeAlias = tuple[int, int]  # pid, start in clock ticks since boot
+
+
+def exits_by_process(ring: str) -> Counter[Process] | None:
+    """What the statistics counted of each process; None where there are none."""
+    try:
+        with StatisticsReader(ring + SUFFIX) as reader:
+            guests = reader.snapshot().guests.values()
+    except KvmlogError:
+        return None
+    ticks_per_s = os.sysconf("SC_CLK_TCK")
+    found: Counter[Process] = Counter()
+    for one in guests:
+        found[one.tgid, one.start_boottime_ns * ticks_per_s // units.NS_PER_S] += one.exits
+    return found
+
+
+def guest_object(guest: Guest, exits: Mapping[Process, int] | None) -> dict[str, Any]:
+    """Returns names and numbers; `exits` null where there are no statistics, `uuid` without one."""
+    ended = guest.ended_realtime_ns
+    return {
+        "name": guest.name,
+        "named": guest.named,
+        "uuid": guest.uuid,
+        "pid": guest.pid,
+        "kind": guest.kind,
+        "comm": guest.comm,
+        "running": ended is None,
+        "since": units.local_iso(guest.first_seen_realtime_ns),
+        "ended": None if ended is None else units.local_iso(ended),
+        "exits": None if exits is None else exits.get((guest.pid, guest.start_ticks), 0),
+        "numbers": [number for number, _ in guest.numbers],
+        "aliases": list(guest.aliases),
+        "pod": guest.pod,
+        "container": guest.container,
+        "cgroup": guest.cgroup,
+        "start_ticks": guest.start_ticks,
+        "first_seen_realtime_ns": guest.first_seen_realtime_ns,
+        "ended_realtime_ns": ended,
+    }

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Checks a ring file's header before anything is mapped (ring.h; docs/ring-format.md)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, Final
+
+from kvmlog.native import ffi, lib
+from kvmlog.ring import mapped_file
+from kvmlog.util.errors import RingError, RingFormatError, RingMissingError
+
+MAGIC: Final = b"KVMLOGR\n"
+HEADER_BYTES: Final[int] = lib.KVMLOG_RING_HEADER_BYTES
+_RING: Final = mapped_file.Sort("there is no ring", RingMissingError, RingError, RingFormatError)
+_STATES: Final = frozenset(ffi.typeof("enum kvmlog_ring_state").elements)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What decides whether a ring can be reused: its slots and their size in bytes."""
+
+    capacity: int
+    record_bytes: int
+
+    @property
+    def file_bytes(self) -> int:
+        """Header and slots."""
+        return HEADER_BYTES + self.capacity * self.record_bytes
+
+
+def open_ring_file(path: str, flags: int) -> int:
+    """A descriptor of the ring file at `path`, or RingMissingError, RingError."""
+    return _RING.open(path, flags)
+
+
+def read_header(path: str, fd: int) -> Any:
+    """The header as a cffi struct kvmlog_ring_header, checked; RingFormatError."""
+    header = ffi.new("struct kvmlog_ring_header *")
+    raw = os.pread(fd, HEADER_BYTES, 0)
+    if len(raw) < HEADER_BYTES:
+        raise RingFormatError(
+            f"{path}: {len(raw)} bytes are too short for a ring's header ({HEADER_BYTES}); "
+            "remove the file and restart the bridge"
+        )
+    ffi.memmove(header, raw, HEADER_BYTES)
+    check_header(path, header, os.fstat(fd).st_size)
+    return header
+
+
+def check_header(path: str, header: Any, file_bytes: int) -> Geometry:
+    """The geometry, when this version understands the header and the file holds all of it."""
+    if bytes(header.magic) != MAGIC:
+        raise RingFormatError(
+            f"{path}: no kvmlog ring (it begins {bytes(header.magic)!r}, not {MAGIC!r}); "
+            "name the bridge's ring (--ring)"
+        )
+    _RING.expect(path, "format", header.format_version, lib.KVMLOG_RING_FORMAT_VERSION)
+    _RING.expect(path, "record schema", header.schema_version, lib.KVMLOG_SCHEMA_VERSION)
+    unknown = header.incompat_flags & ~lib.KVMLOG_RING_INCOMPAT_KNOWN
+    _RING.expect_no_features(path, unknown)
+    _RING.expect(path, "header size", header.header_bytes, HEADER_BYTES)
+    _RING.expect(path, "record size", header.record_bytes, lib.KVMLOG_RECORD_BYTES)
+    capacity = header.capacity
+    if not is_capacity(capacity):
+        raise _damaged(path, f"capacity {capacity}")
+    geometry = Geometry(capacity, header.record_bytes)
+    if file_bytes < geometry.file_bytes:
+        raise _damaged(path, f"{file_bytes} bytes, its header says {geometry.file_bytes}")
+    if header.state not in _STATES:
+        raise _damaged(path, f"state {header.state}")
+    if not header.head <= header.reserve <= header.head + capacity:
+        raise _damaged(path, f"head {header.head}, reserve {header.reserve}")
+    return geometry
+
+
+def is_capacity(slots: int) -> bool:
+    """A power of two within the limits of ring.h."""
+    limits = lib.KVMLOG_RING_MIN_SLOTS <= slots <= lib.KVMLOG_RING_MAX_SLOTS
+    return limits and slots & (slots - 1) == 0
+
+
+def _damaged(path: str, what: str) -> RingFormatError:
+    return RingFormatError(f"{path}: damaged ring ({what}); remove the file and restart the bridge")

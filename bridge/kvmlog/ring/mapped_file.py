@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Files of fixed size that readers map: made whole or not at all, opened, their header's start."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from kvmlog.util import permissions
+from kvmlog.util.errors import KvmlogError
+
+FILE_MODE: Final = 0o640
+_NO_ROOM: Final = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+
+
+@dataclass(frozen=True)
+class Sort:
+    """One sort of such files, and what is raised for those that cannot be used."""
+
+    absent: str
+    """What is said where there is none: "there is no ring"."""
+
+    missing: type[KvmlogError]
+    unusable: type[KvmlogError]
+    foreign: type[KvmlogError]
+    """For what this version does not understand."""
+
+    def open(self, path: str, flags: int) -> int:
+        """A descriptor of a file that the bridge has made, or one of the errors."""
+        try:
+            fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+        except FileNotFoundError:
+            raise self.missing(
+                f"{path}: {self.absent}; start the bridge (kvmlog bridge) or name its ring (--ring)"
+            ) from None
+        except PermissionError:
+            raise self.unusable(
+                f"{path}: no permission; be root or in the group of the file (group kvmlog)"
+            ) from None
+        except OSError as failure:
+            raise self.unusable(f"{path}: cannot be opened: {failure.strerror}") from None
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise self.foreign(f"{path}: not a regular file; name the bridge's ring (--ring)")
+        return fd
+
+    def expect(self, path: str, what: str, found: int, known: int) -> None:
+        """Raises for a version or size in a header that is not the `known` one."""
+        if found != known:
+            raise self.foreign(
+                f"{path}: {what} {found}, this version knows {known}; "
+                "restart the bridge or use the kvmlog that wrote it"
+            )
+
+    def expect_no_features(self, path: str, unknown: int) -> None:
+        """Raises for bits in a header's incompat_flags that this version does not know."""
+        if unknown:
+            raise self.foreign(
+                f"{path}: needs features {unknown:#x} that this version does not know; "
+                "upgrade kvmlog"
+            )
+
+
+def make(
+    path: str, size: int, fill: Callable[[int], None], error: type[KvmlogError], remedy: str
+) -> int:
+    """Makes the file under another name, fills it, renames it to `path`; its descriptor.
+
+    All blocks are there from the start: a hole on a full tmpfs would be SIGBUS later. `error` with
+    `remedy` where there is no room for `size` bytes.
+    """
+    temporary = f"{path}.new"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary)
+    try:
+        fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+    except OSError as failure:
+        raise error(f"{temporary}: cannot be made: {failure.strerror}") from None
+    try:
+        os.fchmod(fd, FILE_MODE)
+        permissions.hand_to_group(fd)
+        _allocate(path, fd, size, error, remedy)
+        fill(fd)
+        os.rename(temporary, path)
+    except BaseException:
+        os.close(fd)
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    return fd
+
+
+def _allocate(path: str, fd: int, size: int, error: type[KvmlogError], remedy: str) -> None:
+    try:
+        os.posix_fallocate(fd, 0, size)
+    except OSError as failure:
+        if failure.errno in _NO_ROOM:
+            raise error(
+                f"{path}: no room for {size} bytes ({failure.strerror}); {remedy}"
+            ) from None
+        raise error(f"{path}: cannot be made: {failure.strerror}") from None
+
+
+def refuse_foreign(path: str, fd: int, magic: bytes, error: type[KvmlogError]) -> None:
+    """`error` for a file with something else in it: a wrong --ring must destroy nothing."""
+    start = os.pread(fd, len(magic), 0)
+    if start not in (b"", magic):
+        raise error(
+            f"{path}: holds something else (it begins {start!r}, not {magic!r}); "
+            "remove it or choose another place (--ring)"
+        )

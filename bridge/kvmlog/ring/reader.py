@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reading the ring: snapshots that are never torn, and what the header says.
+
+The protocol is told in include/uapi/kvmlog/ring.h; the copying is in bridge/native/ring_read.c.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from kvmlog.native import ffi, lib
+from kvmlog.ring import header as ring_header
+from kvmlog.ring.records import enum_names
+from kvmlog.util.closing import Closing
+from kvmlog.util.errors import RingError, RingFormatError, RingMissingError
+from kvmlog.util.process import start_ticks
+
+_STATES = enum_names("kvmlog_ring_state", "KVMLOG_RING_")
+_SOURCES = enum_names("kvmlog_source", "KVMLOG_SOURCE_")
+_COUNTERS = [name for name, _ in ffi.typeof("struct kvmlog_counters").fields]
+
+
+@dataclass(frozen=True)
+class RingInfo:
+    """A moment of the ring's header; times in ns, each on the clock of its name."""
+
+    path: str
+    ring_id: str  # hex
+    state: str  # running, stopped, replaced
+    writer_pid: int
+    writer_alive: bool
+    source: str  # none, kmod, bpf: of the last switching on
+    switched_on: bool
+    config_epoch: int
+    capacity: int
+    record_bytes: int
+    head: int
+    reserve: int
+    counters: dict[str, int]  # fields of struct kvmlog_counters, since the ring was made
+    lost_records: int
+    lost_messages: int
+    bad_messages: int
+    monotonic_ns: int
+    realtime_ns: int
+    boottime_ns: int
+    utc_offset_s: int
+    heartbeat_age_ns: int
+    created_realtime_ns: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Records first_index .. next_index - 1 of the ring `ring_id`, oldest first, none torn.
+
+    `overwritten`: how many records that were asked for were already gone.
+    """
+
+    ring_id: str
+    first_index: int
+    next_index: int
+    overwritten: int
+    records: bytes
+
+
+class _Mapping:
+    """One ring file, open and mapped read-only."""
+
+    def __init__(self, path: str) -> None:
+        self.fd = ring_header.open_ring_file(path, os.O_RDONLY)
+        self.ring = ffi.new("struct kvmlog_ring *")
+        try:
+            stat = os.fstat(self.fd)
+            self.file_key = (stat.st_dev, stat.st_ino)
+            head = ring_header.read_header(path, self.fd)
+            self.ring_id = bytes(head.ring_id).hex()
+            self.capacity: int = head.capacity
+            self.record_bytes: int = head.record_bytes
+            rc = lib.kvmlog_ring_map(self.ring, self.fd, self.capacity, self.record_bytes, 0)
+            if rc < 0:
+                raise RingError(f"{path}: cannot be mapped: {os.strerror(-rc)}")
+        except BaseException:
+            os.close(self.fd)
+            raise
+
+    def close(self) -> None:
+        lib.kvmlog_ring_unmap(self.ring)
+        os.close(self.fd)
+
+
+class RingReader(Closing):
+    """A ring, opened read-only; follows to the new file when the bridge replaces the ring.
+
+    Raises RingMissingError, RingFormatError or RingError with a sentence that says what to do.
+    One thread at a time.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        self._map: _Mapping | None = _Mapping(self.path)
+        self._buffer: Any = None
+
+    def close(self) -> None:
+        """Unmaps the file; a second call does nothing."""
+        if self._map is not None:
+            self._map.close()
+            self._map = None
+
+    @property
+    def capacity(self) -> int:
+        """Slots of the ring."""
+        return self._current().capacity
+
+    def info(self) -> RingInfo:
+        """The header now, its clocks and counters of one moment."""
+        header = self._header()
+        same_boot = bytes(header.boot_id) == boot_id()
+        # The monotonic clock of another boot says nothing about now.
+        if same_boot:
+            age_ns = time.monotonic_ns() - header.monotonic_ns
+        else:
+            age_ns = time.time_ns() - header.realtime_ns
+        pid = header.writer_pid
+        alive = same_boot and pid > 0 and start_ticks(pid) == header.writer_start_ticks
+        return RingInfo(
+            path=self.path,
+            ring_id=bytes(header.ring_id).hex(),
+            state=_STATES.get(header.state, str(header.state)),
+            writer_pid=pid,
+            writer_alive=alive and header.state == lib.KVMLOG_RING_RUNNING,
+            source=_SOURCES.get(header.source, str(header.source)),
+            switched_on=bool(header.switched_on),
+            config_epoch=header.config_epoch,
+            capacity=self._current().capacity,
+            record_bytes=self._current().record_bytes,
+            head=header.head,
+            reserve=header.reserve,
+            counters={name: getattr(header.counters, name) for name in _COUNTERS},
+            lost_records=header.lost_records,
+            lost_messages=header.lost_messages,
+            bad_messages=header.bad_messages,
+            monotonic_ns=header.monotonic_ns,
+            realtime_ns=header.realtime_ns,
+            boottime_ns=header.boottime_ns,
+            utc_offset_s=header.utc_offset_s,
+            heartbeat_age_ns=max(0, age_ns),
+            created_realtime_ns=header.created_realtime_ns,
+        )
+
+    def snapshot(self, count: int | None = None, since: int | None = None) -> Snapshot:
+        """The newest `count` records, or up to `count` from index `since` on (None: all).
+
+        An index `since` ahead of the writer gives no record. After a replacement the snapshot is
+        of the new ring (its ring_id differs), where an old index means nothing: a caller that
+        keeps its place compares ring_id.
+        """
+        for name, value in (("count", count), ("since", since)):
+            if value is not None and value < 0:
+                raise RingError(f"{name} {value} is negative; give 0 or more")
+        self._follow()
+        mapping = self._current()
+        wanted = mapping.capacity if count is None else min(count, mapping.capacity)
+        buffer = self._room(wanted * mapping.record_bytes)
+        span = ffi.new("struct kvmlog_span *")
+        if since is None:
+            rc = lib.kvmlog_ring_newest(mapping.ring, wanted, buffer, len(buffer), span)
+        else:
+            start = min(since, 2**64 - 1)
+            rc = lib.kvmlog_ring_since(mapping.ring, start, wanted, buffer, len(buffer), span)
+        self._check(rc)
+        length = (span.next_index - span.first_index) * mapping.record_bytes
+        return Snapshot(
+            ring_id=mapping.ring_id,
+            first_index=span.first_index,
+            next_index=span.next_index,
+            overwritten=span.overwritten,
+            records=ffi.buffer(buffer)[span.offset : span.offset + length],
+        )
+
+    def wall_ns(self, mono_ns: int) -> int:
+        """CLOCK_REALTIME in ns of a CLOCK_MONOTONIC time, by the clocks of the last heartbeat."""
+        header = self._header()
+        return int(mono_ns + header.realtime_ns - header.monotonic_ns)
+
+    def _current(self) -> _Mapping:
+        if self._map is None:
+            raise RingError(f"{self.path}: this reader is closed")
+        return self._map
+
+    def _header(self) -> Any:
+        self._follow()
+        header = ffi.new("struct kvmlog_ring_header *")
+        rc = lib.kvmlog_ring_read_header(self._current().ring, header)
+        # A writer that died inside an update leaves it so: its last words are still worth showing.
+        self._check(0 if rc == -errno.EBUSY else rc)
+        return header
+
+    def _follow(self) -> None:
+        """Opens the file that now has the name, when it is another than the one at hand."""
+        mapping = self._current()
+        try:
+            named = os.stat(self.path)
+        except OSError:
+            named = None
+        if named is None or (named.st_dev, named.st_ino) == mapping.file_key:
+            self._check(lib.kvmlog_ring_whole(mapping.ring))
+            return
+        try:
+            fresh = _Mapping(self.path)
+        except RingMissingError:
+            return
+        self._map = fresh
+        mapping.close()
+
+    def _room(self, size: int) -> Any:
+        if self._buffer is None or len(self._buffer) < size:
+            self._buffer = ffi.new("unsigned char[]", max(size, 1))
+        return self._buffer
+
+    def _check(self, rc: int) -> None:
+        if rc == -errno.ERANGE:
+            raise RingFormatError(
+                f"{self.path}: the file was cut short under the reader; restart the bridge"
+            )
+        if rc < 0:
+            raise RingError(f"{self.path}: {os.strerror(-rc)}")
+
+
+def boot_id() -> bytes:
+    """This boot's id, 16 bytes (/proc/sys/kernel/random/boot_id)."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return bytes.fromhex(file.read().strip().replace("-", ""))

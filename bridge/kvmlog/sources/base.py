@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What every source of records is to the log engine."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from kvmlog.native import lib
+from kvmlog.ring.records import enum_names
+from kvmlog.util.errors import SourceError
+
+_ISAS = enum_names("kvmlog_isa", "KVMLOG_ISA_")
+
+
+class SourceGoneError(SourceError):
+    """The source is not there (any more): the engine waits until it returns."""
+
+
+# In a note of a source in whose KVM only returns to user space can be seen.
+NO_EXITS: Final = "no exits are traced in this KVM"
+
+
+@dataclass(frozen=True)
+class SwitchConfig:
+    """The whole configuration of a source, as KVMLOG_CMD_CONFIGURE carries it (netlink.h)."""
+
+    on: bool
+    tgids: tuple[int, ...] = ()  # trace only these processes; empty: all
+    one_in: int = 1
+    on_ms: int = 0
+    off_ms: int = 0
+    lease_ms: int = 0  # off by itself after this long; 0: not
+    cause: int = lib.KVMLOG_SWITCH_COMMAND  # of being off, as the SWITCH record tells it
+
+
+@dataclass(frozen=True)
+class CpuStatus:
+    """One CPU's buffers: `messages` since switched on, `dropped` since the source was loaded."""
+
+    dropped: int = 0
+    messages: int = 0
+    buffer_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class SourceCost:
+    """CPU time in ns that the source has taken by its own measurement, since it was loaded."""
+
+    probe_ns: int = 0
+    worker_ns: int = 0
+
+
+@dataclass(frozen=True)
+class SourceStatus:
+    """What the source says of itself."""
+
+    on: bool
+    attached: bool
+    waiting_for: str | None
+    epoch: int
+    one_in: int
+    on_ms: int
+    off_ms: int
+    tgids: tuple[int, ...]
+    flush_ms: int
+    counters: dict[str, int]  # fields of struct kvmlog_counters, since the source was loaded
+    receiver: int | None  # netlink port id
+    schema: int
+    record_bytes: int
+    isa: int  # enum kvmlog_isa
+    vendor: str | None
+    version: str
+    pending_slots: int
+    cpus: dict[int, CpuStatus] = field(default_factory=dict)
+    lease_ms: int = 0  # what is left of the lease; 0: none
+    cost: SourceCost = SourceCost()
+    prototypes: dict[str, str] = field(default_factory=dict)  # name: expected signature
+
+
+def describe_status(status: SourceStatus) -> dict[str, Any]:
+    """It in plain values, for the status answer."""
+    cpus = status.cpus.values()
+    return {
+        "version": status.version,
+        "on": status.on,
+        "attached": status.attached,
+        "waiting_for": status.waiting_for,
+        "config_epoch": status.epoch,
+        "one_in": status.one_in,
+        "on_ms": status.on_ms,
+        "off_ms": status.off_ms,
+        "lease_ms": status.lease_ms,
+        "tgids": len(status.tgids),
+        "flush_ms": status.flush_ms,
+        "isa": _ISAS.get(status.isa, str(status.isa)),
+        "vendor": status.vendor,
+        "pending_slots": status.pending_slots,
+        "counters": status.counters,
+        "cpus": len(status.cpus),
+        "buffer_bytes": sum(cpu.buffer_bytes for cpu in cpus),
+    }
+
+
+class Source(ABC):
+    """A source of records. All methods raise SourceError, SourceGoneError when it is not there."""
+
+    name: str
+    number: int  # enum kvmlog_source
+
+    @abstractmethod
+    def open(self) -> SourceStatus:
+        """Becomes the source's one receiver; an open source is not opened again."""
+
+    @abstractmethod
+    def switch(self, config: SwitchConfig) -> None:
+        """Replaces the source's configuration, after checking that it fits the running kernel.
+
+        The same configuration again changes nothing but the lease, which begins anew, and is no
+        error; the check is made again.
+        """
+
+    @abstractmethod
+    def pump(self, native: Any) -> None:
+        """Says to a native pump that does not run (struct kvmlog_pump) where the batches come."""
+
+    @abstractmethod
+    def status(self) -> SourceStatus:
+        """Asks the source."""
+
+    @abstractmethod
+    def pending(self) -> bytes:
+        """Exits whose re-entry has not come: whole records, KVMLOG_F_NO_REENTRY set."""
+
+    @abstractmethod
+    def notes(self) -> list[str]:
+        """What an operator should know, such as a check that could not be made."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stops being the receiver, which switches tracing off; a second call does nothing."""

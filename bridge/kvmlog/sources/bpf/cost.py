@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the BPF programs cost, by the kernel's own statistics of their run time.
+
+The kernel counts it only while asked to (BPF_ENABLE_STATS), for all programs of the host, and that
+costs two readings of the clock a run: so it is asked for short windows. What an exit costs in them
+is taken for all exits.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from kvmlog.native import ffi, lib
+
+WINDOW_S: Final = 0.1
+PERIOD_S: Final = 10.0
+
+
+class CostMeter:
+    """A thread between start() and stop(). programs: descriptors, the caller's, open until then.
+
+    seen: how many exits the programs have seen so far; asked for in the thread.
+    """
+
+    def __init__(self, programs: Sequence[int], seen: Callable[[], int]) -> None:
+        self.trouble: str | None = None  # why nothing is measured
+        self._programs = programs
+        self._seen = seen
+        self._end = threading.Event()
+        self._thread: threading.Thread | None = None
+        # Time and exits of the windows so far, each weighing half of the next one. Both threads
+        # have it: replaced as a whole.
+        self._windows = (0.0, 0.0)
+        self._total_ns = 0.0
+        self._counted = 0
+
+    def start(self) -> None:
+        """The first window begins now."""
+        self._end.clear()
+        self._thread = threading.Thread(target=self._run, name="kvmlog-cost", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends a window that is open, which still counts; a second call does nothing."""
+        if self._thread is None:
+            return
+        self._end.set()
+        self._thread.join()
+        self._thread = None
+
+    def total_ns(self, seen: int) -> int:
+        """CPU time of the programs for so many exits since they were loaded.
+
+        0 until the first window has ended, which then tells for the exits before too.
+        """
+        ns, exits = self._windows
+        if exits:
+            self._total_ns += (seen - self._counted) * ns / exits
+            self._counted = seen
+        return round(self._total_ns)
+
+    def _run(self) -> None:
+        while True:
+            self._measure()
+            if self._end.wait(PERIOD_S - WINDOW_S):
+                return
+
+    def _measure(self) -> None:
+        statistics = lib.kvmlog_bpf_enable_stats()
+        if statistics < 0:
+            self.trouble = (
+                f"the kernel gives no run times of BPF programs ({os.strerror(-statistics)}): "
+                "their cost is not known, and no part of the budget"
+            )
+            return
+        try:
+            before_ns, before = self._run_ns(), self._seen()
+            self._end.wait(WINDOW_S)
+            ns, exits = self._run_ns() - before_ns, self._seen() - before
+        finally:
+            os.close(statistics)
+        if exits > 0:
+            self._windows = (self._windows[0] / 2 + ns, self._windows[1] / 2 + exits)
+
+    def _run_ns(self) -> int:
+        total = 0
+        for program in self._programs:
+            ns = ffi.new("__u64 *")
+            lib.kvmlog_bpf_run_time(program, ns)
+            total += int(ns[0])
+        return total

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The generic netlink family "kvmlog" as pyroute2 message classes (include/uapi/kvmlog/netlink.h).
+
+The attributes' numbers come from the header; this file adds only how each is encoded.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyroute2.netlink import NLA_F_NESTED, genlmsg, nla
+
+from kvmlog.native import ffi, lib
+from kvmlog.sources.base import CpuStatus, SourceCost, SourceStatus, SwitchConfig
+
+_COUNTERS = [name for name, _ in ffi.typeof("struct kvmlog_counters").fields]
+
+_CODECS = {
+    "KVMLOG_A_STATE": "uint8",
+    "KVMLOG_A_ATTACHED": "uint8",
+    "KVMLOG_A_WAITING_FOR": "asciiz",
+    "KVMLOG_A_EPOCH": "uint32",
+    "KVMLOG_A_ONE_IN": "uint32",
+    "KVMLOG_A_ON_MS": "uint32",
+    "KVMLOG_A_OFF_MS": "uint32",
+    "KVMLOG_A_TGIDS": "cdata",
+    "KVMLOG_A_FLUSH_MS": "uint32",
+    "KVMLOG_A_COUNTERS": "cdata",
+    "KVMLOG_A_RECEIVER": "uint32",
+    "KVMLOG_A_SCHEMA": "uint32",
+    "KVMLOG_A_RECORD_BYTES": "uint32",
+    "KVMLOG_A_ISA": "uint8",
+    "KVMLOG_A_VENDOR": "asciiz",
+    "KVMLOG_A_MODULE_VERSION": "asciiz",
+    "KVMLOG_A_PENDING_SLOTS": "uint32",
+    "KVMLOG_A_CPU": "cpu",
+    "KVMLOG_A_PROTOTYPE": "prototype",
+    "KVMLOG_A_RECORD": "cdata",
+    "KVMLOG_A_BATCH": "cdata",
+    "KVMLOG_A_RECORDS": "cdata",
+    "KVMLOG_A_LEASE_MS": "uint32",
+    "KVMLOG_A_COST": "cdata",
+    "KVMLOG_A_CAUSE": "uint32",
+}
+_CPU_CODECS = {
+    "KVMLOG_CPU_A_ID": "uint32",
+    "KVMLOG_CPU_A_DROPPED": "uint64",
+    "KVMLOG_CPU_A_MESSAGES": "uint64",
+    "KVMLOG_CPU_A_BYTES": "uint64",
+}
+_PROTOTYPE_CODECS = {
+    "KVMLOG_PROTO_A_NAME": "asciiz",
+    "KVMLOG_PROTO_A_SIGNATURE": "asciiz",
+}
+
+
+def _map(enum: str, codecs: dict[str, str]) -> tuple[tuple[int, str, str], ...]:
+    """pyroute2's nla_map with the header's numbers; what has no codec here is not decoded."""
+    numbers = ffi.typeof(f"enum {enum}").relements
+    missing = codecs.keys() - numbers.keys()
+    if missing:
+        raise ImportError(f"enum {enum} has no {sorted(missing)}")
+    return tuple((numbers[name], name, codec) for name, codec in codecs.items())
+
+
+class Message(genlmsg):  # type: ignore[misc]  # pyroute2 has no types
+    """Any message of the family."""
+
+    nla_map = _map("kvmlog_attribute", _CODECS)
+
+    # pyroute2 finds it by its name in the map above.
+    class cpu(nla):  # type: ignore[misc]  # noqa: N801
+        """One KVMLOG_A_CPU."""
+
+        nla_flags = NLA_F_NESTED
+        nla_map = _map("kvmlog_cpu_attribute", _CPU_CODECS)
+
+    # pyroute2 finds it by its name in the map above.
+    class prototype(nla):  # type: ignore[misc]  # noqa: N801
+        """One KVMLOG_A_PROTOTYPE."""
+
+        nla_flags = NLA_F_NESTED
+        nla_map = _map("kvmlog_prototype_attribute", _PROTOTYPE_CODECS)
+
+
+def request(command: int, attributes: list[tuple[str, Any]] | None = None) -> Message:
+    """A message to the module, ready for GenlSocket.request()."""
+    message = Message()
+    message["cmd"] = command
+    message["version"] = lib.KVMLOG_GENL_VERSION
+    message["attrs"] = attributes or []
+    return message
+
+
+def configure(config: SwitchConfig, prototypes: dict[str, str]) -> Message:
+    """KVMLOG_CMD_CONFIGURE with what differs from the defaults."""
+    attributes: list[tuple[str, Any]] = [("KVMLOG_A_STATE", int(config.on))]
+    if config.tgids:
+        raw = b"".join(tgid.to_bytes(4, "little") for tgid in config.tgids)
+        attributes.append(("KVMLOG_A_TGIDS", raw))
+    if config.one_in != 1:
+        attributes.append(("KVMLOG_A_ONE_IN", config.one_in))
+    if config.on_ms or config.off_ms:
+        attributes.append(("KVMLOG_A_ON_MS", config.on_ms))
+        attributes.append(("KVMLOG_A_OFF_MS", config.off_ms))
+    if config.lease_ms:
+        attributes.append(("KVMLOG_A_LEASE_MS", config.lease_ms))
+    if config.cause != lib.KVMLOG_SWITCH_COMMAND:
+        attributes.append(("KVMLOG_A_CAUSE", config.cause))
+    for name, signature in prototypes.items():
+        nested = {"attrs": [("KVMLOG_PROTO_A_NAME", name), ("KVMLOG_PROTO_A_SIGNATURE", signature)]}
+        attributes.append(("KVMLOG_A_PROTOTYPE", nested))
+    return request(lib.KVMLOG_CMD_CONFIGURE, attributes)
+
+
+def parse_status(message: Any) -> SourceStatus:
+    """A decoded KVMLOG_CMD_GET_STATUS reply."""
+
+    def number(name: str, default: int = 0) -> int:
+        value = message.get_attr(name)
+        return default if value is None else int(value)
+
+    def text(name: str) -> str | None:
+        value = message.get_attr(name)
+        return None if value is None else str(value)
+
+    tgids = ffi.from_buffer("unsigned int[]", bytes(message.get_attr("KVMLOG_A_TGIDS") or b""))
+    return SourceStatus(
+        on=bool(number("KVMLOG_A_STATE")),
+        attached=bool(number("KVMLOG_A_ATTACHED")),
+        waiting_for=text("KVMLOG_A_WAITING_FOR"),
+        epoch=number("KVMLOG_A_EPOCH"),
+        one_in=number("KVMLOG_A_ONE_IN", 1),
+        on_ms=number("KVMLOG_A_ON_MS"),
+        off_ms=number("KVMLOG_A_OFF_MS"),
+        tgids=tuple(tgids),
+        flush_ms=number("KVMLOG_A_FLUSH_MS"),
+        counters=parse_counters(bytes(message.get_attr("KVMLOG_A_COUNTERS") or b"")),
+        receiver=message.get_attr("KVMLOG_A_RECEIVER"),
+        schema=number("KVMLOG_A_SCHEMA"),
+        record_bytes=number("KVMLOG_A_RECORD_BYTES"),
+        isa=number("KVMLOG_A_ISA"),
+        vendor=text("KVMLOG_A_VENDOR"),
+        version=text("KVMLOG_A_MODULE_VERSION") or "",
+        pending_slots=number("KVMLOG_A_PENDING_SLOTS"),
+        lease_ms=number("KVMLOG_A_LEASE_MS"),
+        cost=parse_cost(bytes(message.get_attr("KVMLOG_A_COST") or b"")),
+        cpus={
+            int(cpu.get_attr("KVMLOG_CPU_A_ID")): CpuStatus(
+                dropped=int(cpu.get_attr("KVMLOG_CPU_A_DROPPED") or 0),
+                messages=int(cpu.get_attr("KVMLOG_CPU_A_MESSAGES") or 0),
+                buffer_bytes=int(cpu.get_attr("KVMLOG_CPU_A_BYTES") or 0),
+            )
+            for cpu in message.get_attrs("KVMLOG_A_CPU")
+        },
+        prototypes={
+            str(entry.get_attr("KVMLOG_PROTO_A_NAME")): str(
+                entry.get_attr("KVMLOG_PROTO_A_SIGNATURE")
+            )
+            for entry in message.get_attrs("KVMLOG_A_PROTOTYPE")
+        },
+    )
+
+
+def parse_cost(raw: bytes) -> SourceCost:
+    """struct kvmlog_cost; an older module tells none: 0."""
+    cost = ffi.new("struct kvmlog_cost *")
+    ffi.memmove(cost, raw, min(len(raw), ffi.sizeof(cost[0])))
+    return SourceCost(cost.timed_ns * lib.KVMLOG_COST_ONE_IN, cost.worker_ns)
+
+
+def parse_counters(raw: bytes) -> dict[str, int]:
+    """struct kvmlog_counters by field name; fields that a shorter, older one lacks are 0."""
+    counters = ffi.new("struct kvmlog_counters *")
+    ffi.memmove(counters, raw, min(len(raw), ffi.sizeof(counters[0])))
+    return {name: getattr(counters, name) for name in _COUNTERS}

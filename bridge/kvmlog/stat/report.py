@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the statistics tell: chosen and sorted groups, their shares, and what is in none of them.
+
+SHARE of a group is its part of the time in exits (from exit to re-entry) of all groups that
+were chosen, halts left out unless they are asked for. In a table by guest and something else it
+is the part of that guest's time. Groups by return share the time in the VMM instead.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from kvmlog.guests.names import Guest
+from kvmlog.ring.statistics.reader import By, Row, Snapshot, StatisticsGuest
+from kvmlog.stat.names import StatisticsNames
+from kvmlog.stat.query import SORTS, View
+
+
+class Line(NamedTuple):
+    """A group with the label of its guest; its share is part_ns / whole_ns, none if whole is 0."""
+
+    row: Row
+    guest: str
+    part_ns: int
+    whole_ns: int
+
+
+class GuestFigures(NamedTuple):
+    """A guest, with its exits in the time that the report is of."""
+
+    label: str
+    statistics: StatisticsGuest
+    guest: Guest | None
+    exits: int
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What statistics and ring held at a time; lost_records: None where the ring did not tell."""
+
+    snapshot: Snapshot
+    lost_records: int | None
+    realtime_ns: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """Groups in the order shown, and the account of all exits of the time.
+
+    Without a choice of guests, and but for what was forgotten since the report began:
+    exits = count of all groups + overflow + forgotten.
+    """
+
+    view: View
+    statistics_id: str
+    since_realtime_ns: int
+    until_realtime_ns: int
+    lines: list[Line]
+    halts: list[Line]
+    left_out: int  # groups beyond view.top
+    guests: list[GuestFigures]
+    shown_exits: int  # of all chosen groups, those left out included
+    exits: int
+    overflow: int  # exits without a group at all
+    overflow_rows: int  # exits that are missing in groups by vCPU, detail or return
+    overflow_histogram: int  # exits that are in no percentile
+    torn: int  # groups that the bridge left half written
+    forgotten: int
+    lost_records: int | None
+
+
+def report(
+    now: Moment,
+    base: Moment | None,
+    names: StatisticsNames,
+    view: View,
+    wanted: Collection[int] | None = None,
+) -> Report:
+    """What came after `base` (None: since the statistics began).
+
+    wanted: ids of the guests that are shown, None for all. Statistics that began anew since
+    `base` are shown as if there had been none.
+    """
+    snapshot = now.snapshot
+    if base is not None and _era(base.snapshot) != _era(snapshot):
+        base = None
+    before = None if base is None else base.snapshot
+    rows = snapshot.rows(view.by, before, wanted)
+    labels = names.labels if By.GUEST in view.by else {}
+    lines = _lines(rows, labels, view)
+    shown = [line for line in lines if view.halts or not line.row.halt]
+    halts = [line for line in lines if not view.halts and line.row.halt]
+    lost = now.lost_records
+    if lost is not None and base is not None and base.lost_records is not None:
+        lost = max(0, lost - base.lost_records)
+    return Report(
+        view=view,
+        statistics_id=snapshot.statistics_id,
+        since_realtime_ns=snapshot.since_realtime_ns if base is None else base.realtime_ns,
+        until_realtime_ns=now.realtime_ns,
+        lines=shown[: view.top],
+        halts=halts[: view.top],
+        left_out=len(lines) - len(shown[: view.top]) - len(halts[: view.top]),
+        guests=_guests(snapshot, before, names, wanted),
+        shown_exits=sum(row.count for row in rows),
+        exits=snapshot.exits - (before.exits if before else 0),
+        overflow=snapshot.overflow - (before.overflow if before else 0),
+        overflow_rows=snapshot.overflow_rows - (before.overflow_rows if before else 0),
+        overflow_histogram=snapshot.overflow_histogram
+        - (before.overflow_histogram if before else 0),
+        torn=snapshot.torn,
+        forgotten=snapshot.forgotten - (before.forgotten if before else 0),
+        lost_records=lost,
+    )
+
+
+def _era(snapshot: Snapshot) -> tuple[str, int]:
+    """Another one after each reset."""
+    return snapshot.statistics_id, snapshot.since_ns
+
+
+def _lines(rows: list[Row], labels: dict[int, str], view: View) -> list[Line]:
+    within_guest = By.GUEST in view.by and view.by != By.GUEST
+    by_return = By.RETURN in view.by
+    whole: Counter[int] = Counter()
+    for row in rows:
+        if view.halts or not row.halt:
+            whole[row.guest if within_guest else 0] += _part(row, by_return)
+    lines = [
+        Line(
+            row,
+            labels.get(row.guest, ""),
+            _part(row, by_return),
+            whole[row.guest if within_guest else 0] if view.halts or not row.halt else 0,
+        )
+        for row in rows
+    ]
+    figure = SORTS[view.sort]
+    # What stands second makes the order of equals the same each time.
+    return sorted(lines, key=lambda line: (-figure(line.row), line.guest, line.row))
+
+
+def _part(row: Row, by_return: bool) -> int:
+    return row.vmm_ns if by_return else row.total_ns
+
+
+def _guests(
+    snapshot: Snapshot,
+    before: Snapshot | None,
+    names: StatisticsNames,
+    wanted: Collection[int] | None,
+) -> list[GuestFigures]:
+    """Those that had exits, and those asked for, in the order of their ids."""
+    found = []
+    for one in sorted(snapshot.guests.values()):
+        earlier = before.guests.get(one.id) if before else None
+        # Another guest may have got the place of one that was forgotten.
+        same = earlier is not None and earlier.tgid in (0, one.tgid)
+        exits = one.exits - (earlier.exits if earlier and same else 0)
+        if exits if wanted is None else one.id in wanted:
+            label = names.labels.get(one.id, "")
+            found.append(GuestFigures(label, one, names.guests.get(one.id), exits))
+    return found

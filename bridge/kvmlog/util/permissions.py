@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Who may use what the bridge makes: root and, where it exists, the group kvmlog."""
+
+from __future__ import annotations
+
+import grp
+import os
+from pathlib import Path
+from typing import Final
+
+from kvmlog.util.errors import KvmlogError
+
+GROUP: Final = "kvmlog"
+DIRECTORY_MODE: Final = 0o750
+
+
+def group_id() -> int | None:
+    """The group's number, None where the group does not exist."""
+    try:
+        return grp.getgrnam(GROUP).gr_gid
+    except KeyError:
+        return None
+
+
+def hand_to_group(target: str | int) -> None:
+    """Gives a path or descriptor to the group; without the group or the right it stays as it is."""
+    gid = group_id()
+    if gid is None:
+        return
+    try:
+        os.chown(target, -1, gid)
+    except PermissionError:
+        return
+
+
+def make_parent(path: str) -> None:
+    """Makes the missing directory of `path`, 0750 and of the group; KvmlogError when it cannot."""
+    directory = Path(path).absolute().parent
+    if directory.is_dir():
+        return
+    try:
+        directory.mkdir(parents=True, mode=DIRECTORY_MODE)
+        directory.chmod(DIRECTORY_MODE)
+    except OSError as error:
+        raise KvmlogError(
+            f"{directory}: cannot be made ({error.strerror}); make it or choose another place"
+        ) from None
+    hand_to_group(str(directory))

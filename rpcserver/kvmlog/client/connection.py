@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A client's connection: HTTP/1.1, kept open, every failure a sentence.
+
+Connecting is tried again, a call never is: whether a call that got no reply was carried out
+nobody knows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import ipaddress
+import re
+import select
+import socket
+import ssl
+import time
+from typing import Any, Final
+from urllib.parse import urlsplit
+from xml.parsers.expat import ExpatError
+from xmlrpc.client import Fault, ResponseError, Unmarshaller, dumps
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.xmlrpc import DefusedExpatParser
+
+from kvmlog.util.errors import KvmlogError
+
+DEFAULT_PORT: Final = 50080
+CONNECT_TRIES: Final = 3
+# The system's own bound is beyond it, and an exception of its own.
+MOST_TIMEOUT_S: Final = 1e6
+_RETRY_S: Final = 0.3
+# The longest reply, 65,536 records in base64, is a sixth of it.
+_REPLY_BYTES: Final = 64 << 20
+_SHOWN_CHARACTERS: Final = 200
+_TOKEN: Final = re.compile(r"[!-~]+")
+_PATHS: Final = ("", "/", "/RPC2")
+_MOST_PORT: Final = 65_535
+# RFC 1035, 2.3.4, with the underscore that hosts files and containers have; IPv4 addresses fit too.
+_NAME: Final = re.compile(r"(?=.{1,254}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
+
+
+class RpcError(KvmlogError):
+    """A call failed: the server cannot be reached, or did not give a reply."""
+
+
+class RpcUnreachableError(RpcError):
+    """Nobody listens there, or the way there is closed."""
+
+
+class RpcFaultError(RpcError):
+    """The server's own sentence; `code` as docs/rpc.md has them."""
+
+    def __init__(self, code: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+def parse_address(text: str, port: int = DEFAULT_PORT, tls: bool = False) -> tuple[str, int, bool]:
+    """(host, port, whether with TLS) of HOST, HOST:PORT, [IPv6]:PORT, or a URL of http or https.
+
+    port, tls: where the text does not say. RpcError for what is none of these.
+    """
+    url = text if "://" in text else f"{'https' if tls else 'http'}://{text}"
+    try:
+        parts = urlsplit(url)
+        host, given = parts.hostname or "", parts.port
+    except ValueError:
+        host, given, parts = "", None, urlsplit("")
+    extra = "@" in parts.netloc or parts.query or parts.fragment or parts.path not in _PATHS
+    fits = parts.scheme in ("http", "https") and text.isprintable() and " " not in text
+    if extra or not fits or not _is_host(host) or given == 0:
+        raise RpcError(
+            f"{text[:_SHOWN_CHARACTERS]!a}: no server's address; give HOST, HOST:PORT or "
+            "https://HOST:PORT, IPv6 in [brackets]"
+        )
+    port = port if given is None else given
+    if not 0 < port <= _MOST_PORT:
+        raise RpcError(f"port {port}: no port of a server; give 1 to {_MOST_PORT}")
+    return host, port, parts.scheme == "https"
+
+
+class Link:
+    """One connection to a server, made with the first call. Not for several threads at once.
+
+    tls: how to check the server, None: plain HTTP. A token goes to loopback or through TLS only.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        token: str | None,
+        tls: ssl.SSLContext | None,
+        timeout_s: float,
+        connect_tries: int = CONNECT_TRIES,
+    ) -> None:
+        if not 0 < timeout_s <= MOST_TIMEOUT_S:
+            raise RpcError(
+                f"timeout {timeout_s:g} s: give more than 0 and at most {MOST_TIMEOUT_S:.0f}"
+            )
+        if token is not None and _TOKEN.fullmatch(token) is None:
+            raise RpcError("the token is empty, or has characters that no token has; read it anew")
+        if token is not None and tls is None and not _is_loopback(host):
+            raise RpcError(
+                f"a token for {host} would be sent in the clear; use TLS (https://, --tls-ca)"
+            )
+        self.name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._timeout_s = timeout_s
+        self._tries = max(1, connect_tries)
+        self._headers = {"Content-Type": "text/xml", "User-Agent": "kvmlog"}
+        if token is not None:
+            self._headers["Authorization"] = f"Bearer {token}"
+        self._http = (
+            http.client.HTTPConnection(host, port, timeout=timeout_s)
+            if tls is None
+            else http.client.HTTPSConnection(host, port, timeout=timeout_s, context=tls)
+        )
+
+    def close(self) -> None:
+        """Ends the connection; the next call makes another."""
+        self._http.close()
+
+    def call(self, method: str, *parameters: Any, longer_s: float = 0.0) -> Any:
+        """The result of one call; RpcFaultError for a fault, RpcError for no reply.
+
+        longer_s: how much longer than usual the server may take.
+        """
+        body = dumps(parameters, method).encode("utf-8")
+        within_s = min(self._timeout_s + longer_s, MOST_TIMEOUT_S)
+        self._connect()
+        assert self._http.sock is not None
+        try:
+            self._http.sock.settimeout(within_s)
+            self._http.request("POST", "/RPC2", body, self._headers)
+            reply = self._http.getresponse()
+            content = reply.read(_REPLY_BYTES + 1)
+        except TimeoutError:
+            self.close()
+            raise RpcError(
+                f"{self.name}: no reply to {method} within {within_s:g} s; "
+                "the server may yet carry it out"
+            ) from None
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise RpcError(
+                f"{self.name}: the connection ended before the reply to {method} "
+                f"({_words(error)}); look at the server's log"
+            ) from None
+        if reply.status != http.HTTPStatus.OK:
+            self.close()
+            said = content.decode("utf-8", "replace").strip()[:_SHOWN_CHARACTERS]
+            raise RpcError(f"{self.name}: refused with HTTP {reply.status}: {ascii(said)[1:-1]}")
+        if len(content) > _REPLY_BYTES:
+            self.close()
+            raise RpcError(f"{self.name}: a reply of more than {_REPLY_BYTES} bytes; ask for less")
+        return self._result(content)
+
+    def _connect(self) -> None:
+        if self._http.sock is not None:
+            # A server that has closed an idle connection has made it readable: its end.
+            if not select.select([self._http.sock], [], [], 0)[0]:
+                return
+            self.close()
+        for left in reversed(range(self._tries)):
+            try:
+                self._http.connect()
+                return
+            except ssl.SSLError as error:
+                self.close()
+                raise RpcError(
+                    f"{self.name}: no TLS connection ({_words(error)}); look at --tls-ca and at "
+                    "the server's certificate"
+                ) from None
+            except OSError as error:
+                self.close()
+                known = not isinstance(error, socket.gaierror)
+                if not left or not known:
+                    raise RpcUnreachableError(
+                        f"{self.name}: cannot be reached ({_words(error)}); is kvmlog rpc running "
+                        "there, and the port right?"
+                    ) from None
+            time.sleep(_RETRY_S)
+
+    def _result(self, content: bytes) -> Any:
+        target = Unmarshaller(use_builtin_types=True)
+        parser = DefusedExpatParser(
+            target, forbid_dtd=True, forbid_entities=True, forbid_external=True
+        )
+        try:
+            parser.feed(content)
+            parser.close()
+            return target.close()[0]
+        except Fault as fault:
+            raise RpcFaultError(int(fault.faultCode), str(fault.faultString)) from None
+        except (
+            ArithmeticError,
+            AttributeError,
+            DefusedXmlException,
+            ExpatError,
+            LookupError,
+            ResponseError,
+            TypeError,
+            ValueError,
+        ):
+            raise RpcError(
+                f"{self.name}: the reply is no XML-RPC; is a kvmlog server there?"
+            ) from None
+
+
+def _is_host(host: str) -> bool:
+    """Whether the resolver can be asked for it: it raises its own errors for what it cannot be."""
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(host)
+        return True
+    try:
+        return _NAME.fullmatch(host.encode("idna").decode("ascii")) is not None
+    except UnicodeError:
+        return False
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return False
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    if isinstance(error, OSError):
+        return error.strerror or str(error) or type(error).__name__
+    return type(error).__name__

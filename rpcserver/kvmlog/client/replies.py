@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Replies as objects: what reply.py made strings of made numbers again.
+
+All raise RpcError for a reply that lacks what every kvmlog server sends.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from kvmlog.client.connection import RpcError
+from kvmlog.control.sampling import Sampling
+from kvmlog.exits.explain.explanation import Explanation
+from kvmlog.guests.model import Guest
+from kvmlog.ring.block import Span, decode
+from kvmlog.ring.reader import RingInfo
+from kvmlog.ring.records import AnyRecord, unpack_records
+
+_T = TypeVar("_T")
+# Members of the bridge's status that are text, whatever they look like.
+_TEXTS: Final = frozenset({"vm", "version", "name", "notes", "trouble", "stopped"})
+
+
+@dataclass(frozen=True)
+class Switched:
+    """What the bridge does now. matched: per word of vm the pids that it named; for_s: seconds."""
+
+    on: bool
+    matched: dict[str, list[int]]
+    for_s: float | None
+    sampling: Sampling
+
+
+@dataclass(frozen=True)
+class Records:
+    """Whole records in the order they came; ask on with (span.ring_id, span.next_index).
+
+    more: others have come since. replaced: the ring is another than the one asked for, and this
+    begins with its first record.
+    """
+
+    span: Span
+    raw: bytes
+    more: bool = False
+    replaced: bool = False
+
+    def decoded(self) -> list[AnyRecord]:
+        """All of them, as the classes of kvmlog.ring.records."""
+        return unpack_records(self.raw)
+
+
+@dataclass(frozen=True)
+class Pending:
+    """vCPUs in an exit: total of the host, the records that were shown, and how many were not."""
+
+    pending: int
+    left_out: int
+    records: Records
+
+
+@dataclass(frozen=True)
+class Status:
+    """What bridge and ring tell; where one does not, it is None and its sentence says why."""
+
+    version: str
+    bridge: dict[str, Any] | None
+    bridge_error: str | None
+    ring: RingInfo | None
+    ring_error: str | None
+
+
+@dataclass(frozen=True)
+class Guests:
+    """guests: those asked for. exits: counted of each, None: there are no statistics."""
+
+    guests: list[Guest]
+    exits: dict[tuple[int, int], int] | None  # by (pid, start_ticks)
+    ended: int  # how many are known that have ended
+    problems: list[str] = field(default_factory=list)  # why they may be old, or fewer
+
+
+@dataclass(frozen=True)
+class Explained:
+    """An exit reason; isa: "kvm" for KVM_EXIT_*."""
+
+    isa: str
+    number: int
+    name: str
+    flags: tuple[str, ...]
+    meaning: str
+    explanation: Explanation
+
+
+def switched(reply: Any) -> Switched:
+    """Of kvmSwitch."""
+    return _read(
+        reply,
+        lambda it: Switched(
+            on=it["on"],
+            matched={one["vm"]: list(map(int, one["pids"])) for one in it["matched"]},
+            for_s=None if it["for_s"] == "" else float(it["for_s"]),
+            sampling=Sampling(
+                int(it["one_in"]),
+                int(it["on_ms"]),
+                int(it["off_ms"]),
+                int(it["max_per_s"]) if it["max_per_s"] else None,
+            ),
+        ),
+    )
+
+
+def records(reply: Any) -> Records:
+    """Of kvmRecords in binary form."""
+    return _read(reply, lambda it: Records(*decode(it["records"]), it["more"], it["replaced"]))
+
+
+def pending(reply: Any) -> Pending:
+    """Of kvmPending in binary form."""
+    return _read(
+        reply,
+        lambda it: Pending(
+            int(it["pending"]), int(it["left_out"]), Records(*decode(it["records"]))
+        ),
+    )
+
+
+def status(reply: Any) -> Status:
+    """Of kvmStatus."""
+
+    def read(it: Mapping[str, Any]) -> Status:
+        return Status(
+            version=it["version"],
+            bridge=numbers(it["bridge"]) or None,
+            bridge_error=it["bridge_error"] or None,
+            ring=_ring_info(it["ring"]) if it["ring"] else None,
+            ring_error=it["ring_error"] or None,
+        )
+
+    return _read(reply, read)
+
+
+def guests(reply: Any) -> Guests:
+    """Of kvmGuests."""
+
+    def read(it: Mapping[str, Any]) -> Guests:
+        found = [_guest(one) for one in it["guests"]]
+        exits = {
+            (guest.pid, guest.start_ticks): int(one["exits"])
+            for guest, one in zip(found, it["guests"], strict=True)
+            if one["exits"] != ""
+        }
+        problems = [it[name] for name in ("bridge_error", "guests_error") if it[name]]
+        return Guests(found, exits if exits or not found else None, int(it["ended"]), problems)
+
+    return _read(reply, read)
+
+
+def explained(reply: Any) -> list[Explained]:
+    """Of kvmExplain."""
+    return [_read(one, _reason) for one in _read(reply, _elements)]
+
+
+def numbers(value: Any, name: str = "") -> Any:
+    """A struct of many things with its digits as numbers, but for members that are text."""
+    if isinstance(value, dict):
+        return {key: numbers(member, key) for key, member in value.items()}
+    if isinstance(value, list):
+        return [numbers(member, name) for member in value]
+    if not isinstance(value, str) or name in _TEXTS:
+        return value
+    if value == "":
+        return None
+    digits = value.removeprefix("-")
+    return int(value) if digits.isascii() and digits.isdigit() else value
+
+
+def _ring_info(it: Mapping[str, Any]) -> RingInfo:
+    values = {}
+    for one in dataclasses.fields(RingInfo):
+        value = it[one.name]
+        if one.type == "int":
+            value = int(value)
+        elif one.name == "counters":
+            value = {name: int(count) for name, count in value.items()}
+        values[one.name] = value
+    return RingInfo(**values)
+
+
+def _guest(it: Mapping[str, Any]) -> Guest:
+    announced = zip(it["numbers"], it["announced_ns"], strict=True)
+    ended = it["ended_realtime_ns"]
+    return Guest(
+        pid=int(it["pid"]),
+        start_ticks=int(it["start_ticks"]),
+        comm=it["comm"],
+        kind=it["kind"],
+        name=it["name"],
+        named=it["named"],
+        uuid=it["uuid"] or None,
+        aliases=tuple(it["aliases"]),
+        cgroup=it["cgroup"],
+        container=it["container"] or None,
+        pod=it["pod"] or None,
+        numbers=tuple((int(number), int(ns)) for number, ns in announced),
+        first_seen_realtime_ns=int(it["first_seen_realtime_ns"]),
+        ended_realtime_ns=None if ended == "" else int(ended),
+    )
+
+
+def _reason(it: Mapping[str, Any]) -> Explained:
+    return Explained(
+        isa=it["isa"] or "kvm",
+        number=int(it["reason"]),
+        name=it["name"],
+        flags=tuple(it["flags"]),
+        meaning=it["meaning"],
+        explanation=Explanation(it["what"], it["causes"], tuple(it["remedies"])),
+    )
+
+
+def _elements(it: Iterable[Any]) -> list[Any]:
+    return list(it)
+
+
+def _read(reply: Any, read: Callable[[Any], _T]) -> _T:
+    try:
+        return read(reply)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RpcError(
+            f"the reply lacks something ({type(error).__name__}: {ascii(str(error))[:80]}); use "
+            "client and server of one version"
+        ) from None

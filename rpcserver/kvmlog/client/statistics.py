@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What kvmStatistics is asked for, and its reply as the report that the server made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from kvmlog.client.connection import RpcError
+from kvmlog.guests.model import Guest
+from kvmlog.ring.records import NO_VCPU, enum_names
+from kvmlog.ring.statistics.reader import NO_RETURN, By, Row, StatisticsGuest
+from kvmlog.stat.query import BY_WORDS, View
+from kvmlog.stat.report import GuestFigures, Line, Report
+
+_KINDS: Final = {
+    name: kind
+    for kind, name in enum_names(
+        "kvmlog_statistics_detail_kind", "KVMLOG_STATISTICS_DETAIL_"
+    ).items()
+}
+_ISAS: Final = {name: isa for isa, name in enum_names("kvmlog_isa", "KVMLOG_ISA_").items()}
+_FLAGS: Final = ("nested", "halt", "rough")
+_ACCOUNT: Final = (
+    "since_realtime_ns",
+    "until_realtime_ns",
+    "exits",
+    "overflow",
+    "overflow_rows",
+    "overflow_histogram",
+    "torn",
+    "forgotten",
+)
+
+
+def parameters(view: View, vm: Sequence[str], over_s: float | None) -> dict[str, Any]:
+    """The struct that asks for a view; over_s: of the next seconds."""
+    asked: dict[str, Any] = {
+        "by": [word for word, flag in BY_WORDS.items() if flag in view.by],
+        "sort": view.sort,
+        "halts": view.halts,
+    }
+    if view.top is not None:
+        asked["top"] = view.top
+    if vm:
+        asked["vm"] = list(vm)
+    if over_s is not None:
+        asked["over_s"] = over_s
+    return asked
+
+
+def report_of(reply: Any, view: View) -> tuple[Report, list[str]]:
+    """The server's report, and its notes; RpcError for a reply that is none."""
+    try:
+        return _report(reply, view), list(reply["notes"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RpcError(
+            f"the statistics lack something ({type(error).__name__}: {ascii(str(error))[:80]}); "
+            "use client and server of one version"
+        ) from None
+
+
+def _report(reply: Mapping[str, Any], view: View) -> Report:
+    lines = [_line(one, view.by) for one in reply["rows"]]
+    left_out = int(reply["rows_left_out"])
+    return Report(
+        view=view,
+        statistics_id=reply["statistics_id"],
+        lines=[line for line in lines if view.halts or not line.row.halt],
+        halts=[line for line in lines if not view.halts and line.row.halt],
+        left_out=left_out,
+        guests=[_guest(one) for one in reply["guests"]],
+        shown_exits=int(reply["shown_exits"]),
+        lost_records=int(reply["lost_records"]) if reply["lost_records"] else None,
+        **{name: int(reply[name]) for name in _ACCOUNT},
+    )
+
+
+def _line(it: Mapping[str, Any], by: By) -> Line:
+    values: dict[str, Any] = dict.fromkeys(Row._fields, 0)
+    for name in values:
+        if name in _FLAGS:
+            values[name] = bool(it.get(name))
+        elif name in it and it[name] != "" and name not in ("guest", "detail_kind"):
+            values[name] = int(it[name])
+    if By.GUEST in by:
+        values["guest"] = int(it["guest_id"])
+    if By.VCPU in by and it["vcpu"] == "":
+        values["vcpu"] = NO_VCPU
+    if By.DETAIL in by:
+        values["detail_kind"] = _KINDS[it["detail_kind"]]
+    if By.RETURN in by and it["user_reason"] == "":
+        values["user_reason"] = NO_RETURN
+    row = Row(**values)
+    part_ns = row.vmm_ns if By.RETURN in by else row.total_ns
+    return Line(row, it.get("guest", ""), part_ns, int(it["whole_ns"]))
+
+
+def _guest(it: Mapping[str, Any]) -> GuestFigures:
+    pid = int(it["pid"] or 0)
+    statistics = StatisticsGuest(
+        id=int(it["id"]),
+        number=int(it["number"]),
+        tgid=pid,
+        start_boottime_ns=int(it["start_boottime_ns"]),
+        cgroup=0,
+        comm=it["comm"],
+        isa=_ISAS.get(it["isa_name"], 0),
+        first_ns=0,
+        last_ns=0,
+        exits=int(it["exits"]),
+    )
+    known = None
+    if it["uuid"]:
+        known = Guest(pid, 0, it["comm"], "other", it["name"], True, uuid=it["uuid"])
+    return GuestFigures(it["name"], statistics, known, statistics.exits)

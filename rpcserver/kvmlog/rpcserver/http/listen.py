@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where the server listens."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from kvmlog.util.errors import KvmlogError
+
+_MAX_PORT = 65535
+
+
+class ListenError(KvmlogError):
+    """The address cannot be listened on; the sentence says why and what to do."""
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """Returns (host, port) of "HOST:PORT"; host is an IP address without brackets.
+
+    Port 0 lets the kernel choose. Raises ListenError for what is no address. Whether
+    callers can prove who they are, as they have to beyond loopback, credentials.py says.
+    """
+    host, colon, port_text = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or not port_text.isascii() or not port_text.isdigit():
+        raise ListenError(f"--listen {text}: no HOST:PORT; try 127.0.0.1:50080")
+    if int(port_text) > _MAX_PORT:
+        raise ListenError(f"--listen {text}: port {port_text} is above {_MAX_PORT}")
+    if host == "localhost":
+        return "127.0.0.1", int(port_text)
+    try:
+        address = ipaddress.ip_address(host[1:-1] if bracketed else host)
+    except ValueError:
+        raise ListenError(
+            f"--listen {text}: {host or 'nothing'} is no IP address; "
+            "use 127.0.0.1:PORT, [::1]:PORT, localhost:PORT or an address of this machine"
+        ) from None
+    if (address.version == 6) != bracketed:
+        raise ListenError(f"--listen {text}: write IPv6 addresses, and only these, in [brackets]")
+    return str(address), int(port_text)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it; host: as parse_listen() gives it."""
+    return ipaddress.ip_address(host).is_loopback

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""kvmStatus, kvmGuests and kvmExplain: what there is to know beside the exits."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Final
+
+from kvmlog.control.client import SwitchClient
+from kvmlog.exits.explain import lookup
+from kvmlog.exits.format import objects
+from kvmlog.guests.names import GuestNames
+from kvmlog.guests.serialize import exits_by_process, guest_object
+from kvmlog.ring.reader import RingReader
+from kvmlog.rpcserver import faults
+from kvmlog.rpcserver.methods import params
+from kvmlog.rpcserver.methods.call import Call
+from kvmlog.rpcserver.methods.params import Check
+from kvmlog.rpcserver.methods.records import reasons
+from kvmlog.rpcserver.methods.reply import plain
+from kvmlog.rpcserver.methods.status import version
+from kvmlog.util.errors import RingError, SwitchError
+
+_GUESTS: Final[Mapping[str, Check]] = {"all": params.boolean}
+_WORD_CHARACTERS: Final = 64
+
+
+def status(call: Call) -> dict[str, Any]:
+    """kvmStatus: what `kvmlog status --json` shows."""
+    bridge, bridge_error, ring, ring_error = {}, "", {}, ""
+    try:
+        bridge = SwitchClient(call.switch_path).status()
+    except SwitchError as error:
+        bridge_error = str(error)
+    try:
+        with RingReader(call.ring_path) as reader:
+            ring = dataclasses.asdict(reader.info())
+    except RingError as error:
+        ring_error = str(error)
+    out = {
+        "version": version(),
+        "bridge": bridge,
+        "bridge_error": bridge_error,
+        "ring": ring,
+        "ring_error": ring_error,
+    }
+    return {name: plain(value) for name, value in out.items()}
+
+
+def guests(call: Call) -> dict[str, Any]:
+    """kvmGuests: those that run, or all that are known."""
+    asked = params.members(call.parameters, "kvmGuests", _GUESTS)
+    bridge_error = ""
+    try:
+        SwitchClient(call.switch_path).guests()
+    except SwitchError as error:
+        bridge_error = str(error)
+    names = GuestNames(call.ring_path)
+    known = names.guests()
+    exits = exits_by_process(call.ring_path)
+    listed = [one for one in known if asked.get("all") or one.ended_realtime_ns is None]
+    found = [
+        {**guest_object(one, exits), "announced_ns": [ns for _, ns in one.numbers]}
+        for one in listed
+    ]
+    return {
+        "guests": plain(found),
+        "ended": str(sum(one.ended_realtime_ns is not None for one in known)),
+        "bridge_error": plain(bridge_error),
+        "guests_error": plain(names.problem),
+    }
+
+
+def explained(call: Call) -> list[Any]:
+    """kvmExplain: what an exit reason is; without one, all."""
+    for value in call.parameters:
+        if not isinstance(value, str) or not 0 < len(value) <= _WORD_CHARACTERS:
+            raise faults.fault(
+                faults.INVALID_PARAMETERS,
+                f"kvmExplain takes strings of 1 to {_WORD_CHARACTERS} characters, not "
+                f"{faults.shown(value)}.",
+            )
+    word, isa = (*call.parameters, None, None)[:2]
+    if isa is not None and isa not in lookup.ISAS:
+        raise faults.fault(
+            faults.INVALID_PARAMETERS,
+            f"kvmExplain: the ISA is {faults.shown(isa)}; give one of {', '.join(lookup.ISAS)}.",
+        )
+    found = lookup.all_reasons() if word is None else reasons(word, isa)
+    return [plain(objects.reason_object(one)) for one in found]

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The two ends of the torn-record tests, as processes of their own (native/stress.c).
+
+    python -m tests.support.ring_stress read  PATH UNTIL COUNT protocol|head
+    python -m tests.support.ring_stress write PATH RECORDS BATCH
+    python -m tests.support.ring_stress bridge PATH SLOTS RECORDS BATCH
+
+`read` and `write` take any record size; `bridge` writes as the bridge does, through RingWriter.
+`read` prints one JSON object; all print "ready" first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from kvmlog.native import ffi, lib
+from kvmlog.ring.header import HEADER_BYTES, MAGIC
+from kvmlog.ring.writer import RingWriter
+
+
+def make_ring_file(path: Path, capacity: int, record_bytes: int) -> None:
+    """A ring of any record size, empty; only the native functions read one of another size."""
+    header = ffi.new("struct kvmlog_ring_header *")
+    header.magic = MAGIC
+    header.capacity = capacity
+    header.record_bytes = record_bytes
+    header.header_bytes = HEADER_BYTES
+    path.write_bytes(bytes(ffi.buffer(header)) + bytes(capacity * record_bytes))
+
+
+def geometry(descriptor: int) -> tuple[int, int]:
+    """Capacity and record size of an open ring file, unchecked."""
+    header = ffi.new("struct kvmlog_ring_header *")
+    ffi.memmove(header, os.pread(descriptor, HEADER_BYTES, 0), HEADER_BYTES)
+    return header.capacity, header.record_bytes
+
+
+def read(path: str, until: int, count: int, head_only: bool) -> dict[str, int]:
+    """Snapshots until head has reached `until`; what was seen."""
+    descriptor = os.open(path, os.O_RDONLY)
+    ring = ffi.new("struct kvmlog_ring *")
+    assert lib.kvmlog_ring_map(ring, descriptor, *geometry(descriptor), 0) == 0
+    result = ffi.new("struct kvmlog_stress *")
+    print("ready", flush=True)
+    assert lib.kvmlog_stress_read(ring, until, count, head_only, result) == 0
+    return {name: getattr(result, name) for name, _ in ffi.typeof(result[0]).fields}
+
+
+def write(path: str, records: int, batch: int) -> None:
+    """Writes records into a ring of any record size."""
+    descriptor = os.open(path, os.O_RDWR)
+    writer = lib.kvmlog_writer_new(descriptor, *geometry(descriptor))
+    assert writer != ffi.NULL
+    print("ready", flush=True)
+    lib.kvmlog_stress_write(writer, records, batch)
+
+
+def main(role: str, path: str, *numbers: str) -> None:
+    """One end."""
+    if role == "read":
+        until, count, how = numbers
+        print(json.dumps(read(path, int(until), int(count), how == "head")))
+    elif role == "write":
+        write(path, int(numbers[0]), int(numbers[1]))
+    else:
+        slots, records, batch = map(int, numbers)
+        with RingWriter(path, slots) as writer:
+            print("ready", flush=True)
+            lib.kvmlog_stress_write(writer.native, records, batch)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Other users and other places of this machine, for tests of who may do what; needs root."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.support.bridge_process import HANG_S
+
+as_root: Final = pytest.mark.skipif(
+    os.geteuid() != 0, reason="becomes other users; run as root to test it"
+)
+
+NOBODY: Final = 65_534
+# A user of every Debian, of a primary group of its own with the same name.
+MEMBER: Final = "games"
+MEMBER_UID: Final = 5
+MEMBER_GID: Final = 60
+
+ADDRESS: Final = "192.0.2.7"
+
+
+def run_as(uid: int, program: str, *arguments: str, prefix: tuple[str, ...] = ()) -> str:
+    """What a Python program prints that another user runs; it has the stdlib only."""
+    done = subprocess.run(
+        [*prefix, "/usr/bin/python3", "-c", program, *arguments],
+        user=uid,
+        group=NOBODY,
+        extra_groups=[],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=HANG_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def group_file(folder: Path, line: str) -> list[str]:
+    """A prefix for a command that sees a group kvmlog of this line in /etc/group."""
+    path = folder / "group"
+    path.write_text(Path("/etc/group").read_text(encoding="utf-8") + line, encoding="utf-8")
+    script = 'mount --bind "$1" /etc/group && shift && exec "$@"'
+    return ["unshare", "--mount", "sh", "-c", script, "sh", str(path)]
+
+
+def own_network() -> list[str]:
+    """A prefix for a command in a network of its own, which has ADDRESS beside loopback."""
+    script = f'ip link set lo up && ip address add {ADDRESS}/32 dev lo && exec "$@"'
+    return ["unshare", "--net", "sh", "-c", script, "sh"]
+
+
+def same_network(pid: int) -> list[str]:
+    """A prefix for a command in the network of that process."""
+    return ["nsenter", "--net", f"--target={pid}"]

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`kvmlog guests` over a file of guests, without a bridge."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kvmlog.cli.main import main
+from kvmlog.guests.model import Guest, encode
+from kvmlog.ring.reader import boot_id
+from tests.support import statistics_rows as make
+
+UUID = "6f5c2d10-0f4e-4b0c-9f6b-1f2f3a4b5c6d"
+KNOWN = [
+    make.named(
+        11, "old", ended_realtime_ns=make.SINCE_NS + 5 * make.SECOND, cgroup="/machine.slice"
+    ),
+    make.named(
+        4_242,
+        "web1",
+        uuid=UUID,
+        numbers=((3, 5), (4, 9)),
+        first_seen_realtime_ns=make.SINCE_NS,
+        pod="0a1b",
+        container="c" * 64,
+    ),
+    Guest(77, 7_700, "kvmlog-guest", "other", "kvmlog-guest:77", False),
+]
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Local time is UTC."""
+    yield from make.utc(monkeypatch)
+
+
+def shown(
+    folder: Path, capsys: pytest.CaptureFixture[str], *options: str, known: list[Guest] = KNOWN
+) -> tuple[list[str], list[str]]:
+    """Lines on stdout and stderr."""
+    ring = folder / "ring"
+    (folder / "ring.guests").write_bytes(encode(boot_id(), known))
+    places = ("--ring", str(ring), "--switch", str(folder / "switch"))
+    assert main(["guests", *places, *options]) == 0
+    printed = capsys.readouterr()
+    return printed.out.splitlines(), printed.err.splitlines()
+
+
+def test_running_guests(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a bridge that looks: a note, and what it knew last."""
+    out, err = shown(tmp_path, capsys)
+    assert out == [
+        "NAME                  PID  KIND      UUID                                  STATE    "
+        "SINCE                    EXITS  NUMBERS  WHERE",
+        f"web1                 4242  qemu      {UUID}  running  "
+        "2026-11-20 19:46:02          -  3,4      pod 0a1b container cccccccccccc",
+        "kvmlog-guest:77        77  other     -                                     running  "
+        "1970-01-01 00:00:00          -  -        -",
+    ]
+    assert err == [
+        f"kvmlog: {tmp_path}/switch: no bridge is running; start it (kvmlog bridge); "
+        "these are the guests it knew last",
+        "kvmlog: 1 guest that ended: kvmlog guests --all",
+    ]
+
+
+def test_all_guests(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that ended have the time of their end."""
+    out, err = shown(tmp_path, capsys, "--all")
+    assert out[1].split()[:6] == ["old", "11", "qemu", "-", "ended", "2026-11-20"]
+    assert out[1].split()[6:] == ["19:46:07", "-", "-", "/machine.slice"]
+    assert (len(out), len(err)) == (4, 1)
+
+
+def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One object per guest."""
+    out, _ = shown(tmp_path, capsys, "--json", "--all")
+    ended, running, _ = map(json.loads, out)
+    assert (ended["name"], ended["running"], ended["ended"]) == (
+        "old",
+        False,
+        "2026-11-20T19:46:07.000000+00:00",
+    )
+    assert running == {
+        "name": "web1",
+        "named": True,
+        "uuid": UUID,
+        "pid": 4_242,
+        "kind": "qemu",
+        "comm": "qemu-system-x86",
+        "running": True,
+        "since": "2026-11-20T19:46:02.000000+00:00",
+        "ended": None,
+        "exits": None,
+        "numbers": [3, 4],
+        "aliases": [],
+        "pod": "0a1b",
+        "container": "c" * 64,
+        "cgroup": "",
+        "start_ticks": 424_200,
+        "first_seen_realtime_ns": make.SINCE_NS,
+        "ended_realtime_ns": None,
+    }
+
+
+def test_no_guest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A sentence; no table, and nothing in JSON."""
+    assert shown(tmp_path, capsys, known=[])[0] == ["no guest runs"]
+    assert shown(tmp_path, capsys, "--json", known=[])[0] == []
+
+
+def test_a_damaged_file_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On stderr, with what to do."""
+    (tmp_path / "ring.guests").write_text("{")
+    places = ("--ring", str(tmp_path / "ring"), "--switch", str(tmp_path / "switch"))
+    assert main(["guests", *places]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "no guest runs\n"
+    assert "remove it and restart the bridge" in printed.err.splitlines()[1]

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The keys that details are counted under: exact, a region of memory, or one of too many."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kvmlog.native import lib
+from kvmlog.ring.statistics.reader import (
+    DETAIL_EXACT,
+    DETAIL_NONE,
+    DETAIL_OTHER,
+    DETAIL_REGION,
+    By,
+    Row,
+)
+from tests.support.statistics_feed import ALL_BY, Counting, add_up, exits, note
+
+VALID, USER = lib.KVMLOG_F_DETAIL_VALID, lib.KVMLOG_F_USER_REASON
+VMX, SVM, ARM64 = lib.KVMLOG_ISA_VMX, lib.KVMLOG_ISA_SVM, lib.KVMLOG_ISA_ARM64
+IO, NPF, EPT_VIOLATION, EPT_MISCONFIG = 0x7B, 0x400, 48, 49
+KVM_EXIT_MMIO = 6
+GIB = 1 << 30
+MEMORY = 0x1_2345_6789
+KEYS = lib.KVMLOG_STATISTICS_DETAILS
+BY_DETAIL = By.GUEST | By.REASON | By.DETAIL
+
+
+def kinds(rows: list[Row]) -> dict[int, int]:
+    """How many rows of each kind of detail."""
+    found = [row.detail_kind for row in rows]
+    return {kind: found.count(kind) for kind in set(found)}
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "key"),
+    [
+        ({"reason": IO, "detail": 0x3F8}, DETAIL_EXACT, 0x3F8),
+        ({"reason": IO, "detail": MEMORY}, DETAIL_EXACT, MEMORY),
+        ({"reason": NPF, "detail": MEMORY}, DETAIL_REGION, 4 * GIB),
+        ({"reason": NPF, "detail": 5}, DETAIL_REGION, 0),
+        ({"reason": NPF, "detail": 2**64 - 1}, DETAIL_REGION, 2**64 - GIB),
+        ({"reason": 0x79, "detail": MEMORY}, DETAIL_REGION, 4 * GIB),
+        ({"isa": VMX, "reason": EPT_VIOLATION, "detail": MEMORY}, DETAIL_REGION, 4 * GIB),
+        ({"isa": VMX, "reason": 14, "detail": MEMORY}, DETAIL_REGION, 4 * GIB),
+        ({"isa": VMX, "reason": EPT_MISCONFIG, "detail": MEMORY}, DETAIL_EXACT, MEMORY),
+        ({"isa": VMX, "reason": NPF, "detail": MEMORY}, DETAIL_EXACT, MEMORY),
+        ({"isa": SVM, "reason": EPT_VIOLATION, "detail": MEMORY}, DETAIL_EXACT, MEMORY),
+        ({"isa": ARM64, "reason": NPF, "detail": MEMORY}, DETAIL_EXACT, MEMORY),
+        # Devices: the VMM was asked, or KVM has them at known places.
+        (
+            {"reason": NPF, "detail": MEMORY, "flags": USER, "user_reason": KVM_EXIT_MMIO},
+            DETAIL_EXACT,
+            MEMORY,
+        ),
+        ({"reason": NPF, "detail": MEMORY, "user_reason": KVM_EXIT_MMIO}, DETAIL_REGION, 4 * GIB),
+        ({"reason": NPF, "detail": 0xFEC00000}, DETAIL_EXACT, 0xFEC00000),
+        ({"reason": NPF, "detail": 0xFEE00300}, DETAIL_EXACT, 0xFEE00300),
+        ({"reason": NPF, "detail": 0xFEBFFFFF}, DETAIL_REGION, 3 * GIB),
+        ({"reason": NPF, "detail": 0xFEF00000}, DETAIL_REGION, 3 * GIB),
+    ],
+)
+def test_a_detail_is_counted_under_its_key(
+    tmp_path: Path, fields: dict[str, int], kind: int, key: int
+) -> None:
+    """Addresses in memory are rounded down to 1 GiB, all others are kept."""
+    flags = fields.pop("flags", 0)
+    with Counting(tmp_path) as counting:
+        counting.feed(exits(1, flags=VALID | flags, **fields))
+        (row,) = counting.rows(BY_DETAIL)
+    assert (row.detail_kind, row.detail) == (kind, key)
+
+
+def test_without_its_flag_there_is_no_detail(tmp_path: Path) -> None:
+    """Whatever the field holds; and a key of 0 is another thing."""
+    with Counting(tmp_path) as counting:
+        counting.feed(exits(2, reason=IO, detail=[7, 8]), exits(1, reason=IO, flags=VALID))
+        told = {(row.detail_kind, row.detail): row.count for row in counting.rows(BY_DETAIL)}
+    assert told == {(DETAIL_NONE, 0): 2, (DETAIL_EXACT, 0): 1}
+
+
+def test_details_beyond_the_limit_share_a_row_and_none_is_lost(tmp_path: Path) -> None:
+    """256 keys are told apart, and stay so when they come again; each reason has its own 256."""
+    more = 44
+    every = np.arange(KEYS + more)
+    with Counting(tmp_path) as counting:
+        for _ in range(3):
+            counting.feed(exits(KEYS + more, reason=IO, flags=VALID, detail=every, total_ns=10))
+            counting.writer.flush()
+        counting.feed(exits(KEYS, reason=NPF, flags=VALID, detail=every[:KEYS] * GIB, total_ns=10))
+        rows = counting.rows(BY_DETAIL)
+    told = {reason: [row for row in rows if row.reason == reason] for reason in (IO, NPF)}
+    (other,) = [row for row in rows if row.detail_kind == DETAIL_OTHER]
+    assert kinds(told[IO]) == {DETAIL_EXACT: KEYS, DETAIL_OTHER: 1}
+    assert kinds(told[NPF]) == {DETAIL_REGION: KEYS}
+    assert (other.detail, other.count, other.total_ns) == (0, 3 * more, 30 * more)
+    assert {row.detail: row.count for row in told[IO] if row is not other} == dict.fromkeys(
+        range(KEYS), 3
+    )
+
+
+def test_a_lack_of_room_does_not_use_up_the_keys_of_a_reason(tmp_path: Path) -> None:
+    """When there is room for rows again, its details are told apart again."""
+    with Counting(tmp_path) as counting:
+        rows = counting.writer.header().rows_capacity
+        counting.feed(note(2, 200), exits(rows, guest=2, vcpu=np.arange(rows)))
+        counting.feed(note(3, 300))
+        for number in range(KEYS + 10):
+            counting.feed(exits(1, guest=3, reason=IO, flags=VALID, detail=number))
+            counting.writer.flush()
+        assert counting.snapshot().overflow_rows > 0
+        (full,) = [guest.id for guest in counting.writer.guests() if guest.number == 2]
+        counting.forget(full)
+        counting.feed(exits(20, guest=3, reason=IO, flags=VALID, detail=np.arange(20)))
+        found = kinds(counting.rows(BY_DETAIL))
+    assert found == {DETAIL_EXACT: 20}
+
+
+def test_sums_by_vcpu_detail_and_return_equal_those_by_reason(tmp_path: Path) -> None:
+    """For each guest and reason, whatever else the exits differ in."""
+    random = np.random.default_rng(11)
+    count = 20_000
+    with Counting(tmp_path, mib=8) as counting:
+        counting.feed(
+            exits(
+                count,
+                guest=random.integers(1, 5, count),
+                vcpu=random.integers(0, 8, count),
+                reason=random.choice([IO, NPF, 0x78, 0x7C], count),
+                flags=random.integers(0, 2**10, count),
+                user_reason=random.integers(0, 7, count),
+                detail=random.integers(0, 400, count) * random.choice([1, GIB], count),
+                total_ns=random.integers(0, 10**7, count),
+                user_ns=random.integers(0, 10**7, count),
+            )
+        )
+        snapshot = counting.snapshot()
+    rows = {by: snapshot.rows(by) for by in ALL_BY}
+    assert (snapshot.overflow, snapshot.overflow_rows, snapshot.overflow_histogram) == (0, 0, 0)
+    for field in ("count", "total_ns", "kvm_ns", "vmm_ns", "wait_ns", "idle_ns", "paused_ns"):
+        assert len({add_up(found, field) for found in rows.values()}) == 1, field
+    per_group = [
+        {(row.guest, row.reason, row.nested, row.halt): 0 for row in snapshot.rows(BY_DETAIL)}
+        for _ in range(4)
+    ]
+    for sums, kind in zip(per_group, (By(0), By.VCPU, By.DETAIL, By.RETURN), strict=True):
+        for row in rows[By.GUEST | By.REASON | kind]:
+            sums[row.guest, row.reason, row.nested, row.halt] += row.total_ns
+    assert per_group[1:] == per_group[:1] * 3

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Pages of a ring with a selection: read in pieces, and the same as if read at once."""
+
+from __future__ import annotations
+
+import threading
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from kvmlog.exits.selection import Selection
+from kvmlog.guests.names import GuestList
+from kvmlog.guests.view import GuestView
+from kvmlog.ring.reader import RingReader
+from kvmlog.ring.records import RECORD_BYTES, unpack_records
+from kvmlog.ring.writer import RingWriter
+from kvmlog.rpcserver.methods import ring_page
+from kvmlog.rpcserver.methods.ring_page import Page
+from tests.support import records as make
+
+SLOTS = 1 << 18
+MOST = SLOTS // 4
+WRITTEN = SLOTS + 5_000
+CHUNK = 1 << 14
+# One in so many takes its number of ns, all others none.
+SLOW_EVERY = 1_000
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A full ring: the record of index n is of the time n."""
+    ring = str(tmp_path_factory.mktemp("ring") / "ring")
+    with RingWriter(ring, SLOTS) as writer:
+        for first in range(0, WRITTEN, CHUNK):
+            writer.append(
+                b"".join(
+                    make.exit_bytes(exit_ns=n, total_ns=0 if n % SLOW_EVERY else 1 + n)
+                    for n in range(first, min(first + CHUNK, WRITTEN))
+                )
+            )
+        yield ring
+
+
+def slow(at_least: int = 1) -> Selection:
+    """Records of index at_least - 1 and above of those that are slow."""
+    return Selection.of([], at_least)
+
+
+def indices(page: Page) -> list[int]:
+    """Which records it has."""
+    return [one.ns for one in unpack_records(page.records)]
+
+
+def expected(first: int, end: int) -> list[int]:
+    """Slow records first .. end - 1."""
+    return list(range(first + -first % SLOW_EVERY, end, SLOW_EVERY))
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 100, 65_536])
+def test_the_newest_of_a_selection(path: str, count: int) -> None:
+    """As many as asked for, up to all, and all that there are from first_index on."""
+    with RingReader(path) as ring:
+        page = ring_page.newest(ring, count, slow(), GuestView(GuestList()))
+    assert indices(page) == expected(WRITTEN - SLOTS, WRITTEN)[-count:]
+    assert indices(page) == expected(page.span.first_index, WRITTEN)
+    assert page.span.next_index == WRITTEN
+    assert page.more is False
+
+
+def test_a_selection_is_paged_without_a_gap(path: str) -> None:
+    """From a position that was overwritten: each once, and the pages join."""
+    found: list[int] = []
+    with RingReader(path) as ring:
+        at = (ring.info().ring_id, 1)
+        overwritten = WRITTEN - SLOTS - 1
+        while True:
+            page = ring_page.since(ring, at, 30, slow(), GuestView(GuestList()))
+            assert page.span.overwritten == overwritten
+            assert page.span.first_index == at[1] + overwritten
+            assert page.span.next_index - page.span.first_index <= MOST
+            found += indices(page)
+            if not page.more:
+                break
+            at, overwritten = (at[0], page.span.next_index), 0
+    assert found == expected(WRITTEN - SLOTS, WRITTEN)
+
+
+def test_nothing_found_is_told_with_what_was_looked_at(path: str) -> None:
+    """The whole ring by the newest, as many as a reply may have by a position."""
+    none = slow(2 * WRITTEN)
+    with RingReader(path) as ring:
+        newest = ring_page.newest(ring, 5, none, GuestView(GuestList()))
+        since = ring_page.since(ring, ("00" * 16, 0), 5, none, GuestView(GuestList()))
+    assert (newest.records, since.records) == (b"", b"")
+    assert newest.span[1:3] == (WRITTEN - SLOTS, WRITTEN)
+    assert since.span[1:3] == (WRITTEN - SLOTS, WRITTEN - SLOTS + MOST)
+    assert (since.more, since.replaced) == (True, True)
+
+
+def test_an_empty_ring_has_none(tmp_path: Path) -> None:
+    """Neither way."""
+    ring_path = str(tmp_path / "ring")
+    with RingWriter(ring_path, 1_024), RingReader(ring_path) as ring:
+        newest = ring_page.newest(ring, 5, slow(), GuestView(GuestList()))
+        since = ring_page.since(ring, (newest.span.ring_id, 0), 5, slow(), GuestView(GuestList()))
+    assert [page.span[1:3] for page in (newest, since)] == [(0, 0), (0, 0)]
+    assert (newest.more, since.more) == (False, False)
+
+
+def newest_of(path: str) -> None:
+    """Looks at the whole ring, and finds nothing."""
+    with RingReader(path) as ring:
+        ring_page.newest(ring, 5, slow(2 * WRITTEN), GuestView(GuestList()))
+
+
+def since_of(path: str) -> None:
+    """Looks at all that a reply may have, and finds nothing."""
+    with RingReader(path) as ring:
+        ring_page.since(ring, ("00" * 16, 0), 5, slow(2 * WRITTEN), GuestView(GuestList()))
+
+
+@pytest.mark.parametrize("look", [newest_of, since_of])
+def test_several_at_once_take_little_memory(path: str, look: Callable[[str], None]) -> None:
+    """Less than the ring has; decoded at once it is six times its bytes."""
+    threads = [threading.Thread(target=look, args=(path,)) for _ in range(2)]
+    tracemalloc.start()
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < SLOTS * RECORD_BYTES

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Prototypes out of this machine's own BTF: those that have not changed in ten years."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from kvmlog.native import ffi, lib
+from kvmlog.sources import btf
+
+HAS_BTF = os.access(btf.VMLINUX, os.R_OK)
+needs_btf = pytest.mark.skipif(
+    not HAS_BTF, reason=f"this kernel has no {btf.VMLINUX}; run where CONFIG_DEBUG_INFO_BTF is set"
+)
+
+
+@needs_btf
+def test_functions_and_tracepoints_are_spelt_canonically() -> None:
+    """Typedefs resolved, pointers with a space, a tracepoint without its data pointer."""
+    found, why_not = btf.signatures(["vfs_read", "ksys_write", "sched_process_fork", "vfs_fsync"])
+    assert why_not is None
+    # fs/read_write.c, fs/sync.c, include/trace/events/sched.h
+    assert found["vfs_read"] == "struct file *, char *, long unsigned int, long long int *"
+    assert found["vfs_fsync"] == "struct file *, int"
+    assert found["sched_process_fork"] == "struct task_struct *, struct task_struct *"
+    assert found["ksys_write"] == "unsigned int, const char *, long unsigned int"
+
+
+@needs_btf
+def test_what_this_kernel_does_not_have_is_left_out() -> None:
+    """Not an error: the vendor module may come later."""
+    found, why_not = btf.signatures(["no_such_function_in_any_kernel", "vfs_fsync"])
+    assert why_not is None
+    assert list(found) == ["vfs_fsync"]
+
+
+@needs_btf
+def test_a_signature_too_long_for_its_place_is_said() -> None:
+    """-ENOSPC, nothing cut off."""
+    error = ffi.new("int *")
+    handle = lib.kvmlog_btf_open(btf.VMLINUX.encode(), error)
+    text = ffi.new("char[]", 8)
+    assert lib.kvmlog_btf_signature(handle, b"vfs_fsync", text, 8) == -28
+    lib.kvmlog_btf_close(handle)
+
+
+def test_a_kernel_without_btf_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bridge then passes none and says so in its status."""
+    monkeypatch.setattr(btf, "VMLINUX", "/nonexistent/vmlinux")
+    found, why_not = btf.signatures(["vfs_fsync"])
+    assert found == {}
+    assert why_not == "/nonexistent/vmlinux: No such file or directory"

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The packages are layers: imports point down, and a command loads what it needs and no more."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+# Bottom to top; each imports only what stands before it. docs/architecture.md draws the same.
+LAYERS = (
+    "native",
+    "util",
+    "ring",
+    "control",
+    "config",
+    "guests",
+    "sources",
+    "exits",
+    "stat",
+    "engine",
+    "bridge",
+    "client",
+    "rpcserver",
+    "cli",
+)
+# What a process that only reads must not load: the writing side, and other servers than its own.
+WRITING = ("engine", "sources", "bridge", "ring.writer", "ring.statistics.writer")
+FOREIGN = {
+    "pyroute2": ("kvmlog.sources.kmod",),
+    "bcc": ("kvmlog.sources.bpf.compiler",),
+    "defusedxml": ("kvmlog.rpcserver.http", "kvmlog.client.connection"),
+}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    """Every module of the product with its file: "kvmlog.ring.reader"."""
+    for base in (ROOT / "bridge", ROOT / "rpcserver"):
+        for path in sorted((base / "kvmlog").rglob("*.py")):
+            parts = list(path.relative_to(base).with_suffix("").parts)
+            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+def imports(path: Path) -> Iterator[str]:
+    """All modules that the file names in imports, those inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def layer_of(module: str) -> str:
+    """The package below kvmlog."""
+    return module.split(".")[1]
+
+
+def test_every_package_has_its_layer() -> None:
+    """None is left out of the order, and the order names none that is not there."""
+    assert {layer_of(name) for name, _ in modules()} == set(LAYERS)
+
+
+def test_imports_point_down() -> None:
+    """No module imports from a layer above its own."""
+    upward = [
+        f"{name} imports {target}"
+        for name, path in modules()
+        for target in imports(path)
+        if target.startswith("kvmlog.")
+        and LAYERS.index(layer_of(target)) > LAYERS.index(layer_of(name))
+    ]
+    assert upward == []
+
+
+def test_the_product_imports_no_tests() -> None:
+    """What is installed, and what make calls, stands without them."""
+    scripts = [
+        (str(path), path) for name in ("scripts", "vagrant") for path in (ROOT / name).rglob("*.py")
+    ]
+    found = [
+        f"{name} imports {target}"
+        for name, path in [*modules(), *scripts]
+        for target in imports(path)
+        if target.split(".")[0] == "tests"
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("package", FOREIGN)
+def test_a_foreign_package_has_one_home(package: str) -> None:
+    """Heavy or dangerous packages are imported in one place each."""
+    users = {name for name, path in modules() for t in imports(path) if t.split(".")[0] == package}
+    assert users
+    homes = FOREIGN[package]
+    assert [name for name in users if not name.startswith(homes)] == []
+
+
+def loaded(module: str) -> set[str]:
+    """The modules of kvmlog that are there once `module` is imported, without "kvmlog."."""
+    code = f"import sys, {module}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    names = done.stdout.split()
+    # cffi registers its `lib` as a module, which is no file.
+    own = {name.removeprefix("kvmlog.") for name in names if name.startswith("kvmlog.")}
+    return own - {"native._native.lib"}
+
+
+@pytest.mark.parametrize(
+    ("module", "fewer_than"), [("kvmlog.cli.dump", 50), ("kvmlog.rpcserver.main", 80)]
+)
+def test_a_reader_loads_no_writer(module: str, fewer_than: int) -> None:
+    """`kvmlog dump` and `kvmlog rpc` have nothing of the engine, the sources, the bridge."""
+    found = loaded(module)
+    assert [name for name in found if name.startswith(WRITING)] == []
+    assert len(found) < fewer_than
+
+
+def test_the_client_loads_no_server() -> None:
+    """Engines that embed the client get the client."""
+    assert [name for name in loaded("kvmlog.client") if name.startswith("rpcserver")] == []
