@@ -34,7 +34,7 @@ from kvmlog.cli.demo_guest import NAME, DemoError, DemoGuest
 from kvmlog.cli.demo_sight import Sight, sight_of
 from kvmlog.exits.reasons import reason_name
 from kvmlog.rpcserver.client import Client
-from tests.vm import kernels
+from scripts.vm import kernels
 
 PROJECT = Path(__file__).resolve().parents[1]
 KVMLOG = PROJECT / ".venv" / "bin" / "kvmlog"

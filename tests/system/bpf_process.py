@@ -20,8 +20,8 @@ from kvmlog.bridge.bpf.headers import VARIABLE, find_headers
 from kvmlog.bridge.control import SwitchClient
 from kvmlog.bridge.errors import SourceError
 from kvmlog.bridge.ring import RingReader
+from scripts.vm.kernels import PROJECT, KernelError, find
 from tests.system.bridge_process import HANG_S, Bridge
-from tests.vm.kernels import PROJECT, KernelError, find
 
 GUEST: Final = PROJECT / "build" / "guest" / "kvmlog-guest"
 # linux/kvm.h
