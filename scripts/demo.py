@@ -35,7 +35,7 @@ from kvmlog.native import lib
 from kvmlog.ring.records import enum_names
 from kvmlog.sources.bpf import headers
 from kvmlog.util.errors import KvmlogError, SourceError, SwitchError
-from tests.vm import kernels
+from scripts.vm import kernels
 
 PROJECT = Path(__file__).resolve().parents[1]
 KVMLOG = PROJECT / ".venv" / "bin" / "kvmlog"

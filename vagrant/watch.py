@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from tests.vm.console import problems
+from scripts.vm.console import problems
 
 PROJECT = Path(__file__).resolve().parents[1]
 NAME = os.environ.get("KVMLOG_VM") or "kvmlog-dev"

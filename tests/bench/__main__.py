@@ -12,8 +12,8 @@ from __future__ import annotations
 import json
 import sys
 
-from tests.vm.kernels import SERIES, KernelError
-from tests.vm.runner import VmError, run_vm
+from scripts.vm.kernels import SERIES, KernelError
+from scripts.vm.runner import VmError, run_vm
 
 EXPLANATION = """\
 Instructions per exit, all-in: guest, host kernel, module, flush worker, log engine on one CPU.

@@ -20,8 +20,8 @@ from kvmlog.ring.reader import RingReader
 from kvmlog.ring.records import AnyRecord, GuestRecord, Record, unpack_records
 from kvmlog.sources.bpf.headers import VARIABLE, find_headers
 from kvmlog.util.errors import SourceError
+from scripts.vm.kernels import PROJECT, KernelError, find
 from tests.support.bridge_process import HANG_S, Bridge
-from tests.vm.kernels import PROJECT, KernelError, find
 
 GUEST: Final = PROJECT / "build" / "guest" / "kvmlog-guest"
 # linux/kvm.h

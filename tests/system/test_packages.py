@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.vm import kernels
+from scripts.vm import kernels
 
 PROJECT = Path(__file__).parents[2]
 NOBODY = 65534

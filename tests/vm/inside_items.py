@@ -26,10 +26,11 @@ from pathlib import Path
 
 import pytest
 
+from scripts.vm import console
+from scripts.vm.kernels import PROJECT, SERIES, KernelError
+from scripts.vm.runner import RUNS, VmError, run_vm
 from tests.support import scale
-from tests.vm import console, reporting
-from tests.vm.kernels import PROJECT, SERIES, KernelError
-from tests.vm.runner import RUNS, VmError, run_vm
+from tests.vm import reporting
 
 INSIDE = Path(__file__).with_name("inside")
 _IN_VM = "KVMLOG_IN_VM"

@@ -17,9 +17,9 @@ import termios
 import time
 from collections.abc import Iterator
 
-from tests.vm.kernels import PROJECT
+from scripts.vm.kernels import PROJECT
 
-COMMAND = [sys.executable, "-m", "tests.vm.interactive"]
+COMMAND = [sys.executable, "-m", "scripts.vm.interactive"]
 # A prompt is there before readline has begun to read keys, yet none is lost: they wait in the tty.
 PROMPT = r"vm> "
 SHELL = "exec env PS1='vm> ' TERM=dumb bash --norc -i"

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.vm.kernels import SERIES
-from tests.vm.runner import run_vm
+from scripts.vm.kernels import SERIES
+from scripts.vm.runner import run_vm
 
 COMMAND = """
 places="--switch /run/k/switch"

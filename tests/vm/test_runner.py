@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from tests.vm.kernels import PROJECT, SERIES
-from tests.vm.runner import VmKernelError, VmTimeoutError, run_vm
+from scripts.vm.kernels import PROJECT, SERIES
+from scripts.vm.runner import VmKernelError, VmTimeoutError, run_vm
 
 
 @pytest.mark.parametrize("kernel", SERIES)

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from kvmlog.native import lib
+from scripts.vm.kernels import SERIES
 from tests.vm.diskless.machine import run_diskless
-from tests.vm.kernels import SERIES
 
 SCENARIO = Path(__file__).parent / "diskless" / "suspend.sh"
 SLEEP_S = 3  # each time

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.vm.console import culprits, problems, tail
+from scripts.vm.console import culprits, problems, tail
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.vm import kernels
-from tests.vm.bzimage import ImageError, extract_vmlinux
+from scripts.vm import kernels
+from scripts.vm.bzimage import ImageError, extract_vmlinux
 
 
 def make_kernels(directory: Path, *versions: str) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A test VM that can sleep: a kernel, one initramfs, two serial ports, no virtio device.
 
-The VM of tests.vm.runner has its root on virtio-9p, which does not survive suspend. Here
+The VM of scripts.vm.runner has its root on virtio-9p, which does not survive suspend. Here
 everything stands in memory. What init.sh and the scenario it runs print comes over the
 second serial port, so there is no more of it than text.
 
@@ -21,10 +21,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.vm import console as console_reading
-from tests.vm import initramfs
-from tests.vm.kernels import PROJECT, Kernel, KernelError, find
-from tests.vm.runner import RUNS, VmResult, checked, only_one
+from scripts.vm import console as console_reading
+from scripts.vm import initramfs
+from scripts.vm.kernels import PROJECT, Kernel, KernelError, find
+from scripts.vm.runner import RUNS, VmResult, checked, only_one
 
 _HERE = Path(__file__).parent
 _PROGRAMS = (
@@ -32,7 +32,7 @@ _PROGRAMS = (
     PROJECT / "build" / "guest" / "kvmlog-guest",
 )
 _DIRECTORIES = ("bin", "dev", "proc", "sys", "vm")
-# no_console_suspend: what goes wrong on the way is shown. The others: see tests.vm.runner.
+# no_console_suspend: what goes wrong on the way is shown. The others: see scripts.vm.runner.
 _COMMAND_LINE = (
     "console=ttyS0 loglevel=5 panic=-1 tsc=reliable no_timer_check cryptomgr.notests "
     "no_console_suspend"
@@ -64,7 +64,7 @@ def run_diskless(
     bounds the whole run. `name` names the directory below build/vm with console.log (the
     kernel's) and output.log (the script's).
 
-    Raises VmTimeoutError, VmKernelError, KernelError as tests.vm.runner.run_vm does.
+    Raises VmTimeoutError, VmKernelError, KernelError as scripts.vm.runner.run_vm does.
     """
     chosen = find(kernel)
     directory = RUNS / name

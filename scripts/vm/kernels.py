@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Debian kernels for the tests: fetched and unpacked under build/kernels, never installed.
+"""Debian kernels for virtual machines: fetched and unpacked under build/kernels, never installed.
 
     build/kernels/VERSION/boot/vmlinuz-VERSION     the image
     build/kernels/VERSION/vmlinux                  the same, uncompressed: boots directly
@@ -10,9 +10,9 @@
 A series ("6.1") is found through apt alone, so the machine's own package sources
 decide where it comes from.
 
-    python3 -m tests.vm.kernels fetch 6.1 6.12     fetch what is not there yet
-    python3 -m tests.vm.kernels list               versions that are there, one per line
-    python3 -m tests.vm.kernels path 6.1           the directory of the newest 6.1
+    python3 -m scripts.vm.kernels fetch 6.1 6.12     fetch what is not there yet
+    python3 -m scripts.vm.kernels list               versions that are there, one per line
+    python3 -m scripts.vm.kernels path 6.1           the directory of the newest 6.1
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.vm.bzimage import ImageError, extract_vmlinux
+from scripts.vm.bzimage import ImageError, extract_vmlinux
 
 PROJECT = Path(__file__).resolve().parents[2]
 KERNELS = PROJECT / "build" / "kernels"
@@ -94,7 +94,7 @@ def find(wanted: str, kernels: Path = KERNELS) -> Kernel:
         present = ", ".join(kernel.version for kernel in fetched(kernels)) or "none"
         raise KernelError(
             f"No kernel {wanted} in {kernels} (there: {present}); run `make setup`, "
-            f"or: .venv/bin/python -m tests.vm.kernels fetch {wanted}"
+            f"or: .venv/bin/python -m scripts.vm.kernels fetch {wanted}"
         )
     return matching[-1]
 
@@ -272,7 +272,7 @@ def _make_relocatable(kernel: Kernel) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python3 -m tests.vm.kernels", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python3 -m scripts.vm.kernels", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     actions = parser.add_subparsers(dest="action", required=True)
     fetching = actions.add_parser("fetch", help="fetch the newest kernel of each series")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Command line of the VM runner: `make vm-sh`.
 
-    .venv/bin/python -m tests.vm --kernel 6.1 [--cpus 2] [--memory 2G] [--icount] COMMAND
+    .venv/bin/python -m scripts.vm --kernel 6.1 [--cpus 2] [--memory 2G] [--icount] COMMAND
 
 Output and exit status are the command's. 124: the VM hung and was killed; 125: the
 kernel complained or there is no such kernel; both with the console on stderr.
@@ -13,13 +13,13 @@ import argparse
 import signal
 import sys
 
-from tests.vm.kernels import KernelError
-from tests.vm.runner import VmError, VmTimeoutError, run_vm
+from scripts.vm.kernels import KernelError
+from scripts.vm.runner import VmError, VmTimeoutError, run_vm
 
 
 def main() -> int:
     """Run what the command line asks for; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tests.vm", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m scripts.vm", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--kernel", default="6.1", help="series or version (default: 6.1)")
     parser.add_argument("--cpus", type=int, default=None, help="default: 2; 1 with --icount")

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A shell in a virtual machine where kvmlog runs, at the developer's terminal: `make vm`.
 
-    .venv/bin/python -m tests.vm.interactive [--kernel 6.1] [--cpus 2] [--memory 2G] [COMMAND]
+    .venv/bin/python -m scripts.vm.interactive [--kernel 6.1] [--cpus 2] [--memory 2G] [COMMAND]
 
 The VM is the runner's. In it is a terminal to which every key goes (Ctrl-C too), and which learns
-of the window's size. COMMAND (bash) is tests/vm/shell.sh unless it is given.
+of the window's size. COMMAND (bash) is scripts/vm/shell.sh unless it is given.
 The exit status is the command's; 125 when the kernel complained or ended by itself, which is
 then shown. Three times Ctrl-] ends a VM that hangs.
 """
@@ -26,10 +26,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from tests.vm.kernels import PROJECT, Kernel, KernelError, find
-from tests.vm.runner import BOOT_TIMEOUT_S, Machine, VmError, VmOptions, checked, run_directory
+from scripts.vm.kernels import PROJECT, Kernel, KernelError, find
+from scripts.vm.runner import BOOT_TIMEOUT_S, Machine, VmError, VmOptions, checked, run_directory
 
-SHELL = "exec bash tests/vm/shell.sh"
+SHELL = "exec bash scripts/vm/shell.sh"
 _END_KEY = b"\x1d"
 _END_PRESSES, _END_WITHIN_S = 3, 1.0
 # What a shell or an editor that could not end itself has left: bracketed paste, colours, a hidden
@@ -151,7 +151,7 @@ def _ended(number: int, frame: FrameType | None) -> None:
 
 def main() -> int:
     """Returns the exit status; see above."""
-    parser = argparse.ArgumentParser(prog="python -m tests.vm.interactive", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m scripts.vm.interactive", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--kernel", default="6.1", help="series or version (default: 6.1)")
     parser.add_argument("--cpus", type=int, default=2)

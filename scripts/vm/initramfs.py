@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The initramfs of a test VM: busybox, init.sh, the command, and the modules that reach the root.
+"""The initramfs of a VM: busybox, init.sh, the command, and the modules that reach the root.
 
 The archive format is "newc" of Documentation/driver-api/early-userspace/buffer-format.rst.
 """
@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.vm.kernels import PROJECT, Kernel, KernelError
+from scripts.vm.kernels import PROJECT, Kernel, KernelError
 
 _BUSYBOX = Path("/bin/busybox")
 _INIT = Path(__file__).with_name("init.sh")

@@ -1,7 +1,7 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The first process of a test VM, run by busybox from the initramfs that
-# tests/vm/initramfs.py packs, with /vm/config.sh beside it:
+# The first process of a VM, run by busybox from the initramfs that
+# scripts/vm/initramfs.py packs, with /vm/config.sh beside it:
 #   VM_PROJECT       the project's directory, the one that is writable
 #   VM_CWD           where the command runs
 #   VM_MODULES_DIR   the kernel's lib/modules/VERSION, below VM_PROJECT

@@ -29,9 +29,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.vm import console as console_reading
-from tests.vm import initramfs
-from tests.vm.kernels import PROJECT, Kernel, KernelError, find
+from scripts.vm import console as console_reading
+from scripts.vm import initramfs
+from scripts.vm.kernels import PROJECT, Kernel, KernelError, find
 
 RUNS = PROJECT / "build" / "vm"
 _UNNAMED = "unnamed-"
