@@ -101,6 +101,6 @@ uninstall: ## remove what install installed; configuration and users stay
 
 clean: ## remove what was built; keeps .venv and the fetched kernels
 	rm -rf build/guest build/diskless build/install build/kmod build/native build/vm build/stamps build/lib* build/bdist* \
-		*.egg-info bridge/kvmlog/bridge/_native*.so
+		*.egg-info bridge/kvmlog/native/_native*.so
 
 .PHONY: help setup run test test-unit test-vm vm vm-sh vm-ssh vm-reload vm-console test-vagrant kmod guest receiver lint bench soak install uninstall clean

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Builds the cffi extension kvmlog.bridge._native.
+"""Builds the cffi extension kvmlog.native._native.
 
 The cdef is bridge/native/api.h and the headers in include/uapi/kvmlog that it includes,
 as the preprocessor leaves them: no layout and no constant is typed a second time.
 
-    python bridge/build_native.py     builds bridge/kvmlog/bridge/_native*.so in place
+    python bridge/build_native.py     builds bridge/kvmlog/native/_native*.so in place
 
 setuptools takes it as cffi_modules=["bridge/build_native.py:ffibuilder"].
 """
@@ -82,7 +82,7 @@ def make_builder(base: Path | None = ROOT) -> FFI:
         declarations() + "\n" + "\n".join(f"static const char *const {name};" for name in names)
     )
     builder.set_source(
-        "kvmlog.bridge._native",
+        "kvmlog.native._native",
         f'#include "api.h"\n{texts}\n',
         sources=[str(source.relative_to(base) if base else source) for source in SOURCES],
         include_dirs=[str(path) for path in INCLUDES],
@@ -101,7 +101,7 @@ def main() -> int:
     work = ROOT / "build" / "native"
     work.mkdir(parents=True, exist_ok=True)
     built = Path(make_builder(base=None).compile(tmpdir=str(work), verbose=False))
-    target = ROOT / "bridge" / "kvmlog" / "bridge" / built.name
+    target = ROOT / "bridge" / "kvmlog" / "native" / built.name
     fresh = target.with_suffix(".new")
     fresh.write_bytes(built.read_bytes())
     fresh.chmod(0o755)

@@ -41,7 +41,7 @@ PROGRAM_FILES = {
     "lib/systemd/system/kvmlog-bridge.service",
     "lib/systemd/system/kvmlog-rpc.service",
     "usr/bin/kvmlog",
-    "usr/lib/kvmlog/kvmlog/bridge/_native.abi3.so",
+    "usr/lib/kvmlog/kvmlog/native/_native.abi3.so",
     "usr/lib/kvmlog/kvmlog/bridge/include/bpf/exit.c",
     "usr/lib/kvmlog/kvmlog/bridge/include/uapi/kvmlog/record.h",
     "usr/lib/kvmlog/kvmlog/cli/main.py",

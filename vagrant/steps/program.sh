@@ -79,7 +79,7 @@ copy_program() {
 # link_program: .venv's, in everybody's PATH, and reachable for the services' users.
 link_program() {
 	local directory=$PWD
-	if [[ ! -x .venv/bin/kvmlog ]] || ! compgen -G "bridge/kvmlog/bridge/_native*.so" >/dev/null; then
+	if [[ ! -x .venv/bin/kvmlog ]] || ! compgen -G "bridge/kvmlog/native/_native*.so" >/dev/null; then
 		die "program: $PWD has no .venv with kvmlog built; run \`make setup\` there first"
 	fi
 	while [[ $directory != / ]]; do

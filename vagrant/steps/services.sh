@@ -40,7 +40,7 @@ wanted_state() {
 	[[ $mode == project ]] || return 0
 	{
 		files_below bridge/kvmlog rpcserver/kvmlog bridge/bpf include
-		compgen -G 'bridge/kvmlog/bridge/_native*.so'
+		compgen -G 'bridge/kvmlog/native/_native*.so'
 	} | xargs -d '\n' sha256sum
 }
 
