@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.bpf import headers
 from kvmlog.bridge.control import SwitchClient
 from kvmlog.bridge.errors import KvmlogError, SourceError, SwitchError
@@ -33,6 +32,7 @@ from kvmlog.cli.demo_ending import Ended, deaf, ended_by_signals
 from kvmlog.cli.demo_guest import NAME, DemoError, DemoGuest
 from kvmlog.cli.demo_sight import Sight, sight_of
 from kvmlog.exits.reasons import reason_name
+from kvmlog.native import lib
 from kvmlog.rpcserver.client import Client
 from tests.vm import kernels
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import struct
 
-from kvmlog.bridge._native import lib
+from kvmlog.native import lib
 from tests import ring_making as make
 
 FAMILY = 0x25

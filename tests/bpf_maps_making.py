@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.pump import Pump
 from kvmlog.bridge.ring import RingReader
 from kvmlog.bridge.writer import RingWriter
+from kvmlog.native import ffi, lib
 from tests import ring_making as make
 
 CPUS: Final = 3

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from kvmlog.bridge._native import ffi, lib
+from kvmlog.native import ffi, lib
 
 DEFAULTS = {
     "source": lib.KVMLOG_SOURCE_KMOD,

@@ -16,9 +16,9 @@ import os
 import sys
 from pathlib import Path
 
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.header import HEADER_BYTES, MAGIC
 from kvmlog.bridge.writer import RingWriter
+from kvmlog.native import ffi, lib
 
 
 def make_ring_file(path: Path, capacity: int, record_bytes: int) -> None:

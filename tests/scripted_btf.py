@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.bpf import plan
 from kvmlog.bridge.bpf.plan import Plan
 from kvmlog.bridge.btf import Btf, Tracepoint
+from kvmlog.native import lib
 
 # Of Linux 6.1 on x86-64, as /sys/kernel/tracing/events/kvm/kvm_exit/format begins.
 FORMAT = """\

@@ -11,7 +11,6 @@ import dataclasses
 import socket
 from typing import Any
 
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.errors import SourceError
 from kvmlog.bridge.source import (
     CpuStatus,
@@ -20,6 +19,7 @@ from kvmlog.bridge.source import (
     SourceStatus,
     SwitchConfig,
 )
+from kvmlog.native import lib
 from tests.batch_making import FAMILY, batch, exits
 
 NAMES = ("seen", "emitted", "filtered", "sampled", "dropped", "pending", "dropped_table", "notes")

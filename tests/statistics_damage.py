@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from kvmlog.bridge._native import ffi
+from kvmlog.native import ffi
 
 STRUCT: Final = "struct kvmlog_statistics"
 HEADER: Final = f"{STRUCT}_header"

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.statistics import By, Row, Snapshot, StatisticsReader
 from kvmlog.bridge.statistics_file import StatisticsWriter
 from kvmlog.bridge.writer import RingWriter
+from kvmlog.native import ffi, lib
 from tests.ring_making import guest_bytes
 
 Records = NDArray[Any]

@@ -11,7 +11,6 @@ from typing import cast
 
 import pytest
 
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.guests.entry import Guest, encode
 from kvmlog.bridge.ring import boot_id
 from kvmlog.bridge.statistics import NO_RETURN, By, Row, Snapshot, StatisticsGuest
@@ -19,6 +18,7 @@ from kvmlog.exits.guests import GuestNames
 from kvmlog.exits.statistics_names import StatisticsNames
 from kvmlog.exits.statistics_report import Moment, Report, report
 from kvmlog.exits.statistics_view import View
+from kvmlog.native import lib
 
 SECOND = 1_000_000_000
 # 2026-11-20 19:46:02 UTC

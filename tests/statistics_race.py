@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.statistics import Snapshot
+from kvmlog.native import lib
 from tests.statistics_feeding import Counting, Elements, Records, counted, exits, note
 
 REASONS, GUESTS, BATCH = 24, 6, 2_000

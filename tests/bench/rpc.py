@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.writer import RingWriter
+from kvmlog.native import lib
 from kvmlog.rpcserver import block
 from tests.bench.statistics import best_ms
 from tests.ring_making import exit_bytes

@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.statistics import By, StatisticsReader
 from kvmlog.bridge.statistics_file import StatisticsWriter
 from kvmlog.bridge.writer import RingWriter
+from kvmlog.native import ffi, lib
 
 GUESTS, VCPUS, REASONS = 200, 8, 30
 EXITS_PER_ROW = 40

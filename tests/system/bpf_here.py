@@ -17,9 +17,9 @@ from typing import Final
 
 import pytest
 
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.bpf import plan
 from kvmlog.bridge.btf import Btf
+from kvmlog.native import ffi, lib
 from tests.system.bpf_process import GUEST, kernel_source
 
 BPFTOOL: Final = shutil.which("bpftool", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")

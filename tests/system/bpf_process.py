@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.bpf.headers import VARIABLE, find_headers
 from kvmlog.bridge.control import SwitchClient
 from kvmlog.bridge.errors import SourceError
 from kvmlog.bridge.ring import RingReader
+from kvmlog.native import lib
 from tests.system.bridge_process import HANG_S, Bridge
 from tests.vm.kernels import PROJECT, KernelError, find
 

@@ -13,11 +13,11 @@ from typing import Any, Final
 import pytest
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.bpf import plan
 from kvmlog.bridge.bpf.loader import Loaded, compile_plan
 from kvmlog.bridge.bpf.maps import Maps
 from kvmlog.bridge.source import SwitchConfig
+from kvmlog.native import lib
 from tests.system.bpf_here import made, needs_programs
 from tests.system.bpf_process import check_sum
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.bpf import plan
 from kvmlog.bridge.bpf.source import BpfSource
 from kvmlog.bridge.pump import Pump
 from kvmlog.bridge.ring import RingReader
 from kvmlog.bridge.source import SwitchConfig
 from kvmlog.bridge.writer import RingWriter
+from kvmlog.native import ffi, lib
 from tests.system.bpf_here import needs_returns
 from tests.system.bpf_process import exits_of, guests, run_guest, user_exits
 from tests.system.bridge_process import HANG_S, until

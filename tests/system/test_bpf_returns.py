@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.ring import RingReader
+from kvmlog.native import lib
 from tests.system.bpf_here import needs_returns
 from tests.system.bpf_process import (
     Traced,

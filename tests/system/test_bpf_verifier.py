@@ -11,11 +11,11 @@ from typing import Any, Final, cast
 
 import pytest
 
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.bpf import plan
 from kvmlog.bridge.bpf.loader import compile_plan
 from kvmlog.bridge.btf import Btf, BtfMissingError
 from kvmlog.bridge.errors import SourceError
+from kvmlog.native import lib
 from tests.system.bpf_here import made, needs_programs
 
 pytestmark = pytest.mark.usefixtures("headers")

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.control import SwitchClient
 from kvmlog.bridge.ring import RingReader
+from kvmlog.native import lib
 from tests.system.bridge_process import (
     NOT_LOADED,
     kvmlog,

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.guests.book import TICK_NS, GuestBook
 from kvmlog.bridge.writer import RingWriter
+from kvmlog.native import lib
 from tests import ring_making as make
 from tests.fake_proc import FakeProc
 from tests.system.rpc_process import KVMLOG

@@ -13,9 +13,9 @@ from xmlrpc.client import Fault
 
 import pytest
 
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.ring import RingReader
 from kvmlog.bridge.writer import RingWriter
+from kvmlog.native import lib
 from tests import ring_making as make
 from tests.system.rpc_process import Server, rpc_server
 

@@ -19,7 +19,6 @@ from xmlrpc.client import Fault, dumps
 
 import pytest
 
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.control import ControlServer
 from kvmlog.bridge.engine import Engine
 from kvmlog.bridge.sampling import Sampling
@@ -28,6 +27,7 @@ from kvmlog.bridge.statistics_file import StatisticsWriter
 from kvmlog.bridge.switch import Switch
 from kvmlog.bridge.writer import RingWriter
 from kvmlog.exits.statistics_view import View
+from kvmlog.native import lib
 from kvmlog.rpcserver import methods_statistics
 from kvmlog.rpcserver.client import Client, RpcError, RpcFaultError
 from tests import ring_making as make

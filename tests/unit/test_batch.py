@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvmlog.bridge._native import ffi, lib
+from kvmlog.native import ffi, lib
 from tests.batch_making import FAMILY, ack, batch, exits
 
 GOOD = batch(exits(0, 3), cpu=2, sequence=7, dropped=5, epoch=9)

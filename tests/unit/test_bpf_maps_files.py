@@ -14,12 +14,12 @@ from typing import Any, Final
 import pytest
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.bpf.maps import Maps
 from kvmlog.bridge.errors import SourceError
 from kvmlog.bridge.pump import Pump
 from kvmlog.bridge.source import SwitchConfig
 from kvmlog.bridge.writer import RingWriter
+from kvmlog.native import ffi, lib
 from tests import ring_making as make
 from tests.bpf_maps_making import CPUS, PART, THREADS, drain, stream
 

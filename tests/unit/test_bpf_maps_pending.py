@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import ffi, lib
+from kvmlog.native import ffi, lib
 from tests import ring_making as make
 from tests.bpf_maps_making import CPUS, THREADS, Programs
 

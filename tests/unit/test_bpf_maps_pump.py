@@ -11,10 +11,10 @@ from typing import Final
 import pytest
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.pump import Pump
 from kvmlog.bridge.ring import RingReader
 from kvmlog.bridge.writer import RingWriter
+from kvmlog.native import ffi, lib
 from tests import ring_making as make
 from tests.bpf_maps_making import CPUS, PART, Programs, drain, last_record, stream
 

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.bpf import source as bpf_source
 from kvmlog.bridge.bpf.notes import switch_note
 from kvmlog.bridge.bpf.source import BpfSource
@@ -26,6 +25,7 @@ from kvmlog.bridge.pump import Pump
 from kvmlog.bridge.ring import RingReader
 from kvmlog.bridge.source import SourceGoneError, SwitchConfig
 from kvmlog.bridge.writer import RingWriter
+from kvmlog.native import ffi, lib
 
 KOBJECT_UEVENT = 15
 KERNEL_GROUP = 1

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.bpf import plan
 from kvmlog.bridge.bpf.plan import Program, kernel_version
+from kvmlog.native import lib
 from tests.scripted_btf import (
     EVENT,
     EVENT_MACROS,

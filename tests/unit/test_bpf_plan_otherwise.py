@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.errors import SourceError
+from kvmlog.native import lib
 from tests.scripted_btf import (
     EVENT,
     EVENT_MACROS,

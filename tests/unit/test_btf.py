@@ -8,7 +8,7 @@ import os
 import pytest
 
 from kvmlog.bridge import btf
-from kvmlog.bridge._native import ffi, lib
+from kvmlog.native import ffi, lib
 
 HAS_BTF = os.access(btf.VMLINUX, os.R_OK)
 needs_btf = pytest.mark.skipif(

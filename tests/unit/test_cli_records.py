@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
 from kvmlog.cli.records import in_time_order
+from kvmlog.native import lib
 from tests import ring_making as make
 
 

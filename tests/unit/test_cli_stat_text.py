@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.statistics import DETAIL_EXACT, DETAIL_OTHER, DETAIL_REGION, By, Row
 from kvmlog.cli.stat_text import NO_REASONS, blocks, missing_words, share
 from kvmlog.cli.table import lines
 from kvmlog.exits.statistics_objects import detail_words
 from kvmlog.exits.statistics_report import report
 from kvmlog.exits.statistics_view import View
+from kvmlog.native import lib
 from tests import statistics_making as make
 from tests.statistics_making import HLT, NPF, Made, row
 

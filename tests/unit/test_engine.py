@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.engine import Engine
 from kvmlog.bridge.errors import SourceError
 from kvmlog.bridge.ring import RingReader
 from kvmlog.bridge.source import SwitchConfig
 from kvmlog.bridge.writer import RingWriter
+from kvmlog.native import lib
 from tests.scripted_source import ScriptedSource
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.budget import Budget
 from kvmlog.bridge.engine import Engine
 from kvmlog.bridge.source import SourceCost, SwitchConfig
 from kvmlog.bridge.switch import Switch
 from kvmlog.bridge.writer import RingWriter
+from kvmlog.native import lib
 from tests.scripted_source import ScriptedSource
 
 SECOND = 1_000_000_000

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from kvmlog.bridge import wanted
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.engine import Engine
 from kvmlog.bridge.errors import SourceError, SwitchError
 from kvmlog.bridge.guests.book import GuestBook
@@ -18,6 +17,7 @@ from kvmlog.bridge.guests.entry import GuestError
 from kvmlog.bridge.source import SwitchConfig
 from kvmlog.bridge.wanted import NOBODY
 from kvmlog.bridge.writer import RingWriter
+from kvmlog.native import lib
 from tests import ring_making as make
 from tests.fake_proc import FakeProc
 from tests.scripted_source import ScriptedSource

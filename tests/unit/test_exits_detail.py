@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from kvmlog.bridge._native import lib
 from kvmlog.exits import detail
+from kvmlog.native import lib
 
 VMX, SVM, ARM64 = lib.KVMLOG_ISA_VMX, lib.KVMLOG_ISA_SVM, lib.KVMLOG_ISA_ARM64
 

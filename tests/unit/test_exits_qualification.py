@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from kvmlog.bridge._native import lib
 from kvmlog.exits.facts import Fact
 from kvmlog.exits.qualification import decode, register_access
+from kvmlog.native import lib
 
 VMX, SVM, ARM64 = lib.KVMLOG_ISA_VMX, lib.KVMLOG_ISA_SVM, lib.KVMLOG_ISA_ARM64
 

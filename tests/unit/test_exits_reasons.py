@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
 from kvmlog.exits import reasons
+from kvmlog.native import lib
 from tests import ring_making as make
 
 VMX, SVM, ARM64 = lib.KVMLOG_ISA_VMX, lib.KVMLOG_ISA_SVM, lib.KVMLOG_ISA_ARM64

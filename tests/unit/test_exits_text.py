@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
 from kvmlog.exits import objects, text
 from kvmlog.exits.guests import Guest
 from kvmlog.exits.labels import Label
+from kvmlog.native import lib
 from tests import ring_making as make
 
 WALL_NS = 1_700_000_000_123_456_789  # 2023-11-14 22:13:20.123456789 UTC

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import struct
 
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.family import configure, parse_cost
 from kvmlog.bridge.source import SourceCost, SwitchConfig
+from kvmlog.native import ffi, lib
 
 
 def test_timed_probes_stand_for_all() -> None:

@@ -8,10 +8,10 @@ import errno
 import pytest
 from pyroute2.netlink import GENL_ID_CTRL, ctrlmsg, genlmsg
 
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.family import Message, configure, parse_counters, parse_status
 from kvmlog.bridge.genl import GenlError, GenlSocket
 from kvmlog.bridge.source import CpuStatus, SwitchConfig
+from kvmlog.native import lib
 
 
 def test_a_family_is_found_by_its_name() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from kvmlog.bridge._native import ffi, lib
+from kvmlog.native import ffi, lib
 
 SHARED = {"type": 0, "isa": 1, "source": 2, "flags": 4}
 SHARED_END = {"config_epoch": 56, "tid": 68, "guest": 104, "vcpu": 108, "cpu": 110}

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.errors import RingError, RingFormatError
 from kvmlog.bridge.header import HEADER_BYTES
 from kvmlog.bridge.ring import RingReader
 from kvmlog.bridge.writer import RingWriter
+from kvmlog.native import ffi, lib
 
 SLOTS = 1024
 FIELDS = [

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.errors import RingError, RingFormatError, RingMissingError
 from kvmlog.bridge.ring import RingReader
 from kvmlog.bridge.writer import RingWriter
+from kvmlog.native import ffi, lib
 from tests import ring_making as make
 
 SLOTS = 1024

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.ring import RingReader
+from kvmlog.native import lib
 from tests.ring_stress import make_ring_file
 from tests.scale import RING_RECORDS
 

@@ -13,10 +13,10 @@ from typing import BinaryIO
 import pytest
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.errors import RingBusyError, RingError, RingFormatError
 from kvmlog.bridge.ring import RingReader
 from kvmlog.bridge.writer import DEFAULT_SLOTS, RingWriter
+from kvmlog.native import ffi, lib
 from tests import ring_making as make
 
 SLOTS = 1024

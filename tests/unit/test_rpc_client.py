@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.statistics import NO_RETURN, By
 from kvmlog.exits.statistics_objects import report_object, row_object
 from kvmlog.exits.statistics_view import View
+from kvmlog.native import lib
 from kvmlog.rpcserver.client import Client, RpcError
 from kvmlog.rpcserver.client_link import parse_address
 from kvmlog.rpcserver.client_statistics import report_of

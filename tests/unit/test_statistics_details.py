@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.statistics import (
     DETAIL_EXACT,
     DETAIL_NONE,
@@ -17,6 +16,7 @@ from kvmlog.bridge.statistics import (
     By,
     Row,
 )
+from kvmlog.native import lib
 from tests.statistics_feeding import ALL_BY, Counting, add_up, exits, note
 
 VALID, USER = lib.KVMLOG_F_DETAIL_VALID, lib.KVMLOG_F_USER_REASON

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.errors import StatisticsError
 from kvmlog.bridge.statistics import StatisticsReader
+from kvmlog.native import ffi, lib
 from tests import forking
 from tests.statistics_feeding import ALL_BY, Counting, Records, exits, note
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.statistics import By
+from kvmlog.native import lib
 from tests.statistics_feeding import (
     ALL_BY,
     PER_REASON,

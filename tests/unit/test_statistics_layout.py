@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from kvmlog.bridge._native import ffi, lib
+from kvmlog.native import ffi, lib
 
 STRUCTS: dict[str, tuple[int, dict[str, int]]] = {
     "key": (

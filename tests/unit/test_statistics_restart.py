@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.errors import StatisticsError, StatisticsMissingError
 from kvmlog.bridge.statistics import By, Snapshot, StatisticsReader
+from kvmlog.native import ffi, lib
 from tests.statistics_damage import HEADER, element, number_at, offset, patch
 from tests.statistics_feeding import PER_REASON, Counting, counted, exits, note
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.daemon import resident_bytes
 from kvmlog.bridge.guest_watch import UNKNOWN_NS, is_alive
 from kvmlog.bridge.process import start
 from kvmlog.bridge.statistics import By, StatisticsGuest
+from kvmlog.native import lib
 from tests.statistics_feeding import (
     PARTS,
     Counting,

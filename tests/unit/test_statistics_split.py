@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.statistics import NO_RETURN, By
+from kvmlog.native import lib
 from tests.statistics_feeding import (
     ALL_BY,
     PARTS,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import ffi, lib
+from kvmlog.native import ffi, lib
 from tests import ring_making as make
 
 CLASSES = {

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from kvmlog.bridge._native import lib
+from kvmlog.native import lib
 from tests.vm.diskless.machine import run_diskless
 from tests.vm.kernels import SERIES
 

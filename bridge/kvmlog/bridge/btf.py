@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.closing import Closing
 from kvmlog.bridge.errors import SourceError
+from kvmlog.native import ffi, lib
 
 VMLINUX: Final = "/sys/kernel/btf/vmlinux"
 MODULES: Final = ("kvm", "kvm_amd", "kvm_intel")

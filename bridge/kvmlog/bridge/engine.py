@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.budget import Budget, Cost
 from kvmlog.bridge.counters import Ledger
 from kvmlog.bridge.errors import SourceError, StatisticsError
@@ -32,6 +31,7 @@ from kvmlog.bridge.source import (
 from kvmlog.bridge.statistics_file import StatisticsWriter
 from kvmlog.bridge.wanted import Choice, Wanted
 from kvmlog.bridge.writer import RingWriter
+from kvmlog.native import lib
 
 # How long the last batches may take after tracing was switched off.
 SETTLE_S: Final = 3.0

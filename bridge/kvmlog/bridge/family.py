@@ -10,8 +10,8 @@ from typing import Any
 
 from pyroute2.netlink import NLA_F_NESTED, genlmsg, nla
 
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.source import CpuStatus, SourceCost, SourceStatus, SwitchConfig
+from kvmlog.native import ffi, lib
 
 _COUNTERS = [name for name, _ in ffi.typeof("struct kvmlog_counters").fields]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from kvmlog.bridge import shared_file
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.errors import RingError, RingFormatError, RingMissingError
+from kvmlog.native import ffi, lib
 
 MAGIC: Final = b"KVMLOGR\n"
 HEADER_BYTES: Final[int] = lib.KVMLOG_RING_HEADER_BYTES

@@ -16,11 +16,11 @@ from typing import Any, Final
 from pyroute2.netlink import NETLINK_NO_ENOBUFS, SOL_NETLINK
 
 from kvmlog.bridge import btf, family
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.errors import SourceError
 from kvmlog.bridge.genl import GenlError, GenlSocket
 from kvmlog.bridge.source import Source, SourceGoneError, SourceStatus, SwitchConfig
 from kvmlog.bridge.wire import GENL_NAME
+from kvmlog.native import lib
 
 ABSENT: Final = (
     "the kernel module kvmlog is not loaded; load it with 'modprobe kvmlog', "

@@ -7,9 +7,9 @@ import os
 import threading
 from typing import Any
 
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.errors import RingError
 from kvmlog.bridge.writer import RingWriter
+from kvmlog.native import ffi, lib
 
 _SCALARS = [
     name

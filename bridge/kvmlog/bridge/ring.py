@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from kvmlog.bridge import header as ring_header
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.closing import Closing
 from kvmlog.bridge.errors import RingError, RingFormatError, RingMissingError
 from kvmlog.bridge.process import start_ticks
 from kvmlog.bridge.wire import enum_names
+from kvmlog.native import ffi, lib
 
 DEFAULT_RING: Final = "/run/kvmlog/ring"
 

@@ -7,8 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.errors import SwitchError
+from kvmlog.native import lib
 
 MOST_ONE_IN: Final[int] = lib.KVMLOG_MAX_ONE_IN
 MOST_WINDOW_MS: Final[int] = lib.KVMLOG_MAX_WINDOW_MS

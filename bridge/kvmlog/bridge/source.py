@@ -7,9 +7,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.errors import SourceError
 from kvmlog.bridge.wire import enum_names
+from kvmlog.native import lib
 
 _ISAS = enum_names("kvmlog_isa", "KVMLOG_ISA_")
 

@@ -15,10 +15,10 @@ from collections.abc import Collection
 from typing import Any, Final, NamedTuple
 
 from kvmlog.bridge import statistics_header
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.closing import Closing
 from kvmlog.bridge.errors import StatisticsError
 from kvmlog.bridge.ring import DEFAULT_RING, boot_id
+from kvmlog.native import ffi, lib
 
 SUFFIX: Final = ".statistics"
 DEFAULT_STATISTICS: Final = DEFAULT_RING + SUFFIX

@@ -16,12 +16,12 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from kvmlog.bridge import shared_file, statistics_header
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.errors import StatisticsError, StatisticsMissingError
 from kvmlog.bridge.log import log
 from kvmlog.bridge.ring import boot_id
 from kvmlog.bridge.statistics import StatisticsGuest, guest_of
 from kvmlog.bridge.writer import RingWriter
+from kvmlog.native import ffi, lib
 
 DEFAULT_MIB: Final[int] = lib.KVMLOG_STATISTICS_DEFAULT_MIB
 MAX_MIB: Final[int] = lib.KVMLOG_STATISTICS_MAX_MIB

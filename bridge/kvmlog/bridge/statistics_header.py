@@ -7,8 +7,8 @@ import os
 from typing import Any, Final
 
 from kvmlog.bridge import shared_file
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.errors import StatisticsError, StatisticsMissingError
+from kvmlog.native import ffi, lib
 
 MAGIC: Final = b"KVMLOGS\n"
 HEADER_BYTES: Final[int] = lib.KVMLOG_STATISTICS_HEADER_BYTES

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.cap import RateCap
 from kvmlog.bridge.errors import SwitchError
 from kvmlog.bridge.guests.book import GuestBook
 from kvmlog.bridge.guests.match import Index
 from kvmlog.bridge.sampling import EVERY_EXIT, Sampling
 from kvmlog.bridge.source import SourceStatus, SwitchConfig
+from kvmlog.native import lib
 
 # To a source no process at all means every process. This one cannot be: Linux gives pids below
 # PID_MAX_LIMIT, 1 << 22 (include/linux/threads.h).

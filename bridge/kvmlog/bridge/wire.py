@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from kvmlog.bridge._native import ffi, lib
+from kvmlog.native import ffi, lib
 
 Bytes: TypeAlias = bytes | bytearray | memoryview
 

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from kvmlog.bridge import access, shared_file
 from kvmlog.bridge import header as ring_header
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.closing import Closing
 from kvmlog.bridge.errors import (
     RingBusyError,
@@ -25,6 +24,7 @@ from kvmlog.bridge.errors import (
 )
 from kvmlog.bridge.process import start_ticks
 from kvmlog.bridge.ring import boot_id
+from kvmlog.native import ffi, lib
 
 DEFAULT_SLOTS: Final[int] = lib.KVMLOG_RING_DEFAULT_SLOTS
 _LOCK_MODE: Final = 0o600

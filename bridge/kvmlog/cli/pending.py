@@ -10,7 +10,6 @@ import time
 from typing import Final
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.control import SwitchClient
 from kvmlog.bridge.source import NO_EXITS
 from kvmlog.cli import records, selection, table
@@ -19,6 +18,7 @@ from kvmlog.cli.table import Column, Table
 from kvmlog.exits import objects, text, units
 from kvmlog.exits.guest_view import GuestView
 from kvmlog.exits.notes import counted
+from kvmlog.native import lib
 
 _COLUMNS: Final = (
     Column("TIME", width=21, spare=2),

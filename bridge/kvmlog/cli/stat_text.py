@@ -11,7 +11,6 @@ from typing import Final, TypeAlias
 from rich.cells import cell_len
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.statistics import NO_RETURN, By, Row
 from kvmlog.cli.table import Block, Column, Table
 from kvmlog.exits import reasons, units
@@ -19,6 +18,7 @@ from kvmlog.exits.notes import counted
 from kvmlog.exits.statistics_objects import detail_words
 from kvmlog.exits.statistics_report import Line, Report
 from kvmlog.exits.statistics_view import DEFAULT_BY
+from kvmlog.native import lib
 
 LEGEND: Final = """\
 who spent the time of a group, in percent of its TOTAL (together 100 %):

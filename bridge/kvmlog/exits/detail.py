@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from kvmlog.bridge._native import lib
 from kvmlog.exits import msrs, places, ports, qualification, registers, svm
 from kvmlog.exits.reasons import basic_reason
+from kvmlog.native import lib
 
 _VMX_EXTERNAL_INTERRUPT: Final = 1
 _VMX_EOI_INDUCED: Final = 45

@@ -7,7 +7,6 @@ import difflib
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from kvmlog.bridge._native import lib
 from kvmlog.exits import (
     arm64,
     explain_arm64,
@@ -20,6 +19,7 @@ from kvmlog.exits import (
     vmx,
 )
 from kvmlog.exits.explanation import RARE, Explanation
+from kvmlog.native import lib
 
 # What a KVM_EXIT_* belongs to, in the place of an ISA's name.
 KVM: Final = "kvm"

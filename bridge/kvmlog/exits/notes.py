@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
 from kvmlog.exits import units
 from kvmlog.exits.guests import Guest
+from kvmlog.native import lib
 
 _LOSS: Final[Mapping[int, str]] = {
     lib.KVMLOG_LOSS_BUFFER_FULL: "the source's buffers were full",

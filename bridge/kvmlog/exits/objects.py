@@ -14,11 +14,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
 from kvmlog.exits import detail, notes, qualification, reasons, units
 from kvmlog.exits.explain import KVM
 from kvmlog.exits.explanation import AnyReason
 from kvmlog.exits.guests import Guest
+from kvmlog.native import lib
 
 _SOURCES: Final = wire.enum_names("kvmlog_source", "KVMLOG_SOURCE_")
 _TYPES: Final = wire.enum_names("kvmlog_record_type", "KVMLOG_RECORD_")

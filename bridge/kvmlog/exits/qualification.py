@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from kvmlog.bridge._native import lib
 from kvmlog.exits import qualification_svm, qualification_vmx, vmx
 from kvmlog.exits.facts import NOTHING, Facts
+from kvmlog.native import lib
 
 # A failed entry has another kind of qualification; the other flags leave it as it is.
 _FAILED_VMENTRY: Final = 1 << 31

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
 from kvmlog.exits import arm64, svm, userspace, vmx
+from kvmlog.native import lib
 
 _TABLES: Final[Mapping[int, Mapping[int, str]]] = {
     lib.KVMLOG_ISA_VMX: vmx.NAMES,

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
 from kvmlog.exits import explain
 from kvmlog.exits.explain import Reason
 from kvmlog.exits.guest_view import GuestView
 from kvmlog.exits.reasons import basic_reason
+from kvmlog.native import lib
 
 _ISAS: Final = {name: n for n, name in wire.enum_names("kvmlog_isa", "KVMLOG_ISA_").items()}
 

@@ -15,10 +15,10 @@ import errno
 from typing import Final, NamedTuple
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
 from kvmlog.exits import detail, reasons, units
 from kvmlog.exits.labels import Label
 from kvmlog.exits.notes import note_words
+from kvmlog.native import lib
 
 _COLUMNS: Final = "{:<21} {:<16} {:>4} {:>4}  {:<49} {:>7} {:>7} {:>7}  {}"
 # Together one column of _COLUMNS: a long name takes the place that its detail leaves, and

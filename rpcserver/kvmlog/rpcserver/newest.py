@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.ring import RingReader
 from kvmlog.exits.reasons import basic_reason
+from kvmlog.native import ffi, lib
 
 # Records of different CPUs arrive up to a flush interval late and out of order, and
 # some are no exits: look at more than was asked for, then sort.

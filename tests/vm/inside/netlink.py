@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import ffi, lib
+from kvmlog.native import ffi, lib
 from tests.vm.inside.taken import Summed, Taken
 
 NETLINK_GENERIC: Final = 16

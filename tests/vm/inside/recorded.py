@@ -7,7 +7,7 @@ import struct
 from collections import Counter
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import ffi, lib
+from kvmlog.native import ffi, lib
 
 _EXIT = lib.KVMLOG_RECORD_EXIT
 _EXIT_NS = ffi.offsetof("struct kvmlog_record", "exit_ns")

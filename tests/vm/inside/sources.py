@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import pytest
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
+from kvmlog.native import lib
 
 KMOD, BPF, BPF_EVENT = "kmod", "bpf", "bpf-event"
 SOURCES: Final = (KMOD, BPF)

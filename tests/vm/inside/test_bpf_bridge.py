@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.errors import SwitchError
+from kvmlog.native import lib
 from tests.vm.inside import host, recorded
 from tests.vm.inside.conftest import load_module, unload_module
 from tests.vm.inside.processes import KVMLOG, Bridge, ended, folder, load, probes, until

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.errors import BudgetError
+from kvmlog.native import lib
 from tests.vm.inside import conftest, recorded, sources
 from tests.vm.inside.processes import Bridge, Rpc, ended, folder, kvmlog, load, probes, until
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.bridge._native import lib
+from kvmlog.native import lib
 from tests.vm.inside import host
 from tests.vm.inside.netlink import Control, Receiver
 from tests.vm.inside.sources import KMOD, only

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
+from kvmlog.native import lib
 from tests.vm.inside import host, perf_event
 from tests.vm.inside.sources import ALL, KMOD, NUMBERS, Control, Receiver, only
 

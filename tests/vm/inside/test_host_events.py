@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
+from kvmlog.native import lib
 from tests.vm.inside import host
 from tests.vm.inside.sources import Control, Receiver
 

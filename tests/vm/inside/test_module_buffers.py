@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from kvmlog.bridge._native import lib
+from kvmlog.native import lib
 from tests.vm.inside import host
 from tests.vm.inside.netlink import Control, Receiver
 from tests.vm.inside.sources import KMOD, only

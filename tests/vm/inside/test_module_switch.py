@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from kvmlog.bridge._native import lib
+from kvmlog.native import lib
 from tests.vm.inside import host
 from tests.vm.inside.netlink import Control, Receiver, RefusedError, attribute, prototype, u32
 from tests.vm.inside.processes import probes

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
+from kvmlog.native import lib
 from tests.vm.inside import host
 from tests.vm.inside.sources import ALL, Control, Receiver, only
 

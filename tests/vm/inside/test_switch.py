@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
+from kvmlog.native import lib
 from tests.vm.inside import host
 from tests.vm.inside.processes import probes, until
 from tests.vm.inside.sources import Control, Receiver

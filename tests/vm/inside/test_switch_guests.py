@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.errors import SwitchError
+from kvmlog.native import lib
 from tests.vm.inside import host, recorded, sources
 from tests.vm.inside.processes import HANG_S, Bridge, kvmlog, probes, until
 

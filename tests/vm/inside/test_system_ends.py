@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.errors import SwitchError
 from kvmlog.bridge.ring import RingReader
+from kvmlog.native import lib
 from tests.vm.inside import host, recorded
 from tests.vm.inside.netlink import Control
 from tests.vm.inside.processes import (

@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.ring import RingInfo
+from kvmlog.native import lib
 from tests.vm.inside import host, recorded, rpc_load
 from tests.vm.inside.processes import ZONE_S, Bridge, Rpc, load, probes, until
 

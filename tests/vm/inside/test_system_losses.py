@@ -6,7 +6,7 @@ from __future__ import annotations
 import signal
 
 from kvmlog.bridge import wire
-from kvmlog.bridge._native import lib
+from kvmlog.native import lib
 from tests.vm.inside import host, recorded
 from tests.vm.inside.netlink import Control
 from tests.vm.inside.processes import Bridge, ended, folder, load, until

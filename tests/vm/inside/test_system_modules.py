@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from kvmlog.bridge._native import lib
+from kvmlog.native import lib
 from tests.vm.inside import host, recorded
 from tests.vm.inside.conftest import load_module, unload_module
 from tests.vm.inside.processes import (

@@ -22,10 +22,10 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.bpf import text
 from kvmlog.bridge.bpf.headers import VARIABLE, find_headers, header_tree
 from kvmlog.bridge.errors import SourceError
+from kvmlog.native import ffi, lib
 
 MAPS: Final = (
     "kvmlog_control",

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from kvmlog.bridge._native import ffi, lib
+from kvmlog.native import ffi, lib
 
 WINDOW_S: Final = 0.1
 PERIOD_S: Final = 10.0

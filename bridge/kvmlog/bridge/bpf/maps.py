@@ -7,9 +7,9 @@ import os
 import time
 from typing import Any, Final
 
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.errors import SourceError
 from kvmlog.bridge.source import CpuStatus, SwitchConfig
+from kvmlog.native import ffi, lib
 
 _COUNTERS: Final = [name for name, _ in ffi.typeof("struct kvmlog_counters").fields]
 _NS_PER_MS: Final = 1_000_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import os
 
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.source import SwitchConfig
+from kvmlog.native import ffi, lib
 
 
 def switch_note(config: SwitchConfig, on: bool, cause: int, epoch: int, ns: int) -> bytes:

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.btf import Btf, BtfMissingError
 from kvmlog.bridge.errors import SourceError
 from kvmlog.bridge.source import NO_EXITS, SourceGoneError
+from kvmlog.native import ffi, lib
 
 REASONS: Final = ("auto", "vcpu", "event")
 _TRACEFS: Final = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))

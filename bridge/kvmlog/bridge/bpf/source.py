@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from kvmlog.bridge._native import ffi, lib
 from kvmlog.bridge.bpf.cost import CostMeter
 from kvmlog.bridge.bpf.loader import Loaded, compile_plan
 from kvmlog.bridge.bpf.maps import Maps
@@ -30,6 +29,7 @@ from kvmlog.bridge.source import (
     SwitchConfig,
 )
 from kvmlog.bridge.wire import RECORD_BYTES, SCHEMA_VERSION
+from kvmlog.native import ffi, lib
 
 # A compiler that failed is not asked again at once: it takes a CPU for a second.
 RETRY_S: Final = 10.0

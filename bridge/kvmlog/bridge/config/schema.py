@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from kvmlog.bridge._native import lib
 from kvmlog.bridge.bpf.plan import REASONS
 from kvmlog.bridge.budget import DEFAULT_PERCENT
 from kvmlog.bridge.config.keys import Key, RefusedValueError, address, key, keys_of, power_of_two
@@ -19,6 +18,7 @@ from kvmlog.bridge.ring import DEFAULT_RING
 from kvmlog.bridge.statistics_file import DEFAULT_MIB, MAX_MIB
 from kvmlog.bridge.udp import DEFAULT_UDP, PLAIN
 from kvmlog.bridge.writer import DEFAULT_SLOTS
+from kvmlog.native import lib
 
 DEFAULT_LISTEN: Final = "127.0.0.1:50080"
 DEFAULT_USER: Final = "kvmlog-rpc"
