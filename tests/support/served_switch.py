@@ -9,11 +9,11 @@ import socket
 import threading
 from collections.abc import Iterator
 
-from kvmlog.bridge.unix_server import ControlServer
+from kvmlog.bridge.unix_server import UnixServer
 
 
 @contextlib.contextmanager
-def served(control: ControlServer) -> Iterator[None]:
+def served(control: UnixServer) -> Iterator[None]:
     """The switch answers, in a thread, as the bridge's loop has it do."""
     ours, theirs = socket.socketpair()
 

@@ -17,7 +17,7 @@ from kvmlog.native import lib
 from kvmlog.ring.reader import boot_id
 from kvmlog.ring.statistics.reader import NO_RETURN, By, Row, Snapshot, StatisticsGuest
 from kvmlog.stat.names import StatisticsNames
-from kvmlog.stat.query import View
+from kvmlog.stat.query import Query
 from kvmlog.stat.report import Moment, Report, report
 
 SECOND = 1_000_000_000
@@ -115,9 +115,9 @@ def names(folder: Path, known: Sequence[Guest], made: Made) -> StatisticsNames:
 def told(
     folder: Path,
     made: Made,
-    view: View | None = None,
+    view: Query | None = None,
     known: Sequence[Guest] = (),
     base: Moment | None = None,
 ) -> Report:
     """A report of all guests."""
-    return report(moment(made), base, names(folder, known, made), view or View())
+    return report(moment(made), base, names(folder, known, made), view or Query())

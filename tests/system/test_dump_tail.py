@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.guests.registry import TICK_NS, GuestBook
+from kvmlog.guests.registry import TICK_NS, GuestRegistry
 from kvmlog.native import lib
 from kvmlog.ring.records import GuestRecord, decode_record
 from kvmlog.ring.writer import RingWriter
@@ -77,21 +77,21 @@ class Named:
     def __init__(self, folder: Path) -> None:
         self.proc = FakeProc(folder / "proc")
         self.ring = folder / "ring"
-        self.book = GuestBook(f"{self.ring}.guests", root=self.proc.root)
+        self.registry = GuestRegistry(f"{self.ring}.guests", root=self.proc.root)
         self.now = time.monotonic_ns()
         for number, pid, name in ((1, 100, "web1"), (2, 200, "web2"), (3, 100, "web1")):
             self.begin(number, pid, name)
 
     def begin(self, number: int, pid: int, name: str) -> None:
-        """Announces a VM to the bridge's book, which is saved."""
+        """Announces a VM to the bridge's registry, which is saved."""
         self.proc.begin(pid, 5_000, [b"qemu-system-x86_64", b"-name", name.encode()])
         raw = make.guest_bytes(
             b"q", guest=number, tgid=pid, ns=self.now, start_boottime_ns=5_000 * TICK_NS
         )
         record = decode_record(raw)
         assert isinstance(record, GuestRecord)
-        self.book.announce(record)
-        self.book.save()
+        self.registry.announce(record)
+        self.registry.save()
 
     def exits(self, *numbers: int) -> bytes:
         """Exits of these guests, one after the other."""
@@ -188,8 +188,8 @@ def test_dump_shows_chosen_guests(tmp_path: Path) -> None:
         writer.append(host.exits(*(1, 2) * 300))
         lib.kvmlog_writer_loss(writer.native, lib.KVMLOG_LOSS_BUFFER_FULL, 7, 7, 0)
     host.proc.end(200)
-    host.book.refresh()
-    host.book.save()
+    host.registry.refresh()
+    host.registry.save()
     found = dump(host.ring, "-n", "3", "--vm", "web2")[1:]
     assert named(found[:2]) == ["web2", "web2"]
     assert "LOST 7 records" in found[2]

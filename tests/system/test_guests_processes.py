@@ -19,7 +19,7 @@ import pytest
 
 from kvmlog.guests.names import GuestNames
 from kvmlog.guests.proc import read_process, vm_processes
-from kvmlog.guests.registry import TICK_NS, GuestBook
+from kvmlog.guests.registry import TICK_NS, GuestRegistry
 from kvmlog.guests.uevents import VmEvents
 from kvmlog.ring.records import GuestRecord, decode_record
 from kvmlog.util.process import start_ticks
@@ -85,18 +85,22 @@ def seen(number: int, pid: int, ns: int) -> GuestRecord:
 def test_a_real_qemu_is_named_from_its_first_record_to_its_end(tmp_path: Path) -> None:
     """As the bridge keeps it, and as readers of the ring are told."""
     ring = str(tmp_path / "ring")
-    book = GuestBook(f"{ring}.guests")
+    registry = GuestRegistry(f"{ring}.guests")
     with qemu("guest=a,,b,debug-threads=on", "-accel", "tcg", "-uuid", UUID.upper()) as pid:
-        book.announce(seen(5, pid, ns=77))
-        (guest,) = book.running()
+        registry.announce(seen(5, pid, ns=77))
+        (guest,) = registry.running()
         assert (guest.kind, guest.name, guest.uuid, guest.pid) == ("qemu", "a,b", UUID, pid)
-        assert book.find(["a,b", UUID, str(pid)]) == {"a,b": [pid], UUID: [pid], str(pid): [pid]}
-        assert book.save()
+        assert registry.find(["a,b", UUID, str(pid)]) == {
+            "a,b": [pid],
+            UUID: [pid],
+            str(pid): [pid],
+        }
+        assert registry.save()
         names = GuestNames(ring)
         assert names.of_number(5, 78) == names.of_process(pid, guest.start_ticks * TICK_NS) == guest
-    book.refresh()
-    assert book.running() == []
-    assert book.save()
+    registry.refresh()
+    assert registry.running() == []
+    assert registry.save()
     assert names.reload()
     (ended,) = names.matching([UUID])
     assert (ended.name, ended.ended_realtime_ns is not None) == ("a,b", True)
@@ -118,12 +122,12 @@ def test_a_qemu_that_emulates_all_by_itself_holds_no_vm(tmp_path: Path) -> None:
 @needs_kvm
 def test_kvm_tells_of_a_guest_before_its_first_exit(tmp_path: Path) -> None:
     """By its event; the guest has not run at all."""
-    book = GuestBook(str(tmp_path / "ring.guests"))
+    registry = GuestRegistry(str(tmp_path / "ring.guests"))
     events = VmEvents.open()
     assert events is not None
     with qemu("web1", "-accel", "kvm", "-uuid", UUID) as pid:
-        appeared(book, events, pid)
-        (guest,) = [guest for guest in book.running() if guest.pid == pid]
+        appeared(registry, events, pid)
+        (guest,) = [guest for guest in registry.running() if guest.pid == pid]
         assert (guest.name, guest.uuid, guest.numbers) == ("web1", UUID, ())
     events.close()
 
@@ -133,8 +137,8 @@ def test_a_guest_that_was_there_before_is_found(tmp_path: Path) -> None:
     """By the VM that its process holds."""
     with qemu("web1", "-accel", "kvm") as pid:
         until(lambda: pid in vm_processes())
-        book = GuestBook(str(tmp_path / "ring.guests"))
-        assert pid in book.find(["web1"])["web1"]
+        registry = GuestRegistry(str(tmp_path / "ring.guests"))
+        assert pid in registry.find(["web1"])["web1"]
 
 
 @needs_kvm
@@ -151,9 +155,9 @@ def test_the_thread_that_made_a_vm_is_not_taken_for_a_process(tmp_path: Path) ->
 
     thread = threading.Thread(target=make)
     thread.start()
-    book = GuestBook(str(tmp_path / "ring.guests"))
+    registry = GuestRegistry(str(tmp_path / "ring.guests"))
     try:
-        appeared(book, events, os.getpid())
+        appeared(registry, events, os.getpid())
         assert os.getpid() in vm_processes()
     finally:
         told.set()
@@ -162,11 +166,11 @@ def test_the_thread_that_made_a_vm_is_not_taken_for_a_process(tmp_path: Path) ->
             os.close(fd)
         events.close()
     assert os.getpid() not in vm_processes()
-    (guest,) = [guest for guest in book.running() if guest.pid == os.getpid()]
+    (guest,) = [guest for guest in registry.running() if guest.pid == os.getpid()]
     assert (guest.kind, guest.named) == ("other", False)
 
 
-def appeared(book: GuestBook, events: VmEvents, pid: int) -> None:
+def appeared(registry: GuestRegistry, events: VmEvents, pid: int) -> None:
     """Takes events as the bridge does, until this process was told of."""
     poll = select.poll()
     poll.register(events, select.POLLIN)
@@ -174,6 +178,6 @@ def appeared(book: GuestBook, events: VmEvents, pid: int) -> None:
         assert poll.poll(HANG_S * 1000), f"KVM has not told of a VM of {pid}"
         pids = events.handle()
         for found in pids:
-            book.appeared(found)
+            registry.appeared(found)
         if pid in pids:
             return

@@ -9,8 +9,8 @@ from xmlrpc.client import Fault
 
 import pytest
 
-from kvmlog.bridge.dispatch import Switch
-from kvmlog.bridge.unix_server import ControlServer
+from kvmlog.bridge.dispatch import Dispatcher
+from kvmlog.bridge.unix_server import UnixServer
 from kvmlog.engine.budget import Budget
 from kvmlog.engine.engine import Engine
 from kvmlog.ring.writer import RingWriter
@@ -26,7 +26,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
         log_engine = Engine(writer, ScriptedSource(), budget=Budget(2))
         log_engine.start()
         log_engine.budget.stop()
-        with served(ControlServer(str(tmp_path / "switch"), Switch(log_engine, dict))):
+        with served(UnixServer(str(tmp_path / "switch"), Dispatcher(log_engine, dict))):
             yield log_engine
         log_engine.stop()
 

@@ -25,7 +25,7 @@ from kvmlog.ring.statistics.writer import StatisticsWriter
 from kvmlog.ring.writer import RingWriter
 from kvmlog.rpcserver.auth.credentials import Credentials
 from kvmlog.rpcserver.auth.tokens import new_token
-from kvmlog.rpcserver.http.connections import At
+from kvmlog.rpcserver.http.connections import ConnectionState
 from kvmlog.rpcserver.http.server import RpcServer
 from kvmlog.rpcserver.limits import Limits
 from tests.support.bridge_process import HANG_S, until
@@ -65,7 +65,7 @@ class Serving:
             return http.client.HTTPConnection("127.0.0.1", self.port, timeout=SOON_S)
         return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=SOON_S, context=context)
 
-    def at(self) -> list[At]:
+    def at(self) -> list[ConnectionState]:
         """What the open connections are at."""
         return [one.at for one in list(self.server.connections._open)]
 
@@ -206,7 +206,7 @@ def test_a_call_under_way_is_answered_before_the_end(begin: Begin) -> None:
     body = dumps(({"over_s": 1.0},), "kvmStatistics")
     with serving.connect() as silent, contextlib.closing(serving.http(None)) as link:
         link.request("POST", "/RPC2", body, TYPE)
-        until(lambda: serving.at() == [At.IDLE, At.BUSY])
+        until(lambda: serving.at() == [ConnectionState.IDLE, ConnectionState.BUSY])
         serving.stop()
         assert serving.at() == []
         assert silent.recv(1) == b""
@@ -230,12 +230,12 @@ def test_new_credentials_tear_no_request(
         contextlib.closing(serving.http(context)) as link,
     ):
         assert (ask(idle, shown), ask(link, shown)) == (200, 200)
-        until(lambda: serving.at() == [At.IDLE, At.IDLE])
+        until(lambda: serving.at() == [ConnectionState.IDLE, ConnectionState.IDLE])
         link.putrequest("POST", "/RPC2")
         for name, value in {**shown, "Content-Length": str(len(CALL))}.items():
             link.putheader(name, value)
         link.endheaders()
-        until(lambda: serving.at() == [At.IDLE, At.BUSY])
+        until(lambda: serving.at() == [ConnectionState.IDLE, ConnectionState.BUSY])
         serving.server.recredit(Credentials(serving.config))
         assert idle.sock.recv(1) == b""
         link.send(CALL)

@@ -19,8 +19,8 @@ from xmlrpc.client import Fault, dumps
 
 import pytest
 
-from kvmlog.bridge.dispatch import Switch
-from kvmlog.bridge.unix_server import ControlServer
+from kvmlog.bridge.dispatch import Dispatcher
+from kvmlog.bridge.unix_server import UnixServer
 from kvmlog.client.client import Client, RpcError, RpcFaultError
 from kvmlog.control.sampling import Sampling
 from kvmlog.engine.engine import Engine
@@ -29,7 +29,7 @@ from kvmlog.ring.statistics.reader import By
 from kvmlog.ring.statistics.writer import StatisticsWriter
 from kvmlog.ring.writer import RingWriter
 from kvmlog.rpcserver.methods.statistics import _brief, _place, _waiting
-from kvmlog.stat.query import View
+from kvmlog.stat.query import Query
 from tests.support import records as make
 from tests.support.bridge_process import kvmlog, until
 from tests.support.rpc_process import KVMLOG, Server, post, rpc_server
@@ -68,7 +68,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
         engine = Engine(writer, source, statistics=statistics)
         engine.start()
         with (
-            served(ControlServer(str(tmp_path / "switch"), Switch(engine, dict))),
+            served(UnixServer(str(tmp_path / "switch"), Dispatcher(engine, dict))),
             rpc_server(tmp_path / "ring", tmp_path / "switch") as server,
         ):
             yield Host(engine, source, writer, server)
@@ -225,12 +225,12 @@ def test_statistics_are_the_servers_report(host: Host) -> None:
         client.switch(True)
         host.source.deliver(1, 100)
         client.switch(False)
-        report, notes = client.statistics(View(By.REASON))
+        report, notes = client.statistics(Query(By.REASON))
         assert (report.exits, [line.row.count for line in report.lines]) == (100, [100])
         assert notes == [
             "tracing is off, nothing is being counted; switch it on (kvmlog switch on)"
         ]
-        over, _ = client.statistics(View(By.REASON), over_s=0.1)
+        over, _ = client.statistics(Query(By.REASON), over_s=0.1)
         assert (over.exits, over.lines) == (0, [])
     ring = host.writer.path
     local = json.loads(kvmlog("stat", "--by", "reason", "--json", "--ring", ring).stdout)
@@ -260,7 +260,7 @@ def test_one_caller_cannot_take_all_places_of_statistics(host: Host, tmp_path: P
         until(lambda: refusal in server.exchange(short))
         assert b"<fault>" not in server.exchange(brief)
         with Client(f"{server.host}:{server.port}") as client:
-            assert client.statistics(View(By.REASON), over_s=0.1)[0].exits == 0
+            assert client.statistics(Query(By.REASON), over_s=0.1)[0].exits == 0
         for link in links:
             link.close()
 

@@ -8,7 +8,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kvmlog.bridge.dispatch import Switch
+from kvmlog.bridge.dispatch import Dispatcher
 from kvmlog.control import protocol
 from kvmlog.util import users
 from kvmlog.util.log import log
@@ -32,13 +32,13 @@ class Datagram:
     ancillary: list[tuple[int, int, bytes]]  # what the kernel adds: credentials, our address
 
 
-class DatagramEnd:
+class DatagramServer:
     """A bound datagram socket of the switch. Who derives binds `socket` and sets `_switch`."""
 
     channel: str  # under which the switch counts
     socket: socket.socket
     ancillary_bytes: int = 0
-    _switch: Switch
+    _switch: Dispatcher
 
     def fileno(self) -> int:
         """For the selector."""

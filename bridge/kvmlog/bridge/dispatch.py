@@ -13,7 +13,7 @@ from kvmlog.control.protocol import BUDGET, Command
 from kvmlog.engine.engine import Engine
 from kvmlog.ring.records import RECORD_BYTES, decode_record
 from kvmlog.util.errors import BudgetError, KvmlogError
-from kvmlog.util.ratelimit import Share
+from kvmlog.util.ratelimit import TimeShare
 
 # The most pending exits in one answer: 224 bytes each.
 PENDING_SHOWN: Final = 256
@@ -21,7 +21,7 @@ PENDING_SHOWN: Final = 256
 _SCAN_SHARE: Final = 0.1
 
 
-class Switch:
+class Dispatcher:
     """Carries out what command.py knows, and counts everything it was sent.
 
     `about`: further members of the status answer.
@@ -31,7 +31,7 @@ class Switch:
         self.engine = engine
         self._about = about
         self._counts: dict[str, Counter[str]] = {}
-        self._scan = Share(engine.book.scan, _SCAN_SHARE)
+        self._scan = TimeShare(engine.registry.scan, _SCAN_SHARE)
 
     def answer(self, channel: str, datagram: bytes, truncated: bool = False) -> bytes | None:
         """The answer to one datagram, None where none is due. Never raises for bad input.
@@ -71,11 +71,11 @@ class Switch:
 
     def _guests(self) -> dict[str, Any]:
         """Looks for guests now; how many run. Their names stand in the file (docs/guests.md)."""
-        book = self.engine.book
+        registry = self.engine.registry
         self._scan()
-        book.refresh()
-        book.save()
-        return {"running": len(book.running())}
+        registry.refresh()
+        registry.save()
+        return {"running": len(registry.running())}
 
     def _tell_stop(self, word: str) -> None:
         """BudgetError, once, when tracing has been switched off by itself.

@@ -10,9 +10,9 @@ import subprocess
 import time
 from typing import Any, Final
 
-from kvmlog.bridge.dispatch import Switch
+from kvmlog.bridge.dispatch import Dispatcher
 from kvmlog.bridge.udp_server import UdpServer
-from kvmlog.bridge.unix_server import ControlServer
+from kvmlog.bridge.unix_server import UnixServer
 from kvmlog.config import Config, add_options
 from kvmlog.config.reload import Reload
 from kvmlog.control.udp_auth import read_key
@@ -62,10 +62,10 @@ def run(args: argparse.Namespace) -> int:
         stack.callback(watch.close)
         stack.callback(engine.stop)
         bridge = _Bridge(keys.ring, writer, engine)
-        switch = Switch(engine, bridge.about)
+        switch = Dispatcher(engine, bridge.about)
         udp = _Udp(config, switch)
         stack.callback(udp.close)
-        control = ControlServer(keys.switch, switch)
+        control = UnixServer(keys.switch, switch)
         stack.callback(control.close)
         bridge.servers = {"udp": udp.server.address, "switch": keys.switch}
 
@@ -129,7 +129,7 @@ def _lives(engine: Engine, writer: RingWriter, limit_s: float) -> bool:
 class _Udp:
     """The UDP end that serves now; the configuration may put another in its place."""
 
-    def __init__(self, config: Config, switch: Switch) -> None:
+    def __init__(self, config: Config, switch: Dispatcher) -> None:
         self._switch = switch
         self.listen(config)
 

@@ -12,14 +12,14 @@ import struct
 from typing import Any, Final
 
 from kvmlog.bridge import udp_peer
-from kvmlog.bridge.datagram_server import Datagram, DatagramEnd
-from kvmlog.bridge.dispatch import Switch
+from kvmlog.bridge.datagram_server import Datagram, DatagramServer
+from kvmlog.bridge.dispatch import Dispatcher
 from kvmlog.control import protocol, udp_auth
 from kvmlog.control.udp_address import EXAMPLE, format_address, format_endpoint, resolve
 from kvmlog.util import sock_diag
 from kvmlog.util.errors import SwitchError
 from kvmlog.util.log import log
-from kvmlog.util.ratelimit import Allowance, Sparing
+from kvmlog.util.ratelimit import LogLimiter, TimeAllowance
 from kvmlog.util.sock_diag import Endpoint
 
 # Anybody on this host can have senders looked up, and choose what it takes: sockets without number.
@@ -52,7 +52,7 @@ class _UsedUpError(SwitchError):
     """Whose the command is was not even looked up."""
 
 
-class UdpServer(DatagramEnd):
+class UdpServer(DatagramServer):
     """The bound socket; handle() answers one datagram.
 
     key: for signed datagrams, without which the address has to be a loopback one; plain: one of
@@ -64,7 +64,7 @@ class UdpServer(DatagramEnd):
     ancillary_bytes = socket.CMSG_SPACE(_IN6_PKTINFO.size)
 
     def __init__(
-        self, text: str, switch: Switch, key: bytes | None = None, plain: str = "owner"
+        self, text: str, switch: Dispatcher, key: bytes | None = None, plain: str = "owner"
     ) -> None:
         family, address = resolve(text)
         self._text = text
@@ -72,9 +72,9 @@ class UdpServer(DatagramEnd):
         self.allow(key, plain)
         self._switch = switch
         self._nonces = udp_auth.Nonces()
-        self._log = Sparing(log.audit)
-        self._rarely = Sparing(log.audit, per_s=_USED_UP_PER_S, burst=1)
-        self._identifying = Allowance(_IDENTIFYING_SHARE, _IDENTIFYING_BURST_S)
+        self._log = LogLimiter(log.audit)
+        self._rarely = LogLimiter(log.audit, per_s=_USED_UP_PER_S, burst=1)
+        self._identifying = TimeAllowance(_IDENTIFYING_SHARE, _IDENTIFYING_BURST_S)
         self.socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         try:
             # To which of our addresses it came is signed, and is where the answer comes from.

@@ -12,21 +12,21 @@ import socket
 import stat
 from typing import Any, Final
 
-from kvmlog.bridge.datagram_server import CREDENTIALS_BYTES, DatagramEnd
-from kvmlog.bridge.dispatch import Switch
+from kvmlog.bridge.datagram_server import CREDENTIALS_BYTES, DatagramServer
+from kvmlog.bridge.dispatch import Dispatcher
 from kvmlog.util import permissions
 from kvmlog.util.errors import SwitchError
 
 SOCKET_MODE: Final = 0o660
 
 
-class ControlServer(DatagramEnd):
+class UnixServer(DatagramServer):
     """The bound socket; handle() answers one datagram. SwitchError when it cannot be had."""
 
     channel = "unix"
     ancillary_bytes = CREDENTIALS_BYTES
 
-    def __init__(self, path: str, switch: Switch) -> None:
+    def __init__(self, path: str, switch: Dispatcher) -> None:
         self.path = path
         self._switch = switch
         permissions.make_parent(path)

@@ -17,8 +17,8 @@ from kvmlog.engine.budget import Budget, Cost
 from kvmlog.engine.counters import Ledger
 from kvmlog.engine.own_time import OwnTime
 from kvmlog.engine.pump import Pump
-from kvmlog.engine.request import Choice, Wanted
-from kvmlog.guests.registry import GuestBook
+from kvmlog.engine.request import GuestFilter, TraceRequest
+from kvmlog.guests.registry import GuestRegistry
 from kvmlog.native import lib
 from kvmlog.ring.records import GuestRecord, iter_records
 from kvmlog.ring.statistics.writer import StatisticsWriter
@@ -40,7 +40,7 @@ _LATE_NS: Final = 1_000_000_000
 class Engine:
     """Source, pump and ring together. `wanted`: what was asked for last; `on`: what is.
 
-    book: the guests by name; without one, that of the ring (`<ring>.guests`). statistics: what
+    registry: the guests by name; without one, that of the ring (`<ring>.guests`). statistics: what
     exits are counted in; None: they are not. budget: what tracing may cost; None: no limit.
     """
 
@@ -48,7 +48,7 @@ class Engine:
         self,
         writer: RingWriter,
         source: Source,
-        book: GuestBook | None = None,
+        registry: GuestRegistry | None = None,
         statistics: StatisticsWriter | None = None,
         budget: Budget | None = None,
     ) -> None:
@@ -57,11 +57,11 @@ class Engine:
         self.statistics = statistics
         self.budget = budget or Budget(limit_percent=0)
         self.own_time = OwnTime()  # what the budget charges of the bridge: no command is
-        self.book = book or GuestBook(f"{writer.path}.guests")
+        self.registry = registry or GuestRegistry(f"{writer.path}.guests")
         self.pump = Pump(writer)
         if statistics is not None:
             self.pump.count(statistics.native)
-        self.wanted = Wanted()
+        self.wanted = TraceRequest()
         self.on = False
         self.connected = False
         self.trouble: str | None = None  # why the source is not there or not on
@@ -82,7 +82,7 @@ class Engine:
 
     def stop(self) -> None:
         """Tracing off, everything that was taken in the ring, source left."""
-        self.wanted = Wanted()
+        self.wanted = TraceRequest()
         try:
             if self.connected:
                 self._switch_off()
@@ -110,7 +110,7 @@ class Engine:
         all is as before.
         """
         if not on:
-            self.wanted = Wanted()
+            self.wanted = TraceRequest()
             if self.connected:
                 # A source that is gone traces nothing.
                 with contextlib.suppress(SourceGoneError):
@@ -118,15 +118,15 @@ class Engine:
             return {}
         choice = None
         if vm:
-            self.book.scan()
-            choice = Choice(self.book, vm)
+            self.registry.scan()
+            choice = GuestFilter(self.registry, vm)
         if self.connected:
             # It may have gone since the last tick, and be back already.
             with contextlib.suppress(SourceGoneError):
                 self._guarded(self._refresh)
         if not self.connected:
             self._connect(tries=_OPEN_TRIES)
-        wanted = Wanted.begin(choice, for_s, recorded)
+        wanted = TraceRequest.begin(choice, for_s, recorded)
         if not self.on:
             self._guarded(lambda: self._switch_on(wanted))
         elif not wanted.is_plain(self._status):
@@ -161,7 +161,7 @@ class Engine:
         """Guests that the source saw for the first time: whole records, of type GUEST."""
         for record in iter_records(records):
             if isinstance(record, GuestRecord):
-                self.book.announce(record)
+                self.registry.announce(record)
 
     def match(self) -> None:
         """Guests may have come or gone: has the source trace those that match now."""
@@ -235,7 +235,7 @@ class Engine:
                 **({} if status is None else describe_status(status)),
             },
             "budget": self.budget.describe(),
-            "guests": {"running": len(self.book.running())},
+            "guests": {"running": len(self.registry.running())},
             "statistics": None if self.statistics is None else self.statistics.describe(),
             "pump": self.pump.statistics(),
             "counters": dict(self._ledger.totals),
@@ -283,13 +283,13 @@ class Engine:
             # it can.
             ours = self.wanted.until_ns is not None
             if self.wanted.over() if ours else leased:
-                self.wanted = Wanted()
+                self.wanted = TraceRequest()
             self._note_off("the source switched itself off")
         if status.on:
             self._check_prototypes(status)
         return status
 
-    def _switch_on(self, wanted: Wanted) -> None:
+    def _switch_on(self, wanted: TraceRequest) -> None:
         self._settle()
         before = self.source.status()
         self._dropped_before = {number: cpu.dropped for number, cpu in before.cpus.items()}
@@ -305,7 +305,7 @@ class Engine:
         self.budget.begin(self._cost(self._status))
         log("tracing is on" + _waiting_words(self._status))
 
-    def _configure(self, wanted: Wanted) -> None:
+    def _configure(self, wanted: TraceRequest) -> None:
         """Another configuration while on: nothing is missed between the two."""
         self.source.switch(wanted.config())
         self._status = self.source.status()
@@ -323,7 +323,7 @@ class Engine:
         """The source ends its lease itself, unless it is away or has lost it."""
         if not self.wanted.over(by_ns=_LATE_NS if self.on else 0):
             return
-        self.wanted = Wanted()
+        self.wanted = TraceRequest()
         log("the time for which tracing was switched on is over")
         if self.on:
             self._guarded(self._switch_off)
@@ -335,7 +335,7 @@ class Engine:
         self.budget.add(self._cost(self._status))
         if self.budget.is_over():
             sentence = self.budget.stop()
-            self.wanted = Wanted()
+            self.wanted = TraceRequest()
             self._guarded(lambda: self._switch_off(lib.KVMLOG_SWITCH_BUDGET, sentence))
 
     def _cost(self, status: SourceStatus) -> Cost:
@@ -398,7 +398,7 @@ class Engine:
             raise
         except SourceError as error:
             self.source.switch(SwitchConfig(on=False))
-            self.wanted = Wanted()
+            self.wanted = TraceRequest()
             self._note_off(f"tracing is off: {error}")
             self.trouble = str(error)
 

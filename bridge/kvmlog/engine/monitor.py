@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Guests that come and go while the bridge runs: into its book, its file, and the filter."""
+"""Guests that come and go while the bridge runs: into its registry, its file, and the filter."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class Announcements:
             self._engine.announce(records)
             if missed != self._missed:
                 self._missed = missed
-                self._engine.book.scan()
+                self._engine.registry.scan()
 
 
 class GuestWatch:
-    """Keeps the engine's book of guests up to date, and the source on those that were chosen.
+    """Keeps the engine's registry of guests up to date, and the source on those that were chosen.
 
     `events`: for the selector, with handle() for when it is readable; None where the kernel has
     none: then, while a filter is on, it looks around every second.
@@ -51,12 +51,12 @@ class GuestWatch:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._book = engine.book
+        self._registry = engine.registry
         self.events = VmEvents.open()
         self._scanned_s = self._saved_s = time.monotonic()
-        self._book.scan()
-        self._book.refresh()
-        self._book.save()
+        self._registry.scan()
+        self._registry.refresh()
+        self._registry.save()
 
     def fileno(self) -> int:
         """Of the events, which have to be there."""
@@ -67,7 +67,7 @@ class GuestWatch:
         """Takes KVM's events: a guest is known before its first exit."""
         assert self.events is not None
         for pid in self.events.handle():
-            self._book.appeared(pid)
+            self._registry.appeared(pid)
         # Whoever may use KVM can make VMs without number, traced or not: only this is for tracing.
         with self._engine.own_time:
             self._engine.match()
@@ -82,15 +82,15 @@ class GuestWatch:
         since_s = time.monotonic() - self._scanned_s
         if self._engine.wanted.choice is not None and (self.events is None or since_s >= SCAN_S):
             self._scanned_s = time.monotonic()
-            self._book.scan()
-        self._book.refresh()
+            self._registry.scan()
+        self._registry.refresh()
         self._engine.match()
         self.save()
         self._make_room()
 
     def save(self) -> None:
         """Writes the file where something has changed, at once or with the next tick."""
-        if time.monotonic() - self._saved_s >= SAVE_S and self._book.save():
+        if time.monotonic() - self._saved_s >= SAVE_S and self._registry.save():
             self._saved_s = time.monotonic()
 
     def _make_room(self) -> None:
@@ -106,8 +106,8 @@ class GuestWatch:
         """For the last time: what is known stays for who reads the ring."""
         if self.events is not None:
             self.events.close()
-        self._book.refresh()
-        self._book.save()
+        self._registry.refresh()
+        self._registry.save()
 
 
 def is_alive(guest: StatisticsGuest) -> bool:

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from kvmlog.control.sampling import EVERY_EXIT, Sampling
 from kvmlog.engine.ratecap import RateCap
-from kvmlog.guests.lookup import Index
-from kvmlog.guests.registry import GuestBook
+from kvmlog.guests.lookup import GuestIndex
+from kvmlog.guests.registry import GuestRegistry
 from kvmlog.native import lib
 from kvmlog.sources.base import SourceStatus, SwitchConfig
 from kvmlog.util.errors import SwitchError
@@ -33,18 +33,18 @@ _NOTHING_LEFT_NS: Final = 50 * _NS_PER_MS
 _RENEW_MS: Final = 60_000
 
 
-class Choice:
+class GuestFilter:
     """The guests that some words name, while guests come and go.
 
     A word that is a pid means the process that has it now, never a later one of that number.
     GuestError when a word names no running guest, SwitchError when they name too many.
     """
 
-    def __init__(self, book: GuestBook, words: Sequence[str]) -> None:
+    def __init__(self, registry: GuestRegistry, words: Sequence[str]) -> None:
         self.words = tuple(dict.fromkeys(words))
-        self._book = book
-        self.matched = book.find(self.words)
-        starts = {guest.pid: guest.start_ticks for guest in book.running()}
+        self._registry = registry
+        self.matched = registry.find(self.words)
+        starts = {guest.pid: guest.start_ticks for guest in registry.running()}
         self._pinned = {
             int(word): starts[int(word)]
             for word in self.words
@@ -59,7 +59,7 @@ class Choice:
 
     def tgids(self) -> tuple[int, ...]:
         """The processes that match now, those of the first words first; all that there are."""
-        index = Index(self._book.running())
+        index = GuestIndex(self._registry.running())
         found: dict[int, None] = {}
         for word in self.words:
             for guest in index.matching(word):
@@ -70,14 +70,14 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class TraceRequest:
     """choice: of which guests, None: of all; tgids: their processes as last looked up.
 
     cap: what holds max_per_s of the sampling; it outlives the other changes.
     """
 
     on: bool = False
-    choice: Choice | None = None
+    choice: GuestFilter | None = None
     tgids: tuple[int, ...] = field(default=())
     until_ns: int | None = None  # CLOCK_MONOTONIC, as the sources measure leases; None: no end
     sampling: Sampling = EVERY_EXIT
@@ -85,8 +85,8 @@ class Wanted:
 
     @classmethod
     def begin(
-        cls, choice: Choice | None, for_s: float | None, recorded: Sampling = EVERY_EXIT
-    ) -> Wanted:
+        cls, choice: GuestFilter | None, for_s: float | None, recorded: Sampling = EVERY_EXIT
+    ) -> TraceRequest:
         """On, from now."""
         until_ns = None
         if for_s is not None:

@@ -12,7 +12,7 @@ from kvmlog.guests.sanitize import clean, normal_uuid
 _LISTED: Final = 20
 
 
-class Index:
+class GuestIndex:
     """Guests by all that they are called: names, aliases, UUIDs, pids."""
 
     def __init__(self, guests: Iterable[Guest]) -> None:

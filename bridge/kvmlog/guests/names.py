@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from kvmlog.guests.lookup import Index
+from kvmlog.guests.lookup import GuestIndex
 from kvmlog.guests.model import Guest, GuestError, decode, open_file, read_file
 
 __all__ = ["Guest", "GuestError", "GuestList", "GuestNames"]
@@ -57,7 +57,7 @@ class GuestList:
         return self._by_process.get((tgid, start_boottime_ns // _TICK_NS))
 
     def matching(self, words: Sequence[str]) -> list[Guest]:
-        """Guests, running and ended, that any of the words matches (as GuestBook.find).
+        """Guests, running and ended, that any of the words matches (as GuestRegistry.find).
 
         GuestError when a word matches none.
         """
@@ -73,7 +73,7 @@ class GuestList:
 
     def _take(self, guests: Sequence[Guest]) -> None:
         self._guests = list(guests)
-        self._index = Index(guests)
+        self._index = GuestIndex(guests)
         self._by_process = {(g.pid, g.start_ticks): g for g in guests if g.start_ticks}
         self._by_number: dict[int, list[tuple[int, Guest]]] = {}
         for guest in guests:

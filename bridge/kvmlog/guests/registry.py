@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from kvmlog.guests import store
 from kvmlog.guests.identity import Identity, identify
-from kvmlog.guests.lookup import Index
+from kvmlog.guests.lookup import GuestIndex
 from kvmlog.guests.model import ENDED_MOST, NUMBERS_MOST, RUNNING_MOST, Guest
 from kvmlog.guests.proc import Process, read_process, vm_processes
 from kvmlog.guests.sanitize import clean
@@ -33,7 +33,7 @@ class _Key(NamedTuple):
     ns: int = 0
 
 
-class GuestBook:
+class GuestRegistry:
     """All guests that run, and the last that have ended, kept in the file `path`.
 
     An existing file of this boot goes on; any other is begun anew. root: where proc is.
@@ -105,11 +105,11 @@ class GuestBook:
         match. GuestError when a word matches none.
         """
         self.refresh()
-        index = Index(self.running())
+        index = GuestIndex(self.running())
         if not all(index.matching(word) for word in wanted):
             # It may have had no exits yet, on a kernel that does not tell of new VMs.
             self.scan()
-            index = Index(self.running())
+            index = GuestIndex(self.running())
         found = index.all(wanted, "running")
         return {word: [guest.pid for guest in guests] for word, guests in found.items()}
 

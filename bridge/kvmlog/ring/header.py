@@ -13,7 +13,9 @@ from kvmlog.util.errors import RingError, RingFormatError, RingMissingError
 
 MAGIC: Final = b"KVMLOGR\n"
 HEADER_BYTES: Final[int] = lib.KVMLOG_RING_HEADER_BYTES
-_RING: Final = mapped_file.Sort("there is no ring", RingMissingError, RingError, RingFormatError)
+_RING: Final = mapped_file.FileKind(
+    "there is no ring", RingMissingError, RingError, RingFormatError
+)
 _STATES: Final = frozenset(ffi.typeof("enum kvmlog_ring_state").elements)
 
 

@@ -19,7 +19,7 @@ _NO_ROOM: Final = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
-class Sort:
+class FileKind:
     """One sort of such files, and what is raised for those that cannot be used."""
 
     absent: str

@@ -15,7 +15,7 @@ from typing import Any
 from kvmlog.native import ffi, lib
 from kvmlog.ring import header as ring_header
 from kvmlog.ring.records import enum_names
-from kvmlog.util.closing import Closing
+from kvmlog.util.closing import Closeable
 from kvmlog.util.errors import RingError, RingFormatError, RingMissingError
 from kvmlog.util.process import start_ticks
 
@@ -91,7 +91,7 @@ class _Mapping:
         os.close(self.fd)
 
 
-class RingReader(Closing):
+class RingReader(Closeable):
     """A ring, opened read-only; follows to the new file when the bridge replaces the ring.
 
     Raises RingMissingError, RingFormatError or RingError with a sentence that says what to do.

@@ -18,7 +18,7 @@ from kvmlog.ring import header as ring_header
 from kvmlog.ring import mapped_file
 from kvmlog.ring.reader import boot_id
 from kvmlog.util import permissions
-from kvmlog.util.closing import Closing
+from kvmlog.util.closing import Closeable
 from kvmlog.util.errors import RingBusyError, RingError, RingFormatError, RingMissingError
 from kvmlog.util.process import start_ticks
 
@@ -26,7 +26,7 @@ _LOCK_MODE: Final = 0o600
 _COUNTERS = [name for name, _ in ffi.typeof("struct kvmlog_counters").fields]
 
 
-class RingWriter(Closing):
+class RingWriter(Closeable):
     """The ring at `path`, made or continued, locked against a second writer.
 
     A ring of the same geometry goes on with its records and counts; any other file there is marked

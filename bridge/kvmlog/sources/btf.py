@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from kvmlog.native import ffi, lib
-from kvmlog.util.closing import Closing
+from kvmlog.util.closing import Closeable
 from kvmlog.util.errors import SourceError
 
 VMLINUX: Final = "/sys/kernel/btf/vmlinux"
@@ -29,7 +29,7 @@ class Tracepoint:
     module: str | None
 
 
-class Btf(Closing):
+class Btf(Closeable):
     """The BTF of the kernel, of kvm and of the vendor's module, for as long as it is open.
 
     BtfMissingError when the kernel shows none; modules without are left out.

@@ -11,7 +11,7 @@ from kvmlog.ring.statistics.reader import StatisticsGuest
 
 
 class StatisticsNames:
-    """Names of the guests that statistics have, from the bridge's book of guests.
+    """Names of the guests that statistics have, from the bridge's registry of guests.
 
     A guest is "web1"; "web1#2" by the source's number where its process has several; "web1:4242"
     by its process where it has ended, or several run under one name; "comm:4242" where it has no
@@ -58,7 +58,7 @@ class StatisticsNames:
     ) -> frozenset[int]:
         """Which of them NAME|UUID|PID words mean; GuestError for a word that no guest answers to.
 
-        A guest that the book knows and the statistics do not (it had no exit yet) is none of them.
+        A guest without an exit yet, which the statistics do not know, is none of them.
         """
         found: set[int] = set()
         for word in words:

@@ -43,7 +43,7 @@ RETURN_SORTS: Final = ("count", "total", "vmm", "paused")
 
 
 @dataclass(frozen=True)
-class View:
+class Query:
     """Which groups are shown, and how; top: at most so many, None: all."""
 
     by: By = DEFAULT_BY

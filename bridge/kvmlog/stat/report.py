@@ -16,7 +16,7 @@ from typing import NamedTuple
 from kvmlog.guests.names import Guest
 from kvmlog.ring.statistics.reader import By, Row, Snapshot, StatisticsGuest
 from kvmlog.stat.names import StatisticsNames
-from kvmlog.stat.query import SORTS, View
+from kvmlog.stat.query import SORTS, Query
 
 
 class Line(NamedTuple):
@@ -54,7 +54,7 @@ class Report:
     exits = count of all groups + overflow + forgotten.
     """
 
-    view: View
+    view: Query
     statistics_id: str
     since_realtime_ns: int
     until_realtime_ns: int
@@ -76,7 +76,7 @@ def report(
     now: Moment,
     base: Moment | None,
     names: StatisticsNames,
-    view: View,
+    view: Query,
     wanted: Collection[int] | None = None,
 ) -> Report:
     """What came after `base` (None: since the statistics began).
@@ -122,7 +122,7 @@ def _era(snapshot: Snapshot) -> tuple[str, int]:
     return snapshot.statistics_id, snapshot.since_ns
 
 
-def _lines(rows: list[Row], labels: dict[int, str], view: View) -> list[Line]:
+def _lines(rows: list[Row], labels: dict[int, str], view: Query) -> list[Line]:
     within_guest = By.GUEST in view.by and view.by != By.GUEST
     by_return = By.RETURN in view.by
     whole: Counter[int] = Counter()

@@ -13,7 +13,7 @@ from kvmlog.guests.names import GuestNames
 from kvmlog.ring.reader import RingInfo, RingReader
 from kvmlog.ring.statistics.reader import StatisticsReader
 from kvmlog.stat.names import StatisticsNames
-from kvmlog.stat.query import View
+from kvmlog.stat.query import Query
 from kvmlog.stat.report import Moment, Report, report
 from kvmlog.util.errors import RingError, SwitchError
 
@@ -23,14 +23,14 @@ _SETTLE_S: Final = 5.0
 _ASK_S: Final = 1.0
 
 
-class Look:
+class Sampler:
     """The statistics of a ring. words: of which guests, empty: of all; warn: takes sentences."""
 
     def __init__(
         self,
         reader: StatisticsReader,
         ring: str,
-        view: View,
+        view: Query,
         words: Sequence[str],
         warn: Callable[[str], None],
     ) -> None:

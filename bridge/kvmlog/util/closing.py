@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from typing import Self
 
 
-class Closing(ABC):
+class Closeable(ABC):
     """Its own context manager: close() at the end, whatever happened."""
 
     def __enter__(self) -> Self:

@@ -11,7 +11,7 @@ from typing import Final
 Clock = Callable[[], float]
 
 
-class Buckets:
+class TokenBuckets:
     """One bucket per peer: `burst` at once, then `per_s`. Usable from any thread.
 
     Bounded: of more than `most` peers those with full buckets are forgotten first, which
@@ -51,7 +51,7 @@ class Buckets:
             del self._levels[peer]
 
 
-class Share:
+class TimeShare:
     """Runs something costly that others can ask for at will, for a `share` of the time at most."""
 
     def __init__(self, work: Callable[[], object], share: float, clock: Clock = time.monotonic):
@@ -71,7 +71,7 @@ class Share:
         return True
 
 
-class Allowance:
+class TimeAllowance:
     """Time for work that strangers cause: `burst_s` at once, then a `share` of all time.
 
     The work stands within `with`, after is_left(). One piece may take more than there is left,
@@ -98,7 +98,7 @@ class Allowance:
         self._left_s -= self._clock() - self._began
 
 
-class Sparing:
+class LogLimiter:
     """Passes a few lines on and counts the rest, which the next line that passes tells."""
 
     def __init__(
@@ -109,7 +109,7 @@ class Sparing:
         clock: Clock = time.monotonic,
     ) -> None:
         self._write = write
-        self._bucket: Final = Buckets(per_s, burst, clock=clock)
+        self._bucket: Final = TokenBuckets(per_s, burst, clock=clock)
         self._lock = threading.Lock()  # covers _left_out
         self._left_out = 0
 

@@ -18,7 +18,7 @@ from kvmlog.client import replies
 from kvmlog.client.connection import (
     CONNECT_TRIES,
     DEFAULT_PORT,
-    Link,
+    Connection,
     RpcError,
     RpcFaultError,
     RpcUnreachableError,
@@ -27,14 +27,14 @@ from kvmlog.client.connection import (
 from kvmlog.client.replies import Explained, Guests, Pending, Records, Status, Switched
 from kvmlog.client.statistics import parameters, report_of
 from kvmlog.control.sampling import EVERY_EXIT, Sampling
-from kvmlog.stat.query import View
+from kvmlog.stat.query import Query
 from kvmlog.stat.report import Report
-from kvmlog.util.closing import Closing
+from kvmlog.util.closing import Closeable
 
 __all__ = ["Client", "RpcError", "RpcFaultError", "RpcUnreachableError"]
 
 
-class Client(Closing):
+class Client(Closeable):
     """One server. Raises RpcError, RpcFaultError for the server's refusals. One thread at a time.
 
     url_or_host: "host1", "host1:50080", "https://host1:50080". token: who calls, as `kvmlog rpc`
@@ -60,7 +60,7 @@ class Client(Closing):
         if wants_tls and not tls:
             raise RpcError(f"{url_or_host}: plain HTTP, with options for TLS; give https://")
         context = _tls(tls_ca, tls_cert, tls_key) if tls else None
-        self._link = Link(host, port, token, context, timeout_s, connect_tries)
+        self._link = Connection(host, port, token, context, timeout_s, connect_tries)
 
     @property
     def name(self) -> str:
@@ -118,10 +118,10 @@ class Client(Closing):
         return replies.records(self._link.call("kvmRecords", asked))
 
     def statistics(
-        self, view: View | None = None, vm: Sequence[str] = (), over_s: float | None = None
+        self, view: Query | None = None, vm: Sequence[str] = (), over_s: float | None = None
     ) -> tuple[Report, list[str]]:
         """A report, and what is to be known of it; over_s: of the next seconds."""
-        view = view or View()
+        view = view or Query()
         asked = parameters(view, vm, over_s)
         return report_of(self._link.call("kvmStatistics", asked, longer_s=over_s or 0.0), view)
 

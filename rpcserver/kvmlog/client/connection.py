@@ -80,7 +80,7 @@ def parse_address(text: str, port: int = DEFAULT_PORT, tls: bool = False) -> tup
     return host, port, parts.scheme == "https"
 
 
-class Link:
+class Connection:
     """One connection to a server, made with the first call. Not for several threads at once.
 
     tls: how to check the server, None: plain HTTP. A token goes to loopback or through TLS only.

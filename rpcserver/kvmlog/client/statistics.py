@@ -10,7 +10,7 @@ from kvmlog.client.connection import RpcError
 from kvmlog.guests.model import Guest
 from kvmlog.ring.records import NO_VCPU, enum_names
 from kvmlog.ring.statistics.reader import NO_RETURN, By, Row, StatisticsGuest
-from kvmlog.stat.query import BY_WORDS, View
+from kvmlog.stat.query import BY_WORDS, Query
 from kvmlog.stat.report import GuestFigures, Line, Report
 
 _KINDS: Final = {
@@ -33,7 +33,7 @@ _ACCOUNT: Final = (
 )
 
 
-def parameters(view: View, vm: Sequence[str], over_s: float | None) -> dict[str, Any]:
+def parameters(view: Query, vm: Sequence[str], over_s: float | None) -> dict[str, Any]:
     """The struct that asks for a view; over_s: of the next seconds."""
     asked: dict[str, Any] = {
         "by": [word for word, flag in BY_WORDS.items() if flag in view.by],
@@ -49,7 +49,7 @@ def parameters(view: View, vm: Sequence[str], over_s: float | None) -> dict[str,
     return asked
 
 
-def report_of(reply: Any, view: View) -> tuple[Report, list[str]]:
+def report_of(reply: Any, view: Query) -> tuple[Report, list[str]]:
     """The server's report, and its notes; RpcError for a reply that is none."""
     try:
         return _report(reply, view), list(reply["notes"])
@@ -60,7 +60,7 @@ def report_of(reply: Any, view: View) -> tuple[Report, list[str]]:
         ) from None
 
 
-def _report(reply: Mapping[str, Any], view: View) -> Report:
+def _report(reply: Mapping[str, Any], view: Query) -> Report:
     lines = [_line(one, view.by) for one in reply["rows"]]
     left_out = int(reply["rows_left_out"])
     return Report(

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kvmlog.bridge.dispatch import PENDING_SHOWN, Switch
+from kvmlog.bridge.dispatch import PENDING_SHOWN, Dispatcher
 from kvmlog.bridge.udp_server import UdpServer
 from kvmlog.control.protocol import COMMAND_BYTES
 from kvmlog.control.udp_address import parse_address
 from kvmlog.engine.engine import Engine
-from kvmlog.guests.registry import GuestBook
+from kvmlog.guests.registry import GuestRegistry
 from kvmlog.ring.records import unpack_records
 from kvmlog.ring.writer import RingWriter
 from kvmlog.util.errors import SwitchError
@@ -35,18 +35,18 @@ def proc(tmp_path: Path) -> FakeProc:
 
 
 @pytest.fixture
-def switch(tmp_path: Path, proc: FakeProc) -> Iterator[Switch]:
+def switch(tmp_path: Path, proc: FakeProc) -> Iterator[Dispatcher]:
     """On an engine with a source that is there."""
     with RingWriter(str(tmp_path / "ring"), 1024) as writer:
-        book = GuestBook(str(tmp_path / "ring.guests"), root=proc.root)
-        engine = Engine(writer, ScriptedSource(), book)
+        registry = GuestRegistry(str(tmp_path / "ring.guests"), root=proc.root)
+        engine = Engine(writer, ScriptedSource(), registry)
         engine.start()
-        yield Switch(engine, lambda: {"pid": 7})
+        yield Dispatcher(engine, lambda: {"pid": 7})
         engine.stop()
 
 
 @pytest.mark.parametrize("ending", [b"", b"\0", b"\n", b"\r\n", b"\n\0", b"\0\n"])
-def test_the_ancestors_commands_with_every_ending(switch: Switch, ending: bytes) -> None:
+def test_the_ancestors_commands_with_every_ending(switch: Dispatcher, ending: bytes) -> None:
     """With and without NUL and newline."""
     assert switch.answer("udp", b"on" + ending) == b"ok on"
     assert switch.engine.state() == "on"
@@ -54,7 +54,7 @@ def test_the_ancestors_commands_with_every_ending(switch: Switch, ending: bytes)
     assert switch.engine.state() == "off"
 
 
-def test_status_is_one_line_of_json(switch: Switch) -> None:
+def test_status_is_one_line_of_json(switch: Dispatcher) -> None:
     """With state, source, pump, what was told to it, and the commands counted so far."""
     switch.answer("udp", b"hello")
     answer = switch.answer("unix", b"status")
@@ -67,7 +67,7 @@ def test_status_is_one_line_of_json(switch: Switch) -> None:
     assert status["commands"] == {"udp": {"unknown": 1}, "unix": {"status": 1}}
 
 
-def test_pending_exits_longest_first(switch: Switch) -> None:
+def test_pending_exits_longest_first(switch: Dispatcher) -> None:
     """Those of the source while on, no more than fit into an answer; none over UDP."""
     source = switch.engine.source
     assert isinstance(source, ScriptedSource)
@@ -91,7 +91,7 @@ def test_pending_exits_longest_first(switch: Switch) -> None:
     assert (switch.answer("unix", b"pending") or b"").startswith(b"error: the scripted source")
 
 
-def test_on_for_a_guest_and_a_time(switch: Switch) -> None:
+def test_on_for_a_guest_and_a_time(switch: Dispatcher) -> None:
     """The answer has what was matched and granted; status says what is wanted."""
     answer = switch.answer("unix", b'on {"vm": ["web1", "200"], "for_s": 60}')
     assert answer == b'ok on {"matched": {"web1": [100], "200": [200]}, "for_s": 60}'
@@ -109,7 +109,7 @@ def test_on_for_a_guest_and_a_time(switch: Switch) -> None:
     assert switch.status()["lease_s"] is None
 
 
-def test_an_unknown_guest_lists_those_there_are(switch: Switch) -> None:
+def test_an_unknown_guest_lists_those_there_are(switch: Dispatcher) -> None:
     """Tracing is as it was; a name that is no Unicode text has a sentence too."""
     switch.answer("unix", b'on {"vm": ["web1"]}')
     refused = switch.answer("unix", b'on {"vm": ["web1", "web2"]}')
@@ -123,12 +123,12 @@ def test_an_unknown_guest_lists_those_there_are(switch: Switch) -> None:
     assert switch.status()["commands"]["unix"] == {"on": 3, "failed": 2}
 
 
-def test_guests_are_looked_for(switch: Switch, proc: FakeProc) -> None:
+def test_guests_are_looked_for(switch: Dispatcher, proc: FakeProc) -> None:
     """Who runs now, and their names in the file."""
     assert switch.answer("unix", b"guests") == b'ok guests {"running": 2}'
     proc.end(100)
     assert switch.answer("unix", b"guests") == b'ok guests {"running": 1}'
-    assert "web1" in Path(switch.engine.book.path).read_text()
+    assert "web1" in Path(switch.engine.registry.path).read_text()
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_guests_are_looked_for(switch: Switch, proc: FakeProc) -> None:
     ],
 )
 def test_what_is_no_command_is_refused_and_counted(
-    switch: Switch, command: bytes, kind: str
+    switch: Dispatcher, command: bytes, kind: str
 ) -> None:
     """One sentence each, nothing switched."""
     answer = switch.answer("udp", command)
@@ -159,7 +159,7 @@ def test_what_is_no_command_is_refused_and_counted(
     assert switch.engine.state() == "off"
 
 
-def test_a_command_that_was_cut_is_oversized(switch: Switch) -> None:
+def test_a_command_that_was_cut_is_oversized(switch: Dispatcher) -> None:
     """Even when what is left looks like one."""
     answer = switch.answer("udp", b"on", truncated=True)
     assert answer is not None
@@ -167,13 +167,13 @@ def test_a_command_that_was_cut_is_oversized(switch: Switch) -> None:
 
 
 @pytest.mark.parametrize("answer", [b"ok on", b"ok status {}", b"error: something"])
-def test_an_answer_is_not_answered(switch: Switch, answer: bytes) -> None:
+def test_an_answer_is_not_answered(switch: Dispatcher, answer: bytes) -> None:
     """Two bridges sent to each other by a forged sender fall silent."""
     assert switch.answer("udp", answer) is None
     assert switch.status()["commands"] == {"udp": {"answer": 1}}
 
 
-def test_a_refused_command_is_an_error_and_counted(switch: Switch) -> None:
+def test_a_refused_command_is_an_error_and_counted(switch: Dispatcher) -> None:
     """Not acknowledged means not "ok"."""
     source = switch.engine.source
     assert isinstance(source, ScriptedSource)
@@ -184,7 +184,7 @@ def test_a_refused_command_is_an_error_and_counted(switch: Switch) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(command=st.binary(max_size=COMMAND_BYTES + 10))
-def test_any_bytes_are_answered_or_dropped(switch: Switch, command: bytes) -> None:
+def test_any_bytes_are_answered_or_dropped(switch: Dispatcher, command: bytes) -> None:
     """Never a traceback."""
     answer = switch.answer("udp", command)
     assert answer is None or answer.startswith((b"ok ", b"error: "))
@@ -211,7 +211,7 @@ def test_what_is_no_address_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["0.0.0.0:50000", "192.0.2.1:50000", "[::]:50000"])
-def test_nothing_listens_beyond_loopback_without_a_key(switch: Switch, text: str) -> None:
+def test_nothing_listens_beyond_loopback_without_a_key(switch: Dispatcher, text: str) -> None:
     """And the sentence says what to do."""
     with pytest.raises(SwitchError, match=r"without a key .* on loopback only.*--udp-key"):
         UdpServer(text, switch)

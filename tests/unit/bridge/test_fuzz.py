@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.bridge.dispatch import Switch
+from kvmlog.bridge.dispatch import Dispatcher
 from kvmlog.bridge.udp_server import UdpServer
 from kvmlog.engine.engine import Engine
-from kvmlog.guests.registry import GuestBook
+from kvmlog.guests.registry import GuestRegistry
 from kvmlog.ring.statistics.writer import StatisticsWriter
 from kvmlog.ring.writer import RingWriter
 from tests.support import fuzzing
@@ -32,21 +32,21 @@ ANSWER_BYTES = 1 << 16
 
 
 @pytest.fixture
-def switch(tmp_path: Path) -> Iterator[Switch]:
+def switch(tmp_path: Path) -> Iterator[Dispatcher]:
     """On an engine with a source that is there, of a host with one guest."""
     processes = FakeProc(tmp_path / "proc")
     processes.begin(4242, 5_000, [b"qemu-system-x86_64", b"-name", b"guest=web1"])
     with RingWriter(str(tmp_path / "ring"), 1024) as writer:
-        book = GuestBook(str(tmp_path / "ring.guests"), root=processes.root)
+        registry = GuestRegistry(str(tmp_path / "ring.guests"), root=processes.root)
         statistics = StatisticsWriter(str(tmp_path / "ring.statistics"), writer, 1)
-        engine = Engine(writer, ScriptedSource(), book, statistics)
+        engine = Engine(writer, ScriptedSource(), registry, statistics)
         engine.start()
-        yield Switch(engine, lambda: {"pid": 7})
+        yield Dispatcher(engine, lambda: {"pid": 7})
         engine.stop()
         statistics.close()
 
 
-def test_any_datagram_is_answered_as_documented_or_not_at_all(switch: Switch) -> None:
+def test_any_datagram_is_answered_as_documented_or_not_at_all(switch: Dispatcher) -> None:
     """By UDP, plain and signed; nothing is raised, and no descriptor is left open."""
     server = UdpServer("127.0.0.1:0", switch, fuzzing.KEY, plain="any")
     before = fuzzing.descriptors()
@@ -72,7 +72,7 @@ def test_any_datagram_is_answered_as_documented_or_not_at_all(switch: Switch) ->
     server.close()
 
 
-def test_any_command_is_answered_as_documented(switch: Switch) -> None:
+def test_any_command_is_answered_as_documented(switch: Dispatcher) -> None:
     """As over the local socket, with arguments."""
     before = fuzzing.descriptors()
     words = set()

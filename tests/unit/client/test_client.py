@@ -14,7 +14,7 @@ from kvmlog.client.statistics import report_of
 from kvmlog.native import lib
 from kvmlog.ring.statistics.reader import NO_RETURN, By
 from kvmlog.rpcserver.methods.reply import plain
-from kvmlog.stat.query import View
+from kvmlog.stat.query import Query
 from kvmlog.stat.serialize import report_object, row_object
 from tests.support.statistics_rows import HLT, Made, guest, named, row, told
 
@@ -146,7 +146,7 @@ def test_a_report_comes_back_as_it_was(tmp_path: Path, by: By) -> None:
         ),
     ]
     made = Made(rows, {1: one, 2: other}, exits=13, overflow=1, forgotten=2, torn=3)
-    view = View(by, "vmm" if By.RETURN in by else "total", top=2)
+    view = Query(by, "vmm" if By.RETURN in by else "total", top=2)
     uuid = "12345678-1234-1234-1234-123456789abc"
     report = told(tmp_path, made, view, [named(100, "web1", uuid=uuid), named(200, "db")])
     reply = {
@@ -169,4 +169,4 @@ def test_a_report_comes_back_as_it_was(tmp_path: Path, by: By) -> None:
 def test_a_reply_that_lacks_something_is_said() -> None:
     """Of a server of another version."""
     with pytest.raises(RpcError, match=r"lack something .*; use client and server of one version"):
-        report_of({"rows": []}, View())
+        report_of({"rows": []}, Query())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.bridge.dispatch import Switch
+from kvmlog.bridge.dispatch import Dispatcher
 from kvmlog.engine.budget import Budget
 from kvmlog.engine.engine import Engine
 from kvmlog.native import lib
@@ -28,7 +28,7 @@ class Host:
         self.source = ScriptedSource()
         budget = Budget(2, cpus=lambda: 1, clock=lambda: self.now_ns)
         self.engine = Engine(writer, self.source, budget=budget)
-        self.switch = Switch(self.engine, dict)
+        self.switch = Dispatcher(self.engine, dict)
 
     def seconds(self, count: int, percent: float) -> None:
         """So many, in which the source takes this share."""

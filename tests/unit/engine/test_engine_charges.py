@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.bridge.dispatch import Switch
+from kvmlog.bridge.dispatch import Dispatcher
 from kvmlog.bridge.udp_server import UdpServer
 from kvmlog.engine.budget import Budget
 from kvmlog.engine.engine import Engine
@@ -43,7 +43,7 @@ class Host:
         self.source = SlowSource()
         budget = Budget(LIMIT_PERCENT, cpus=lambda: 1, clock=lambda: self.now_ns)
         self.engine = Engine(writer, self.source, budget=budget)
-        self.switch = Switch(self.engine, dict)
+        self.switch = Dispatcher(self.engine, dict)
         self.engine.start()
         self.engine.switch(on=True)
 
@@ -101,7 +101,7 @@ def test_looking_at_the_source_is_charged(host: Host) -> None:
 def test_looking_for_guests_is_charged(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """With each tick."""
     watch = GuestWatch(host.engine)
-    monkeypatch.setattr(host.engine.book, "refresh", lambda: spend(TOO_MUCH_NS))
+    monkeypatch.setattr(host.engine.registry, "refresh", lambda: spend(TOO_MUCH_NS))
     assert host.seconds(watch.tick) == "off"
     watch.close()
 

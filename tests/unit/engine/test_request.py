@@ -13,7 +13,7 @@ from kvmlog.engine import request
 from kvmlog.engine.engine import Engine
 from kvmlog.engine.request import NOBODY
 from kvmlog.guests.model import GuestError
-from kvmlog.guests.registry import GuestBook
+from kvmlog.guests.registry import GuestRegistry
 from kvmlog.native import lib
 from kvmlog.ring.writer import RingWriter
 from kvmlog.sources.base import SwitchConfig
@@ -66,10 +66,10 @@ def source() -> ScriptedSource:
 
 @pytest.fixture
 def engine(tmp_path: Path, source: ScriptedSource, proc: FakeProc) -> Iterator[Engine]:
-    """Started, with a book of that host's guests."""
+    """Started, with a registry of that host's guests."""
     with RingWriter(str(tmp_path / "ring"), 1024) as writer:
-        book = GuestBook(str(tmp_path / "ring.guests"), root=proc.root)
-        log_engine = Engine(writer, source, book)
+        registry = GuestRegistry(str(tmp_path / "ring.guests"), root=proc.root)
+        log_engine = Engine(writer, source, registry)
         log_engine.start()
         yield log_engine
         log_engine.stop()
@@ -82,8 +82,8 @@ def begin(proc: FakeProc, pid: int, name: str, start_ticks: int = 5_000) -> None
 
 def look_around(engine: Engine) -> None:
     """As the bridge does when it hears of a new guest, and once a second."""
-    engine.book.scan()
-    engine.book.refresh()
+    engine.registry.scan()
+    engine.registry.refresh()
     engine.match()
 
 
@@ -371,5 +371,5 @@ def test_announced_guests_are_in_the_book(engine: Engine) -> None:
         + make.loss_bytes(lost=1)
         + make.guest_bytes(b"gone", tgid=999, guest=4, ns=8, start_boottime_ns=1)
     )
-    named = {guest.name: guest.numbers for guest in engine.book.guests()}
+    named = {guest.name: guest.numbers for guest in engine.registry.guests()}
     assert named == {"web1": ((3, 7),), "gone:999": ((4, 8),)}

@@ -10,7 +10,7 @@ import pytest
 
 from kvmlog.guests.labels import GuestLabels
 from kvmlog.guests.names import GuestNames
-from kvmlog.guests.registry import TICK_NS, GuestBook
+from kvmlog.guests.registry import TICK_NS, GuestRegistry
 from kvmlog.ring.records import AnyRecord, GuestRecord, decode_record
 from tests.support import records as make
 from tests.support.proc_tree import FakeProc
@@ -24,24 +24,24 @@ class Host:
 
     def __init__(self, folder: Path) -> None:
         self.proc = FakeProc(folder / "proc")
-        self.book = GuestBook(str(folder / "ring.guests"), root=self.proc.root)
+        self.registry = GuestRegistry(str(folder / "ring.guests"), root=self.proc.root)
         self._ring = str(folder / "ring")
 
     def begin(self, pid: int, name: str = "", comm: str = "qemu-system-x86") -> None:
         """A guest; without a name one of a VMM that nobody knows."""
         words = [b"qemu-system-x86_64", b"-name", name.encode()] if name else [b"vmm"]
         self.proc.begin(pid, START, words, comm=comm.encode())
-        self.book.appeared(pid)
+        self.registry.appeared(pid)
 
     def announce(self, number: int, pid: int, ns: int) -> GuestRecord:
         """As the bridge hears of it."""
         record = announced(number, pid, ns)
-        self.book.announce(record)
+        self.registry.announce(record)
         return record
 
     def labels(self) -> GuestLabels:
         """Of a reader that begins now."""
-        self.book.save()
+        self.registry.save()
         return GuestLabels(GuestNames(self._ring))
 
 
@@ -128,7 +128,7 @@ def test_who_is_announced_but_not_known_has_no_label(host: Host) -> None:
     assert text_of(labels)(exit_of(1, 21 * S)) is None
     host.begin(300, "web3")
     host.announce(1, 300, 20 * S)
-    host.book.save()
+    host.registry.save()
     labels.names.reload()
     assert text_of(labels)(exit_of(1, 21 * S)) == "web3"
 

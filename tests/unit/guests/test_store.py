@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from kvmlog.guests import model
 from kvmlog.guests.model import Guest, GuestError, decode, encode
-from kvmlog.guests.registry import GuestBook
+from kvmlog.guests.registry import GuestRegistry
 from kvmlog.guests.sanitize import NAME_CHARACTERS
 from kvmlog.ring.reader import boot_id
 from kvmlog.util import permissions
@@ -59,9 +59,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "ring.guests"
 
 
-def open_book(path: Path, fake: FakeProc) -> GuestBook:
+def open_book(path: Path, fake: FakeProc) -> GuestRegistry:
     """As the bridge does at its start."""
-    return GuestBook(str(path), root=fake.root)
+    return GuestRegistry(str(path), root=fake.root)
 
 
 def document(**members: Any) -> bytes:
@@ -206,10 +206,10 @@ def test_a_file_of_no_use_is_begun_anew(
 ) -> None:
     """With a line in the log; the bridge runs on."""
     path.write_bytes(raw)
-    book = open_book(path, fake)
-    assert book.guests() == []
+    registry = open_book(path, fake)
+    assert registry.guests() == []
     assert f"{path}: " in capfd.readouterr().err
-    assert book.save()
+    assert registry.save()
     assert decode("f", path.read_bytes()) == (boot_id(), [])
 
 
@@ -231,18 +231,18 @@ def test_what_is_no_file_of_that_size_is_not_read(
 
 def test_a_restart_goes_on(path: Path, fake: FakeProc) -> None:
     """Who has ended still has a name, also if it ended while no bridge ran."""
-    book = open_book(path, fake)
-    book.scan()
+    registry = open_book(path, fake)
+    registry.scan()
     fake.end(7)
-    book.refresh()
-    assert book.save()
+    registry.refresh()
+    assert registry.save()
     fake.end(8)
     again = open_book(path, fake)
     assert [(g.name, g.ended_realtime_ns is not None) for g in again.guests()] == [
         ("web7", True),
         ("web8", True),
     ]
-    assert again.guests()[0] == book.guests()[0]
+    assert again.guests()[0] == registry.guests()[0]
 
 
 def test_another_boot_is_another_world(
@@ -250,23 +250,23 @@ def test_another_boot_is_another_world(
 ) -> None:
     """Its pids and starts name other processes; that is no fault."""
     path.write_bytes(encode(bytes(16), [replace(GUEST, ended_realtime_ns=None)]))
-    book = open_book(path, fake)
-    assert book.guests() == []
+    registry = open_book(path, fake)
+    assert registry.guests() == []
     assert capfd.readouterr().err == ""
-    assert book.save()
+    assert registry.save()
     assert decode("f", path.read_bytes())[0] == boot_id()
 
 
 def test_only_changes_are_saved(path: Path, fake: FakeProc) -> None:
-    """The first book makes the file; scanning the same again changes nothing."""
-    book = open_book(path, fake)
-    assert [book.save(), book.save()] == [True, False]
-    book.scan()
-    assert [book.save(), book.save()] == [True, False]
+    """The first registry makes the file; scanning the same again changes nothing."""
+    registry = open_book(path, fake)
+    assert [registry.save(), registry.save()] == [True, False]
+    registry.scan()
+    assert [registry.save(), registry.save()] == [True, False]
     before = path.stat()
-    book.scan()
-    book.refresh()
-    assert not book.save()
+    registry.scan()
+    registry.refresh()
+    assert not registry.save()
     again = open_book(path, fake)
     assert not again.save()
     assert path.stat().st_ino == before.st_ino
@@ -293,10 +293,10 @@ def test_what_cannot_be_written_is_said_once_and_tried_again(
     path: Path, fake: FakeProc, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The bridge runs on without."""
-    book = open_book(path / "none" / "ring.guests", fake)
-    book.scan()
-    assert [book.save(), book.save()] == [False, False]
+    registry = open_book(path / "none" / "ring.guests", fake)
+    registry.scan()
+    assert [registry.save(), registry.save()] == [False, False]
     assert capfd.readouterr().err.count("guests cannot be saved") == 1
     (path / "none").mkdir(parents=True)
-    assert book.save()
-    assert len(decode("f", Path(book.path).read_bytes())[1]) == 2
+    assert registry.save()
+    assert len(decode("f", Path(registry.path).read_bytes())[1]) == 2

@@ -11,7 +11,7 @@ import pytest
 from kvmlog.guests.names import GuestError
 from kvmlog.ring.statistics.reader import By, Row
 from kvmlog.stat.names import StatisticsNames
-from kvmlog.stat.query import View
+from kvmlog.stat.query import Query
 from kvmlog.stat.report import report
 from tests.support import statistics_rows as make
 from tests.support.statistics_rows import HLT, IO, NPF, Made, row
@@ -25,7 +25,9 @@ ROWS = [
 ]
 
 
-def shares(folder: Path, view: View, rows: list[Row] | None = None) -> list[tuple[int, int, float]]:
+def shares(
+    folder: Path, view: Query, rows: list[Row] | None = None
+) -> list[tuple[int, int, float]]:
     """(guest, reason, share in percent) of the groups above the halts."""
     made = make.told(folder, Made(ROWS if rows is None else rows, GUESTS), view)
     return [(one.row.guest, one.row.reason, 100 * one.part_ns / one.whole_ns) for one in made.lines]
@@ -33,12 +35,12 @@ def shares(folder: Path, view: View, rows: list[Row] | None = None) -> list[tupl
 
 def test_shares_are_of_the_guest_without_halts(tmp_path: Path) -> None:
     """6 and 2 us of 8 us; the other guest's only group is all of its time."""
-    assert shares(tmp_path, View()) == [(1, IO, 75), (2, IO, 100), (1, NPF, 25)]
+    assert shares(tmp_path, Query()) == [(1, IO, 75), (2, IO, 100), (1, NPF, 25)]
 
 
 def test_shares_with_halts(tmp_path: Path) -> None:
     """Asked for, they are groups like all others."""
-    found = shares(tmp_path, View(halts=True))
+    found = shares(tmp_path, Query(halts=True))
     assert found[0] == (1, HLT, 100 * 90_000 / 98_000)
     assert sum(share for number, _, share in found if number == 1) == pytest.approx(100)
 
@@ -46,13 +48,13 @@ def test_shares_with_halts(tmp_path: Path) -> None:
 def test_shares_by_guest_alone_are_of_all(tmp_path: Path) -> None:
     """Within the guest each would be all."""
     rows = [row(guest=1, total_ns=8_000), row(guest=2, total_ns=24_000)]
-    assert shares(tmp_path, View(By.GUEST), rows) == [(2, IO, 75), (1, IO, 25)]
+    assert shares(tmp_path, Query(By.GUEST), rows) == [(2, IO, 75), (1, IO, 25)]
 
 
 def test_shares_without_guests_are_of_all(tmp_path: Path) -> None:
     """By reason: of the host's."""
     rows = [row(reason=IO, total_ns=1_000), row(reason=NPF, total_ns=3_000)]
-    assert shares(tmp_path, View(By.REASON), rows) == [(0, NPF, 75), (0, IO, 25)]
+    assert shares(tmp_path, Query(By.REASON), rows) == [(0, NPF, 75), (0, IO, 25)]
 
 
 def test_shares_by_return_are_of_the_time_in_the_vmm(tmp_path: Path) -> None:
@@ -61,7 +63,7 @@ def test_shares_by_return_are_of_the_time_in_the_vmm(tmp_path: Path) -> None:
         row(user_reason=2, total_ns=9_000, vmm_ns=1_000),
         row(user_reason=6, total_ns=4_000, vmm_ns=3_000),
     ]
-    found = make.told(tmp_path, Made(rows, GUESTS), View(By.RETURN, sort="vmm")).lines
+    found = make.told(tmp_path, Made(rows, GUESTS), Query(By.RETURN, sort="vmm")).lines
     assert [(one.row.user_reason, one.part_ns, one.whole_ns) for one in found] == [
         (6, 3_000, 4_000),
         (2, 1_000, 4_000),
@@ -80,12 +82,12 @@ def test_shares_by_return_are_of_the_time_in_the_vmm(tmp_path: Path) -> None:
 )
 def test_sorting(tmp_path: Path, sort: str, expected: list[tuple[int, int]]) -> None:
     """The greatest first, equals in an order that does not change."""
-    assert [found[:2] for found in shares(tmp_path, View(sort=sort))] == expected
+    assert [found[:2] for found in shares(tmp_path, Query(sort=sort))] == expected
 
 
 def test_top_leaves_out_groups_and_says_so(tmp_path: Path) -> None:
     """Shares stay what they are; halts are counted for themselves."""
-    made = make.told(tmp_path, Made(ROWS, GUESTS), View(top=1))
+    made = make.told(tmp_path, Made(ROWS, GUESTS), Query(top=1))
     assert [(one.row.guest, one.row.reason) for one in made.lines] == [(1, IO)]
     assert (made.lines[0].part_ns, made.lines[0].whole_ns) == (6_000, 8_000)
     assert [one.row.reason for one in made.halts] == [HLT]
@@ -98,8 +100,8 @@ def test_what_came_after_a_base(tmp_path: Path) -> None:
     after = Made(ROWS, GUESTS, exits=190, overflow=3, forgotten=3, overflow_histogram=4)
     names = make.names(tmp_path, [], after)
     base = make.moment(before, 2, lost_records=5)
-    found = report(make.moment(after, 3, lost_records=7), base, names, View())
-    assert after.asked == [(View().by, before)]
+    found = report(make.moment(after, 3, lost_records=7), base, names, Query())
+    assert after.asked == [(Query().by, before)]
     assert (found.exits, found.overflow, found.forgotten, found.lost_records) == (90, 2, 0, 2)
     assert found.overflow_histogram == 4
     assert [(one.label, one.exits) for one in found.guests] == [
@@ -117,8 +119,8 @@ def test_statistics_that_began_anew_are_shown_from_their_beginning(
     before = Made([], GUESTS, exits=1_000)
     after = dataclasses.replace(Made(ROWS, GUESTS, exits=110), **anew)  # type: ignore[arg-type]
     names = make.names(tmp_path, [], after)
-    found = report(make.moment(after), make.moment(before, 0.5), names, View())
-    assert after.asked == [(View().by, None)]
+    found = report(make.moment(after), make.moment(before, 0.5), names, Query())
+    assert after.asked == [(Query().by, None)]
     assert (found.exits, found.since_realtime_ns) == (110, make.SINCE_NS)
 
 
@@ -198,7 +200,7 @@ def test_groups_of_chosen_guests(tmp_path: Path) -> None:
     """A chosen guest without exits is told too."""
     made = Made(ROWS, {**GUESTS, 3: make.guest(3, 4_244)}, exits=110)
     names = make.names(tmp_path, [], made)
-    found = report(make.moment(made), None, names, View(), wanted={2, 3})
+    found = report(make.moment(made), None, names, Query(), wanted={2, 3})
     assert [one.row.guest for one in found.lines] == [2]
     assert [(one.statistics.id, one.exits) for one in found.guests] == [(2, 60), (3, 0)]
     assert (found.shown_exits, found.exits) == (60, 110)

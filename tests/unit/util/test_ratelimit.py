@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from kvmlog.util.ratelimit import Allowance, Buckets, Share, Sparing
+from kvmlog.util.ratelimit import LogLimiter, TimeAllowance, TimeShare, TokenBuckets
 
 
 class Clock:
@@ -21,7 +21,7 @@ class Clock:
 def test_a_burst_then_so_many_a_second() -> None:
     """What the wait says is how long it takes, to the request."""
     clock = Clock()
-    buckets = Buckets(2.0, 3.0, clock=clock)
+    buckets = TokenBuckets(2.0, 3.0, clock=clock)
     assert [buckets.wait_s("a") for _ in range(3)] == [0, 0, 0]
     assert buckets.wait_s("a") == pytest.approx(0.5)
     clock.now_s += 0.5
@@ -31,14 +31,14 @@ def test_a_burst_then_so_many_a_second() -> None:
 
 def test_peers_do_not_share() -> None:
     """One that has used up its own takes nothing from another."""
-    buckets = Buckets(1.0, 1.0, clock=Clock())
+    buckets = TokenBuckets(1.0, 1.0, clock=Clock())
     assert (buckets.wait_s("a"), buckets.wait_s("a"), buckets.wait_s("b")) == (0, 1, 0)
 
 
 def test_a_full_bucket_holds_no_more_than_the_burst() -> None:
     """However long nothing came."""
     clock = Clock()
-    buckets = Buckets(10.0, 2.0, clock=clock)
+    buckets = TokenBuckets(10.0, 2.0, clock=clock)
     buckets.wait_s("a")
     clock.now_s += 1_000
     assert [buckets.wait_s("a") == 0 for _ in range(4)] == [True, True, False, False]
@@ -47,7 +47,7 @@ def test_a_full_bucket_holds_no_more_than_the_burst() -> None:
 def test_many_peers_do_not_fill_memory() -> None:
     """Those that have recovered are forgotten first, the others keep their level."""
     clock = Clock()
-    buckets = Buckets(1.0, 1.0, most=10, clock=clock)
+    buckets = TokenBuckets(1.0, 1.0, most=10, clock=clock)
     for peer in range(10):
         buckets.wait_s(peer)
         clock.now_s += 0.1
@@ -63,7 +63,7 @@ def test_lines_left_out_are_counted() -> None:
     """And told by the next one that is written."""
     clock = Clock()
     lines: list[str] = []
-    log = Sparing(lines.append, per_s=1.0, burst=2.0, clock=clock)
+    log = LogLimiter(lines.append, per_s=1.0, burst=2.0, clock=clock)
     for number in range(7):
         log(f"line {number}")
     assert lines == ["line 0", "line 1"]
@@ -84,7 +84,7 @@ def test_costly_work_takes_a_share_of_the_time() -> None:
         ran_at.append(clock.now_s - 1_000.0)
         clock.now_s += 2.0
 
-    share = Share(work, 0.1, clock)
+    share = TimeShare(work, 0.1, clock)
     ran = []
     for _ in range(45):
         ran.append(share())
@@ -96,7 +96,7 @@ def test_costly_work_takes_a_share_of_the_time() -> None:
 class Strangers:
     """Work of `each_s` that is asked for at all times; when it was begun, in seconds."""
 
-    def __init__(self, allowance: Allowance, clock: Clock, each_s: float) -> None:
+    def __init__(self, allowance: TimeAllowance, clock: Clock, each_s: float) -> None:
         self._allowance = allowance
         self._clock = clock
         self._each_s = each_s
@@ -118,7 +118,7 @@ class Strangers:
 def test_an_allowance_is_a_burst_and_then_a_share_of_the_time(each_s: float) -> None:
     """However long one piece takes; idle time brings back the burst, and no more."""
     clock = Clock()
-    strangers = Strangers(Allowance(0.1, 1.0, clock), clock, each_s)
+    strangers = Strangers(TimeAllowance(0.1, 1.0, clock), clock, each_s)
     for _ in range(2):
         assert strangers.ask(100) * each_s == pytest.approx(11, abs=each_s)
         clock.now_s += 1_000
@@ -127,7 +127,7 @@ def test_an_allowance_is_a_burst_and_then_a_share_of_the_time(each_s: float) -> 
 def test_an_allowance_is_charged_for_what_fails() -> None:
     """A refusal takes time as well."""
     clock = Clock()
-    allowance = Allowance(0.1, 1.0, clock)
+    allowance = TimeAllowance(0.1, 1.0, clock)
 
     def refuse() -> None:
         with allowance:

@@ -85,7 +85,7 @@ def _error(data: bytes) -> RefusedError | None:
     return RefusedError(code, text)
 
 
-class Link:
+class Connection:
     """One generic netlink socket."""
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ class Link:
                 found.append(message[20:])
 
 
-def family_id(link: Link) -> int:
+def family_id(link: Connection) -> int:
     """Number of the family; RefusedError with ENOENT when the module is not loaded."""
     link.request(GENL_ID_CTRL, 3, attribute(2, b"kvmlog\0"))
     for number, value in attributes(link.replies()[0]):
@@ -174,7 +174,7 @@ class Control:
     """Commands to the module."""
 
     def __init__(self) -> None:
-        self.link = Link()
+        self.link = Connection()
         self.family = family_id(self.link)
 
     def close(self) -> None:
@@ -248,7 +248,7 @@ class Receiver(Taken):
 
     def __init__(self, family: int, buffer_bytes: int = 16 << 20) -> None:
         self.family = family
-        self.link = Link()
+        self.link = Connection()
         self.link.socket.setsockopt(SOL_NETLINK, NETLINK_NO_ENOBUFS, 1)
         self.link.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, buffer_bytes)
         self.records: list[AnyRecord] = []

@@ -11,7 +11,7 @@ from kvmlog.client.client import Client
 from kvmlog.control.sampling import Sampling
 from kvmlog.ring.records import Record, SwitchRecord
 from kvmlog.ring.statistics.reader import By
-from kvmlog.stat.query import View
+from kvmlog.stat.query import Query
 from tests.vm.inside import host
 from tests.vm.inside.processes import HANG_S, Bridge, Rpc, check_sum, load, until
 
@@ -50,7 +50,7 @@ def test_one_in_ten_is_recorded_and_the_rest_is_accounted_for(remote: Client) ->
     assert len(exits) == came["emitted"]
     switches = [one for one in page.decoded() if isinstance(one, SwitchRecord)]
     assert [(one.on, one.one_in) for one in switches if one.on] in ([], [(1, 10)])
-    report, _ = remote.statistics(View(By.REASON))
+    report, _ = remote.statistics(Query(By.REASON))
     assert sum(line.row.count for line in report.lines + report.halts) >= came["emitted"]
 
 

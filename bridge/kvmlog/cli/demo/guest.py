@@ -15,7 +15,7 @@ from typing import Final
 
 from kvmlog.cli.demo.image import Orders
 from kvmlog.util import users
-from kvmlog.util.closing import Closing
+from kvmlog.util.closing import Closeable
 from kvmlog.util.errors import KvmlogError
 
 NAME: Final = "kvmlog-demo"
@@ -59,7 +59,7 @@ def check_host() -> str:
     return qemu
 
 
-class DemoGuest(Closing):
+class DemoGuest(Closeable):
     """The guest, from its start to close(); DemoError where it cannot be started."""
 
     def __init__(self, orders: Orders = ORDERS) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kvmlog.ring.statistics.reader import By
-from kvmlog.stat.query import View
+from kvmlog.stat.query import Query
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Sight:
     seen: str
     columns: str
     counted: str
-    view: View
+    view: Query
     options: str
     following: str
 
@@ -34,7 +34,7 @@ EXITS: Final = Sight(
        TOTAL is the time from the exit until the guest ran again; of it, VMM was spent in the
        guest's own process outside the kernel, and HALT asleep. Other notes stand at the end.""",
     counted="how many, how long, and who spent the time",
-    view=View(),
+    view=Query(),
     options="",
     following="""\
       next: kvmlog switch on --for 5m     all guests of this host, off by itself
@@ -50,7 +50,7 @@ RETURNS: Final = Sight(
        REASON is why KVM returned to the guest's own process. Which vCPU it was, and how long
        it took (TOTAL, VMM, HALT), is not known here: "-".""",
     counted="how many, by why KVM returned",
-    view=View(by=By.GUEST | By.RETURN, sort="vmm"),
+    view=Query(by=By.GUEST | By.RETURN, sort="vmm"),
     options=" --by guest,return",
     following="""\
       neither kvm_amd nor kvm_intel runs here: KVM emulates its guests, and does not tell their

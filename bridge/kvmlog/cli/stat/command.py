@@ -19,7 +19,7 @@ from kvmlog.control.client import SwitchClient
 from kvmlog.ring.statistics.reader import SUFFIX, StatisticsReader
 from kvmlog.stat.query import DEFAULT_BY, SORTS
 from kvmlog.stat.report import Moment, Report
-from kvmlog.stat.sampler import Look
+from kvmlog.stat.sampler import Sampler
 from kvmlog.stat.serialize import report_object
 from kvmlog.util.errors import KvmlogError, SwitchError
 
@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
         return _reset(args.switch)
     with contextlib.ExitStack() as stack:
         reader = stack.enter_context(StatisticsReader(args.ring + SUFFIX))
-        look = Look(reader, args.ring, view, args.vm, _warn)
+        look = Sampler(reader, args.ring, view, args.vm, _warn)
         look.say_what_is_counted(args.switch)
         show = printer(args, stack)
         if args.command:
@@ -131,7 +131,7 @@ def _reset(switch: str) -> int:
 def _every(
     args: argparse.Namespace,
     base: Moment,
-    look: Look,
+    look: Sampler,
     show: Callable[[Report], None],
     ended: Callable[[float], bool],
 ) -> Moment:
@@ -150,7 +150,7 @@ def _asleep(seconds: float) -> bool:
     return False
 
 
-def _around(args: argparse.Namespace, look: Look, show: Callable[[Report], None]) -> int:
+def _around(args: argparse.Namespace, look: Sampler, show: Callable[[Report], None]) -> int:
     """Runs the command, shows what came meanwhile, and returns its exit status."""
     base = look.now(settle=True)
     try:

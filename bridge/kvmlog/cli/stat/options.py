@@ -8,7 +8,7 @@ import math
 from typing import Final
 
 from kvmlog.ring.statistics.reader import By
-from kvmlog.stat.query import View, by_words, sort_of
+from kvmlog.stat.query import Query, by_words, sort_of
 from kvmlog.util.errors import StatisticsError
 
 MIN_INTERVAL_S: Final = 0.1
@@ -36,7 +36,7 @@ def interval_s(value: str) -> float:
     return seconds
 
 
-def view(args: argparse.Namespace) -> View:
+def view(args: argparse.Namespace) -> Query:
     """What the options ask for; ends with status 2 where they contradict each other."""
     try:
         sort = sort_of(args.by, args.sort)
@@ -46,4 +46,4 @@ def view(args: argparse.Namespace) -> View:
         args.usage_error("-n counts the tables of -i; give -i S too")
     if args.reset and (args.command or args.interval is not None or args.output is not None):
         args.usage_error("--reset shows nothing; give it alone")
-    return View(args.by, sort, args.top, args.halts)
+    return Query(args.by, sort, args.top, args.halts)

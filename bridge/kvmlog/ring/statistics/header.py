@@ -12,7 +12,7 @@ from kvmlog.util.errors import StatisticsError, StatisticsMissingError
 
 MAGIC: Final = b"KVMLOGS\n"
 HEADER_BYTES: Final[int] = lib.KVMLOG_STATISTICS_HEADER_BYTES
-_STATISTICS: Final = mapped_file.Sort(
+_STATISTICS: Final = mapped_file.FileKind(
     "there are no statistics", StatisticsMissingError, StatisticsError, StatisticsError
 )
 _FIELDS: Final = (

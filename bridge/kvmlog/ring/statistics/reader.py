@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from kvmlog.native import ffi, lib
 from kvmlog.ring.reader import boot_id
 from kvmlog.ring.statistics.header import open_file, read_header
-from kvmlog.util.closing import Closing
+from kvmlog.util.closing import Closeable
 from kvmlog.util.errors import StatisticsError
 
 SUFFIX: Final = ".statistics"
@@ -161,7 +161,7 @@ class Snapshot:
         return same and self.since_ns == base.since_ns
 
 
-class StatisticsReader(Closing):
+class StatisticsReader(Closeable):
     """The statistics beside a ring, opened read-only; follows when the bridge replaces the file.
 
     Raises StatisticsError with a sentence that says what to do. One thread at a time.

@@ -18,7 +18,7 @@ from kvmlog.rpcserver.auth.peers import Peer
 from kvmlog.rpcserver.limits import Limits
 
 
-class At(enum.Enum):
+class ConnectionState(enum.Enum):
     """What a connection is at."""
 
     BEGINNING = 0  # the handshake of TLS, or before its thread has begun
@@ -36,7 +36,7 @@ class Connection:
         self.trusted = trusted
         # Set by its thread once a request has come from somebody who may call.
         self.proven = trusted or peer.known
-        self.at = At.BEGINNING
+        self.at = ConnectionState.BEGINNING
         self.ending = False  # after the request it is at, if it is at any
         self.evicted = False
 
@@ -81,15 +81,15 @@ class Connections:
     def idle(self, connection: Connection) -> bool:
         """It could take a request; False when it is to end instead."""
         with self._lock:
-            connection.at = At.IDLE
+            connection.at = ConnectionState.IDLE
             return not connection.ending
 
     def busy(self, connection: Connection) -> bool:
         """A request has begun; False when the connection is ending: it may have been cut."""
         with self._lock:
-            if connection.at is not At.BUSY and connection.ending:
+            if connection.at is not ConnectionState.BUSY and connection.ending:
                 return False
-            connection.at = At.BUSY
+            connection.at = ConnectionState.BUSY
             return True
 
     def end(self, *, beginning: bool) -> list[threading.Thread]:
@@ -99,10 +99,10 @@ class Connections:
         """
         with self._lock:
             for connection in self._open:
-                if connection.at is At.BEGINNING and not beginning:
+                if connection.at is ConnectionState.BEGINNING and not beginning:
                     continue
                 connection.ending = True
-                if connection.at is not At.BUSY:
+                if connection.at is not ConnectionState.BUSY:
                     _shut(connection, socket.SHUT_RD)
             return list(self._open.values())
 

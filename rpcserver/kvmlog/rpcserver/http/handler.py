@@ -279,7 +279,7 @@ class RpcHandler(SimpleXMLRPCRequestHandler):
     def _drain(self) -> None:
         """Reads away what the client still sends.
 
-        Closing with bytes unread makes the kernel send a reset, which can
+        Closeable with bytes unread makes the kernel send a reset, which can
         overtake the refusal on its way to the client.
         """
         self.wfile.flush()

@@ -27,7 +27,7 @@ from kvmlog.rpcserver.limits import BURST_S, Limits
 from kvmlog.rpcserver.log import log
 from kvmlog.rpcserver.methods import table
 from kvmlog.util.errors import KvmlogError
-from kvmlog.util.ratelimit import Buckets, Sparing
+from kvmlog.util.ratelimit import LogLimiter, TokenBuckets
 
 _BUSY_WORDS: Final = b"Too many connections; try again in a second.\n"
 _BUSY: Final = (
@@ -63,10 +63,10 @@ class RpcServer(SimpleXMLRPCServer):
         defusedxml.xmlrpc.monkey_patch()
         self.limits = limits
         self.credentials = credentials
-        self.log_sparingly = Sparing(log.audit, per_s=5.0, burst=100.0)
+        self.log_sparingly = LogLimiter(log.audit, per_s=5.0, burst=100.0)
         self.connections = Connections(limits)
         rate = limits.requests_per_s
-        self._rates = Buckets(rate, rate * BURST_S) if rate else None
+        self._rates = TokenBuckets(rate, rate * BURST_S) if rate else None
         self._ring_path = ring_path
         self._switch_path = switch_path
         self._turned_s = time.monotonic()

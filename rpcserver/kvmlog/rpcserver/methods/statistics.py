@@ -19,9 +19,9 @@ from kvmlog.rpcserver.methods.files import open_statistics
 from kvmlog.rpcserver.methods.params import Check
 from kvmlog.rpcserver.methods.records import VM
 from kvmlog.rpcserver.methods.reply import plain
-from kvmlog.stat.query import BY_WORDS, SORTS, View, by_words, sort_of
+from kvmlog.stat.query import BY_WORDS, SORTS, Query, by_words, sort_of
 from kvmlog.stat.report import Report
-from kvmlog.stat.sampler import Look
+from kvmlog.stat.sampler import Sampler
 from kvmlog.stat.serialize import report_object, row_object
 from kvmlog.util.errors import StatisticsError
 
@@ -53,7 +53,7 @@ def statistics(call: Call) -> dict[str, Any]:
     asked = params.members(call.parameters, "kvmStatistics", _STATISTICS)
     try:
         by = by_words(asked.get("by", ["guest", "reason"]))
-        view = View(
+        view = Query(
             by,
             sort_of(by, asked.get("sort")),
             asked.get("top", DEFAULT_TOP),
@@ -89,10 +89,10 @@ def _busy(what: str) -> Fault:
     return faults.fault(faults.BUSY, f"{what} are under way; try again later.")
 
 
-def _reply(call: Call, view: View, asked: dict[str, Any]) -> dict[str, Any]:
+def _reply(call: Call, view: Query, asked: dict[str, Any]) -> dict[str, Any]:
     notes: list[str] = []
     with open_statistics(call) as reader:
-        look = Look(reader, call.ring_path, view, asked.get("vm", ()), notes.append)
+        look = Sampler(reader, call.ring_path, view, asked.get("vm", ()), notes.append)
         look.say_what_is_counted(call.switch_path)
         base = None
         if "over_s" in asked:

@@ -14,7 +14,7 @@ import pytest
 from kvmlog.cli.stat.csv_rows import csv_lines
 from kvmlog.ring.records import NO_VCPU
 from kvmlog.ring.statistics.reader import DETAIL_EXACT, DETAIL_OTHER, By, Row
-from kvmlog.stat.query import View
+from kvmlog.stat.query import Query
 from kvmlog.stat.serialize import report_object
 from tests.support import statistics_rows as make
 from tests.support.statistics_rows import HLT, Made, row
@@ -30,7 +30,9 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield from make.utc(monkeypatch)
 
 
-def told(folder: Path, rows: list[Row], view: View | None = None, **account: int) -> dict[str, Any]:
+def told(
+    folder: Path, rows: list[Row], view: Query | None = None, **account: int
+) -> dict[str, Any]:
     """The object as it comes out of the JSON text."""
     made = Made(rows, GUESTS, **account)  # type: ignore[arg-type]
     found: dict[str, Any] = json.loads(
@@ -114,14 +116,14 @@ def test_json_halts_are_rows_without_a_share(tmp_path: Path) -> None:
         (False, 1.0),
         (True, None),
     ]
-    found = told(tmp_path, rows, View(halts=True))["rows"]
+    found = told(tmp_path, rows, Query(halts=True))["rows"]
     assert [one["share"] for one in found] == [0.5, 0.5]
 
 
 def test_json_by_return_has_no_figures_that_are_not_kept(tmp_path: Path) -> None:
     """A zero is a counted zero."""
     rows = [row(user_reason=2, vmm_ns=400, total_ns=1_000), row(total_ns=500)]
-    assert told(tmp_path, rows, View(By.RETURN, sort="vmm"))["rows"] == [
+    assert told(tmp_path, rows, Query(By.RETURN, sort="vmm"))["rows"] == [
         {
             "user_reason": 2,
             "user_reason_name": "KVM_EXIT_IO",
@@ -149,7 +151,7 @@ def test_json_by_return_has_no_figures_that_are_not_kept(tmp_path: Path) -> None
 
 def test_json_by_detail_and_vcpu(tmp_path: Path) -> None:
     """What there is none of is null."""
-    by = View(By.REASON | By.DETAIL)
+    by = Query(By.REASON | By.DETAIL)
     rows = [
         row(detail=0x3F8, detail_kind=DETAIL_EXACT, total_ns=3),
         row(detail_kind=DETAIL_OTHER, total_ns=2),
@@ -162,7 +164,7 @@ def test_json_by_detail_and_vcpu(tmp_path: Path) -> None:
         (None, "none", None),
     ]
     rows = [row(vcpu=3, total_ns=2), row(vcpu=NO_VCPU, total_ns=1)]
-    assert [one["vcpu"] for one in told(tmp_path, rows, View(By.VCPU))["rows"]] == [3, None]
+    assert [one["vcpu"] for one in told(tmp_path, rows, Query(By.VCPU))["rows"]] == [3, None]
 
 
 def test_json_times_add_up(tmp_path: Path) -> None:
@@ -193,11 +195,11 @@ def test_csv(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "by", [By.GUEST, By.VCPU, By.REASON | By.DETAIL, By.GUEST | By.RETURN, View().by]
+    "by", [By.GUEST, By.VCPU, By.REASON | By.DETAIL, By.GUEST | By.RETURN, Query().by]
 )
 def test_csv_has_the_columns_of_the_json(tmp_path: Path, by: By) -> None:
     """Whatever the groups are by; with -i the header stands there once."""
-    made = make.told(tmp_path, Made([row(guest=1)], GUESTS), View(by))
+    made = make.told(tmp_path, Made([row(guest=1)], GUESTS), Query(by))
     header, line = csv.reader(csv_lines(made))
     (one,) = report_object(made)["rows"]
     assert header[2:] == list(one)

@@ -9,7 +9,7 @@ import pytest
 
 from kvmlog.cli.stat import command, options
 from kvmlog.ring.statistics.reader import By
-from kvmlog.stat.query import View
+from kvmlog.stat.query import Query
 
 
 def parsed(*arguments: str) -> argparse.Namespace:
@@ -37,7 +37,7 @@ def test_by(value: str, expected: By) -> None:
 
 def test_defaults() -> None:
     """By guest and reason, all groups, the longest total time first; by return: in the VMM."""
-    assert options.view(parsed()) == View(By.GUEST | By.REASON, "total", None, False)
+    assert options.view(parsed()) == Query(By.GUEST | By.REASON, "total", None, False)
     assert options.view(parsed("--by", "return")).sort == "vmm"
 
 

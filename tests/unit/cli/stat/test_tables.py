@@ -13,7 +13,7 @@ from kvmlog.cli.table import lines
 from kvmlog.native import lib
 from kvmlog.ring.records import NO_VCPU
 from kvmlog.ring.statistics.reader import DETAIL_EXACT, DETAIL_OTHER, DETAIL_REGION, By, Row
-from kvmlog.stat.query import View
+from kvmlog.stat.query import Query
 from kvmlog.stat.report import report
 from kvmlog.stat.serialize import detail_words
 from tests.support import statistics_rows as make
@@ -30,7 +30,7 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield from make.utc(monkeypatch)
 
 
-def shown(folder: Path, rows: list[Row], view: View | None = None, **account: int) -> list[str]:
+def shown(folder: Path, rows: list[Row], view: Query | None = None, **account: int) -> list[str]:
     """The lines on a pipe."""
     made = Made(rows, GUESTS, **account)  # type: ignore[arg-type]
     return list(lines(blocks(make.told(folder, made, view, KNOWN))))
@@ -73,7 +73,7 @@ def test_by_guest_and_reason(tmp_path: Path) -> None:
 def test_halts_among_the_others(tmp_path: Path) -> None:
     """With --halts one table, and a note at each halt."""
     rows = [row(guest=1), row(guest=1, halt=True, reason=HLT, total_ns=3_000)]
-    found = shown(tmp_path, rows, View(halts=True))
+    found = shown(tmp_path, rows, Query(halts=True))
     assert [line.split()[0::12] for line in found[1:]] == [
         ["GUEST", "VMM"],
         ["web1", "-"],
@@ -89,7 +89,7 @@ def test_by_vcpu_figures_are_rough(tmp_path: Path) -> None:
         row(vcpu=3, rough=True, p50_ns=4_095, total_ns=2_000),
         row(vcpu=NO_VCPU, rough=True, p50_ns=63),
     ]
-    found = shown(tmp_path, rows, View(By.VCPU))
+    found = shown(tmp_path, rows, Query(By.VCPU))
     assert [line.split()[0:6:5] for line in found[1:]] == [
         ["VCPU", "P50"],
         ["3", "<4.10us"],
@@ -104,7 +104,7 @@ def test_by_return(tmp_path: Path) -> None:
         row(count=5, total_ns=5_000),
         row(user_reason=6, count=1, total_ns=4_000, vmm_ns=2_000, paused_ns=1_000),
     ]
-    assert shown(tmp_path, rows, View(By.RETURN, sort="vmm"))[1:] == [
+    assert shown(tmp_path, rows, Query(By.RETURN, sort="vmm"))[1:] == [
         "RETURN                COUNT    TOTAL      VMM   SHARE     MEAN   PAUSED",
         "KVM_EXIT_IO               4   9.00us   6.00us   75.0%   1.50us        -",
         "KVM_EXIT_MMIO             1   4.00us   2.00us   25.0%   2.00us   1.00us",
@@ -134,7 +134,7 @@ def test_by_detail_of_another_isa(tmp_path: Path) -> None:
     rows = [
         row(isa=lib.KVMLOG_ISA_VMX, reason=30, detail=0x70, detail_kind=DETAIL_EXACT, rough=True)
     ]
-    found = shown(tmp_path, rows, View(By.REASON | By.DETAIL))
+    found = shown(tmp_path, rows, Query(By.REASON | By.DETAIL))
     assert found[2].startswith("IO_INSTRUCTION        port 0x70 (")
 
 
@@ -155,16 +155,16 @@ def test_lost_records_are_told(tmp_path: Path) -> None:
     """As far as the ring tells."""
     made = Made([], GUESTS)
     names = make.names(tmp_path, [], made)
-    found = report(make.moment(made, lost_records=7), None, names, View())
+    found = report(make.moment(made, lost_records=7), None, names, Query())
     assert missing_words(found) == "missing: 7 records lost; kvmlog status"
-    found = report(make.moment(made, lost_records=None), None, names, View())
+    found = report(make.moment(made, lost_records=None), None, names, Query())
     assert missing_words(found) == ""
 
 
 def test_missing_rows_matter_only_to_their_groups(tmp_path: Path) -> None:
     """By guest and reason nothing is missing."""
     assert len(shown(tmp_path, [row()], overflow_rows=5)) == 3
-    found = shown(tmp_path, [row(rough=True)], View(By.VCPU), overflow_rows=5)
+    found = shown(tmp_path, [row(rough=True)], Query(By.VCPU), overflow_rows=5)
     assert found[-1] == f"missing: 5 exits in groups by guest and reason only: {FULL}"
 
 
@@ -175,7 +175,7 @@ def test_no_exits_no_table(tmp_path: Path) -> None:
 
 def test_groups_left_out_are_counted(tmp_path: Path) -> None:
     """Behind the table."""
-    found = shown(tmp_path, [row(guest=1), row(guest=2), row(reason=NPF)], View(top=1))
+    found = shown(tmp_path, [row(guest=1), row(guest=2), row(reason=NPF)], Query(top=1))
     assert found[-1] == "and 2 groups more"
 
 
@@ -198,7 +198,7 @@ def test_shares_are_rounded(part: int, whole: int, expected: str) -> None:
 
 def test_by_reason_of_unknown_code(tmp_path: Path) -> None:
     """Shown as its number."""
-    assert shown(tmp_path, [row(reason=0x3FF)], View(By.REASON))[2].split()[0] == "0x3ff"
+    assert shown(tmp_path, [row(reason=0x3FF)], Query(By.REASON))[2].split()[0] == "0x3ff"
 
 
 def test_exits_that_this_kvm_does_not_show(tmp_path: Path) -> None:
