@@ -16,7 +16,7 @@ import pytest
 
 from kvmlog.native import lib
 from kvmlog.util.errors import BudgetError
-from tests.vm.inside import conftest, recorded, sources
+from tests.vm.inside import conftest, ring_bytes, sources
 from tests.vm.inside.processes import Bridge, Rpc, ended, folder, kvmlog, load, probes, until
 
 # Enough for several looks.
@@ -123,7 +123,7 @@ def test_too_much_ends_tracing(limited: Limited, source: str) -> None:
         # Nobody asks the bridge from here on: the ring tells.
         until(lambda: not bridge.info().switched_on, "the budget's end")
         assert probes() == before
-        causes = recorded.switch_causes(bridge.records(begin))
+        causes = ring_bytes.switch_causes(bridge.records(begin))
         assert causes == [(1, lib.KVMLOG_SWITCH_COMMAND), (0, lib.KVMLOG_SWITCH_BUDGET)]
 
         status = bridge.status()
@@ -137,7 +137,7 @@ def test_too_much_ends_tracing(limited: Limited, source: str) -> None:
         assert probes() == before
         again = bridge.info().head
         assert bridge.client.switch(True) == "ok on"
-        assert recorded.switch_causes(bridge.records(again))[0] == (1, lib.KVMLOG_SWITCH_COMMAND)
+        assert ring_bytes.switch_causes(bridge.records(again))[0] == (1, lib.KVMLOG_SWITCH_COMMAND)
     # Its budget may have ended it once more.
     with contextlib.suppress(BudgetError):
         bridge.client.switch(False)

@@ -14,7 +14,8 @@ from tests.vm.inside import host
 from tests.vm.inside.payload import Orders
 from tests.vm.inside.processes import Bridge, ended, kvmlog, load, until
 from tests.vm.inside.qemu import qemu_guest
-from tests.vm.inside.statistics_scenes import (
+from tests.vm.inside.stat_output import StatOutput, command, stat
+from tests.vm.inside.statistics_runs import (
     DB,
     DB_UUID,
     HLT,
@@ -24,12 +25,11 @@ from tests.vm.inside.statistics_scenes import (
     TURNS,
     WEB,
     WEB_UUID,
-    Culprits,
     Run,
-    run_culprits,
+    SlowGuestsRun,
     run_guests,
+    run_slow_guests,
 )
-from tests.vm.inside.told import Told, command, stat
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +39,9 @@ def run(running_bridge: Bridge, libvirt_daemon: None) -> Run:
 
 
 @pytest.fixture(scope="module")
-def slow(running_bridge: Bridge) -> Culprits:
+def slow(running_bridge: Bridge) -> SlowGuestsRun:
     """For all tests that ask who is slow."""
-    return run_culprits(running_bridge)
+    return run_slow_guests(running_bridge)
 
 
 @pytest.mark.parametrize("guest", [WEB, DB])
@@ -62,7 +62,7 @@ def test_exits_of_a_vcpu_are_those_of_its_thread(run: Run, guest: str) -> None:
 @pytest.mark.parametrize("by", ["by_reason", "by_vcpu", "by_return"])
 def test_nobody_else_had_exits(run: Run, by: str) -> None:
     """The three guests' are all, and the kernel counted no more."""
-    told: Told = getattr(run, by)
+    told: StatOutput = getattr(run, by)
     assert set(told.guests) == {WEB, DB, f"plain:{run.pids['plain']}"}
     assert sum(row["count"] for row in told.rows) == told.exits == run.threads.total()
 
@@ -138,7 +138,7 @@ def test_perf_measured_the_same(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("culprit", "part"),
+    ("slow_guest", "part"),
     [
         ("device", "vmm_ns"),
         ("starved", "wait_ns"),
@@ -147,15 +147,15 @@ def test_perf_measured_the_same(run: Run) -> None:
     ],
 )
 def test_the_largest_part_of_its_time_names_the_culprit(
-    slow: Culprits, culprit: str, part: str
+    slow: SlowGuestsRun, slow_guest: str, part: str
 ) -> None:
     """Whoever looks at the table sees it at once: it is more than all others together."""
-    parts = slow.told.parts(slow.name(culprit))
+    parts = slow.told.parts(slow.name(slow_guest))
     assert parts.most_common(1)[0][0] == part
     assert parts[part] > parts.total() / 2
 
 
-def test_a_slow_device_stands_under_its_return(slow: Culprits) -> None:
+def test_a_slow_device_stands_under_its_return(slow: SlowGuestsRun) -> None:
     """KVM_EXIT_IO; and by reason, too, it is the guest's first."""
     name = slow.name("device")
     (first, *_) = slow.by_return.of(name)
@@ -164,13 +164,13 @@ def test_a_slow_device_stands_under_its_return(slow: Culprits) -> None:
     assert slow.told.of(name)[0]["reason"] == IO
 
 
-def test_a_paused_guest_is_no_work_of_its_vmm(slow: Culprits) -> None:
+def test_a_paused_guest_is_no_work_of_its_vmm(slow: SlowGuestsRun) -> None:
     """However long it was held."""
     parts = slow.told.parts(slow.name("held"))
     assert parts["vmm_ns"] < parts["paused_ns"] / 10
 
 
-def test_halts_are_shown_apart(slow: Culprits) -> None:
+def test_halts_are_shown_apart(slow: SlowGuestsRun) -> None:
     """In no share, and in the text below the table, under a title of their own."""
     name = slow.name("halting")
     for row in slow.told.of(name):
@@ -196,7 +196,7 @@ def test_a_reset_and_a_command(bridge: Bridge) -> None:
     around = ("--json", "-o", output, "--", "sh", "-c", script)
     done = kvmlog("stat", *places, *around, status=7)
     report = json.loads(done.stdout)
-    during = Told(output.read_text())
+    during = StatOutput(output.read_text())
     bridge.client.switch(on=False)
     (guest,) = during.guests.values()
     assert guest["pid"] == report["pid"]
@@ -217,7 +217,7 @@ def test_what_comes_in_each_interval(bridge: Bridge) -> None:
         guest.terminate()
         guest.communicate()
     bridge.client.switch(on=False)
-    first, second = (Told(line, at_rest=False) for line in printed.splitlines())
+    first, second = (StatOutput(line, at_rest=False) for line in printed.splitlines())
     assert first.whole["until_realtime_ns"] == second.whole["since_realtime_ns"]
     assert first.exits + second.exits > 0
     assert first.exits + second.exits <= stat(bridge).exits - before

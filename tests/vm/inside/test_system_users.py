@@ -11,7 +11,7 @@ from xmlrpc.client import Fault
 
 import pytest
 
-from tests.vm.inside import host, recorded
+from tests.vm.inside import host, ring_bytes
 from tests.vm.inside.netlink import Control
 from tests.vm.inside.processes import Bridge, Rpc, ended, folder, until
 from tests.vm.inside.sources import KMOD, only
@@ -52,7 +52,7 @@ def test_an_rpc_server_without_privileges(
                 assert kvm.kvmLogSwitch("on") == "true"
                 host.guest("--turns", "401", "--kinds", "cpuid,pio,mmio")
                 assert kvm.kvmLogSwitch("off") == "true"
-                assert recorded.reasons(bridge.records()) == histogram.counts()
+                assert ring_bytes.reasons(bridge.records()) == histogram.counts()
                 text = kvm.getKvmLog()
                 assert len(text) == 1024 * 9
 

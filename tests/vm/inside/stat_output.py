@@ -18,7 +18,7 @@ PARTS: Final = ("kvm_ns", "vmm_ns", "wait_ns", "idle_ns", "paused_ns")
 _MISSING: Final = ("overflow", "overflow_rows", "overflow_histogram", "torn", "forgotten")
 
 
-class Told:
+class StatOutput:
     """One object of `kvmlog stat --json`, after a check of what holds for any.
 
     There was room for all; each row's time is shared out without rest; all exits are in the rows.
@@ -74,6 +74,6 @@ def command(*arguments: str | Path) -> str:
     return printed.getvalue()
 
 
-def stat(bridge: Bridge, *options: str, at_rest: bool = True) -> Told:
+def stat(bridge: Bridge, *options: str, at_rest: bool = True) -> StatOutput:
     """`kvmlog stat --json` of a bridge, with more options."""
-    return Told(command("stat", "--json", "--ring", bridge.ring, *options), at_rest)
+    return StatOutput(command("stat", "--json", "--ring", bridge.ring, *options), at_rest)

@@ -29,7 +29,7 @@ class HasRecords(Protocol):
     def exits(self) -> list[Record]: ...
 
 
-class Summed:
+class CounterSum:
     """A status whose counters have to add up."""
 
     def check_sum(self: HasCounters) -> dict[str, int]:
@@ -41,7 +41,7 @@ class Summed:
         return c
 
 
-class Taken:
+class ReceivedRecords:
     """Records, chosen by type and counted by reason."""
 
     @property
