@@ -26,7 +26,7 @@ _DRAIN_LIMIT_S = 20
 
 @dataclass(frozen=True)
 class ProgramsStatus(CounterSum):
-    """What the source says of itself, its counts since the test began."""
+    """Status of the source, its counts since the test began."""
 
     source: SourceStatus
     counters: dict[str, int]
@@ -58,7 +58,7 @@ class Programs(ReceivedRecords):
         self._records: list[AnyRecord] = []
 
     def begin(self) -> Programs:
-        """For a test: off, counting from 0, guests and configurations numbered from 1."""
+        """Begin a test: off, counting from 0, guests and configurations numbered from 1."""
         try:
             status = self.source.open()
         except SourceGoneError:

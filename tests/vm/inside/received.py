@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is the same for every source: how its counters add up, and its records by type and reason.
+"""Checks that fit every source: the sum of its counters, and its records by type and reason.
 
 Mixins, so that the module (netlink.py) and the BPF programs (programs.py) are judged by one rule.
 They keep their counters and records each in its own way, hence the protocols instead of fields.
@@ -21,7 +21,7 @@ class HasCounters(Protocol):
 
 
 class HasRecords(Protocol):
-    """What has come so far."""
+    """Anything with the records that have come so far."""
 
     @property
     def records(self) -> list[AnyRecord]: ...

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What commands tell that are run in this process: to start one takes seconds in emulation."""
+"""Output of commands run in this very process: to start one takes seconds in emulation."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class StatOutput:
                 assert sum(row[part] for part in PARTS) == row["total_ns"]
 
     def name(self, pid: int) -> str:
-        """What the one guest of this process is called here."""
+        """Return the name that this output has for the one guest of this process."""
         names = {guest["pid"]: str(name) for name, guest in self.guests.items()}
         return names[pid]
 
@@ -56,18 +56,18 @@ class StatOutput:
         return found
 
     def parts(self, guest: str) -> Counter[str]:
-        """Who spent the guest's time, ns, halts included."""
+        """Return the guest's time by who spent it, in ns, halts included."""
         rows = self.of(guest)
         return Counter({part: sum(row[part] for row in rows) for part in PARTS})
 
     def culprit(self, guest: str) -> str:
-        """Which of PARTS is the largest."""
+        """Return the largest of PARTS."""
         ((part, _),) = self.parts(guest).most_common(1)
         return part
 
 
 def command(*arguments: str | Path) -> str:
-    """What a `kvmlog` command printed, whose exit status has to be 0."""
+    """Return the output of a `kvmlog` command, whose exit status has to be 0."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         assert main.main([str(argument) for argument in arguments]) == 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Guests under way at once, of known name, work and trouble, and what everybody told of them."""
+"""Runs of several guests of known name, work and trouble, and what each tool reported of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ENOUGH: Final = 30  # turns of the device, halts, times that its CPU was wanted 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of three guests, and what everybody told of it."""
+    """One run of three guests, and what each tool reported of it."""
 
     threads: Counter[tuple[int, int]]  # the kernel's count, by thread and reason
     tids: dict[str, tuple[int, ...]]  # of each guest's vCPUs
@@ -101,7 +101,7 @@ def run_guests(bridge: Bridge) -> Run:
 
 @dataclass(frozen=True)
 class SlowGuestsRun:
-    """What was told of four guests, each slow for its own reason."""
+    """Statistics of four guests, each slow for its own reason."""
 
     pids: dict[str, int]
     told: StatOutput
@@ -109,7 +109,7 @@ class SlowGuestsRun:
     text: str
 
     def name(self, slow_guest: str) -> str:
-        """What its guest is called."""
+        """Return its guest's name."""
         return self.told.name(self.pids[slow_guest])
 
 

@@ -39,13 +39,13 @@ class Limited:
         self.bridge = Bridge(place, *options)
 
     def limit(self, percent: float) -> None:
-        """From now on."""
+        """Set the limit from now on."""
         self._write(percent)
         self.bridge.process.send_signal(signal.SIGHUP)
         until(lambda: self.cost()["limit_percent"] == percent, "the new limit")
 
     def cost(self) -> dict[str, Any]:
-        """What it says of its cost and budget."""
+        """Return the bridge's account of its cost and budget."""
         told: dict[str, Any] = self.bridge.status()["budget"]
         return told
 
@@ -55,7 +55,7 @@ class Limited:
 
 @pytest.fixture
 def limited(source: str) -> Iterator[Limited]:
-    """Without a limit yet; with its module."""
+    """Yield a bridge without a limit yet, with its module."""
     if source == sources.KMOD:
         conftest.load_module()
     try:
@@ -79,7 +79,9 @@ def cpu_ns(pid: int) -> int:
 
 
 def test_the_figures_are_of_the_right_size(limited: Limited, source: str) -> None:
-    """By what the kernel says of the same threads meanwhile: a wrong factor of 10 is seen.
+    """The figures agree with the kernel's own for the same threads.
+
+    A wrong factor of 10 is noticed.
 
     Nobody asks the bridge anything, so all its time is its own. The probes run in the guest's.
     """

@@ -27,7 +27,7 @@ QUIET_S: Final = 0.5
 
 
 def wait_for(threads: host.ThreadHistogram, tids: tuple[int, ...], reason: int, over: int) -> None:
-    """Until these threads together made more exits than that for the reason."""
+    """Wait until these threads together made more exits than that for the reason."""
     until(lambda: threads.of(*tids)[reason] > over, f"more than {over} exits of {tids}")
 
 
@@ -107,7 +107,7 @@ def test_perf_counts_what_the_kernel_counts(threads: host.ThreadHistogram) -> No
 
 
 def test_perf_says_when_it_lost_something() -> None:
-    """With buffers of one page, while it cannot run."""
+    """perf reports losses when it cannot run and has buffers of one page."""
     with perf.record(buffer_pages=1) as recording:
         os.kill(recording.pid, signal.SIGSTOP)
         host.guest("--turns", str(10 * TURNS))
@@ -143,7 +143,7 @@ def test_a_domain_of_libvirt_runs_stands_still_and_runs(threads: host.ThreadHist
 
 
 def test_a_slow_device_returns_to_user_space_each_turn(threads: host.ThreadHistogram) -> None:
-    """As many exits as turns, and one that ends it."""
+    """A slow device causes as many exits as turns, and one that ends it."""
     with slow_guests.slow_device(turns=TURNS, pause_ms=1) as slow_guest:
         (tid,) = slow_guest.vcpu_tids()
         assert slow_guest.finish()["user_exits"] == {"KVM_EXIT_IO": TURNS + 1}

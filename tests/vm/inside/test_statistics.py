@@ -34,19 +34,22 @@ from tests.vm.inside.statistics_runs import (
 
 @pytest.fixture(scope="module")
 def run(running_bridge: Bridge, libvirt_daemon: None) -> Run:
-    """For all tests that compare: a run takes long."""
+    """Share one run among all tests that compare: a run takes long."""
     return run_guests(running_bridge)
 
 
 @pytest.fixture(scope="module")
 def slow(running_bridge: Bridge) -> SlowGuestsRun:
-    """For all tests that ask who is slow."""
+    """Share one run of slow guests among the tests."""
     return run_slow_guests(running_bridge)
 
 
 @pytest.mark.parametrize("guest", [WEB, DB])
 def test_exits_of_a_guest_are_what_the_kernel_counted(run: Run, guest: str) -> None:
-    """By reason, to the last one: that without a re-entry is written when tracing ends."""
+    """Counts agree by reason, to the last exit.
+
+    One without a re-entry is written when tracing ends.
+    """
     expected = sum(run.counted(guest).values(), Counter())
     assert expected[HLT] >= 2
     assert run.by_reason.counts(guest, "reason") == expected
@@ -69,7 +72,7 @@ def test_nobody_else_had_exits(run: Run, by: str) -> None:
 
 @pytest.mark.parametrize(("guest", "uuid"), [(WEB, WEB_UUID), (DB, DB_UUID)])
 def test_guests_are_called_by_name_and_uuid(run: Run, guest: str, uuid: str) -> None:
-    """In the statistics, in the list of guests, and in the ring's exits."""
+    """Guests have their names in the statistics, in the list of guests, and in the ring's exits."""
     who = (uuid, run.pids[guest])
     told, listed = run.by_reason.guests[guest], run.guests[guest]
     assert (told["uuid"], told["pid"]) == who
@@ -85,7 +88,7 @@ def test_guests_are_called_by_name_and_uuid(run: Run, guest: str, uuid: str) -> 
 
 
 def test_returns_to_the_vmm_are_those_that_the_guests_caused(run: Run) -> None:
-    """By KVM_EXIT_*; the rest KVM dealt with alone, or was interrupted in."""
+    """Returns agree by KVM_EXIT_*; KVM handled the rest alone, or was interrupted in it."""
     for guest in (WEB, DB):
         counts = run.by_return.counts(guest, "user_reason_name")
         assert (counts["KVM_EXIT_IO"], counts["KVM_EXIT_MMIO"]) == (2 * TURNS, 2 * TURNS)
@@ -171,7 +174,7 @@ def test_a_paused_guest_is_no_work_of_its_vmm(slow: SlowGuestsRun) -> None:
 
 
 def test_halts_are_shown_apart(slow: SlowGuestsRun) -> None:
-    """In no share, and in the text below the table, under a title of their own."""
+    """Halts are in no share, and stand below the table under a title of their own."""
     name = slow.name("halting")
     for row in slow.told.of(name):
         assert row["halt"] == (row["reason"] == HLT)
@@ -206,7 +209,10 @@ def test_a_reset_and_a_command(bridge: Bridge) -> None:
 
 
 def test_what_comes_in_each_interval(bridge: Bridge) -> None:
-    """As many objects as were asked for; where one ends the next begins, and all exits are in."""
+    """Intervals are as many as asked for.
+
+    Where one ends the next begins, and all exits are in one.
+    """
     before = stat(bridge).exits
     bridge.client.switch(on=True)
     guest = host.start_guest("--turns", "0", "--kinds", "pio", "--pause-ms", "5")

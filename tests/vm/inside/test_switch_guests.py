@@ -75,7 +75,7 @@ def exits(bridge: Bridge, since: int) -> list[Record]:
 
 
 def threads(pid: int) -> set[int]:
-    """Of a process, by their ids."""
+    """Return the threads of a process, by their ids."""
     return {int(task.name) for task in Path(f"/proc/{pid}/task").iterdir()}
 
 

@@ -28,7 +28,7 @@ END = ("io", "port 0x501")
 
 @pytest.mark.parametrize("ending", [b"\0", b"", b"\n"], ids=["nul", "bare", "newline"])
 def test_the_ancestors_datagrams(bridge: Bridge, ending: bytes) -> None:
-    """From a socket that is closed before the answer comes."""
+    """Datagrams count from a socket that is closed before the answer comes."""
     before = probes()
     begin = bridge.info().head
     bridge.send(b"on" + ending)
@@ -87,7 +87,10 @@ def test_switch_and_status_in_words(bridge: Bridge, histogram: host.Histogram, s
 
 
 def of_turns(exits: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Without what the host does in between: its interrupts, and its first touch of pages."""
+    """Return the exits of the turns alone.
+
+    Without the host's interrupts and its first touch of pages.
+    """
     return [one for one in exits if one in TURN or one == END]
 
 

@@ -61,7 +61,7 @@ def test_every_exit_of_a_run_is_in_the_ring(
 
 
 def legacy_text(exits: list[tuple[int, int]], info: RingInfo) -> str:
-    """What getKvmLog has to say about exits in order of arrival (architecture, legacy calls)."""
+    """Return the text that getKvmLog has to give for exits in order of arrival (docs/rpc.md)."""
     arrived = sorted(enumerate(exits), key=lambda item: (item[1][0], item[0]), reverse=True)
     text = ""
     for _, (exit_ns, reason) in arrived[:LEGACY_RECORDS]:
@@ -178,7 +178,7 @@ def test_clients_at_full_rate_get_no_wrong_reply(
 
 
 def test_a_lease_ends_with_server_and_client_killed(running_bridge: Bridge, rpc: Rpc) -> None:
-    """While they are at it: off by itself, with no probe left. (Ends the server: the last test.)"""
+    """A lease ends tracing by itself, with no probe left. (Ends the server: the last test.)"""
     bridge = running_bridge
     bridge.client.switch(on=False)
     before, begin = probes(), bridge.info().head

@@ -78,7 +78,7 @@ def test_started_before_the_module(bridge: Bridge) -> None:
 
 
 def test_unloaded_and_loaded_while_on(bridge: Bridge) -> None:
-    """Under load; tracing goes on when the module is back, with nobody asking again."""
+    """Tracing goes on under load when the module is back, with nobody asking again."""
     connected(bridge)
     before = probes()
     begin = bridge.info().head

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How a bridge ends, and that there is only one: SIGTERM and SIGKILL while on, a second bridge."""
+"""Ends of a bridge, and that there is only one: SIGTERM and SIGKILL while on, a second bridge."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MEMORY_LIMIT_BYTES = 64 << 20
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """Where a test's bridges have their ring."""
+    """Return the folder in which a test's bridges have their ring."""
     with folder() as path:
         yield path
 

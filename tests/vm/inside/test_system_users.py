@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who may: an RPC server without privileges, in the group kvmlog and outside of it."""
+"""Rights of an RPC server without privileges, in the group kvmlog and outside of it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ def codes(text: str) -> list[str]:
 def test_an_rpc_server_without_privileges(
     control: Control, histogram: host.Histogram, group: int
 ) -> None:
-    """Of the group it switches and reads, outside it explains; it outlives the bridge."""
+    """A server of the group switches and reads, one outside it explains.
+
+    Both outlive the bridge.
+    """
     with folder() as place:
         bridge = Bridge(place)
         with ended(bridge):
