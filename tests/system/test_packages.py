@@ -146,7 +146,7 @@ def test_lintian_finds_no_error(packages: Packages) -> None:
 def test_the_unpacked_program_runs(packages: Packages) -> None:
     """The program runs from wherever it stands, with Debian's own interpreter and libraries.
 
-    For anybody.
+    It does so for every user.
     """
     program = str(packages.root / "usr/bin/kvmlog")
     config = str(packages.root / "etc/kvmlog/kvmlog.toml")
@@ -232,7 +232,7 @@ def test_versions_are_one() -> None:
 def test_dkms_builds_the_module(packages: Packages, tmp_path: Path) -> None:
     """DKMS builds the unpacked source for one of the kernels that tests run.
 
-    In a tree of its own.
+    The tree is its own.
     """
     kernel = kernels.find("6.1")
     headers = kernel.headers.resolve()
