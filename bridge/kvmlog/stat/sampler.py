@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from kvmlog.control.client import SwitchClient
-from kvmlog.control.sampling import sampling_words
+from kvmlog.control.sampling import describe_sampling
 from kvmlog.guests.names import GuestNames
 from kvmlog.ring.reader import RingInfo, RingReader
 from kvmlog.ring.statistics.reader import StatisticsReader
@@ -88,7 +88,7 @@ class Sampler:
                 "another ring; --switch takes the socket of this one's"
             )
         elif recorded := status.get("sampling"):
-            self._warn(f"only recorded exits are counted: {'; '.join(sampling_words(recorded))}")
+            self._warn(f"only recorded exits are counted: {'; '.join(describe_sampling(recorded))}")
 
     def _info(self) -> RingInfo | None:
         try:
