@@ -60,9 +60,8 @@ class Sampler:
 
         GuestError for a word that no guest answers to.
         """
-        guests = now.snapshot.guests
-        self._names.update(guests)
-        wanted = self._names.matching(guests, self._words) if self._words else None
+        self._names.update(now.snapshot.guests)
+        wanted = self._names.matching(self._words) if self._words else None
         return report(now, base, self._names, self._view, wanted)
 
     def say_what_is_counted(self, switch: str) -> None:
