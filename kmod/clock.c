@@ -8,7 +8,7 @@
 #include <linux/cpuhotplug.h>
 #include <linux/ktime.h>
 
-#include "batch.h"
+#include "flush.h"
 #include "clock.h"
 
 static s64 real_offset_ns, boot_offset_ns; /* flush worker, or start before it runs */

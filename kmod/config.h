@@ -11,7 +11,7 @@
 
 /*
  * One configuration, never changed once published. Readers: probes and
- * kvmlog_emit(), preemption disabled. Writer: switch.c, under its mutex.
+ * kvmlog_emit(), preemption disabled. Writer: session.c, under its mutex.
  */
 struct kvmlog_config {
 	struct rcu_head rcu;
@@ -26,7 +26,7 @@ struct kvmlog_config {
 /* NULL while tracing is off. */
 extern struct kvmlog_config __rcu *kvmlog_config;
 
-/* False in the closed phase of the sampling window; written by switch.c only. */
+/* False in the closed phase of the sampling window; written by session.c only. */
 extern bool kvmlog_window_open;
 
 bool kvmlog_config_traces(const struct kvmlog_config *config, u32 tgid);

@@ -11,11 +11,11 @@
 #include <linux/sched.h>
 #include <linux/spinlock.h>
 
-#include "batch.h"
+#include "flush.h"
 #include "compat/kernel.h"
 #include "compat/kvm.h"
 #include "guest.h"
-#include "pending.h"
+#include "vcpu_table.h"
 
 struct kvmlog_guest {
 	struct kvm *kvm; /* NULL: no vCPU of it may join any more */

@@ -4,12 +4,12 @@
 
 #include <kvmlog/layout.h>
 
-#include "batch.h"
+#include "flush.h"
 #include "clock.h"
-#include "genl.h"
-#include "hooks.h"
-#include "pending.h"
-#include "switch.h"
+#include "receiver.h"
+#include "tracepoints.h"
+#include "vcpu_table.h"
+#include "session.h"
 
 static int __init kvmlog_init(void)
 {

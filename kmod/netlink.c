@@ -21,13 +21,13 @@
 #include <kvmlog/netlink.h>
 #include <kvmlog/record.h>
 
-#include "batch.h"
+#include "flush.h"
 #include "config.h"
 #include "cost.h"
-#include "genl.h"
-#include "hooks.h"
-#include "pending.h"
-#include "switch.h"
+#include "receiver.h"
+#include "tracepoints.h"
+#include "vcpu_table.h"
+#include "session.h"
 #include "vendor.h"
 
 static struct genl_family kvmlog_family;

@@ -13,7 +13,7 @@
 
 struct kvmlog_stage {
 	/*
-	 * Covers this and the CPU's list of buffers (buffers.h). Taken by probes
+	 * Covers this and the CPU's list of buffers (buffer.h). Taken by probes
 	 * (preemption disabled), by kvmlog_emit() in any context, by the flush
 	 * worker; with interrupts off, because an interrupt may emit.
 	 */

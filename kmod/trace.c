@@ -22,7 +22,7 @@
 #include "config.h"
 #include "cost.h"
 #include "guest.h"
-#include "pending.h"
+#include "vcpu_table.h"
 #include "random.h"
 #include "stage.h"
 #include "trace.h"

@@ -22,9 +22,9 @@
 #include <linux/percpu.h>
 #include <linux/sched.h>
 
-#include "batch.h"
+#include "flush.h"
 #include "guest.h"
-#include "pending.h"
+#include "vcpu_table.h"
 #include "trace.h"
 
 static unsigned int max_vcpus = 4096;

@@ -16,8 +16,8 @@
 
 #include "compat/kernel.h"
 #include "compat/kvm.h"
-#include "hooks.h"
-#include "switch.h"
+#include "tracepoints.h"
+#include "session.h"
 #include "trace.h"
 #include "vendor.h"
 
@@ -70,7 +70,7 @@ static const char *const vendor_modules[] = { "kvm_amd", "kvm_intel" };
 
 /*
  * Covers hooks[], enabled, attached and the vendor. Taken by module notifiers
- * (which hold the tracepoint module list's lock) and below switch.c's mutex.
+ * (which hold the tracepoint module list's lock) and below session.c's mutex.
  */
 static DEFINE_MUTEX(hooks_mutex);
 static bool enabled;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* The one state: off, or on with a configuration. */
-#ifndef _KVMLOG_SWITCH_H
-#define _KVMLOG_SWITCH_H
+#ifndef _KVMLOG_SESSION_H
+#define _KVMLOG_SESSION_H
 
 #include <linux/mutex.h>
 #include <linux/types.h>

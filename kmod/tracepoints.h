@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Attaches the probes to KVM's tracepoints while KVM is there and tracing is on. */
-#ifndef _KVMLOG_HOOKS_H
-#define _KVMLOG_HOOKS_H
+#ifndef _KVMLOG_TRACEPOINTS_H
+#define _KVMLOG_TRACEPOINTS_H
 
 #include <linux/types.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Exits whose re-entry has not come yet: one slot for each vCPU that runs. */
-#ifndef _KVMLOG_PENDING_H
-#define _KVMLOG_PENDING_H
+#ifndef _KVMLOG_VCPU_TABLE_H
+#define _KVMLOG_VCPU_TABLE_H
 
 #include <linux/cache.h>
 #include <linux/percpu.h>
@@ -47,7 +47,7 @@ struct kvmlog_slot {
 int kvmlog_pending_init(void);
 unsigned int kvmlog_pending_slots(void);
 
-/* Process context, switch.c's mutex held; no probe runs. */
+/* Process context, session.c's mutex held; no probe runs. */
 int kvmlog_pending_start(void);
 void kvmlog_pending_stop(void);
 /* Writes out everything that is pending. Until @deadline it waits where buffers are full. */

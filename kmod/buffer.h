@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Each CPU's list of buffers behind its stage (buffers.c), for the flush worker (batch.c). */
-#ifndef _KVMLOG_BUFFERS_H
-#define _KVMLOG_BUFFERS_H
+/* Each CPU's list of buffers behind its stage (buffer.c), for the flush worker (flush.c). */
+#ifndef _KVMLOG_BUFFER_H
+#define _KVMLOG_BUFFER_H
 
 #include <linux/mm_types.h>
 #include <linux/percpu.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* The generic netlink family, as the rest of the module sees it. */
-#ifndef _KVMLOG_GENL_H
-#define _KVMLOG_GENL_H
+#ifndef _KVMLOG_RECEIVER_H
+#define _KVMLOG_RECEIVER_H
 
 #include <linux/types.h>
 

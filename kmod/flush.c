@@ -20,11 +20,11 @@
 
 #include <kvmlog/netlink.h>
 
-#include "batch.h"
-#include "buffers.h"
+#include "flush.h"
+#include "buffer.h"
 #include "clock.h"
 #include "cost.h"
-#include "genl.h"
+#include "receiver.h"
 #include "stage.h"
 
 static unsigned int flush_interval_ms = 20;

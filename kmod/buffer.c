@@ -9,7 +9,7 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 
-#include "buffers.h"
+#include "buffer.h"
 #include "stage.h"
 
 static unsigned int buffers_per_cpu = 8;

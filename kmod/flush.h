@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* From the probes' buffers to the receiver: writing notes, flushing, starting and stopping it. */
-#ifndef _KVMLOG_BATCH_H
-#define _KVMLOG_BATCH_H
+#ifndef _KVMLOG_FLUSH_H
+#define _KVMLOG_FLUSH_H
 
 #include <linux/types.h>
 
@@ -17,7 +17,7 @@ struct kvmlog_cpu_status {
 int kvmlog_batch_init(void);
 void kvmlog_batch_exit(void);
 
-/* Process context; callers hold switch.c's mutex. stop() returns when no flush runs any more. */
+/* Process context; callers hold session.c's mutex. stop() returns when no flush runs any more. */
 int kvmlog_batch_start(void);
 void kvmlog_batch_stop(unsigned long deadline);
 

@@ -16,13 +16,13 @@
 
 #include <kvmlog/kvmlog.h>
 
-#include "batch.h"
+#include "flush.h"
 #include "clock.h"
 #include "config.h"
-#include "genl.h"
-#include "hooks.h"
-#include "pending.h"
-#include "switch.h"
+#include "receiver.h"
+#include "tracepoints.h"
+#include "vcpu_table.h"
+#include "session.h"
 
 DEFINE_MUTEX(kvmlog_switch_mutex);
 struct kvmlog_config __rcu *kvmlog_config;
