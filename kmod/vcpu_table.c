@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The pending table: fixed capacity, allocated while tracing is on.
+ * The vCPU table: fixed capacity, allocated while tracing is on.
  *
  * Two hash tables of the same size, both of buckets of eight keys that share a
- * cache line: vCPU -> slot, and thread -> the slot that it works on (KVM's
+ * cache line: vCPU -> its state, and thread -> the state that it works on (KVM's
  * userspace_exit and vcpu_wakeup do not say which vCPU they speak of). A key is
- * looked for in PROBE_BUCKETS buckets and no further, so that a miss is bounded
- * too. In the common case neither is looked at: each CPU remembers the slot
+ * searched in PROBE_BUCKETS buckets and no further, so that a miss is bounded
+ * too. In the common case neither is searched: each CPU remembers the state
  * that it used last.
  *
  * Keyed by vCPU, not by thread: some VMMs run one vCPU on changing threads, or
  * several on one, and an exit belongs to the vCPU that re-enters.
  *
- * A slot stays with its vCPU until the thread that ran it last ends. A thread's
+ * A state stays with its vCPU until the thread that ran it last ends. A thread's
  * entry is only ever written by that thread.
  */
 #include <linux/hash.h>
@@ -22,10 +22,10 @@
 #include <linux/percpu.h>
 #include <linux/sched.h>
 
-#include "flush.h"
+#include "exit_record.h"
 #include "guest.h"
+#include "note.h"
 #include "vcpu_table.h"
-#include "trace.h"
 
 static unsigned int max_vcpus = 4096;
 module_param(max_vcpus, uint, 0444);
@@ -45,11 +45,11 @@ struct hash_table {
 };
 
 static struct hash_table vcpus, threads;
-static struct kvmlog_slot *slots;	  /* beside vcpus.keys */
-static struct task_struct **owners;	  /* beside vcpus.keys: slot->task, close together */
-static struct kvmlog_slot **thread_slots; /* beside threads.keys */
+static struct kvmlog_vcpu_state *states; /* beside vcpus.keys */
+static struct task_struct **owners;	 /* beside vcpus.keys: state->task, close together */
+static struct kvmlog_vcpu_state **thread_states; /* beside threads.keys */
 
-DEFINE_PER_CPU(struct kvmlog_slot *, kvmlog_last_slot);
+DEFINE_PER_CPU(struct kvmlog_vcpu_state *, kvmlog_last_vcpu_state);
 
 static u32 first_key(const struct hash_table *table, const void *key)
 {
@@ -71,7 +71,7 @@ static int find_key(const struct hash_table *table, const void *key)
 	return -1;
 }
 
-/* Index of a place that is @key's from now on, or -1. */
+/* Index of an entry that is @key's from now on, or -1. */
 static int insert_key(const struct hash_table *table, void *key)
 {
 	u32 start = first_key(table, key);
@@ -86,46 +86,46 @@ static int insert_key(const struct hash_table *table, void *key)
 	return -1;
 }
 
-static u32 slot_index(const struct kvmlog_slot *slot)
+static u32 state_index(const struct kvmlog_vcpu_state *state)
 {
-	return slot - slots;
+	return state - states;
 }
 
-struct kvmlog_slot *kvmlog_pending_find_vcpu(struct kvm_vcpu *vcpu)
+struct kvmlog_vcpu_state *kvmlog_vcpu_table_search(struct kvm_vcpu *vcpu)
 {
 	int index = find_key(&vcpus, vcpu);
-	struct kvmlog_slot *slot;
+	struct kvmlog_vcpu_state *state;
 
 	if (index < 0)
 		return NULL;
-	slot = &slots[index];
-	this_cpu_write(kvmlog_last_slot, slot);
-	kvmlog_lock(&slot->lock);
-	if (likely(slot->vcpu == vcpu))
-		return slot;
-	kvmlog_unlock(&slot->lock);
+	state = &states[index];
+	this_cpu_write(kvmlog_last_vcpu_state, state);
+	kvmlog_vcpu_state_lock(state);
+	if (likely(state->vcpu == vcpu))
+		return state;
+	kvmlog_vcpu_state_unlock(state);
 	return NULL;
 }
 
-struct kvmlog_slot *kvmlog_pending_find_current(void)
+struct kvmlog_vcpu_state *kvmlog_vcpu_table_search_current(void)
 {
 	int index = find_key(&threads, current);
-	struct kvmlog_slot *slot;
+	struct kvmlog_vcpu_state *state;
 
 	if (index < 0)
 		return NULL;
-	slot = thread_slots[index];
-	if (!slot)
+	state = thread_states[index];
+	if (!state)
 		return NULL;
-	kvmlog_lock(&slot->lock);
-	if (likely(slot->task == current))
-		return slot;
-	kvmlog_unlock(&slot->lock);
+	kvmlog_vcpu_state_lock(state);
+	if (likely(state->task == current))
+		return state;
+	kvmlog_vcpu_state_unlock(state);
 	return NULL;
 }
 
-/* Slot locked. The current thread works on it from here; false: no room for its entry. */
-static bool attach_thread(struct kvmlog_slot *slot)
+/* State locked. The current thread works on it from here; false: no room for its entry. */
+static bool attach_thread(struct kvmlog_vcpu_state *state)
 {
 	int index = find_key(&threads, current);
 
@@ -133,60 +133,61 @@ static bool attach_thread(struct kvmlog_slot *slot)
 		index = insert_key(&threads, current);
 	if (index < 0)
 		return false;
-	thread_slots[index] = slot;
-	slot->thread = &thread_slots[index];
-	WRITE_ONCE(slot->task, current);
-	WRITE_ONCE(owners[slot_index(slot)], current);
+	thread_states[index] = state;
+	state->thread = &thread_states[index];
+	WRITE_ONCE(state->task, current);
+	WRITE_ONCE(owners[state_index(state)], current);
 	return true;
 }
 
-void kvmlog_pending_free(struct kvmlog_slot *slot)
+void kvmlog_vcpu_table_remove(struct kvmlog_vcpu_state *state)
 {
-	u32 index = slot_index(slot);
+	u32 index = state_index(state);
 
-	if (slot->guest)
-		kvmlog_guest_put(slot->guest);
-	slot->guest = NULL;
-	slot->pending = false;
-	WRITE_ONCE(slot->vcpu, NULL);
-	WRITE_ONCE(slot->task, NULL);
+	if (state->guest)
+		kvmlog_guest_put(state->guest);
+	state->guest = NULL;
+	state->pending = false;
+	WRITE_ONCE(state->vcpu, NULL);
+	WRITE_ONCE(state->task, NULL);
 	WRITE_ONCE(owners[index], NULL);
-	kvmlog_unlock(&slot->lock);
-	/* Last: whoever takes the key then waits for no lock and finds the slot clean. */
+	kvmlog_vcpu_state_unlock(state);
+	/* Last: whoever takes the key then waits for no lock and finds the state clean. */
 	smp_store_release(&vcpus.keys[index], NULL);
 }
 
-static struct kvmlog_slot *take_slot(struct kvm_vcpu *vcpu)
+static struct kvmlog_vcpu_state *insert_vcpu(struct kvm_vcpu *vcpu)
 {
 	int index = insert_key(&vcpus, vcpu);
-	struct kvmlog_slot *slot;
+	struct kvmlog_vcpu_state *state;
 
 	if (index < 0)
 		return NULL;
-	slot = &slots[index];
-	kvmlog_lock(&slot->lock);
-	WRITE_ONCE(slot->vcpu, vcpu);
-	slot->exits = 0;
-	slot->pending = false;
-	if (kvmlog_guest_get(slot) && attach_thread(slot)) {
-		this_cpu_write(kvmlog_last_slot, slot);
-		return slot;
+	state = &states[index];
+	kvmlog_vcpu_state_lock(state);
+	WRITE_ONCE(state->vcpu, vcpu);
+	state->exits = 0;
+	state->pending = false;
+	if (kvmlog_guest_get(state) && attach_thread(state)) {
+		this_cpu_write(kvmlog_last_vcpu_state, state);
+		return state;
 	}
-	kvmlog_pending_free(slot);
+	kvmlog_vcpu_table_remove(state);
 	return NULL;
 }
 
-struct kvmlog_slot *kvmlog_pending_take(struct kvm_vcpu *vcpu, struct kvmlog_slot *slot)
+struct kvmlog_vcpu_state *kvmlog_vcpu_table_assign(struct kvm_vcpu *vcpu,
+						   struct kvmlog_vcpu_state *state)
 {
-	if (!slot)
-		return take_slot(vcpu);
-	if (attach_thread(slot))
-		return slot;
-	kvmlog_unlock(&slot->lock);
+	if (!state)
+		return insert_vcpu(vcpu);
+	if (attach_thread(state))
+		return state;
+	kvmlog_vcpu_state_unlock(state);
 	return NULL;
 }
 
-void kvmlog_pending_thread_ends(void)
+void kvmlog_vcpu_table_thread_exit(void)
 {
 	int thread = find_key(&threads, current);
 	u32 i;
@@ -194,58 +195,58 @@ void kvmlog_pending_thread_ends(void)
 	if (likely(thread < 0))
 		return;
 	for (i = 0; i <= vcpus.mask; i++) {
-		struct kvmlog_slot *slot = &slots[i];
+		struct kvmlog_vcpu_state *state = &states[i];
 
 		if (READ_ONCE(owners[i]) != current)
 			continue;
-		kvmlog_lock(&slot->lock);
-		if (slot->task != current) {
-			kvmlog_unlock(&slot->lock);
+		kvmlog_vcpu_state_lock(state);
+		if (state->task != current) {
+			kvmlog_vcpu_state_unlock(state);
 			continue;
 		}
-		if (slot->pending)
-			kvmlog_trace_give_up(slot);
-		kvmlog_pending_free(slot);
+		if (state->pending)
+			kvmlog_exit_record_give_up(state);
+		kvmlog_vcpu_table_remove(state);
 	}
-	thread_slots[thread] = NULL;
+	thread_states[thread] = NULL;
 	smp_store_release(&threads.keys[thread], NULL);
 }
 
-void kvmlog_pending_drain(unsigned long deadline)
+void kvmlog_vcpu_table_drain(unsigned long deadline)
 {
 	u32 i;
 
 	for (i = 0; i <= vcpus.mask; i++) {
-		struct kvmlog_slot *slot = &slots[i];
+		struct kvmlog_vcpu_state *state = &states[i];
 
-		if (!READ_ONCE(slot->pending))
+		if (!READ_ONCE(state->pending))
 			continue;
-		kvmlog_batch_wait_for_room(deadline);
+		kvmlog_note_wait_for_room(deadline);
 		preempt_disable();
-		kvmlog_lock(&slot->lock);
-		if (slot->pending)
-			kvmlog_trace_give_up(slot);
-		kvmlog_unlock(&slot->lock);
+		kvmlog_vcpu_state_lock(state);
+		if (state->pending)
+			kvmlog_exit_record_give_up(state);
+		kvmlog_vcpu_state_unlock(state);
 		preempt_enable();
 	}
 }
 
-bool kvmlog_pending_next(unsigned int *index, struct kvmlog_record *record)
+bool kvmlog_vcpu_table_next_pending(unsigned int *index, struct kvmlog_record *record)
 {
-	if (!slots)
+	if (!states)
 		return false;
 	for (; *index <= vcpus.mask; (*index)++) {
-		struct kvmlog_slot *slot = &slots[*index];
+		struct kvmlog_vcpu_state *state = &states[*index];
 		bool found;
 
-		if (!READ_ONCE(slot->pending))
+		if (!READ_ONCE(state->pending))
 			continue;
 		preempt_disable();
-		kvmlog_lock(&slot->lock);
-		found = slot->pending;
+		kvmlog_vcpu_state_lock(state);
+		found = state->pending;
 		if (found)
-			kvmlog_trace_peek(slot, record);
-		kvmlog_unlock(&slot->lock);
+			kvmlog_exit_record_peek(state, record);
+		kvmlog_vcpu_state_unlock(state);
 		preempt_enable();
 		if (found) {
 			(*index)++;
@@ -255,7 +256,7 @@ bool kvmlog_pending_next(unsigned int *index, struct kvmlog_record *record)
 	return false;
 }
 
-int kvmlog_pending_start(void)
+int kvmlog_vcpu_table_start(void)
 {
 	u32 keys = max_vcpus * KEYS_PER_VCPU;
 	u32 i;
@@ -264,45 +265,44 @@ int kvmlog_pending_start(void)
 	threads.mask = keys - 1;
 	vcpus.keys = kvcalloc(keys, sizeof(*vcpus.keys), GFP_KERNEL);
 	threads.keys = kvcalloc(keys, sizeof(*threads.keys), GFP_KERNEL);
-	slots = kvcalloc(keys, sizeof(*slots), GFP_KERNEL);
+	states = kvcalloc(keys, sizeof(*states), GFP_KERNEL);
 	owners = kvcalloc(keys, sizeof(*owners), GFP_KERNEL);
-	thread_slots = kvcalloc(keys, sizeof(*thread_slots), GFP_KERNEL);
-	if (!vcpus.keys || !threads.keys || !slots || !owners || !thread_slots ||
+	thread_states = kvcalloc(keys, sizeof(*thread_states), GFP_KERNEL);
+	if (!vcpus.keys || !threads.keys || !states || !owners || !thread_states ||
 	    kvmlog_guest_start(keys)) {
-		kvmlog_pending_stop();
+		kvmlog_vcpu_table_stop();
 		return -ENOMEM;
 	}
 	for (i = 0; i < keys; i++)
-		kvmlog_lock_init(&slots[i].lock);
+		kvmlog_lock_init(&states[i].lock);
 	return 0;
 }
 
-void kvmlog_pending_stop(void)
+void kvmlog_vcpu_table_stop(void)
 {
 	int cpu;
 
 	for_each_possible_cpu(cpu)
-		per_cpu(kvmlog_last_slot, cpu) = NULL;
+		per_cpu(kvmlog_last_vcpu_state, cpu) = NULL;
 	kvmlog_guest_stop();
-	kvfree(thread_slots);
+	kvfree(thread_states);
 	kvfree(owners);
-	kvfree(slots);
+	kvfree(states);
 	kvfree(threads.keys);
 	kvfree(vcpus.keys);
-	thread_slots = NULL;
+	thread_states = NULL;
 	owners = NULL;
-	slots = NULL;
+	states = NULL;
 	threads.keys = NULL;
 	vcpus.keys = NULL;
 }
 
-unsigned int kvmlog_pending_slots(void)
+unsigned int kvmlog_vcpu_table_capacity(void)
 {
 	return max_vcpus * KEYS_PER_VCPU;
 }
 
-int kvmlog_pending_init(void)
+void kvmlog_vcpu_table_init(void)
 {
 	max_vcpus = roundup_pow_of_two(clamp(max_vcpus, 16U, 65536U));
-	return 0;
 }

@@ -1,122 +1,85 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Exits whose re-entry has not come yet: one slot for each vCPU that runs. */
+/* The states of all vCPUs that run, found by vCPU and by the thread that runs it. */
 #ifndef _KVMLOG_VCPU_TABLE_H
 #define _KVMLOG_VCPU_TABLE_H
 
-#include <linux/cache.h>
 #include <linux/percpu.h>
-#include <linux/types.h>
+#include <linux/sched.h>
 
-#include <kvmlog/record.h>
+#include "vcpu_state.h"
 
-#include "lock.h"
+void kvmlog_vcpu_table_init(void);
+unsigned int kvmlog_vcpu_table_capacity(void);
 
-struct kvm_vcpu;
-struct kvmlog_guest;
-struct task_struct;
+/* Process context, the session's mutex held; no probe runs. */
+int kvmlog_vcpu_table_start(void);
+void kvmlog_vcpu_table_stop(void);
+/* Writes out every exit that is pending. Until @deadline it waits where buffers are full. */
+void kvmlog_vcpu_table_drain(unsigned long deadline);
 
-struct kvmlog_slot {
-	/*
-	 * Covers all below. Nearly always taken by the vCPU's own thread only
-	 * (KVM holds vcpu->mutex around every probe but sched_process_exit);
-	 * others are the end of a thread that ran the vCPU before, and the dump.
-	 * Taken with preemption disabled, never from an interrupt.
-	 */
-	struct kvmlog_lock lock;
-	bool pending;
-	bool announced;		     /* the guest's record stands in the stream */
-	struct kvm_vcpu *vcpu;	     /* NULL: free */
-	struct task_struct *task;    /* ran the vCPU last; only compared, never followed */
-	struct kvmlog_slot **thread; /* that task's entry: the slot it works on */
-	struct kvmlog_guest *guest;
-	u64 exits; /* least that vcpu->stat.exits can be at the next exit of the same vCPU */
-	u64 delay_exit_ns; /* run delay of the task at the exit ... */
-	u64 delay_user_ns; /* ... and at the first return from KVM_RUN */
-	union {
-		u64 user_since_ns; /* that return */
-		/* Until then, of the exit as is: on the stack they would call for a canary. */
-		struct {
-			u32 intr_info;
-			u32 error_code;
-		};
-	};
-	u64 paused_since_ns;	     /* last return, if it was with -EINTR; 0: it was not */
-	struct kvmlog_record record; /* `guest` stays while `guest` above does */
-} ____cacheline_aligned_in_smp;
-
-int kvmlog_pending_init(void);
-unsigned int kvmlog_pending_slots(void);
-
-/* Process context, session.c's mutex held; no probe runs. */
-int kvmlog_pending_start(void);
-void kvmlog_pending_stop(void);
-/* Writes out everything that is pending. Until @deadline it waits where buffers are full. */
-void kvmlog_pending_drain(unsigned long deadline);
-
-/* The slot that this CPU worked on last, or NULL: nearly always the one that is looked for. */
-DECLARE_PER_CPU(struct kvmlog_slot *, kvmlog_last_slot);
+/* The state that this CPU worked on last, or NULL: nearly always the one that is needed. */
+DECLARE_PER_CPU(struct kvmlog_vcpu_state *, kvmlog_last_vcpu_state);
 
 /* Through the hash tables; locked, or NULL. */
-struct kvmlog_slot *kvmlog_pending_find_vcpu(struct kvm_vcpu *vcpu);
-struct kvmlog_slot *kvmlog_pending_find_current(void);
-/* The vCPU has no slot, or another thread runs it now. Locked, or NULL when there is no room. */
-struct kvmlog_slot *kvmlog_pending_take(struct kvm_vcpu *vcpu, struct kvmlog_slot *slot);
-
-static inline void kvmlog_pending_unlock(struct kvmlog_slot *slot)
-{
-	kvmlog_unlock(&slot->lock);
-}
-
+struct kvmlog_vcpu_state *kvmlog_vcpu_table_search(struct kvm_vcpu *vcpu);
+struct kvmlog_vcpu_state *kvmlog_vcpu_table_search_current(void);
 /*
- * Preemption disabled. These return the slot locked, or NULL; give it back with
- * kvmlog_pending_unlock() or kvmlog_pending_free().
+ * The vCPU has no state (@state is NULL), or another thread runs it now: from here the
+ * current one does. Locked, or NULL when there is no room.
  */
-static __always_inline struct kvmlog_slot *kvmlog_pending_of_vcpu(struct kvm_vcpu *vcpu)
-{
-	struct kvmlog_slot *slot = this_cpu_read(kvmlog_last_slot);
-
-	if (unlikely(!slot || READ_ONCE(slot->vcpu) != vcpu))
-		return kvmlog_pending_find_vcpu(vcpu);
-	kvmlog_lock(&slot->lock);
-	if (likely(slot->vcpu == vcpu))
-		return slot;
-	kvmlog_unlock(&slot->lock);
-	return NULL;
-}
-
-static __always_inline struct kvmlog_slot *kvmlog_pending_of_current(void)
-{
-	struct kvmlog_slot *slot = this_cpu_read(kvmlog_last_slot);
-
-	if (unlikely(!slot || READ_ONCE(slot->task) != current || *slot->thread != slot))
-		return kvmlog_pending_find_current();
-	kvmlog_lock(&slot->lock);
-	if (likely(slot->task == current))
-		return slot;
-	kvmlog_unlock(&slot->lock);
-	return NULL;
-}
-
-/* The vCPU's slot, made when there is none yet; the current thread runs it from here. */
-static __always_inline struct kvmlog_slot *kvmlog_pending_claim(struct kvm_vcpu *vcpu)
-{
-	struct kvmlog_slot *slot = kvmlog_pending_of_vcpu(vcpu);
-
-	if (likely(slot && slot->task == current && *slot->thread == slot))
-		return slot;
-	return kvmlog_pending_take(vcpu, slot);
-}
-
-/* Unlocks it and gives it up: its vCPU has none from here. */
-void kvmlog_pending_free(struct kvmlog_slot *slot);
-
-/* Preemption disabled: the current thread ends; writes out and frees what it had. */
-void kvmlog_pending_thread_ends(void);
+struct kvmlog_vcpu_state *kvmlog_vcpu_table_assign(struct kvm_vcpu *vcpu,
+						   struct kvmlog_vcpu_state *state);
 
 /*
- * Copies the next pending exit from slot *index on, its times as of now, and
+ * Preemption disabled. These return the state locked, or NULL; give it back with
+ * kvmlog_vcpu_state_unlock() or kvmlog_vcpu_table_remove().
+ */
+static __always_inline struct kvmlog_vcpu_state *kvmlog_vcpu_table_find(struct kvm_vcpu *vcpu)
+{
+	struct kvmlog_vcpu_state *state = this_cpu_read(kvmlog_last_vcpu_state);
+
+	if (unlikely(!state || READ_ONCE(state->vcpu) != vcpu))
+		return kvmlog_vcpu_table_search(vcpu);
+	kvmlog_vcpu_state_lock(state);
+	if (likely(state->vcpu == vcpu))
+		return state;
+	kvmlog_vcpu_state_unlock(state);
+	return NULL;
+}
+
+static __always_inline struct kvmlog_vcpu_state *kvmlog_vcpu_table_find_current(void)
+{
+	struct kvmlog_vcpu_state *state = this_cpu_read(kvmlog_last_vcpu_state);
+
+	if (unlikely(!state || READ_ONCE(state->task) != current || *state->thread != state))
+		return kvmlog_vcpu_table_search_current();
+	kvmlog_vcpu_state_lock(state);
+	if (likely(state->task == current))
+		return state;
+	kvmlog_vcpu_state_unlock(state);
+	return NULL;
+}
+
+/* The vCPU's state, made when there is none yet; the current thread runs it from here. */
+static __always_inline struct kvmlog_vcpu_state *kvmlog_vcpu_table_claim(struct kvm_vcpu *vcpu)
+{
+	struct kvmlog_vcpu_state *state = kvmlog_vcpu_table_find(vcpu);
+
+	if (likely(state && state->task == current && *state->thread == state))
+		return state;
+	return kvmlog_vcpu_table_assign(vcpu, state);
+}
+
+/* Unlocks the state and gives it up: its vCPU has none from here. */
+void kvmlog_vcpu_table_remove(struct kvmlog_vcpu_state *state);
+
+/* Preemption disabled: the current thread ends; writes out and removes what it had. */
+void kvmlog_vcpu_table_thread_exit(void);
+
+/*
+ * Copies the next pending exit from state *index on, its times as of now, and
  * moves *index behind it. False: there is none. Process context, mutex held.
  */
-bool kvmlog_pending_next(unsigned int *index, struct kvmlog_record *record);
+bool kvmlog_vcpu_table_next_pending(unsigned int *index, struct kvmlog_record *record);
 
 #endif
