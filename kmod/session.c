@@ -22,6 +22,7 @@
 #include "note.h"
 #include "receiver.h"
 #include "session.h"
+#include "tracepoints.h"
 #include "vcpu_table.h"
 
 DEFINE_MUTEX(kvmlog_session_mutex);

@@ -8,9 +8,8 @@
 
 #include <kvmlog/record.h>
 
-#include "tracepoints.h"
-
 struct kvmlog_config;
+struct kvmlog_tracepoints_callbacks;
 struct netlink_ext_ack;
 
 /*
