@@ -15,7 +15,7 @@
 
 #include "shared.h"
 
-/* --- ring_map.c: one mapping of a ring file --- */
+/* --- ring/map.c: one mapping of a ring file --- */
 
 struct kvmlog_ring {
 	struct kvmlog_ring_header *header;
@@ -31,7 +31,7 @@ int kvmlog_ring_map(struct kvmlog_ring *ring, int fd, __u64 capacity, __u64 reco
 void kvmlog_ring_unmap(struct kvmlog_ring *ring);
 int kvmlog_ring_whole(const struct kvmlog_ring *ring);
 
-/* --- ring_read.c --- */
+/* --- ring/read.c --- */
 
 /* What one copy gave: records first_index .. next_index - 1. */
 struct kvmlog_span {
@@ -47,7 +47,7 @@ int kvmlog_ring_since(const struct kvmlog_ring *ring, __u64 index, __u64 count, 
 		      __u64 buffer_bytes, struct kvmlog_span *span);
 int kvmlog_ring_read_header(const struct kvmlog_ring *ring, struct kvmlog_ring_header *copy);
 
-/* --- ring_write.c --- */
+/* --- ring/write.c --- */
 
 struct kvmlog_writer;
 
@@ -65,7 +65,7 @@ void kvmlog_writer_loss(struct kvmlog_writer *writer, __u32 cause, __u64 lost, _
 			__u16 cpu);
 void kvmlog_writer_header(struct kvmlog_writer *writer, struct kvmlog_ring_header *copy);
 
-/* --- batch.c: one message of the source, checked --- */
+/* --- pump/batch.c: one message of the source, checked --- */
 
 enum kvmlog_batch_verdict {
 	KVMLOG_BATCH_OK = 0,
@@ -84,7 +84,7 @@ enum kvmlog_batch_verdict {
 int kvmlog_batch_check(const void *head, __u64 bytes, __u32 sender_port, int truncated,
 		       __u16 family, struct kvmlog_batch *batch);
 
-/* --- pump.c, pump_netlink.c, pump_bpf.c: from the source into the ring --- */
+/* --- pump/: from the source into the ring --- */
 
 struct kvmlog_pump_statistics {
 	__u64 wakeups; /* returns of poll() */
@@ -132,7 +132,7 @@ void kvmlog_pump_settle(struct kvmlog_pump *pump, __u32 cpu, __u64 messages, __u
 int kvmlog_pump_message(struct kvmlog_pump *pump, const void *message, __u64 bytes,
 			__u32 sender_port);
 
-/* --- statistics_map.c: a statistics file, mapped, or a copy of one --- */
+/* --- statistics/map.c: a statistics file, mapped, or a copy of one --- */
 
 struct kvmlog_statistics_map;
 
@@ -141,7 +141,7 @@ struct kvmlog_statistics_map *kvmlog_statistics_open(int fd, __u64 bytes, int wr
 void kvmlog_statistics_close(struct kvmlog_statistics_map *map);
 int kvmlog_statistics_whole(const struct kvmlog_statistics_map *map);
 
-/* --- statistics*.c: the writer's side --- */
+/* --- statistics/statistics.c: the writer's side --- */
 
 struct kvmlog_statistics *kvmlog_statistics_new(struct kvmlog_writer *writer,
 						struct kvmlog_statistics_map *map, int *error);
@@ -159,7 +159,7 @@ void kvmlog_statistics_describe(struct kvmlog_statistics *statistics,
 void kvmlog_statistics_feed(struct kvmlog_statistics *statistics,
 			    const struct kvmlog_record *records, __u64 count);
 
-/* --- statistics_read.c --- */
+/* --- statistics/snapshot.c --- */
 
 struct kvmlog_statistics_map *kvmlog_statistics_snapshot(const struct kvmlog_statistics_map *map,
 							 __u64 *torn, int *error);
@@ -169,7 +169,7 @@ void kvmlog_statistics_copied(const struct kvmlog_statistics_map *copy,
 int kvmlog_statistics_header_now(const struct kvmlog_statistics_map *map,
 				 struct kvmlog_statistics_header *header);
 
-/* --- statistics_query.c --- */
+/* --- statistics/query.c --- */
 
 enum kvmlog_statistics_by {
 	KVMLOG_BY_GUEST = 1 << 0,
@@ -211,7 +211,7 @@ __s64 kvmlog_statistics_query(const struct kvmlog_statistics_map *now,
 			      const __u8 *guests, struct kvmlog_statistics_group *groups,
 			      __u32 capacity);
 
-/* --- btf.c: prototypes as the running kernel has them --- */
+/* --- btf/btf.c: prototypes as the running kernel has them --- */
 
 struct kvmlog_btf;
 
@@ -220,13 +220,13 @@ void kvmlog_btf_close(struct kvmlog_btf *btf);
 int kvmlog_btf_module(struct kvmlog_btf *btf, const char *name);
 int kvmlog_btf_signature(struct kvmlog_btf *btf, const char *name, char *text, __u64 text_bytes);
 
-/* --- btf_layout.c --- */
+/* --- btf/member.c --- */
 
 int kvmlog_btf_member(struct kvmlog_btf *btf, const char *name, const char *path, __u32 *offset,
 		      __u32 *bytes);
 int kvmlog_btf_tracepoint(struct kvmlog_btf *btf, const char *name, int *module);
 
-/* --- bpf_programs.c --- */
+/* --- bpf/programs.c --- */
 
 enum kvmlog_bpf_kind {
 	KVMLOG_BPF_RAW = 1,   /* raw tracepoint */
@@ -243,7 +243,7 @@ int kvmlog_bpf_enable_stats(void);
 int kvmlog_bpf_run_time(int program, __u64 *ns);
 void kvmlog_bpf_quiesce(void);
 
-/* --- bpf_maps.c --- */
+/* --- bpf/maps.c --- */
 
 struct kvmlog_bpf_maps {
 	struct kvmlog_bpf_control *control;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ring.h"
+#include "ring/ring.h"
 
 enum {
 	KVMLOG_STRESS_WORDS = KVMLOG_RING_HEADER_BYTES / 8

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The pump: carries records from the source into the ring, from a netlink socket
- * (pump_netlink.c) or from BPF maps (pump_bpf.c).
+ * (netlink.c) or from BPF maps (bpf.c).
  *
  * kvmlog_pump_run() blocks in poll() and is called without Python's lock;
  * kvmlog_pump_stop() ends it from anywhere.
@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "pump.h"
+#include "pump/pump.h"
 
 enum {
 	KVMLOG_HEARTBEAT_MS = 1000,

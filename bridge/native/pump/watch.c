@@ -17,7 +17,7 @@
 #include <unistd.h>
 #include <linux/netlink.h>
 
-#include "pump.h"
+#include "pump/pump.h"
 
 enum {
 	KVMLOG_UEVENT_GROUP = 1, /* the kernel's own */

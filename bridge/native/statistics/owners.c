@@ -2,7 +2,7 @@
 /* Rows that change their owner: guests forgotten, two found to be one, all begun anew. */
 #include <string.h>
 
-#include "statistics.h"
+#include "statistics/statistics.h"
 
 static void free_block(struct kvmlog_statistics *statistics, __u32 *block)
 {

@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <linux/netlink.h>
 
-#include "pump.h"
+#include "pump/pump.h"
 
 enum {
 	/* Messages between two looks at the stop event and the clock. */

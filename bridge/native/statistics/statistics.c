@@ -5,8 +5,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "ring.h"
-#include "statistics.h"
+#include "ring/ring.h"
+#include "statistics/statistics.h"
 
 #define CACHE_BYTES (KVMLOG_CACHE_ENTRIES * sizeof(struct kvmlog_statistics_entry))
 

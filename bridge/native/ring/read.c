@@ -4,7 +4,7 @@
 #include <sched.h>
 #include <string.h>
 
-#include "ring.h"
+#include "ring/ring.h"
 
 /* Rounds a reader waits for a writer that was stopped inside an info update. */
 enum {

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "btf.h"
+#include "btf/btf.h"
 
 static const struct btf_type *resolve(const struct btf *btf, __u32 id)
 {

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "ring.h"
+#include "ring/ring.h"
 
 enum {
 	KVMLOG_NS_PER_S = 1000000000

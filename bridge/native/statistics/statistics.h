@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The statistics of the log engine: per exit an entry of a cache takes the durations
- * in (statistics_take.c); an entry that is full, or a second old, is folded into the
- * rows of the file (statistics_fold.c). So an exit costs a few dozen instructions,
+ * in (take.c); an entry that is full, or a second old, is folded into the
+ * rows of the file (fold.c). So an exit costs a few dozen instructions,
  * whatever number of rows it counts in.
  */
 #ifndef KVMLOG_NATIVE_STATISTICS_H
@@ -114,7 +114,7 @@ static inline void kvmlog_element_end(__u32 *sequence)
 	__atomic_store_n(sequence, *sequence + 1, __ATOMIC_RELEASE);
 }
 
-/* statistics_map.c */
+/* map.c */
 __u64 kvmlog_statistics_clock_ns(void);
 void kvmlog_statistics_header_begin(struct kvmlog_statistics *statistics);
 void kvmlog_statistics_header_end(struct kvmlog_statistics *statistics);
@@ -122,7 +122,7 @@ void kvmlog_statistics_place(struct kvmlog_statistics_map *map, void *base);
 void kvmlog_statistics_change_begin(struct kvmlog_statistics *statistics);
 void kvmlog_statistics_change_end(struct kvmlog_statistics *statistics);
 
-/* statistics_rows.c; KVMLOG_NO_ROW: no room. */
+/* rows.c; KVMLOG_NO_ROW: no room. */
 int kvmlog_statistics_index_all(struct kvmlog_statistics *statistics);
 __u32 kvmlog_statistics_find_reason(struct kvmlog_statistics *statistics,
 				    const struct kvmlog_statistics_key *key, int make);
@@ -130,7 +130,7 @@ __u32 kvmlog_statistics_find_row(struct kvmlog_statistics *statistics,
 				 const struct kvmlog_statistics_key *key, int make);
 __u32 kvmlog_statistics_block(struct kvmlog_statistics *statistics);
 
-/* statistics_fold.c; the lock is held. */
+/* fold.c; the lock is held. */
 void kvmlog_statistics_entry_clear(struct kvmlog_statistics_entry *entry);
 void kvmlog_statistics_fold_entry(struct kvmlog_statistics *statistics,
 				  struct kvmlog_statistics_entry *entry);
@@ -138,15 +138,15 @@ void kvmlog_statistics_fold_all(struct kvmlog_statistics *statistics);
 void kvmlog_sums_add(struct kvmlog_statistics_sums *sums,
 		     const struct kvmlog_statistics_sums *more);
 
-/* statistics_owners.c: who a row belongs to; the lock is held. */
+/* owners.c: who a row belongs to; the lock is held. */
 void kvmlog_statistics_move_guest(struct kvmlog_statistics *statistics, __u32 from, __u32 to);
 
-/* statistics_guests.c; the lock is held. Never fails: KVMLOG_NO_ROW where the table is full. */
+/* guests.c; the lock is held. Never fails: KVMLOG_NO_ROW where the table is full. */
 __u32 kvmlog_statistics_guest_of(struct kvmlog_statistics *statistics, __u8 source, __u32 number);
 void kvmlog_statistics_guest_seen(struct kvmlog_statistics *statistics,
 				  const struct kvmlog_record_guest *note);
 
-/* statistics_take.c; the lock is held. */
+/* take.c; the lock is held. */
 void kvmlog_statistics_take(struct kvmlog_statistics *statistics,
 			    const struct kvmlog_record *records, __u64 count);
 

@@ -3,7 +3,7 @@
 #ifndef KVMLOG_NATIVE_PUMP_H
 #define KVMLOG_NATIVE_PUMP_H
 
-#include "ring.h"
+#include "ring/ring.h"
 
 /* One CPU's stream, since tracing was switched on. */
 struct kvmlog_pump_cpu {
@@ -60,7 +60,7 @@ void kvmlog_pump_lose_messages(struct kvmlog_pump *pump, __u16 number, __u64 los
 void kvmlog_pump_lose_records(struct kvmlog_pump *pump, __u16 number, __u64 dropped, __u64 ns);
 
 /*
- * pump_take.c: what stands in the ring from index @first on, @count records of which
+ * take.c: what stands in the ring from index @first on, @count records of which
  * @exits are exits, into the statistics; guests among them for Python.
  */
 void kvmlog_pump_take(struct kvmlog_pump *pump, __u64 first, __u64 count, __u64 exits);
@@ -68,10 +68,10 @@ void kvmlog_pump_take_from(struct kvmlog_pump *pump, const struct kvmlog_record 
 			   __u64 count, __u64 exits);
 void kvmlog_pump_fold(struct kvmlog_pump *pump);
 
-/* pump_netlink.c. 0: nothing left; 1: stopped at its limit, there may be more; else -errno. */
+/* netlink.c. 0: nothing left; 1: stopped at its limit, there may be more; else -errno. */
 int kvmlog_pump_drain_socket(struct kvmlog_pump *pump);
 
-/* pump_bpf.c. Takes all there is; returns when to look again, in ms, -1: when woken. */
+/* bpf.c. Takes all there is; returns when to look again, in ms, -1: when woken. */
 int kvmlog_pump_drain_maps(struct kvmlog_pump *pump);
 
 /* watch.c, in the pump's thread. */

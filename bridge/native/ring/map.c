@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "ring.h"
+#include "ring/ring.h"
 
 /* -ERANGE: the file is shorter than its header says. */
 int kvmlog_ring_map(struct kvmlog_ring *ring, int fd, __u64 capacity, __u64 record_bytes,

@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "statistics.h"
+#include "statistics/statistics.h"
 
 enum {
 	KVMLOG_SNAPSHOT_TRIES = 20,

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "statistics.h"
+#include "statistics/statistics.h"
 
 static __u64 mix(__u64 value)
 {

@@ -4,7 +4,7 @@
 
 #include <linux/kvm.h>
 
-#include "statistics.h"
+#include "statistics/statistics.h"
 
 enum {
 	NS_PER_US = 1000,

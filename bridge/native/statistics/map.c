@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "statistics.h"
+#include "statistics/statistics.h"
 
 _Static_assert(sizeof(struct kvmlog_statistics_key) == 24, "key");
 _Static_assert(sizeof(struct kvmlog_statistics_sums) == 72, "sums");

@@ -4,8 +4,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "pump.h"
-#include "statistics.h"
+#include "pump/pump.h"
+#include "statistics/statistics.h"
 
 static void tell_guest(struct kvmlog_pump *pump, const struct kvmlog_record_guest *note)
 {

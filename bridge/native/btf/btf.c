@@ -11,7 +11,7 @@
 #include <string.h>
 #include <bpf/libbpf.h>
 
-#include "btf.h"
+#include "btf/btf.h"
 
 struct text {
 	char *to;

@@ -5,7 +5,7 @@
  * ten times the record, so it looks again every KVMLOG_BPF_POLL_MS while tracing is
  * on.
  */
-#include "pump.h"
+#include "pump/pump.h"
 
 /* What a CPU wrote until now into the ring. The writer's lock is held. */
 static void take_records(struct kvmlog_pump *pump, struct kvmlog_bpf_cpu *shared,

@@ -6,7 +6,7 @@
  */
 #include <string.h>
 
-#include "statistics.h"
+#include "statistics/statistics.h"
 
 static struct kvmlog_statistics_number *number_place(const struct kvmlog_statistics *statistics,
 						     __u64 key)

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "statistics.h"
+#include "statistics/statistics.h"
 
 /* Percentiles asked for, in thousandths; the fields of struct kvmlog_statistics_group. */
 static const __u32 permille[] = { 500, 900, 990, 999 };
