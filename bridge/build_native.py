@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -74,16 +75,23 @@ def text_constants() -> str:
     return "\n".join(f"static const char *const kvmlog_text_{name} = {name};" for name in names)
 
 
-def set_source(builder: FFI, name: str, preamble: str, sources: Iterable[Path]) -> None:
-    """Tell cffi how the extension `name` is compiled; sources relative to the project's root."""
+def set_source(
+    builder: FFI,
+    name: str,
+    preamble: str,
+    sources: Iterable[Path],
+    folders: Iterable[Path] = (),
+) -> None:
+    """Tell cffi how the extension `name` is compiled; `folders` have further headers."""
+    includes = [*INCLUDES, *folders]
     # What cffi generates defines this without a prototype.
     initializer = f"PyMODINIT_FUNC PyInit_{name.rpartition('.')[2]}(void);"
     builder.set_source(
         name,
         f"{preamble}\n{initializer}\n",
         sources=[str(source.relative_to(ROOT)) for source in sources],
-        include_dirs=[str(path) for path in INCLUDES],
-        depends=[str(path) for folder in INCLUDES for path in folder.rglob("*.h")],
+        include_dirs=[str(path) for path in includes],
+        depends=[str(path) for folder in includes for path in folder.rglob("*.h")],
         extra_compile_args=[*FLAGS, *WARNINGS],
         libraries=LIBRARIES,
     )
@@ -106,6 +114,9 @@ def build(builder: FFI, work: Path, folder: Path, objects: Iterable[Path] = ()) 
     The objects of its sources stay below `work`, where each has its source's path from the root.
     """
     os.chdir(ROOT)
+    # Objects whose source is gone must not stay.
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
     extension = builder.distutils_extension(str(work.relative_to(ROOT)), verbose=False)
     extension.extra_objects = [str(path) for path in objects]
     command = Distribution({"ext_modules": [extension]}).get_command_obj("build_ext")

@@ -13,6 +13,7 @@ from kvmlog.bridge.statistics import By, Row, Snapshot, StatisticsReader
 from kvmlog.bridge.statistics_file import StatisticsWriter
 from kvmlog.bridge.writer import RingWriter
 from kvmlog.native import ffi, lib
+from tests.native import lib as testing
 from tests.ring_making import guest_bytes
 
 Records = NDArray[Any]
@@ -90,7 +91,7 @@ class Counting:
         """As they come from a source."""
         records = np.ascontiguousarray(np.concatenate(batches))
         native = ffi.from_buffer("struct kvmlog_record[]", records)
-        lib.kvmlog_statistics_feed(self.writer.native, native, len(records))
+        testing.kvmlog_test_count(self.writer.native, native, len(records))
 
     def snapshot(self) -> Snapshot:
         """With all that was fed."""

@@ -19,6 +19,7 @@ from kvmlog.bridge.statistics import By, StatisticsReader
 from kvmlog.bridge.statistics_file import StatisticsWriter
 from kvmlog.bridge.writer import RingWriter
 from kvmlog.native import ffi, lib
+from tests.native import lib as testing
 
 GUESTS, VCPUS, REASONS = 200, 8, 30
 EXITS_PER_ROW = 40
@@ -38,7 +39,7 @@ def fill(statistics: StatisticsWriter) -> None:
                 record.guest, record.vcpu = guest + 1, vcpu
                 record.reason = 0x60 + index % REASONS
                 record.total_ns = 2_000 * (1 + index // REASONS)
-            lib.kvmlog_statistics_feed(statistics.native, records, len(records))
+            testing.kvmlog_test_count(statistics.native, records, len(records))
     statistics.flush()
 
 

@@ -22,6 +22,7 @@ from kvmlog.bridge.writer import RingWriter
 from kvmlog.native import ffi, lib
 from tests import ring_making as make
 from tests.bpf_maps_making import CPUS, PART, THREADS, drain, stream
+from tests.native import lib as testing
 
 SLOTS: Final = 1 << 14
 
@@ -114,7 +115,7 @@ def test_a_part_is_mapped_for_a_cpu_that_wrote(
     files.write(2, make.exit_bytes(exit_ns=22, cpu=2))
     drain(file_pump)
     assert files.mapped() == [0, 2]
-    assert files.native.parts[2] == at == lib.kvmlog_bpf_part(files.native, 2)
+    assert files.native.parts[2] == at == testing.kvmlog_bpf_part(files.native, 2)
     assert stream(writer) == [(1, 2, 2), 20, 21, 1, 22]
 
 

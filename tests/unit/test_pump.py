@@ -22,6 +22,7 @@ from kvmlog.bridge.writer import RingWriter
 from kvmlog.native import ffi, lib
 from tests import ring_making as make
 from tests.batch_making import FAMILY, ack, batch, exits
+from tests.native import lib as testing
 
 SLOTS = 1024
 HANG_S = 30
@@ -54,7 +55,7 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
 def give(pump: Pump, *messages: bytes, port: int = 0) -> None:
     """Hands messages to the pump without a socket."""
     for message in messages:
-        assert lib.kvmlog_pump_message(pump.native, message, len(message), port) == 0
+        assert testing.kvmlog_test_message(pump.native, message, len(message), port) == 0
 
 
 def stream(writer: RingWriter) -> list[object]:
@@ -182,7 +183,7 @@ def test_an_acknowledgement_is_no_bad_message(pump: Pump, writer: RingWriter) ->
 def test_a_message_that_cannot_be_one_is_not_copied(pump: Pump) -> None:
     """Longer than any batch."""
     long = bytes(lib.KVMLOG_MESSAGE_BYTES + 1)
-    assert lib.kvmlog_pump_message(pump.native, long, len(long), 0) == -errno.EMSGSIZE
+    assert testing.kvmlog_test_message(pump.native, long, len(long), 0) == -errno.EMSGSIZE
 
 
 def test_batches_through_a_socket_wrap_around_the_ring(

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* An open BTF, and the search in it that btf.c and member.c share. */
+/* An open BTF, and the search in it that signature.c and member.c share. */
 #ifndef KVMLOG_NATIVE_BTF_H
 #define KVMLOG_NATIVE_BTF_H
 

@@ -4,7 +4,7 @@
 #include <linux/genetlink.h>
 #include <linux/netlink.h>
 
-#include "api.h"
+#include "pump/pump.h"
 
 /* The part of a message in front of its records. */
 struct message_head {

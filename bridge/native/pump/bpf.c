@@ -5,6 +5,7 @@
  * ten times the record, so it looks again every KVMLOG_BPF_POLL_MS while tracing is
  * on.
  */
+#include "bpf/maps.h"
 #include "pump/pump.h"
 
 /* What a CPU wrote until now into the ring. The writer's lock is held. */
@@ -44,10 +45,7 @@ static void drain_cpu(struct kvmlog_pump *pump, __u32 number)
 
 	if (left > KVMLOG_BPF_CPU_RECORDS) {
 		/* Only a map that somebody else wrote into. */
-		pump->statistics.bad_messages++;
-		kvmlog_writer_info_begin(pump->writer);
-		pump->writer->ring.header->bad_messages++;
-		kvmlog_writer_info_end(pump->writer);
+		kvmlog_pump_refuse(pump);
 		shared->tail = shared->head;
 		return;
 	}
@@ -69,7 +67,7 @@ static void drain_cpu(struct kvmlog_pump *pump, __u32 number)
 		kvmlog_pump_lose_records(pump, (__u16)number, lost, ns);
 }
 
-int kvmlog_pump_drain_maps(struct kvmlog_pump *pump)
+static int drain_maps(struct kvmlog_pump *pump, int *again_ms)
 {
 	for (__u32 i = 0; i < pump->maps->count; i++) {
 		const struct kvmlog_bpf_cpu *shared = &pump->maps->cpus[i];
@@ -80,5 +78,44 @@ int kvmlog_pump_drain_maps(struct kvmlog_pump *pump)
 		drain_cpu(pump, i);
 		pthread_mutex_unlock(&pump->writer->lock);
 	}
-	return pump->maps->control->on ? KVMLOG_BPF_POLL_MS : -1;
+	*again_ms = pump->maps->control->on ? KVMLOG_BPF_POLL_MS : -1;
+	return 0;
+}
+
+static __u64 records_received(const struct kvmlog_pump *pump, __u32 cpu)
+{
+	return cpu < pump->maps->count ? pump->maps->cpus[cpu].tail : 0;
+}
+
+/* No message can be missing; the count of records stands in the maps until restart(). */
+static void settle(struct kvmlog_pump *pump, __u16 number, __u64 messages, __u64 dropped)
+{
+	(void)messages;
+	if (dropped > kvmlog_pump_cpu(pump, number)->dropped)
+		kvmlog_pump_lose_records(pump, number, dropped, 0);
+}
+
+static void restart(struct kvmlog_pump *pump)
+{
+	for (__u32 i = 0; i < pump->maps->count; i++) {
+		pump->maps->cpus[i].lost = 0;
+		kvmlog_pump_cpu(pump, i)->dropped = 0;
+	}
+}
+
+static const struct kvmlog_pump_input bpf_input = {
+	.is_polled = 1,
+	.drain = drain_maps,
+	.received = records_received,
+	.settle = settle,
+	.restart = restart,
+};
+
+/* While the pump does not run: take records out of these maps, which outlive that input. */
+void kvmlog_pump_maps(struct kvmlog_pump *pump, struct kvmlog_bpf_maps *maps)
+{
+	if (pump->watch.event_fd < 0)
+		pump->watch.event_fd = kvmlog_hotplug_open();
+	pump->maps = maps;
+	kvmlog_pump_set_input(pump, &bpf_input, -1);
 }

@@ -73,11 +73,8 @@ static void accept_batch(struct kvmlog_pump *pump, const struct kvmlog_batch *ba
 
 static void refuse_message(struct kvmlog_pump *pump, int verdict)
 {
-	pump->statistics.bad_messages++;
 	pump->statistics.bad_by_verdict[verdict]++;
-	kvmlog_writer_info_begin(pump->writer);
-	pump->writer->ring.header->bad_messages++;
-	kvmlog_writer_info_end(pump->writer);
+	kvmlog_pump_refuse(pump);
 }
 
 static void note_control(struct kvmlog_pump *pump, const void *head, __u64 bytes)
@@ -95,9 +92,9 @@ static void note_control(struct kvmlog_pump *pump, const void *head, __u64 bytes
 		pump->statistics.last_control_error = control.error.error;
 }
 
-/* @head: the message's first bytes; its records stand in the ring already. */
-static void take_message(struct kvmlog_pump *pump, const void *head, __u64 bytes, __u32 sender_port,
-			 int truncated)
+/* Its records stand in the ring already. */
+void kvmlog_pump_message_came(struct kvmlog_pump *pump, const void *head, __u64 bytes,
+			      __u32 sender_port, int truncated)
 {
 	struct kvmlog_batch batch;
 	int verdict = kvmlog_batch_check(head, bytes, sender_port, truncated, pump->family, &batch);
@@ -135,13 +132,16 @@ static int receive_message(struct kvmlog_pump *pump)
 	bytes = recvmsg(pump->data_fd, &message, MSG_DONTWAIT);
 	if (bytes < 0)
 		return -errno;
-	take_message(pump, message_head, (__u64)bytes, sender.nl_pid,
-		     !!(message.msg_flags & MSG_TRUNC));
+	kvmlog_pump_message_came(pump, message_head, (__u64)bytes, sender.nl_pid,
+				 !!(message.msg_flags & MSG_TRUNC));
 	return 0;
 }
 
-int kvmlog_pump_drain_socket(struct kvmlog_pump *pump)
+static int drain_socket(struct kvmlog_pump *pump, int *again_ms)
 {
+	*again_ms = -1;
+	if (pump->data_fd < 0)
+		return 0;
 	for (int i = 0; i < KVMLOG_DRAIN_MESSAGES; i++) {
 		int rc;
 
@@ -157,26 +157,35 @@ int kvmlog_pump_drain_socket(struct kvmlog_pump *pump)
 		if (rc)
 			return rc;
 	}
-	return 1;
+	*again_ms = 0;
+	return 0;
 }
 
-/* A message that did not come through a socket (tests, recorded data). -EMSGSIZE: too long. */
-int kvmlog_pump_message(struct kvmlog_pump *pump, const void *message, __u64 bytes,
-			__u32 sender_port)
+static __u64 messages_received(const struct kvmlog_pump *pump, __u32 cpu)
 {
-	__u8 message_head[KVMLOG_BATCH_OFFSET] = { 0 };
-	__u64 records = 0;
+	return cpu < KVMLOG_NO_CPU ? pump->cpus[cpu].next : 0;
+}
 
-	if (bytes > KVMLOG_MESSAGE_BYTES)
-		return -EMSGSIZE;
-	memcpy(message_head, message, bytes < sizeof(message_head) ? bytes : sizeof(message_head));
-	if (bytes > sizeof(message_head))
-		records = (bytes - sizeof(message_head)) / KVMLOG_RECORD_BYTES;
+static void settle(struct kvmlog_pump *pump, __u16 number, __u64 messages, __u64 dropped)
+{
+	struct kvmlog_pump_cpu *cpu = kvmlog_pump_cpu(pump, number);
 
-	pthread_mutex_lock(&pump->writer->lock);
-	kvmlog_writer_reserve(pump->writer, KVMLOG_BATCH_RECORDS);
-	kvmlog_writer_copy(pump->writer, (const __u8 *)message + sizeof(message_head), records);
-	take_message(pump, message_head, bytes, sender_port, 0);
-	pthread_mutex_unlock(&pump->writer->lock);
-	return 0;
+	if (messages > cpu->next)
+		kvmlog_pump_lose_messages(pump, number, messages - cpu->next, 0);
+	if (dropped > cpu->dropped)
+		kvmlog_pump_lose_records(pump, number, dropped, 0);
+	memset(cpu, 0, sizeof(*cpu));
+}
+
+static const struct kvmlog_pump_input netlink_input = {
+	.drain = drain_socket,
+	.received = messages_received,
+	.settle = settle,
+};
+
+/* While the pump does not run: receive from @fd (-1: from nowhere, only keep the clocks). */
+void kvmlog_pump_socket(struct kvmlog_pump *pump, int fd, __u16 family)
+{
+	pump->family = family;
+	kvmlog_pump_set_input(pump, &netlink_input, fd);
 }

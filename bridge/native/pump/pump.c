@@ -25,6 +25,44 @@ enum {
 	KVMLOG_COALESCE_MS = 5,
 };
 
+/* The pump's descriptors in poll(). */
+enum {
+	STOP,
+	WAKE,
+	DATA,
+	CPUS,
+	DESCRIPTORS,
+};
+
+static int drain_nothing(struct kvmlog_pump *pump, int *again_ms)
+{
+	(void)pump;
+	*again_ms = -1;
+	return 0;
+}
+
+static __u64 nothing_received(const struct kvmlog_pump *pump, __u32 cpu)
+{
+	(void)pump;
+	(void)cpu;
+	return 0;
+}
+
+static void settle_nothing(struct kvmlog_pump *pump, __u16 number, __u64 messages, __u64 dropped)
+{
+	(void)pump;
+	(void)number;
+	(void)messages;
+	(void)dropped;
+}
+
+/* Until there is a source: only the heartbeat is kept. */
+static const struct kvmlog_pump_input no_input = {
+	.drain = drain_nothing,
+	.received = nothing_received,
+	.settle = settle_nothing,
+};
+
 static __u64 now_ms(void)
 {
 	struct timespec now;
@@ -47,6 +85,7 @@ struct kvmlog_pump *kvmlog_pump_new(struct kvmlog_writer *writer)
 	if (!pump)
 		return NULL;
 	pump->writer = writer;
+	pump->input = &no_input;
 	pump->data_fd = -1;
 	pump->cpus = calloc(KVMLOG_NO_CPU, sizeof(*pump->cpus));
 	if (!pump->cpus)
@@ -87,74 +126,15 @@ void kvmlog_pump_free(struct kvmlog_pump *pump)
 	free(pump);
 }
 
-static void set_input(struct kvmlog_pump *pump, int fd, __u16 family, struct kvmlog_bpf_maps *maps)
+/* From @fd on, which the loop polls; -1: nothing to poll. */
+void kvmlog_pump_set_input(struct kvmlog_pump *pump, const struct kvmlog_pump_input *input, int fd)
 {
 	pthread_mutex_lock(&pump->writer->lock);
+	pump->input = input;
 	pump->data_fd = fd;
-	pump->family = family;
-	pump->maps = maps;
 	memset(pump->cpus, 0, pump->cpus_used * sizeof(*pump->cpus));
 	pump->cpus_used = 0;
 	pthread_mutex_unlock(&pump->writer->lock);
-}
-
-/* While the pump does not run: receive from @fd (-1: from nowhere, only keep the clocks). */
-void kvmlog_pump_socket(struct kvmlog_pump *pump, int fd, __u16 family)
-{
-	set_input(pump, fd, family, NULL);
-}
-
-/* While the pump does not run: take records out of these maps, which outlive that input. */
-void kvmlog_pump_maps(struct kvmlog_pump *pump, struct kvmlog_bpf_maps *maps)
-{
-	if (pump->watch.event_fd < 0)
-		pump->watch.event_fd = kvmlog_watch_open();
-	set_input(pump, -1, 0, maps);
-}
-
-struct kvmlog_pump_cpu *kvmlog_pump_cpu(struct kvmlog_pump *pump, __u32 number)
-{
-	if (number >= pump->cpus_used)
-		pump->cpus_used = number + 1;
-	return &pump->cpus[number];
-}
-
-/* The configuration that records are taken under, as the header tells it. */
-void kvmlog_pump_epoch(struct kvmlog_pump *pump, __u32 config_epoch)
-{
-	struct kvmlog_ring_header *header = pump->writer->ring.header;
-
-	if (config_epoch == header->config_epoch)
-		return;
-	kvmlog_writer_info_begin(pump->writer);
-	header->config_epoch = config_epoch;
-	kvmlog_writer_info_end(pump->writer);
-}
-
-void kvmlog_pump_lose_messages(struct kvmlog_pump *pump, __u16 number, __u64 lost, __u64 ns)
-{
-	struct kvmlog_pump_cpu *cpu = &pump->cpus[number];
-	struct kvmlog_loss_note note = { .cause = KVMLOG_LOSS_MESSAGE, .cpu = number, .ns = ns };
-
-	cpu->lost_messages += lost;
-	pump->statistics.lost_messages += lost;
-	note.lost = lost;
-	note.total = cpu->lost_messages;
-	kvmlog_writer_note_loss(pump->writer, &note);
-}
-
-void kvmlog_pump_lose_records(struct kvmlog_pump *pump, __u16 number, __u64 dropped, __u64 ns)
-{
-	struct kvmlog_pump_cpu *cpu = &pump->cpus[number];
-	struct kvmlog_loss_note note = { .cause = KVMLOG_LOSS_BUFFER_FULL,
-					 .cpu = number,
-					 .ns = ns };
-
-	note.lost = dropped - cpu->dropped;
-	note.total = dropped;
-	cpu->dropped = dropped;
-	pump->statistics.lost_records += note.lost;
-	kvmlog_writer_note_loss(pump->writer, &note);
 }
 
 static int heartbeat(struct kvmlog_pump *pump)
@@ -175,49 +155,48 @@ static int sooner(int a_ms, int b_ms)
 }
 
 /*
- * Runs until kvmlog_pump_stop(): 0; or until the socket fails: -errno. What the
- * source holds at the stop is still taken.
+ * Runs until kvmlog_pump_stop(): 0; or until the input fails: -errno. What the source
+ * holds at the stop is still taken.
  */
 int kvmlog_pump_run(struct kvmlog_pump *pump)
 {
-	struct pollfd events[4] = {
-		{ .fd = pump->stop_fd, .events = POLLIN },
-		{ .fd = pump->wake_fd, .events = POLLIN },
-		{ .fd = pump->data_fd, .events = POLLIN },
-		{ .fd = pump->watch.event_fd, .events = POLLIN },
+	const struct kvmlog_pump_input *input = pump->input;
+	struct pollfd events[DESCRIPTORS] = {
+		[STOP] = { .fd = pump->stop_fd, .events = POLLIN },
+		[WAKE] = { .fd = pump->wake_fd, .events = POLLIN },
+		[DATA] = { .fd = pump->data_fd, .events = POLLIN },
+		[CPUS] = { .fd = pump->watch.event_fd, .events = POLLIN },
 	};
-	int again_ms = pump->maps ? 0 : -1;
-	int rc = 0;
+	int again_ms = input->is_polled ? 0 : -1;
 
 	for (;;) {
-		int timeout_ms = sooner(heartbeat(pump), rc == 1 ? 0 : again_ms);
+		int timeout_ms = sooner(heartbeat(pump), again_ms);
 		eventfd_t value;
-		int stopped;
+		int rc = 0, stopped;
 
 		/* Data that came within KVMLOG_COALESCE_MS after a drain waits for its end. */
-		events[2].revents = 0;
-		if (poll(events, 4, timeout_ms) < 0 && errno != EINTR)
+		events[DATA].revents = 0;
+		if (poll(events, DESCRIPTORS, timeout_ms) < 0 && errno != EINTR)
 			return -errno;
 		pump->statistics.wakeups++;
-		if (events[1].revents)
+		if (events[WAKE].revents)
 			eventfd_read(pump->wake_fd, &value);
 
 		/* The stop is taken before the last drain: it must not end a later run. */
-		stopped = events[0].revents && !eventfd_read(pump->stop_fd, &value);
-		rc = 0;
-		if (events[3].revents)
-			kvmlog_watch_events(pump);
-		kvmlog_watch_clocks(pump);
-		if (pump->maps)
-			again_ms = kvmlog_pump_drain_maps(pump);
-		if (pump->data_fd >= 0 && (events[2].revents || stopped))
-			rc = kvmlog_pump_drain_socket(pump);
-		while (stopped && rc == 1)
-			rc = kvmlog_pump_drain_socket(pump);
-		if (rc < 0 || stopped)
+		stopped = events[STOP].revents && !eventfd_read(pump->stop_fd, &value);
+		if (events[CPUS].revents)
+			kvmlog_pump_watch_cpus(pump);
+		kvmlog_pump_watch_clocks(pump);
+		if (input->is_polled || events[DATA].revents || stopped)
+			rc = input->drain(pump, &again_ms);
+		else
+			again_ms = -1;
+		while (stopped && !rc && !again_ms)
+			rc = input->drain(pump, &again_ms);
+		if (rc || stopped)
 			return rc;
-		if (rc == 0 && events[2].revents)
-			poll(events, 1, KVMLOG_COALESCE_MS);
+		if (again_ms && events[DATA].revents)
+			poll(&events[STOP], 1, KVMLOG_COALESCE_MS);
 	}
 }
 
@@ -246,13 +225,10 @@ void kvmlog_pump_read(struct kvmlog_pump *pump, struct kvmlog_pump_statistics *s
  */
 __u64 kvmlog_pump_received(struct kvmlog_pump *pump, __u32 cpu)
 {
-	__u64 count = 0;
+	__u64 count;
 
 	pthread_mutex_lock(&pump->writer->lock);
-	if (pump->maps)
-		count = cpu < pump->maps->count ? pump->maps->cpus[cpu].tail : 0;
-	else if (cpu < KVMLOG_NO_CPU)
-		count = pump->cpus[cpu].next;
+	count = pump->input->received(pump, cpu);
 	pthread_mutex_unlock(&pump->writer->lock);
 	return count;
 }
@@ -264,30 +240,19 @@ __u64 kvmlog_pump_received(struct kvmlog_pump *pump, __u32 cpu)
  */
 void kvmlog_pump_settle(struct kvmlog_pump *pump, __u32 number, __u64 messages, __u64 dropped)
 {
-	struct kvmlog_pump_cpu *cpu;
-
 	if (number >= KVMLOG_NO_CPU)
 		return;
 	pthread_mutex_lock(&pump->writer->lock);
-	cpu = kvmlog_pump_cpu(pump, number);
-	if (!pump->maps && messages > cpu->next)
-		kvmlog_pump_lose_messages(pump, (__u16)number, messages - cpu->next, 0);
-	if (dropped > cpu->dropped)
-		kvmlog_pump_lose_records(pump, (__u16)number, dropped, 0);
-	/* In the maps the count stands until kvmlog_pump_restart(). */
-	if (!pump->maps)
-		memset(cpu, 0, sizeof(*cpu));
+	pump->input->settle(pump, (__u16)number, messages, dropped);
 	pthread_mutex_unlock(&pump->writer->lock);
 }
 
-/* BPF programs are about to be attached: losses are counted from 0. */
+/* The source is about to be switched on: losses are counted from 0. */
 void kvmlog_pump_restart(struct kvmlog_pump *pump)
 {
 	pthread_mutex_lock(&pump->writer->lock);
-	for (__u32 i = 0; pump->maps && i < pump->maps->count; i++) {
-		pump->maps->cpus[i].lost = 0;
-		kvmlog_pump_cpu(pump, i)->dropped = 0;
-	}
+	if (pump->input->restart)
+		pump->input->restart(pump);
 	pthread_mutex_unlock(&pump->writer->lock);
 }
 
@@ -306,21 +271,5 @@ void kvmlog_pump_append(struct kvmlog_pump *pump, const struct kvmlog_record *re
 	pump->statistics.records += count;
 	if (count)
 		kvmlog_pump_epoch(pump, records[count - 1].config_epoch);
-	pthread_mutex_unlock(&pump->writer->lock);
-}
-
-/* Exits that the source lost on no CPU in particular. */
-void kvmlog_pump_lost(struct kvmlog_pump *pump, __u64 lost, __u64 total)
-{
-	struct kvmlog_loss_note note = {
-		.cause = KVMLOG_LOSS_BUFFER_FULL,
-		.cpu = KVMLOG_NO_CPU,
-		.lost = lost,
-		.total = total,
-	};
-
-	pthread_mutex_lock(&pump->writer->lock);
-	pump->statistics.lost_records += lost;
-	kvmlog_writer_note_loss(pump->writer, &note);
 	pthread_mutex_unlock(&pump->writer->lock);
 }

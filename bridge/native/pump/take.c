@@ -1,22 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What the pump does with records beside writing them: statistics, and guests for Python. */
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "pump/pump.h"
 #include "statistics/statistics.h"
-
-static void tell_guest(struct kvmlog_pump *pump, const struct kvmlog_record_guest *note)
-{
-	struct kvmlog_guests_waiting *waiting = &pump->waiting;
-
-	if (waiting->count == KVMLOG_GUESTS_WAITING)
-		waiting->missed++;
-	else
-		waiting->guests[waiting->count++] = *note;
-	eventfd_write(waiting->event_fd, 1);
-}
 
 /* Guests first: their exits in the same batch are counted under them. */
 static void take_guests(struct kvmlog_pump *pump, const struct kvmlog_record *records, __u64 count)
@@ -27,7 +14,7 @@ static void take_guests(struct kvmlog_pump *pump, const struct kvmlog_record *re
 		if (records[i].type != KVMLOG_RECORD_GUEST)
 			continue;
 		memcpy(&note, &records[i], sizeof(note));
-		tell_guest(pump, &note);
+		kvmlog_pump_tell_guest(pump, &note);
 		if (pump->counted)
 			kvmlog_statistics_guest_seen(pump->counted, &note);
 	}
@@ -69,31 +56,4 @@ void kvmlog_pump_count(struct kvmlog_pump *pump, struct kvmlog_statistics *stati
 	pthread_mutex_lock(&pump->writer->lock);
 	pump->counted = statistics;
 	pthread_mutex_unlock(&pump->writer->lock);
-}
-
-/* Readable while guests wait for kvmlog_pump_guests(). */
-int kvmlog_pump_guests_fd(const struct kvmlog_pump *pump)
-{
-	return pump->waiting.event_fd;
-}
-
-/* Takes the guests that were announced; @missed: more than there was room for, since ever. */
-__u32 kvmlog_pump_guests(struct kvmlog_pump *pump, struct kvmlog_record_guest *guests,
-			 __u32 capacity, __u64 *missed)
-{
-	struct kvmlog_guests_waiting *waiting = &pump->waiting;
-	eventfd_t value;
-	__u32 count;
-
-	pthread_mutex_lock(&pump->writer->lock);
-	count = waiting->count < capacity ? waiting->count : capacity;
-	memcpy(guests, waiting->guests, count * sizeof(*guests));
-	memmove(waiting->guests, waiting->guests + count,
-		(waiting->count - count) * sizeof(*guests));
-	waiting->count -= count;
-	*missed = waiting->missed;
-	if (!waiting->count)
-		eventfd_read(waiting->event_fd, &value);
-	pthread_mutex_unlock(&pump->writer->lock);
-	return count;
 }

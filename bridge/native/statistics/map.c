@@ -5,9 +5,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 
-#include "statistics/statistics.h"
+#include "statistics/map.h"
 
 _Static_assert(sizeof(struct kvmlog_statistics_key) == 24, "key");
 _Static_assert(sizeof(struct kvmlog_statistics_sums) == 72, "sums");
@@ -106,44 +105,4 @@ void kvmlog_statistics_close(struct kvmlog_statistics_map *map)
 		return;
 	munmap(map->header, map->layout.file_bytes);
 	free(map);
-}
-
-__u64 kvmlog_statistics_clock_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (__u64)now.tv_sec * 1000000000 + (__u64)now.tv_nsec;
-}
-
-static void begin(__u64 *sequence)
-{
-	__atomic_store_n(sequence, *sequence + 1, __ATOMIC_RELAXED);
-	__atomic_thread_fence(__ATOMIC_RELEASE);
-}
-
-static void end(__u64 *sequence)
-{
-	__atomic_store_n(sequence, *sequence + 1, __ATOMIC_RELEASE);
-}
-
-/* Elements change their owner: snapshots begun before or during it are made again. */
-void kvmlog_statistics_change_begin(struct kvmlog_statistics *statistics)
-{
-	begin(&statistics->map.header->generation);
-}
-
-void kvmlog_statistics_change_end(struct kvmlog_statistics *statistics)
-{
-	end(&statistics->map.header->generation);
-}
-
-void kvmlog_statistics_header_begin(struct kvmlog_statistics *statistics)
-{
-	begin(&statistics->map.header->sequence);
-}
-
-void kvmlog_statistics_header_end(struct kvmlog_statistics *statistics)
-{
-	end(&statistics->map.header->sequence);
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Which row a key has: an index in memory of what stands in the file. */
+/* Which row a key has, and which are free: an index in memory of what stands in the file. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "statistics/statistics.h"
+#include "statistics/state.h"
 
 static __u64 mix(__u64 value)
 {
@@ -248,4 +248,28 @@ __u32 kvmlog_statistics_block(struct kvmlog_statistics *statistics)
 	memset(&statistics->map.blocks[number], 0, sizeof(statistics->map.blocks[number]));
 	raise_use(&statistics->map.header->blocks_used, number);
 	return number;
+}
+
+static void free_block(struct kvmlog_statistics *statistics, __u32 *block)
+{
+	if (*block != KVMLOG_NO_BLOCK)
+		statistics->free_blocks[statistics->free_blocks_count++] = *block;
+	*block = KVMLOG_NO_BLOCK;
+}
+
+void kvmlog_statistics_free_reason(struct kvmlog_statistics *statistics,
+				   struct kvmlog_statistics_reason *reason)
+{
+	kvmlog_element_begin(&reason->sequence);
+	reason->key.kind = KVMLOG_STATISTICS_FREE;
+	for (__u32 octave = 0; octave < KVMLOG_HISTOGRAM_OCTAVES; octave++)
+		free_block(statistics, &reason->blocks[octave]);
+	kvmlog_element_end(&reason->sequence);
+}
+
+void kvmlog_statistics_free_row(struct kvmlog_statistics_row *row)
+{
+	kvmlog_element_begin(&row->sequence);
+	row->key.kind = KVMLOG_STATISTICS_FREE;
+	kvmlog_element_end(&row->sequence);
 }

@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "statistics/statistics.h"
+#include "statistics/map.h"
 
 enum {
 	KVMLOG_SNAPSHOT_TRIES = 20,

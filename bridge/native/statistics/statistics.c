@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The statistics as a whole: begun on a file, continued, ended. */
+/*
+ * The statistics as Python has them: begun on a file, continued, changed, ended. All other
+ * files of the writer's side are below this one, which takes the lock for them.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#include "ring/ring.h"
+#include "ring/writer.h"
+#include "statistics/state.h"
 #include "statistics/statistics.h"
 
 #define CACHE_BYTES (KVMLOG_CACHE_ENTRIES * sizeof(struct kvmlog_statistics_entry))
@@ -138,6 +142,38 @@ void kvmlog_statistics_state(struct kvmlog_statistics *statistics, __u32 state)
 }
 
 /*
+ * Tracing is about to be switched on; @fresh: by a source that was opened just now, whose
+ * numbers begin again.
+ */
+void kvmlog_statistics_begin(struct kvmlog_statistics *statistics, int fresh)
+{
+	pthread_mutex_lock(statistics->lock);
+	kvmlog_statistics_fold_all(statistics);
+	kvmlog_statistics_retire_guests(statistics, fresh);
+	pthread_mutex_unlock(statistics->lock);
+}
+
+/* All counts begin again at nothing; guests stay known. */
+void kvmlog_statistics_reset(struct kvmlog_statistics *statistics, __u64 realtime_ns)
+{
+	pthread_mutex_lock(statistics->lock);
+	kvmlog_statistics_begin_anew(statistics, realtime_ns);
+	pthread_mutex_unlock(statistics->lock);
+}
+
+/*
+ * Makes room: @forgotten has a 1 for each guest of the table that goes, unless it turns out
+ * to run: something has happened to it since kvmlog_statistics_list() told @listed.
+ */
+void kvmlog_statistics_forget(struct kvmlog_statistics *statistics, const __u8 *forgotten,
+			      const struct kvmlog_statistics_guest *listed)
+{
+	pthread_mutex_lock(statistics->lock);
+	kvmlog_statistics_forget_guests(statistics, forgotten, listed);
+	pthread_mutex_unlock(statistics->lock);
+}
+
+/*
  * Copies the table of guests with all that was taken in; @retired: a 1 for each that was
  * announced before tracing was switched on last. Both are guests_capacity long.
  */
@@ -158,23 +194,5 @@ void kvmlog_statistics_describe(struct kvmlog_statistics *statistics,
 {
 	pthread_mutex_lock(statistics->lock);
 	memcpy(copy, statistics->map.header, sizeof(*copy));
-	pthread_mutex_unlock(statistics->lock);
-}
-
-/* Records that did not come through a pump (tests, recorded data), guests among them too. */
-void kvmlog_statistics_feed(struct kvmlog_statistics *statistics,
-			    const struct kvmlog_record *records, __u64 count)
-{
-	__u64 from = 0;
-
-	pthread_mutex_lock(statistics->lock);
-	for (__u64 i = 0; i <= count; i++) {
-		if (i < count && records[i].type != KVMLOG_RECORD_GUEST)
-			continue;
-		kvmlog_statistics_take(statistics, &records[from], i - from);
-		if (i < count)
-			kvmlog_statistics_guest_seen(statistics, (const void *)&records[i]);
-		from = i + 1;
-	}
 	pthread_mutex_unlock(statistics->lock);
 }

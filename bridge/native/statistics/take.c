@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "statistics/state.h"
 #include "statistics/statistics.h"
 
 /* What of a record's first eight bytes tells rows apart: type, isa, source and some flags. */

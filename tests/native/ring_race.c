@@ -8,11 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ring/ring.h"
-
-enum {
-	KVMLOG_STRESS_WORDS = KVMLOG_RING_HEADER_BYTES / 8
-};
+#include "testing.h"
 
 /* Word 0 is never that of a LOSS record, which a restarting writer puts between. */
 static __u64 word_of(__u64 index, __u64 word)
@@ -50,7 +46,7 @@ static int is_whole(const __u64 *record, __u64 index, __u64 bytes)
  * Writes until head has grown by @records, in batches of 1 to @batch, which reserve
  * @batch each time as the pump does.
  */
-void kvmlog_stress_write(struct kvmlog_writer *writer, __u64 records, __u64 batch)
+void kvmlog_test_race_write(struct kvmlog_writer *writer, __u64 records, __u64 batch)
 {
 	const struct kvmlog_ring *ring = &writer->ring;
 	__u64 end = ring->header->head + records;
@@ -86,8 +82,8 @@ static void newest_by_head(const struct kvmlog_ring *ring, __u64 count, __u8 *bu
 }
 
 /* Takes snapshots of @count records until head has reached @until; 0 or -errno. */
-int kvmlog_stress_read(const struct kvmlog_ring *ring, __u64 until, __u64 count, int head_only,
-		       struct kvmlog_stress *result)
+int kvmlog_test_race_read(const struct kvmlog_ring *ring, __u64 until, __u64 count, int head_only,
+			  struct kvmlog_test_race *result)
 {
 	__u64 bytes = count * ring->record_bytes;
 	__u8 *buffer = malloc(bytes);
