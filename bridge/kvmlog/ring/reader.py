@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Reading the ring: snapshots that are never torn, and what the header says.
 
-The protocol is told in include/uapi/kvmlog/ring.h; the copying is in bridge/native/ring_read.c.
+The protocol is told in include/uapi/kvmlog/ring.h; the copying is in bridge/native/ring/read.c.
 """
 
 from __future__ import annotations

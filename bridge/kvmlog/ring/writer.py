@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Making, taking over and leaving a ring: the one writer's side (docs/ring-format.md).
 
-What is written per record is C (bridge/native/ring_write.c, pump.c); this file decides which file
+What is written per record is C (bridge/native/ring, native/pump); this file decides which file
 is written and that nobody else does.
 """
 

@@ -20,7 +20,7 @@ _TABLES: Final[Mapping[int, Mapping[int, str]]] = {
     lib.KVMLOG_ISA_ARM64: arm64.NAMES,
 }
 
-# Reasons whose exit is a halt (those of bridge/native/statistics_fold.c).
+# Reasons whose exit is a halt (those of bridge/native/statistics/kinds.c).
 _HALTS: Final = frozenset(
     {
         (lib.KVMLOG_ISA_VMX, 12),

@@ -2,7 +2,7 @@
 """Reading the statistics: copies in which no row is torn, and groups of their rows.
 
 The file is described in include/uapi/kvmlog/statistics.h and docs/statistics.md; copying and
-grouping are in bridge/native/statistics_read.c and statistics_query.c.
+grouping are in bridge/native/statistics: snapshot.c, query.c.
 """
 
 from __future__ import annotations

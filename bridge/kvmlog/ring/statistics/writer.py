@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The statistics' one writer: makes or continues the file beside the ring, keeps room in it.
 
-What is done per exit is C (bridge/native/statistics_take.c); the ring's lock makes the writer of
+What is done per exit is C (bridge/native/statistics/take.c); the ring's lock makes the writer of
 both files single.
 """
 
@@ -237,7 +237,7 @@ class _Table(NamedTuple):
 
 
 def _cannot_go_on(table: _Table) -> set[int]:
-    """Guests whose process lives, but which no VM is taken for any more (statistics_guests.c).
+    """Guests whose process lives, but which no VM is taken for any more (native: guests.c).
 
     Of two VMs in one process nobody can tell which was which, so that each switching on makes new
     guests of them. The last two stay: a single one would be taken for the next VM announced.
