@@ -120,19 +120,27 @@ class Engine:
         if vm:
             self.registry.scan()
             choice = GuestFilter(self.registry, vm)
+        matched = {} if choice is None else choice.matched
         if self.connected:
             # It may have gone since the last tick, and be back already.
             with contextlib.suppress(SourceGoneError):
-                self._guarded(self._refresh)
-        if not self.connected:
-            self._connect(tries=_OPEN_TRIES)
-        wanted = TraceRequest.begin(choice, for_s, recorded)
+                self._trace(choice, for_s, recorded)
+                return matched
+        self._connect(tries=_OPEN_TRIES)
+        self._trace(choice, for_s, recorded)
+        return matched
+
+    def _trace(self, choice: GuestFilter | None, for_s: float | None, recorded: Sampling) -> None:
+        """Have the connected source trace what is requested from now on."""
+        request = TraceRequest.begin(choice, for_s, recorded)
+        if self.on:
+            # It may have switched itself off since the last tick.
+            self._guarded(self._refresh)
         if not self.on:
-            self._guarded(lambda: self._switch_on(wanted))
-        elif not wanted.is_plain(self._status):
-            self._guarded(lambda: self._configure(wanted))
-        self.wanted = wanted
-        return {} if choice is None else choice.matched
+            self._guarded(lambda: self._switch_on(request))
+        elif not request.is_plain(self._status):
+            self._guarded(lambda: self._configure(request))
+        self.wanted = request
 
     def tick(self) -> None:
         """Once a second: publishes the counters, notices a source that went or returned."""
@@ -291,24 +299,23 @@ class Engine:
 
     def _switch_on(self, wanted: TraceRequest) -> None:
         self._settle()
-        before = self.source.status()
-        self._dropped_before = {number: cpu.dropped for number, cpu in before.cpus.items()}
+        # It was off when this was asked for, and has dropped nothing since.
+        cpus = {} if self._status is None else self._status.cpus
+        self._dropped_before = {number: cpu.dropped for number, cpu in cpus.items()}
         if self.statistics is not None:
             self.statistics.begin(fresh=False)
         wanted.cap.pause()
-        self.source.switch(wanted.config())
+        self._status = self.source.switch(wanted.config())
         self.on = self._unsettled = True
         self.trouble = None
         self.writer.switched(True, self.source.number)
-        self._status = self.source.status()
         self._checked = (self._status.attached, self._status.vendor)
         self.budget.begin(self._cost(self._status))
         log("tracing is on" + _waiting_words(self._status))
 
     def _configure(self, wanted: TraceRequest) -> None:
         """Another configuration while on: nothing is missed between the two."""
-        self.source.switch(wanted.config())
-        self._status = self.source.status()
+        self._status = self.source.switch(wanted.config())
 
     def _capped(self) -> bool:
         """Whether the source has to record fewer of the exits than before, or may record more."""

@@ -15,7 +15,7 @@ from kvmlog.native import lib
 from kvmlog.ring.reader import RingReader
 from kvmlog.ring.records import Record, unpack_records
 from kvmlog.ring.writer import RingWriter
-from kvmlog.sources.base import SwitchConfig
+from kvmlog.sources.base import CpuStatus, SwitchConfig
 from kvmlog.util.errors import SourceError
 from tests.support.scripted_source import ScriptedSource
 
@@ -167,6 +167,32 @@ def test_on_right_after_a_reload_is_done(engine: Engine, source: ScriptedSource)
         source.reload()
         engine.switch(on=True)
         assert (engine.state(), source.state.on) == ("on", True)
+
+
+def test_a_cold_on_asks_for_one_status(engine: Engine, source: ScriptedSource) -> None:
+    """Switching on takes one configuration and the status after it, which the answer shows."""
+    source.set(waiting_for="kvm_amd")
+    before = source.status_requests
+    engine.switch(on=True)
+    assert source.status_requests - before == 1
+    assert source.configured == [True]
+    shown = engine.describe()["source"]
+    assert (shown["on"], shown["config_epoch"], shown["waiting_for"]) == (True, 1, "kvm_amd")
+    assert source.status_requests - before == 1
+
+
+def test_drops_before_a_cold_on_are_not_counted_again(
+    engine: Engine, source: ScriptedSource, writer: RingWriter
+) -> None:
+    """What a session dropped is compared with what the source had dropped when it began."""
+    for session in range(2):
+        engine.switch(on=True)
+        cpus = {0: CpuStatus(dropped=5 * (session + 1), messages=0)}
+        counters = {**source.state.counters, "dropped": 5 * (session + 1)}
+        source.set(cpus=cpus, counters={**counters, "seen": counters["dropped"]})
+        engine.switch(on=False)
+    assert writer.counters()["dropped"] == 10
+    assert engine.pump.statistics()["lost_records"] == 10
 
 
 def test_off_right_after_the_source_went_is_acknowledged(
