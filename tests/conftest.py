@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What all tests share. In continuous integration (CI=true) a skipped test is a failure."""
+"""Fixtures and hooks of all tests.
+
+In continuous integration (CI=true) a skipped test is a failure.
+"""
 
 from __future__ import annotations
 

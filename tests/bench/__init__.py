@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What tracing costs, in instructions (docs/support-matrix.md has the figures)."""
+"""Benchmarks of tracing, in instructions (docs/support-matrix.md has the figures)."""

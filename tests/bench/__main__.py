@@ -40,7 +40,7 @@ def table(rows: list[dict[str, object]]) -> str:
 
 
 def comparison(rows: list[dict[str, object]], compared: list[dict[str, object]]) -> str:
-    """What kvmlog says of its own cost, beside what was added to `nothing`."""
+    """Compare the cost that kvmlog measures itself with what was added to `nothing`."""
     per_exit = {row["setup"]: float(str(row["per_exit"])) for row in rows}
     lines = [
         f"{'by its own measurement':<30}{'probes':>10}{'worker':>9}{'pump':>9}"

@@ -156,7 +156,7 @@ COMPARED = ("kvmlog kmod on, all-in", "kvmlog bpf on, all-in", "kvmlog bpf on, b
 
 
 def told_cost() -> dict[str, int]:
-    """What the bridge has measured itself since tracing was switched on, in ns.
+    """Return the cost that the bridge has measured since tracing was switched on, in ns.
 
     Of its own time only that of the pump: its looks once a second, a million instructions each,
     would drown the few runs of a guest.

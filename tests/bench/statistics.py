@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How long it takes to read the statistics of 200 guests x 8 vCPUs x 30 reasons.
+"""Benchmark of reading the statistics of 200 guests x 8 vCPUs x 30 reasons.
 
     python -m tests.bench.statistics
 

@@ -44,7 +44,7 @@ class Child:
         return self._status
 
     def is_running(self) -> bool:
-        """Whether it has not ended."""
+        """Return whether it has not ended."""
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return self._status is None and os.waitid(os.P_PID, self._pid, flags) is None
 

@@ -51,5 +51,5 @@ class FakeProc:
 
     @staticmethod
     def stat(pid: int, start_ticks: int, comm: bytes, state: bytes = b"S") -> bytes:
-        """As proc(5) has it: the start is field 22."""
+        """Return the content of /proc/PID/stat as proc(5) has it: the start is field 22."""
         return b"%d (%s) %s " % (pid, comm, state) + b"0 " * 18 + b"%d 0 0\n" % start_ticks

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How much a test does: a part in `make test`, all of it in `make soak` (CONTRIBUTING.md).
+"""Sizes of long tests: a part in `make test`, all of it in `make soak` (CONTRIBUTING.md).
 
 Each number is the environment's of that name after "KVMLOG_", which scripts/soak sets.
 """

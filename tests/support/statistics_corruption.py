@@ -13,7 +13,7 @@ HEADER: Final = f"{STRUCT}_header"
 
 
 def offset(field: str, struct: str = HEADER) -> int:
-    """Where a field of the header, or of another struct, stands in it."""
+    """Return the offset of a field in the header, or in another struct."""
     return int(ffi.offsetof(struct, *field.split(".")))
 
 
@@ -32,5 +32,5 @@ def number_at(path: Path, at: int, size: int = 4) -> int:
 
 
 def element(path: Path, part: str) -> int:
-    """Where the first guest, reason or row stands."""
+    """Return the offset of the first guest, reason or row."""
     return number_at(path, offset(f"{part}s_offset"), 8)

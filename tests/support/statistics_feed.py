@@ -87,22 +87,22 @@ class Counting:
         self.ring.close()
 
     def feed(self, *batches: Records) -> None:
-        """As they come from a source."""
+        """Take records as they come from a source."""
         records = np.ascontiguousarray(np.concatenate(batches))
         native = ffi.from_buffer("struct kvmlog_record[]", records)
         lib.kvmlog_statistics_feed(self.writer.native, native, len(records))
 
     def snapshot(self) -> Snapshot:
-        """With all that was fed."""
+        """Return a snapshot with all that was fed."""
         self.writer.flush()
         return self.reader.snapshot()
 
     def rows(self, by: By = PER_REASON) -> list[Row]:
-        """Of all that was fed."""
+        """Return the rows of all that was fed."""
         return self.snapshot().rows(by)
 
     def forget(self, *guests: int) -> None:
-        """As make_room() has it done."""
+        """Forget a guest as make_room() does."""
         capacity = self.writer.header().guests_capacity
         flags, retired = ffi.new("unsigned char[]", capacity), ffi.new("unsigned char[]", capacity)
         table = ffi.new("struct kvmlog_statistics_guest[]", capacity)
@@ -118,12 +118,12 @@ def add_up(rows: list[Row], field: str) -> int:
 
 
 def counted(snapshot: Snapshot) -> int:
-    """Where the exits of a snapshot are said to be; equal to its `exits`."""
+    """Return the sum of all exits that a snapshot accounts for; equal to its `exits`."""
     return add_up(snapshot.rows(By(0)), "count") + snapshot.overflow + snapshot.forgotten
 
 
 class Elements:
-    """What a copy of a file holds, element by element."""
+    """Elements of a copy of a statistics file, one by one."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         # The native struct begins with the address of the copied file's first byte.
@@ -146,7 +146,7 @@ class Elements:
         self.blocks: Records = parts["block"]["counts"]
 
     def histogram_counts(self) -> Records:
-        """For each reason, how many durations its histogram holds."""
+        """Return the number of durations in each reason's histogram."""
         # Block 0 is never used, and a copy's is empty.
         counts: Records = self.blocks[self.reasons["blocks"]].sum(axis=(1, 2))
         return counts

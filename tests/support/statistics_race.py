@@ -15,7 +15,10 @@ REASONS, GUESTS, BATCH = 24, 6, 2_000
 
 
 def value_ns(reason: Any) -> Any:
-    """How long each exit of a reason takes; in as many octaves as can be."""
+    """Return the duration of each exit of a reason, in ns.
+
+    Spread over as many octaves as possible.
+    """
     return 500 + 777 * reason**3
 
 

@@ -68,7 +68,7 @@ def named(pid: int, name: str, **fields: object) -> Guest:
 
 @dataclass
 class Made:
-    """What a Snapshot tells, with rows that were grouped by hand."""
+    """Stand-in for a Snapshot, with rows that were grouped by hand."""
 
     made: Sequence[Row]
     guests: dict[int, StatisticsGuest]
@@ -99,7 +99,7 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def moment(made: Made, after_s: float = 1.0, lost_records: int | None = 0) -> Moment:
-    """What was there so long after the statistics began."""
+    """Return the moment so many seconds after the statistics began."""
     realtime_ns = SINCE_NS + round(after_s * SECOND)
     return Moment(cast(Snapshot, made), lost_records, realtime_ns)
 

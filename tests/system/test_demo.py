@@ -65,7 +65,10 @@ def test_who_may_not_use_kvm() -> None:
 @needs_returns
 @pytest.mark.usefixtures("headers")
 def test_returns_are_shown_as_what_they_are(tmp_path: Path, traced: Traced) -> None:
-    """Where KVM tells no exits: each port and address of a turn, counted, and off again."""
+    """Returns to user space are counted by port and address where KVM tells no exits.
+
+    Then it is off again.
+    """
     with rpc_server(traced.bridge.ring, traced.bridge.switch) as server:
         done = demo(tmp_path, server)
     assert (done.returncode, done.stderr) == (0, "")
@@ -98,7 +101,7 @@ def test_tracing_of_another_guest_is_left_alone(tmp_path: Path, traced: Traced) 
 @needs_kvm
 @without_module
 def test_a_bridge_without_a_source(tmp_path: Path) -> None:
-    """What it waits for."""
+    """A bridge without a source says what it waits for."""
     with (
         running_bridge(tmp_path) as bridge,
         rpc_server(bridge.ring, bridge.switch) as server,

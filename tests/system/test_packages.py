@@ -56,7 +56,7 @@ PROGRAM_FILES = {
 
 @dataclass
 class Packages:
-    """What a build left: the copied sources, the packages, and a root that has both unpacked."""
+    """Results of a build: the copied sources, the packages, and a root that has both unpacked."""
 
     sources: Path
     changes: Path
@@ -138,13 +138,16 @@ def c_files(folder: str) -> set[Path]:
 
 
 def test_lintian_finds_no_error(packages: Packages) -> None:
-    """In any of the packages, and the changes file."""
+    """No package and no changes file has a lintian error."""
     done = packages.run("lintian", "--fail-on", "error", str(packages.changes), check=False)
     assert done.returncode == 0, done.stdout
 
 
 def test_the_unpacked_program_runs(packages: Packages) -> None:
-    """From wherever it stands, with Debian's own interpreter and libraries, for anybody."""
+    """The program runs from wherever it stands, with Debian's own interpreter and libraries.
+
+    It does so for every user.
+    """
     program = str(packages.root / "usr/bin/kvmlog")
     config = str(packages.root / "etc/kvmlog/kvmlog.toml")
     assert "receive records and write the ring" in packages.run(program, "--help").stdout
@@ -196,7 +199,7 @@ def fields(path: Path, name: str) -> list[list[str]]:
 
 
 def test_uninstall_leaves_the_configuration_alone(packages: Packages) -> None:
-    """What make install had put below DESTDIR for the packages goes, and nothing else."""
+    """Files that make install put below DESTDIR go, and nothing else."""
     tree = packages.sources / "debian/tmp"
     assert "usr/bin/kvmlog" in files(tree)
     packages.run("make", "uninstall", f"DESTDIR={tree}", *INSTALL)
@@ -227,7 +230,10 @@ def test_versions_are_one() -> None:
 
 
 def test_dkms_builds_the_module(packages: Packages, tmp_path: Path) -> None:
-    """From the unpacked source, for one of the kernels that tests run, in a tree of its own."""
+    """DKMS builds the unpacked source for one of the kernels that tests run.
+
+    The tree is its own.
+    """
     kernel = kernels.find("6.1")
     headers = kernel.headers.resolve()
     common = [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whose socket it is, as this kernel tells it: real sockets of both families."""
+"""Owners of sockets as this kernel reports them: real sockets of both families."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def end(name: Any) -> sock_diag.Endpoint:
 
 @pytest.mark.parametrize("case", FAMILIES.values(), ids=FAMILIES.keys())
 def test_a_connections_other_end_is_found(case: tuple[int, str, int, str]) -> None:
-    """By exactly its two ends; its inode is the one that /proc has."""
+    """A connection is found by exactly its two ends; its inode is the one that /proc has."""
     server_family, server_host, client_family, client_host = case
     with socket.socket(server_family, socket.SOCK_STREAM) as server:
         server.bind((server_host, 0))
@@ -51,7 +51,7 @@ def test_a_connections_other_end_is_found(case: tuple[int, str, int, str]) -> No
 
 
 def test_sockets_of_a_udp_port_are_all_found() -> None:
-    """Of both families, connected and not, as many as share it."""
+    """All sockets that share a port are found, of both families, connected or not."""
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as first,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as second,

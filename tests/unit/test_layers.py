@@ -78,7 +78,7 @@ def test_imports_point_down() -> None:
 
 
 def test_the_product_imports_no_tests() -> None:
-    """What is installed, and what make calls, stands without them."""
+    """Everything that is installed, or called by make, stands without tests."""
     scripts = [
         (str(path), path) for name in ("scripts", "vagrant") for path in (ROOT / name).rglob("*.py")
     ]

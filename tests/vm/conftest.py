@@ -14,7 +14,7 @@ from tests.vm.inside_items import INSIDE, InsideModule, in_vm, measured
 def pytest_pycollect_makemodule(
     module_path: Path, parent: pytest.Collector
 ) -> pytest.Collector | None:
-    """On the host, a file of inside/ becomes one item per test and kernel."""
+    """Make one item per test and kernel of each file of inside/, on the host."""
     if in_vm() or INSIDE not in module_path.parents:
         return None
     module: pytest.Collector = InsideModule.from_parent(parent, path=module_path)
@@ -30,6 +30,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """What was measured inside."""
+    """Print the measurements made inside."""
     for line in measured(config):
         terminalreporter.write_line(line)

@@ -41,7 +41,7 @@ _SESSIONS = pytest.StashKey["VmSessions"]()
 
 
 def in_vm() -> bool:
-    """Whether this very pytest is the one inside the VM."""
+    """Return whether this very pytest is the one inside the VM."""
     return _IN_VM in os.environ
 
 
@@ -111,7 +111,7 @@ class VmSession:
             raise InsideError(outcome.text)
 
     def _trouble(self) -> str:
-        """In full the first time only."""
+        """Return the trouble, in full the first time only."""
         told, self._told = self._told, True
         return self.trouble.splitlines()[0] + " (shown above)" if told else self.trouble
 
@@ -185,12 +185,12 @@ class InsideItem(pytest.Item):
         return str(super().repr_failure(excinfo))
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Where the test stands."""
+        """Return the test's place."""
         return self.path, None, self.name
 
 
 def measured(config: pytest.Config) -> list[str]:
-    """What the tests inside measured: for information."""
+    """Return the measurements of the tests inside: for information."""
     sessions = config.stash.get(_SESSIONS, None)
     return [line for session in sessions.ended() for line in session.measured] if sessions else []
 

@@ -24,7 +24,7 @@ _KERNEL_LOG = Path("/dev/kmsg")
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one test ended."""
+    """Outcome of one test."""
 
     nodeid: str
     outcome: str  # "passed", "failed" or "skipped"

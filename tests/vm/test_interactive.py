@@ -51,7 +51,7 @@ class Typist:
         self._selector.register(self._ours, selectors.EVENT_READ)
 
     def resize(self, rows: int, columns: int) -> None:
-        """What a terminal does whose window is changed; its process gets SIGWINCH."""
+        """Change the window's size as a terminal does; its process gets SIGWINCH."""
         fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def type(self, keys: str) -> None:
@@ -69,7 +69,7 @@ class Typist:
         return before
 
     def does(self, command: str, prompt: str = PROMPT) -> str:
-        """What a command prints, between its echo and the next prompt."""
+        """Return a command's output, between its echo and the next prompt."""
         self.type(command + "\r")
         self.sees(re.escape(command) + r"\r+\n")
         return self.sees(prompt).replace("\r\n", "\n")

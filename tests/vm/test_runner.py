@@ -39,7 +39,7 @@ def test_output_and_status_come_back_byte_for_byte(kernel: str) -> None:
 
 
 def test_status_0_and_a_daemon_left_behind_do_not_hang_it() -> None:
-    """What the command leaves running holds its output open, and dies with the VM."""
+    """A daemon that the command leaves running holds its output open, and dies with the VM."""
     result = run_vm("6.1", "sleep 1000 & echo started", name="test-daemon")
 
     assert (result.exit_code, result.stdout) == (0, "started\n")
@@ -75,7 +75,7 @@ def test_a_hung_command_is_killed_with_its_console_shown() -> None:
 
 
 def test_a_panic_is_shown() -> None:
-    """What was printed before it is kept."""
+    """Output printed before the panic is kept."""
     with pytest.raises(VmKernelError, match=r"Kernel panic[^\0]*sysrq_handle_crash") as caught:
         run_vm("6.1", "echo before; sleep 1; echo c >/proc/sysrq-trigger", name="test-panic")
 

@@ -30,7 +30,7 @@ Line = dict[str, Any]
 
 @dataclass(frozen=True)
 class Stream:
-    """What the receiver in the VM and the kernel there said."""
+    """Output of the receiver in the VM, and of the kernel there."""
 
     lines: list[Line]
     kernel_count: int  # exits by the hist trigger on kvm:kvm_exit
@@ -91,7 +91,10 @@ def test_each_sleep_is_marked_with_its_length(stream: Stream) -> None:
 
 
 def test_the_marks_are_all_that_monotonic_time_has_missed(stream: Stream) -> None:
-    """To the nanosecond among the records, and as user space reads the clocks."""
+    """The marks agree to the nanosecond with the records.
+
+    With the clocks as user space reads them.
+    """
     before, *marks = stream.of("clock")
     for mark in marks:
         for clock in ("realtime_ns", "boottime_ns"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which console lines fail a VM's run."""
+"""Console lines that fail a VM's run."""
 
 from __future__ import annotations
 

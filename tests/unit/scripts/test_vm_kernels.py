@@ -19,7 +19,7 @@ def make_kernels(directory: Path, *versions: str) -> None:
 
 
 def test_the_newest_kernel_of_a_series_is_found(tmp_path: Path) -> None:
-    """By number, not by letter; 6.1 is not 6.12."""
+    """Releases compare by number, not by letter; 6.1 is not 6.12."""
     make_kernels(tmp_path, "6.1.0-9-amd64", "6.1.0-56-amd64", "6.12.117+deb12-amd64")
 
     assert kernels.find("6.1", tmp_path).version == "6.1.0-56-amd64"
@@ -53,7 +53,7 @@ def test_a_dependency_is_read(relation: str, name: str, version: str | None) -> 
 
 
 def test_what_is_no_kernel_image_is_refused(tmp_path: Path) -> None:
-    """With the file's name."""
+    """The message names the file."""
     image = tmp_path / "vmlinuz"
     image.write_bytes(bytes(4096))
 

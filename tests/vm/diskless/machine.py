@@ -42,7 +42,7 @@ _EXIT = re.compile(r"^exit (\d+)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class DisklessResult:
-    """What came out of one run."""
+    """Result of one run."""
 
     vm: VmResult  # stdout: the second port's text; boot_s is 0
     slept_s: tuple[float, ...]  # how long the machine was in S3, each time
@@ -169,7 +169,10 @@ class _Monitor:
         self.slept_s: list[float] = []
 
     def follow(self, deadline: float) -> bool:
-        """Until the VM ends; false when the deadline (of time.monotonic) comes first."""
+        """Follow the VM to its end.
+
+        Return false when the deadline (of time.monotonic) comes first.
+        """
         with selectors.DefaultSelector() as selector:
             selector.register(self._connection, selectors.EVENT_READ)
             while (now := time.monotonic()) < deadline:

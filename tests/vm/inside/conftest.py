@@ -27,7 +27,7 @@ def unload_module() -> None:
 
 @pytest.fixture(scope="session", params=sources.SOURCES)
 def source(request: pytest.FixtureRequest) -> str:
-    """Which source a test runs with: once for each, unless it says otherwise (sources.only)."""
+    """Source that a test runs with: each in turn, unless it is limited by sources.only."""
     return str(request.param)
 
 

@@ -33,7 +33,7 @@ def run(*command: str, check: bool = True) -> str:
 
 
 def repeats(count: int) -> int:
-    """How often to repeat what races: `count` times, in `make soak` a hundred times as often."""
+    """Return how often to repeat a race: `count` times, in `make soak` a hundred times as often."""
     return count * REPEATS
 
 
@@ -111,7 +111,7 @@ class ThreadHistogram(_Trigger):
 
 
 def kernel_log() -> str:
-    """What the kernel said, all of it."""
+    """Return the whole kernel log."""
     return run("dmesg")
 
 
@@ -149,12 +149,15 @@ def read_kernel(address: int, size: int) -> bytes:
 
 @functools.cache
 def _tracepoints(names: tuple[str, ...], _kvm_loaded_as: int) -> dict[str, int]:
-    """Where they are: reading /proc/kallsyms takes a third of a second in emulation."""
+    """Return their addresses, cached.
+
+    Reading /proc/kallsyms takes a third of a second in emulation.
+    """
     return symbol_addresses(*(f"__tracepoint_{name}" for name in names))
 
 
 def probe_counts(*tracepoints: str) -> dict[str, int]:
-    """How often each tracepoint is enabled: its static key's count, whoever attached.
+    """Return how often each tracepoint is enabled: its static key's count, whoever attached.
 
     struct tracepoint begins with `const char *name; struct static_key key`, and that with an
     atomic_t count (linux/tracepoint-defs.h, linux/jump_label_types.h).

@@ -92,11 +92,11 @@ class Domain:
         self.vcpu_tids: tuple[int, ...] = tuple(int(vcpu["thread-id"]) for vcpu in vcpus)
 
     def state(self) -> str:
-        """As `virsh domstate` names it: running, paused, ..."""
+        """Return the state as `virsh domstate` names it: running, paused, ..."""
         return virsh("domstate", self.name).strip()
 
     def suspend(self) -> None:
-        """When it returns, the guest stands still."""
+        """Suspend the guest; it stands still when this returns."""
         virsh("suspend", self.name)
 
     def resume(self) -> None:
@@ -115,7 +115,7 @@ class Domain:
         return file.read_bytes()
 
     def done(self, vcpu: int = 0) -> dict[str, int]:
-        """What a vCPU says it did; see payload.done()."""
+        """Return the work that a vCPU reports; see payload.done()."""
         return payload.done(self.memory, vcpu)
 
 

@@ -18,7 +18,7 @@ from typing import Final
 
 from kvmlog.native import ffi, lib
 from kvmlog.ring.records import RECORD_BYTES, AnyRecord, Record, iter_records
-from tests.vm.inside.taken import Summed, Taken
+from tests.vm.inside.received import CounterSum, ReceivedRecords
 
 NETLINK_GENERIC: Final = 16
 SOL_NETLINK: Final = 270
@@ -133,7 +133,7 @@ def family_id(link: Connection) -> int:
 
 
 @dataclass
-class Status(Summed):
+class Status(CounterSum):
     """The reply to KVMLOG_CMD_GET_STATUS; what is absent is None or empty."""
 
     values: dict[int, bytes]
@@ -243,7 +243,7 @@ class Control:
         return found
 
 
-class Receiver(Taken):
+class Receiver(ReceivedRecords):
     """A subscribed socket that checks each batch against the header's promises."""
 
     def __init__(self, family: int, buffer_bytes: int = 16 << 20) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What runs in QEMU's guests, that of kvmlog demo with other orders, and what it says it did."""
+"""Payload of QEMU's guests, that of `kvmlog demo` with other orders, and the work it reports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ _COUNT: Final = struct.Struct(f"<{len(KINDS)}Q")
 
 
 def done(read: Callable[[int, int], bytes], vcpu: int = 0) -> dict[str, int]:
-    """How often a vCPU says it did each kind, and "parked": 1 when it did all its turns.
+    """Return how often a vCPU did each kind, as it reports, and "parked".
+
+    1 when all its turns are done.
 
     read: gives so many bytes of the guest's memory from a physical address on.
     """

@@ -75,7 +75,7 @@ class Recording:
         return rows
 
     def lost(self) -> int:
-        """How often perf says in the file that its buffers lost something."""
+        """Return how often the file says that perf's buffers lost something."""
         text = host.run("perf", "report", "-i", str(self.path), "--stats", "--stdio")
         return sum(int(count) for count in _LOST.findall(text))
 

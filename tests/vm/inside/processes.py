@@ -48,7 +48,7 @@ def kvmlog(*arguments: str | Path, status: int = 0) -> subprocess.CompletedProce
 
 
 def probes() -> dict[str, int]:
-    """How often each hooked tracepoint is enabled, read from the kernel's memory."""
+    """Return how often each hooked tracepoint is enabled, read from the kernel's memory."""
     return host.probe_counts(*HOOKS)
 
 
@@ -111,7 +111,7 @@ class Process:
             self.process.wait()
 
     def descriptors(self) -> int:
-        """How many files it has open."""
+        """Return the number of files it has open."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def resident_bytes(self) -> int:
@@ -200,7 +200,7 @@ class Rpc(Process):
         )
 
     def url(self) -> str:
-        """Where it serves, once it does."""
+        """Return the URL once it serves."""
         return self.says(r"serving (http://\S+) from ring")[1]
 
     def client(self) -> Any:
@@ -221,7 +221,10 @@ def folder() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def ended(*processes: Process) -> Iterator[None]:
-    """At the end all have ended, in order and without a traceback, unless the test ended them."""
+    """End all of them, in order.
+
+    None may leave a traceback. Those that the test ended are left alone.
+    """
     try:
         yield
         statuses = [process.end() for process in reversed(processes)]

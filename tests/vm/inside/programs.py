@@ -18,15 +18,15 @@ from kvmlog.ring.records import AnyRecord, Record, iter_records
 from kvmlog.ring.writer import RingWriter
 from kvmlog.sources.base import SourceGoneError, SourceStatus, SwitchConfig
 from kvmlog.sources.bpf.source import BpfSource
-from tests.vm.inside.taken import Summed, Taken
+from tests.vm.inside.received import CounterSum, ReceivedRecords
 
 _SLOTS = 1 << 18
 _DRAIN_LIMIT_S = 20
 
 
 @dataclass(frozen=True)
-class ProgramsStatus(Summed):
-    """What the source says of itself, its counts since the test began."""
+class ProgramsStatus(CounterSum):
+    """Status of the source, its counts since the test began."""
 
     source: SourceStatus
     counters: dict[str, int]
@@ -44,7 +44,7 @@ class ProgramsStatus(Summed):
         return self.source.on_ms, self.source.off_ms
 
 
-class Programs(Taken):
+class Programs(ReceivedRecords):
     """Commands to the source, and what came of it: Control and Receiver in one."""
 
     def __init__(self, folder: Path, reason: str) -> None:
@@ -58,7 +58,7 @@ class Programs(Taken):
         self._records: list[AnyRecord] = []
 
     def begin(self) -> Programs:
-        """For a test: off, counting from 0, guests and configurations numbered from 1."""
+        """Begin a test: off, counting from 0, guests and configurations numbered from 1."""
         try:
             status = self.source.open()
         except SourceGoneError:

@@ -32,7 +32,7 @@ class Qmp:
         self.execute("qmp_capabilities")
 
     def execute(self, command: str, **arguments: Any) -> Any:
-        """What it returns; events that come before are noted."""
+        """Execute a command and return its result; events that come before are noted."""
         request = {"execute": command, "arguments": arguments}
         self._socket.sendall(json.dumps(request).encode() + b"\n")
         while line := self._lines.readline():
@@ -66,7 +66,10 @@ class QemuGuest:
 
     @property
     def pid(self) -> int:
-        """Of the process; that of its first thread, too, which runs no vCPU."""
+        """Return the pid of the process, which is also the id of its first thread.
+
+        Which runs no vCPU.
+        """
         return self.process.pid
 
     def cont(self) -> None:
@@ -88,7 +91,7 @@ class QemuGuest:
         return payload.done(self.memory, vcpu)
 
     def wait_until_parked(self) -> None:
-        """Until every vCPU did all its turns and halts for ever."""
+        """Wait until every vCPU has done all its turns and halts for ever."""
         vcpus = range(len(self.vcpu_tids))
         until(lambda: all(self.done(vcpu)["parked"] for vcpu in vcpus), f"{self.name} to be done")
 

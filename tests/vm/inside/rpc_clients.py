@@ -24,7 +24,7 @@ from typing import Final
 from kvmlog.client.client import Client
 from kvmlog.exits.reasons import svm
 from kvmlog.ring.records import RECORD_BYTES, Record
-from tests.vm.inside import recorded
+from tests.vm.inside import ring_bytes
 
 RECORDS: Final = 1_024
 # For one call; reached only when something hangs.
@@ -91,9 +91,9 @@ class Caller:
             assert span.first_index == since + span.overwritten
         self._grows("written", span.written)
         self._grows("lost", span.lost_records)
-        exits = recorded.exits(page.raw)
+        exits = ring_bytes.exits(page.raw)
         assert {reason for _, reason in exits} <= svm.NAMES.keys()
-        assert len(exits) + len(recorded.notes(page.raw)) == len(page.raw) // size
+        assert len(exits) + len(ring_bytes.notes(page.raw)) == len(page.raw) // size
         self._at = (span.ring_id, span.next_index)
 
     def _status(self) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the tests ask of any source: the module (netlink.py) and the BPF programs (programs.py).
+"""Interface of both sources to the tests: the module (netlink.py), the BPF programs (programs.py).
 
 A test that takes `control` or `receiver` runs for each of SOURCES; `only(...)` chooses others.
 """
@@ -61,7 +61,7 @@ class Control(Protocol):
 
 
 class Receiver(Protocol):
-    """What came of a source."""
+    """Records received from a source."""
 
     @property
     def records(self) -> list[AnyRecord]: ...

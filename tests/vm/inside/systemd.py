@@ -45,7 +45,7 @@ class Systemd:
         return ("nsenter", "-t", self._pid, "-p", "-m", "--")
 
     def ctl(self, *words: str, check: bool = True) -> str:
-        """What systemctl says."""
+        """Return the output of systemctl."""
         return host.run(*self.within(), "systemctl", "--no-pager", *words, check=check)
 
     def value(self, name: str, key: str) -> str:

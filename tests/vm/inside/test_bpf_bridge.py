@@ -17,7 +17,7 @@ import pytest
 from kvmlog.native import lib
 from kvmlog.ring.records import GuestRecord, LossRecord, Record, iter_records
 from kvmlog.util.errors import SwitchError
-from tests.vm.inside import host, recorded
+from tests.vm.inside import host, ring_bytes
 from tests.vm.inside.conftest import load_module, unload_module
 from tests.vm.inside.processes import KVMLOG, Bridge, ended, folder, load, probes, until
 
@@ -87,7 +87,7 @@ def test_module_and_programs_see_the_same_run(bridge: Bridge, histogram: host.Hi
     finally:
         unload_module()
     counted = histogram.counts()
-    assert recorded.reasons(of_programs) == recorded.reasons(of_module) == counted
+    assert ring_bytes.reasons(of_programs) == ring_bytes.reasons(of_module) == counted
     assert counted[SVM_CPUID] == report["done"]["cpuid"]
 
     ours, theirs = by_thread(of_programs), by_thread(of_module)
@@ -101,8 +101,8 @@ def test_module_and_programs_see_the_same_run(bridge: Bridge, histogram: host.Hi
         totals += [r.total_ns for r in exits]
     # One stands within the other's time: apart by the cost of a probe, not of an exit.
     assert statistics.median(differences) < statistics.median(totals) / 2
-    (guest,) = (n for n in recorded.notes(of_programs) if isinstance(n, GuestRecord))
-    (same,) = (n for n in recorded.notes(of_module) if isinstance(n, GuestRecord))
+    (guest,) = (n for n in ring_bytes.notes(of_programs) if isinstance(n, GuestRecord))
+    (same,) = (n for n in ring_bytes.notes(of_module) if isinstance(n, GuestRecord))
     for name in ("tgid", "start_boottime_ns", "cgroup", "comm"):
         assert getattr(guest, name) == getattr(same, name)
 
@@ -129,7 +129,7 @@ def test_on_it_holds_kvm_and_off_it_does_not(bridge: Bridge) -> None:
     counted = histogram.counts()
     histogram.close()
     bridge.client.switch(on=False)
-    assert recorded.reasons(bridge.records(begin)) == counted
+    assert ring_bytes.reasons(bridge.records(begin)) == counted
     assert "KVM was loaded" in bridge.log()
 
 
@@ -150,7 +150,7 @@ def test_what_a_sleeping_bridge_missed(bridge: Bridge, histogram: host.Histogram
     assert counted["pending"] == counted["dropped_table"] == 0
     exits = [r for r in iter_records(records) if isinstance(r, Record)]
     assert len(exits) == counted["emitted"] == counted["seen"] - counted["dropped"]
-    losses = [note for note in recorded.notes(records) if isinstance(note, LossRecord)]
+    losses = [note for note in ring_bytes.notes(records) if isinstance(note, LossRecord)]
     assert {loss.cause for loss in losses} == {lib.KVMLOG_LOSS_BUFFER_FULL}
     assert sum(loss.lost for loss in losses) == counted["dropped"]
     assert info.lost_records - before.lost_records == counted["dropped"]
@@ -179,7 +179,7 @@ def test_killed_it_leaves_nothing(histogram: host.Histogram) -> None:
             host.guest("--turns", "101")
             second.client.switch(on=False)
             assert second.info().ring_id == left.ring_id
-            assert len(recorded.exits(second.records(begin))) > 202
+            assert len(ring_bytes.exits(second.records(begin))) > 202
             assert second.end() == 0
     assert (programs(), probes()) == (attached, before)
 
@@ -200,7 +200,7 @@ def test_without_btf(histogram: host.Histogram) -> None:
             notes = bridge.status()["source"]["notes"]
             records = bridge.records()
     assert any("this kernel shows no BTF" in note for note in notes)
-    assert recorded.reasons(records) == histogram.counts()
+    assert ring_bytes.reasons(records) == histogram.counts()
     exits = [r for r in iter_records(records) if isinstance(r, Record)]
     flags = {
         reason: {bool(r.flags & lib.KVMLOG_F_DETAIL_VALID) for r in exits if r.reason == reason}
@@ -211,7 +211,7 @@ def test_without_btf(histogram: host.Histogram) -> None:
     assert all(r.flags & lib.KVMLOG_F_RIP_VALID and r.rip for r in exits)
     assert not any(r.flags & lib.KVMLOG_F_DELAY_VALID for r in exits)
     assert {r.vcpu for r in exits} == {0, 1}
-    (guest,) = (n for n in recorded.notes(records) if isinstance(n, GuestRecord))
+    (guest,) = (n for n in ring_bytes.notes(records) if isinstance(n, GuestRecord))
     assert guest.tgid == report["pid"]
     assert {r.guest for r in exits} == {guest.guest}
 

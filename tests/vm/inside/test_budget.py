@@ -16,7 +16,7 @@ import pytest
 
 from kvmlog.native import lib
 from kvmlog.util.errors import BudgetError
-from tests.vm.inside import conftest, recorded, sources
+from tests.vm.inside import conftest, ring_bytes, sources
 from tests.vm.inside.processes import Bridge, Rpc, ended, folder, kvmlog, load, probes, until
 
 # Enough for several looks.
@@ -39,13 +39,13 @@ class Limited:
         self.bridge = Bridge(place, *options)
 
     def limit(self, percent: float) -> None:
-        """From now on."""
+        """Set the limit from now on."""
         self._write(percent)
         self.bridge.process.send_signal(signal.SIGHUP)
         until(lambda: self.cost()["limit_percent"] == percent, "the new limit")
 
     def cost(self) -> dict[str, Any]:
-        """What it says of its cost and budget."""
+        """Return the bridge's account of its cost and budget."""
         told: dict[str, Any] = self.bridge.status()["budget"]
         return told
 
@@ -55,7 +55,7 @@ class Limited:
 
 @pytest.fixture
 def limited(source: str) -> Iterator[Limited]:
-    """Without a limit yet; with its module."""
+    """Yield a bridge without a limit yet, with its module."""
     if source == sources.KMOD:
         conftest.load_module()
     try:
@@ -79,7 +79,9 @@ def cpu_ns(pid: int) -> int:
 
 
 def test_the_figures_are_of_the_right_size(limited: Limited, source: str) -> None:
-    """By what the kernel says of the same threads meanwhile: a wrong factor of 10 is seen.
+    """The figures agree with the kernel's own for the same threads.
+
+    A wrong factor of 10 is noticed.
 
     Nobody asks the bridge anything, so all its time is its own. The probes run in the guest's.
     """
@@ -123,7 +125,7 @@ def test_too_much_ends_tracing(limited: Limited, source: str) -> None:
         # Nobody asks the bridge from here on: the ring tells.
         until(lambda: not bridge.info().switched_on, "the budget's end")
         assert probes() == before
-        causes = recorded.switch_causes(bridge.records(begin))
+        causes = ring_bytes.switch_causes(bridge.records(begin))
         assert causes == [(1, lib.KVMLOG_SWITCH_COMMAND), (0, lib.KVMLOG_SWITCH_BUDGET)]
 
         status = bridge.status()
@@ -137,7 +139,7 @@ def test_too_much_ends_tracing(limited: Limited, source: str) -> None:
         assert probes() == before
         again = bridge.info().head
         assert bridge.client.switch(True) == "ok on"
-        assert recorded.switch_causes(bridge.records(again))[0] == (1, lib.KVMLOG_SWITCH_COMMAND)
+        assert ring_bytes.switch_causes(bridge.records(again))[0] == (1, lib.KVMLOG_SWITCH_COMMAND)
     # Its budget may have ended it once more.
     with contextlib.suppress(BudgetError):
         bridge.client.switch(False)

@@ -40,7 +40,7 @@ class Host:
         return subprocess.run([*command, *options], capture_output=True, text=True, timeout=HANG_S)
 
     def command(self) -> list[str]:
-        """For 2 seconds, unless options say otherwise."""
+        """Return the command line of a demo of 2 seconds, unless options say otherwise."""
         return [str(KVMLOG), "demo", "--config", str(self.config), "--seconds", "2"]
 
     def check_nothing_is_left(self) -> None:
@@ -73,7 +73,7 @@ def member() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def served(running_bridge: Bridge) -> Iterator[Host]:
-    """On all addresses, as a host has it that its engine calls through TLS."""
+    """Serve on all addresses, as a host does that its engine calls through TLS."""
     folder = running_bridge.ring.parent.parent / "demo"
     folder.mkdir()
     authority = Authority(folder)
@@ -120,7 +120,7 @@ def running_demo(served: Host, log: Path) -> Iterator[Process]:
 def test_a_member_of_the_groups_sees_a_whole_session(
     bridge: Bridge, served: Host, member: str
 ) -> None:
-    """Without root, over TLS with the server's own certificate: exits, statistics, off again.
+    """A member of the groups sees exits, statistics and the end over TLS, without root.
 
     A member of one group only is told the other.
     """
@@ -137,7 +137,7 @@ def test_a_member_of_the_groups_sees_a_whole_session(
 
 @only(KMOD)
 def test_what_was_on_before_is_left_on(bridge: Bridge, served: Host) -> None:
-    """For all guests: the demo shows its own, and switches nothing."""
+    """Tracing of all guests stays on: the demo shows its own guest and switches nothing."""
     bridge.client.switch(on=True)
     epoch = bridge.status()["source"]["config_epoch"]
     done = served.demo()
@@ -170,7 +170,7 @@ def test_ended_in_the_middle_it_puts_all_back(
 
 @only(KMOD)
 def test_its_terminal_goes_away(bridge: Bridge, served: Host) -> None:
-    """As when an ssh connection breaks: the same."""
+    """The same holds when its terminal goes away, as when an ssh connection breaks."""
     pid, terminal = pty.fork()
     if not pid:
         os.execv(KVMLOG, [*served.command(), "--seconds", "1h"])

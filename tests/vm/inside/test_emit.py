@@ -36,7 +36,10 @@ def emit(count: int) -> dict[str, str]:
 
 
 def test_records_of_another_module_are_in_the_stream(control: Control, receiver: Receiver) -> None:
-    """From process context and from an interrupt, whole, marked as foreign, in the sum."""
+    """Records emitted from process context and from an interrupt arrive whole, marked as foreign.
+
+    Counted.
+    """
     control.switch_on()
     results = emit(100)
     control.switch_off()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a source says of exits, against what the guest did and what the kernel counted."""
+"""Exits as a source reports them, against the guest's own account and the kernel's counts."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_detail_keys(control: Control, receiver: Receiver) -> None:
 
 
 def test_a_halt_in_the_kernel_has_its_own_time(control: Control, receiver: Receiver) -> None:
-    """With the in-kernel APIC a halt sleeps in KVM: halt_ns, no user time."""
+    """A halt sleeps in KVM with the in-kernel APIC: halt_ns, no user time."""
     control.switch_on()
     host.guest("--turns", "53", "--kinds", "hlt", "--hlt", "timer", "--halt-us", "3000")
     control.switch_off()
@@ -161,7 +161,7 @@ def test_a_halt_in_the_kernel_has_its_own_time(control: Control, receiver: Recei
 
 
 def test_a_halt_in_user_space_is_user_time(control: Control, receiver: Receiver) -> None:
-    """Without it, it is KVM_EXIT_HLT."""
+    """A halt is KVM_EXIT_HLT without the in-kernel APIC."""
     control.switch_on()
     host.guest("--turns", "53", "--kinds", "hlt")
     control.switch_off()
@@ -297,7 +297,7 @@ def test_only_the_processes_asked_for(
 
 
 def test_the_sampling_window_keeps_the_probes(control: Control, receiver: Receiver) -> None:
-    """In the closed phase exits are seen and counted as sampled out; the probes stay."""
+    """Exits of the closed phase are seen and counted as sampled out; the probes stay."""
     guest = host.start_guest("--turns", "0", "--kinds", "pio", "--pause-ms", "1")
     try:
         control.switch_on(window_ms=(200, 400))

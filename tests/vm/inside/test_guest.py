@@ -89,7 +89,7 @@ def test_a_held_guest_stays_in_its_last_exit() -> None:
 
 
 def test_an_endless_guest_ends_at_sigterm() -> None:
-    """With its report, and status 0."""
+    """An endless guest ends at SIGTERM with its report, and status 0."""
     with subprocess.Popen(
         [GUEST, "--json", "--turns", "0", "--pause-ms", "20"], stdout=subprocess.PIPE, text=True
     ) as guest:

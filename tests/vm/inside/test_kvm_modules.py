@@ -26,7 +26,7 @@ def kvm_comes_back() -> Iterator[None]:
 
 
 def references(module: str) -> int:
-    """How often a loaded module is held."""
+    """Return how often a loaded module is held."""
     return int(Path("/sys/module", module, "refcnt").read_text())
 
 
@@ -89,7 +89,7 @@ def test_kvm_amd_alone_may_be_reloaded_while_on(control: Control, receiver: Rece
 
 
 def test_loaded_and_switched_on_before_kvm(module: Callable[..., None]) -> None:
-    """On before KVM exists: it waits, and traces from the first guest on."""
+    """Tracing that is on before KVM exists waits, and traces from the first guest on."""
     host.run("rmmod", "kvm_amd", "kvm")
     module()
     control = Control()

@@ -39,7 +39,7 @@ def test_a_full_table_is_counted(module: Callable[..., None], histogram: host.Hi
 
 
 def test_a_slow_receiver_holds_batches_back_and_loses_none(control: Control) -> None:
-    """With its queue full the module keeps batches, and delivers them when there is room."""
+    """The module keeps batches while the queue is full, and delivers them when there is room."""
     receiver = Receiver(control.family, buffer_bytes=40_000).subscribe()
     control.switch_on()
     host.guest("--turns", "450", "--kinds", "cpuid,pio")

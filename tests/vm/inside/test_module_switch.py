@@ -64,7 +64,7 @@ def test_refusals_say_why(control: Control) -> None:
 
 
 def test_another_prototype_is_refused(control: Control, receiver: Receiver) -> None:
-    """What the running kernel passes has to be what the module was built for."""
+    """Prototypes of the running kernel have to be those that the module was built for."""
     expected = control.status().prototypes
     assert expected["kvm_exit"] == "struct kvm_vcpu *, unsigned int"
     for name, signature in expected.items():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How long an interrupted vCPU was kept out of its guest, apart from the VMM's own time.
+"""Time in which an interrupted vCPU was kept out of its guest, apart from the VMM's own time.
 
 What the guest's process measured between two readings of its clock are bounds: each of its sleeps
 lies between two of KVM's tracepoints. So are its sleeps as asked for, which are never shorter.
@@ -149,7 +149,7 @@ def test_a_pause_under_way_is_told_up_to_now(
 def test_a_guest_that_qemu_stops_and_continues_was_paused(
     control: Control, receiver: Receiver
 ) -> None:
-    """As `virsh suspend` does: no time of QEMU's, however long it lasts."""
+    """A stop as by `virsh suspend` is no time of QEMU's, however long it lasts."""
     command = ["qemu-system-x86_64", "-machine", "q35,accel=kvm", "-m", "64"]
     options = ["-display", "none", "-nodefaults", "-monitor", "stdio"]
     control.switch_on()

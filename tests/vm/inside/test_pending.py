@@ -26,7 +26,10 @@ def wait_for_pending(control: Control, count: int) -> list[Record]:
 
 
 def test_a_vcpu_that_is_stuck_is_listed(control: Control, receiver: Receiver) -> None:
-    """In exit since; when its thread ends it is written without a re-entry."""
+    """A stuck vCPU is listed as in exit since.
+
+    When its thread ends it is written without a re-entry.
+    """
     control.switch_on()
     guest = host.start_guest("--turns", "11", "--vcpus", "2", "--kinds", "pio", "--hold")
     first = wait_for_pending(control, 2)

@@ -14,7 +14,8 @@ from tests.vm.inside import host
 from tests.vm.inside.payload import Orders
 from tests.vm.inside.processes import Bridge, ended, kvmlog, load, until
 from tests.vm.inside.qemu import qemu_guest
-from tests.vm.inside.statistics_scenes import (
+from tests.vm.inside.stat_output import StatOutput, command, stat
+from tests.vm.inside.statistics_runs import (
     DB,
     DB_UUID,
     HLT,
@@ -24,29 +25,31 @@ from tests.vm.inside.statistics_scenes import (
     TURNS,
     WEB,
     WEB_UUID,
-    Culprits,
     Run,
-    run_culprits,
+    SlowGuestsRun,
     run_guests,
+    run_slow_guests,
 )
-from tests.vm.inside.told import Told, command, stat
 
 
 @pytest.fixture(scope="module")
 def run(running_bridge: Bridge, libvirt_daemon: None) -> Run:
-    """For all tests that compare: a run takes long."""
+    """Share one run among all tests that compare: a run takes long."""
     return run_guests(running_bridge)
 
 
 @pytest.fixture(scope="module")
-def slow(running_bridge: Bridge) -> Culprits:
-    """For all tests that ask who is slow."""
-    return run_culprits(running_bridge)
+def slow(running_bridge: Bridge) -> SlowGuestsRun:
+    """Share one run of slow guests among the tests."""
+    return run_slow_guests(running_bridge)
 
 
 @pytest.mark.parametrize("guest", [WEB, DB])
 def test_exits_of_a_guest_are_what_the_kernel_counted(run: Run, guest: str) -> None:
-    """By reason, to the last one: that without a re-entry is written when tracing ends."""
+    """Counts agree by reason, to the last exit.
+
+    One without a re-entry is written when tracing ends.
+    """
     expected = sum(run.counted(guest).values(), Counter())
     assert expected[HLT] >= 2
     assert run.by_reason.counts(guest, "reason") == expected
@@ -62,14 +65,14 @@ def test_exits_of_a_vcpu_are_those_of_its_thread(run: Run, guest: str) -> None:
 @pytest.mark.parametrize("by", ["by_reason", "by_vcpu", "by_return"])
 def test_nobody_else_had_exits(run: Run, by: str) -> None:
     """The three guests' are all, and the kernel counted no more."""
-    told: Told = getattr(run, by)
+    told: StatOutput = getattr(run, by)
     assert set(told.guests) == {WEB, DB, f"plain:{run.pids['plain']}"}
     assert sum(row["count"] for row in told.rows) == told.exits == run.threads.total()
 
 
 @pytest.mark.parametrize(("guest", "uuid"), [(WEB, WEB_UUID), (DB, DB_UUID)])
 def test_guests_are_called_by_name_and_uuid(run: Run, guest: str, uuid: str) -> None:
-    """In the statistics, in the list of guests, and in the ring's exits."""
+    """Guests have their names in the statistics, in the list of guests, and in the ring's exits."""
     who = (uuid, run.pids[guest])
     told, listed = run.by_reason.guests[guest], run.guests[guest]
     assert (told["uuid"], told["pid"]) == who
@@ -85,7 +88,7 @@ def test_guests_are_called_by_name_and_uuid(run: Run, guest: str, uuid: str) -> 
 
 
 def test_returns_to_the_vmm_are_those_that_the_guests_caused(run: Run) -> None:
-    """By KVM_EXIT_*; the rest KVM dealt with alone, or was interrupted in."""
+    """Returns agree by KVM_EXIT_*; KVM handled the rest alone, or was interrupted in it."""
     for guest in (WEB, DB):
         counts = run.by_return.counts(guest, "user_reason_name")
         assert (counts["KVM_EXIT_IO"], counts["KVM_EXIT_MMIO"]) == (2 * TURNS, 2 * TURNS)
@@ -138,7 +141,7 @@ def test_perf_measured_the_same(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("culprit", "part"),
+    ("slow_guest", "part"),
     [
         ("device", "vmm_ns"),
         ("starved", "wait_ns"),
@@ -147,15 +150,15 @@ def test_perf_measured_the_same(run: Run) -> None:
     ],
 )
 def test_the_largest_part_of_its_time_names_the_culprit(
-    slow: Culprits, culprit: str, part: str
+    slow: SlowGuestsRun, slow_guest: str, part: str
 ) -> None:
     """Whoever looks at the table sees it at once: it is more than all others together."""
-    parts = slow.told.parts(slow.name(culprit))
+    parts = slow.told.parts(slow.name(slow_guest))
     assert parts.most_common(1)[0][0] == part
     assert parts[part] > parts.total() / 2
 
 
-def test_a_slow_device_stands_under_its_return(slow: Culprits) -> None:
+def test_a_slow_device_stands_under_its_return(slow: SlowGuestsRun) -> None:
     """KVM_EXIT_IO; and by reason, too, it is the guest's first."""
     name = slow.name("device")
     (first, *_) = slow.by_return.of(name)
@@ -164,14 +167,14 @@ def test_a_slow_device_stands_under_its_return(slow: Culprits) -> None:
     assert slow.told.of(name)[0]["reason"] == IO
 
 
-def test_a_paused_guest_is_no_work_of_its_vmm(slow: Culprits) -> None:
+def test_a_paused_guest_is_no_work_of_its_vmm(slow: SlowGuestsRun) -> None:
     """However long it was held."""
     parts = slow.told.parts(slow.name("held"))
     assert parts["vmm_ns"] < parts["paused_ns"] / 10
 
 
-def test_halts_are_shown_apart(slow: Culprits) -> None:
-    """In no share, and in the text below the table, under a title of their own."""
+def test_halts_are_shown_apart(slow: SlowGuestsRun) -> None:
+    """Halts are in no share, and stand below the table under a title of their own."""
     name = slow.name("halting")
     for row in slow.told.of(name):
         assert row["halt"] == (row["reason"] == HLT)
@@ -196,7 +199,7 @@ def test_a_reset_and_a_command(bridge: Bridge) -> None:
     around = ("--json", "-o", output, "--", "sh", "-c", script)
     done = kvmlog("stat", *places, *around, status=7)
     report = json.loads(done.stdout)
-    during = Told(output.read_text())
+    during = StatOutput(output.read_text())
     bridge.client.switch(on=False)
     (guest,) = during.guests.values()
     assert guest["pid"] == report["pid"]
@@ -206,7 +209,10 @@ def test_a_reset_and_a_command(bridge: Bridge) -> None:
 
 
 def test_what_comes_in_each_interval(bridge: Bridge) -> None:
-    """As many objects as were asked for; where one ends the next begins, and all exits are in."""
+    """Intervals are as many as asked for.
+
+    Where one ends the next begins, and all exits are in one.
+    """
     before = stat(bridge).exits
     bridge.client.switch(on=True)
     guest = host.start_guest("--turns", "0", "--kinds", "pio", "--pause-ms", "5")
@@ -217,7 +223,7 @@ def test_what_comes_in_each_interval(bridge: Bridge) -> None:
         guest.terminate()
         guest.communicate()
     bridge.client.switch(on=False)
-    first, second = (Told(line, at_rest=False) for line in printed.splitlines())
+    first, second = (StatOutput(line, at_rest=False) for line in printed.splitlines())
     assert first.whole["until_realtime_ns"] == second.whole["since_realtime_ns"]
     assert first.exits + second.exits > 0
     assert first.exits + second.exits <= stat(bridge).exits - before

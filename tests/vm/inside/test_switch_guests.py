@@ -19,7 +19,7 @@ import pytest
 from kvmlog.native import lib
 from kvmlog.ring.records import GuestRecord, Record, iter_records
 from kvmlog.util.errors import SwitchError
-from tests.vm.inside import host, recorded, sources
+from tests.vm.inside import host, ring_bytes, sources
 from tests.vm.inside.processes import HANG_S, Bridge, kvmlog, probes, until
 
 # Exits now and then, so that two guests and the rest go on beside each other in emulation.
@@ -75,7 +75,7 @@ def exits(bridge: Bridge, since: int) -> list[Record]:
 
 
 def threads(pid: int) -> set[int]:
-    """Of a process, by their ids."""
+    """Return the threads of a process, by their ids."""
     return {int(task.name) for task in Path(f"/proc/{pid}/task").iterdir()}
 
 
@@ -113,7 +113,7 @@ def test_only_the_chosen_guest_is_traced(bridge: Bridge) -> None:
         key: count for key, count in counted.items() if key[0] in its
     }
     assert any(tid in others for tid, _ in counted)
-    notes = recorded.notes(bridge.records(begin))
+    notes = ring_bytes.notes(bridge.records(begin))
     (guest,) = (note for note in notes if isinstance(note, GuestRecord))
     assert guest.tgid == chosen.pid
 
@@ -142,7 +142,7 @@ def test_a_later_guest_of_the_name_is_picked_up(bridge: Bridge) -> None:
             seen = len(exits(bridge, begin))
             until(lambda: len(exits(bridge, begin)) > seen + 50, "exits of the second guest")
         until(lambda: bridge.status()["filter"]["tgids"] == 0, "all guests gone")
-        notes = recorded.notes(bridge.records(begin))
+        notes = ring_bytes.notes(bridge.records(begin))
         traced = {note.tgid for note in notes if isinstance(note, GuestRecord)}
         assert traced == {first.pid, second.pid}
         before, last = filtered(bridge), bridge.info().head
@@ -163,7 +163,7 @@ def test_for_a_time(bridge: Bridge) -> None:
         until(lambda: bridge.status()["state"] == "off", "the end of the time")
         assert bridge.status()["wanted"] == "off"
         assert probes() == before
-        causes = recorded.switch_causes(bridge.records(begin))
+        causes = ring_bytes.switch_causes(bridge.records(begin))
         assert causes == [(1, lib.KVMLOG_SWITCH_COMMAND), (0, lib.KVMLOG_SWITCH_LEASE)]
         assert exits(bridge, begin)
         assert bridge.client.switch(True) == "ok on"
@@ -219,6 +219,6 @@ def test_kvm_loaded_anew_keeps_filter_and_time(bridge: Bridge, source: str) -> N
         assert (status["state"], status["filter"]["tgids"]) == ("on", 1)
         assert 0 < status["source"]["lease_ms"] < 3_000_000
         assert 0 < status["lease_s"] < 3_000
-        notes = recorded.notes(bridge.records(begin))
+        notes = ring_bytes.notes(bridge.records(begin))
         traced = {note.tgid for note in notes if isinstance(note, GuestRecord)}
         assert traced == {chosen.pid}

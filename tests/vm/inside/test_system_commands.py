@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from tests.vm.inside import host, recorded
+from tests.vm.inside import host, ring_bytes
 from tests.vm.inside.processes import HANG_S, KVMLOG, Bridge, kvmlog, probes, until
 
 KINDS = ("--kinds", "cpuid,pio,mmio,hlt,msr")
@@ -28,7 +28,7 @@ END = ("io", "port 0x501")
 
 @pytest.mark.parametrize("ending", [b"\0", b"", b"\n"], ids=["nul", "bare", "newline"])
 def test_the_ancestors_datagrams(bridge: Bridge, ending: bytes) -> None:
-    """From a socket that is closed before the answer comes."""
+    """Datagrams count from a socket that is closed before the answer comes."""
     before = probes()
     begin = bridge.info().head
     bridge.send(b"on" + ending)
@@ -38,7 +38,7 @@ def test_the_ancestors_datagrams(bridge: Bridge, ending: bytes) -> None:
     bridge.send(b"off" + ending)
     until(lambda: not bridge.info().switched_on, "tracing off")
     assert probes() == before
-    assert len(recorded.exits(bridge.records(begin))) > 22
+    assert len(ring_bytes.exits(bridge.records(begin))) > 22
     assert bridge.ask(b"off" + ending) == b"ok off"
 
 
@@ -87,7 +87,10 @@ def test_switch_and_status_in_words(bridge: Bridge, histogram: host.Histogram, s
 
 
 def of_turns(exits: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Without what the host does in between: its interrupts, and its first touch of pages."""
+    """Return the exits of the turns alone.
+
+    Without the host's interrupts and its first touch of pages.
+    """
     return [one for one in exits if one in TURN or one == END]
 
 
@@ -122,7 +125,7 @@ def test_dump_says_what_the_guest_did(bridge: Bridge) -> None:
     ]
     assert of_turns(exits)[-19:] == TURN * 3 + [END]
     assert [record["ns"] for record in objects if "ns" in record] == sorted(
-        note.ns for note in recorded.notes(bridge.records())[-len(words) :]
+        note.ns for note in ring_bytes.notes(bridge.records())[-len(words) :]
     )  # shown in order of time; the CPUs' batches arrive in any order
     newest = next(r for r in reversed(objects) if r.get("detail_words") == "port 0x3f8 (com1)")
     assert newest["user_reason_name"] == "KVM_EXIT_IO"

@@ -13,7 +13,7 @@ import pytest
 
 from kvmlog.native import lib
 from kvmlog.ring.reader import RingInfo
-from tests.vm.inside import host, recorded, rpc_load
+from tests.vm.inside import host, ring_bytes, rpc_load
 from tests.vm.inside.processes import ZONE_S, Bridge, Rpc, load, probes, until
 
 # arch/x86/include/uapi/asm/svm.h
@@ -45,7 +45,7 @@ def test_every_exit_of_a_run_is_in_the_ring(
     assert report["done"] == dict.fromkeys(kinds, turns)
     assert (expected[SVM_CPUID], expected[SVM_HLT]) == (turns, turns)
     assert (expected[SVM_IOIO], expected[SVM_MSR]) == (turns + VCPUS, 2 * turns)
-    assert recorded.reasons(bridge.records(before.head)) == expected
+    assert ring_bytes.reasons(bridge.records(before.head)) == expected
 
     after = bridge.info()
     counted = {name: after.counters[name] - before.counters[name] for name in after.counters}
@@ -61,7 +61,7 @@ def test_every_exit_of_a_run_is_in_the_ring(
 
 
 def legacy_text(exits: list[tuple[int, int]], info: RingInfo) -> str:
-    """What getKvmLog has to say about exits in order of arrival (architecture, legacy calls)."""
+    """Return the text that getKvmLog has to give for exits in order of arrival (docs/rpc.md)."""
     arrived = sorted(enumerate(exits), key=lambda item: (item[1][0], item[0]), reverse=True)
     text = ""
     for _, (exit_ns, reason) in arrived[:LEGACY_RECORDS]:
@@ -79,7 +79,7 @@ def test_the_legacy_text_is_the_newest_of_them(bridge: Bridge, rpc: Rpc) -> None
         kvm.kvmLogSwitch("on")
         host.guest("--turns", "307", *KINDS)
         kvm.kvmLogSwitch("off")
-        exits = recorded.exits(bridge.records(begin))
+        exits = ring_bytes.exits(bridge.records(begin))
         assert len(exits) > LEGACY_RECORDS
         while True:  # a heartbeat between the two may move all times by a moment
             info = bridge.info()
@@ -108,7 +108,7 @@ def test_off_writes_nothing_more_and_leaves_no_probe(bridge: Bridge, rpc: Rpc) -
         records = bridge.records(begin)
         host.guest("--turns", "1009")
         assert bridge.records(begin) == records
-    *_, last = recorded.switch_causes(records)
+    *_, last = ring_bytes.switch_causes(records)
     assert last == (0, lib.KVMLOG_SWITCH_COMMAND)
 
 
@@ -125,9 +125,9 @@ def test_on_and_off_again_and_again_under_load(
             assert bridge.status()["counters"]["pending"] == 0
     records = bridge.records(begin.head)
     emitted = bridge.info().counters["emitted"] - begin.counters["emitted"]
-    assert len(recorded.exits(records)) == emitted > 0
+    assert len(ring_bytes.exits(records)) == emitted > 0
     assert emitted < histogram.counts().total()
-    switches = recorded.switch_causes(records)
+    switches = ring_bytes.switch_causes(records)
     expected = itertools.islice(itertools.cycle((1, 0)), 10)
     assert switches == [(on, lib.KVMLOG_SWITCH_COMMAND) for on in expected]
 
@@ -149,7 +149,7 @@ def test_a_real_guest_of_qemu(bridge: Bridge, rpc: Rpc, histogram: host.Histogra
             qemu.terminate()
             qemu.wait(timeout=60)
         assert kvm.kvmLogSwitch("off") == "true"
-    reasons = recorded.reasons(bridge.records(begin))
+    reasons = ring_bytes.reasons(bridge.records(begin))
     assert reasons == histogram.counts()
     assert reasons[SVM_IOIO] > 100
 
@@ -178,7 +178,7 @@ def test_clients_at_full_rate_get_no_wrong_reply(
 
 
 def test_a_lease_ends_with_server_and_client_killed(running_bridge: Bridge, rpc: Rpc) -> None:
-    """While they are at it: off by itself, with no probe left. (Ends the server: the last test.)"""
+    """A lease ends tracing by itself, with no probe left. (Ends the server: the last test.)"""
     bridge = running_bridge
     bridge.client.switch(on=False)
     before, begin = probes(), bridge.info().head
@@ -187,7 +187,7 @@ def test_a_lease_ends_with_server_and_client_killed(running_bridge: Bridge, rpc:
             assert rpc.end(signal.SIGKILL) == -signal.SIGKILL
         until(lambda: not bridge.info().switched_on, "the lease's end")
         assert probes() == before
-    causes = recorded.switch_causes(bridge.records(begin))
+    causes = ring_bytes.switch_causes(bridge.records(begin))
     assert causes == [(1, lib.KVMLOG_SWITCH_COMMAND), (0, lib.KVMLOG_SWITCH_LEASE)]
     status = bridge.status()
     assert (status["state"], status["wanted"]) == ("off", "off")

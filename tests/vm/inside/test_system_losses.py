@@ -7,7 +7,7 @@ import signal
 
 from kvmlog.native import lib
 from kvmlog.ring.records import LossRecord
-from tests.vm.inside import host, recorded
+from tests.vm.inside import host, ring_bytes
 from tests.vm.inside.netlink import Control
 from tests.vm.inside.processes import Bridge, ended, folder, load, until
 from tests.vm.inside.sources import KMOD, only
@@ -34,9 +34,9 @@ def test_what_a_sleeping_bridge_missed(control: Control, histogram: host.Histogr
     assert counters["seen"] == histogram.counts().total()
     assert counters["pending"] == 0
     assert counters == {**control.status().check_sum()}
-    losses = [note for note in recorded.notes(records) if isinstance(note, LossRecord)]
+    losses = [note for note in ring_bytes.notes(records) if isinstance(note, LossRecord)]
     assert {loss.cause for loss in losses} == {lib.KVMLOG_LOSS_BUFFER_FULL}
     assert sum(loss.lost for loss in losses) == counters["dropped"] == info.lost_records
-    assert len(recorded.exits(records)) == counters["emitted"]
+    assert len(ring_bytes.exits(records)) == counters["emitted"]
     assert (info.lost_messages, info.bad_messages) == (0, 0)
     assert info.head == counters["emitted"] + counters["notes"] + len(losses)

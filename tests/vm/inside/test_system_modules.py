@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from kvmlog.native import lib
-from tests.vm.inside import host, recorded
+from tests.vm.inside import host, ring_bytes
 from tests.vm.inside.conftest import load_module, unload_module
 from tests.vm.inside.processes import (
     Bridge,
@@ -60,7 +60,7 @@ def traced(bridge: Bridge) -> None:
     host.guest("--turns", "211", "--kinds", "cpuid,pio,mmio")
     counted = histogram.counts()
     histogram.close()
-    until(lambda: recorded.reasons(bridge.records(begin)) == counted, "all exits in the ring")
+    until(lambda: ring_bytes.reasons(bridge.records(begin)) == counted, "all exits in the ring")
 
 
 def test_started_before_the_module(bridge: Bridge) -> None:
@@ -78,7 +78,7 @@ def test_started_before_the_module(bridge: Bridge) -> None:
 
 
 def test_unloaded_and_loaded_while_on(bridge: Bridge) -> None:
-    """Under load; tracing goes on when the module is back, with nobody asking again."""
+    """Tracing goes on under load when the module is back, with nobody asking again."""
     connected(bridge)
     before = probes()
     begin = bridge.info().head
@@ -94,7 +94,7 @@ def test_unloaded_and_loaded_while_on(bridge: Bridge) -> None:
         assert not bridge.info().switched_on
         between = bridge.info()
         records = bridge.records(begin)
-        assert recorded.switch_causes(records) == [
+        assert ring_bytes.switch_causes(records) == [
             (1, lib.KVMLOG_SWITCH_COMMAND),
             (0, lib.KVMLOG_SWITCH_UNLOAD),
         ]
@@ -104,7 +104,7 @@ def test_unloaded_and_loaded_while_on(bridge: Bridge) -> None:
         assert bridge.status()["state"] == "on"
         bridge.client.switch(on=False)
     records = bridge.records(begin)
-    causes = recorded.switch_causes(records)
+    causes = ring_bytes.switch_causes(records)
     assert causes[2:] == [(1, lib.KVMLOG_SWITCH_COMMAND), (0, lib.KVMLOG_SWITCH_COMMAND)]
     assert "(tracing goes on when it is back)" in bridge.log()
 

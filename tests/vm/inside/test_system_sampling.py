@@ -31,7 +31,10 @@ def account(remote: Client) -> dict[str, int]:
 
 
 def test_one_in_ten_is_recorded_and_the_rest_is_accounted_for(remote: Client) -> None:
-    """On average and by chance; the exits left out are `sampled`, nothing is lost."""
+    """One exit in ten is recorded, on average and by chance.
+
+    The others are `sampled`, nothing is lost.
+    """
     before = account(remote)
     remote.switch(True, recorded=Sampling(one_in=10))
     first = remote.status().ring
@@ -55,7 +58,10 @@ def test_one_in_ten_is_recorded_and_the_rest_is_accounted_for(remote: Client) ->
 
 
 def test_a_cap_raises_one_in_and_lowers_it_again(bridge: Bridge, remote: Client) -> None:
-    """While a guest exits far more often than it allows, and after that."""
+    """The cap raises one_in while a guest exits far more often than it allows.
+
+    Lowers it after that.
+    """
     asked = remote.switch(True, recorded=Sampling(max_per_s=50))
     assert asked.sampling.max_per_s == 50
 

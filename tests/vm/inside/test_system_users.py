@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who may: an RPC server without privileges, in the group kvmlog and outside of it."""
+"""Rights of an RPC server without privileges, in the group kvmlog and outside of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xmlrpc.client import Fault
 
 import pytest
 
-from tests.vm.inside import host, recorded
+from tests.vm.inside import host, ring_bytes
 from tests.vm.inside.netlink import Control
 from tests.vm.inside.processes import Bridge, Rpc, ended, folder, until
 from tests.vm.inside.sources import KMOD, only
@@ -37,7 +37,10 @@ def codes(text: str) -> list[str]:
 def test_an_rpc_server_without_privileges(
     control: Control, histogram: host.Histogram, group: int
 ) -> None:
-    """Of the group it switches and reads, outside it explains; it outlives the bridge."""
+    """A server of the group switches and reads, one outside it explains.
+
+    Both outlive the bridge.
+    """
     with folder() as place:
         bridge = Bridge(place)
         with ended(bridge):
@@ -52,7 +55,7 @@ def test_an_rpc_server_without_privileges(
                 assert kvm.kvmLogSwitch("on") == "true"
                 host.guest("--turns", "401", "--kinds", "cpuid,pio,mmio")
                 assert kvm.kvmLogSwitch("off") == "true"
-                assert recorded.reasons(bridge.records()) == histogram.counts()
+                assert ring_bytes.reasons(bridge.records()) == histogram.counts()
                 text = kvm.getKvmLog()
                 assert len(text) == 1024 * 9
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Guests under way at once, of known name, work and trouble, and what everybody told of them."""
+"""Runs of several guests of known name, work and trouble, and what each tool reported of them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from kvmlog.exits.reasons import svm
-from tests.vm.inside import culprits, host, libvirt, perf
+from tests.vm.inside import host, libvirt, perf, slow_guests
 from tests.vm.inside.payload import Orders
 from tests.vm.inside.processes import Bridge, kvmlog, until
 from tests.vm.inside.qemu import qemu_guest
-from tests.vm.inside.told import Told, command, stat
+from tests.vm.inside.stat_output import StatOutput, command, stat
 
 CODES: Final = {name: code for code, name in svm.NAMES.items()}
 CPUID, HLT, INTERRUPT, IO = (CODES[name] for name in ("cpuid", "hlt", "interrupt", "io"))
@@ -29,14 +29,14 @@ ENOUGH: Final = 30  # turns of the device, halts, times that its CPU was wanted 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of three guests, and what everybody told of it."""
+    """One run of three guests, and what each tool reported of it."""
 
     threads: Counter[tuple[int, int]]  # the kernel's count, by thread and reason
     tids: dict[str, tuple[int, ...]]  # of each guest's vCPUs
     pids: dict[str, int]
-    by_reason: Told
-    by_vcpu: Told
-    by_return: Told
+    by_reason: StatOutput
+    by_vcpu: StatOutput
+    by_return: StatOutput
     guests: dict[str, dict[str, Any]]  # kvmlog guests, by name
     dumped: list[dict[str, Any]]  # the ring's last exits
     plain: dict[str, Any]  # what the guest that is not QEMU's said
@@ -89,7 +89,7 @@ def run_guests(bridge: Bridge) -> Run:
             threads.counts(),
             {WEB: web.vcpu_tids, DB: db.vcpu_tids},
             {WEB: web.pid, DB: db.pid, "plain": plain["pid"]},
-            Told(kvmlog("stat", "--json", *ring).stdout),
+            StatOutput(kvmlog("stat", "--json", *ring).stdout),
             stat(bridge, "--by", "guest,vcpu"),
             stat(bridge, "--by", "guest,return"),
             {guest["name"]: guest for guest in map(json.loads, listed)},
@@ -100,20 +100,20 @@ def run_guests(bridge: Bridge) -> Run:
 
 
 @dataclass(frozen=True)
-class Culprits:
-    """What was told of four guests, each slow for its own reason."""
+class SlowGuestsRun:
+    """Statistics of four guests, each slow for its own reason."""
 
     pids: dict[str, int]
-    told: Told
-    by_return: Told
+    told: StatOutput
+    by_return: StatOutput
     text: str
 
-    def name(self, culprit: str) -> str:
-        """What its guest is called."""
-        return self.told.name(self.pids[culprit])
+    def name(self, slow_guest: str) -> str:
+        """Return its guest's name."""
+        return self.told.name(self.pids[slow_guest])
 
 
-def run_culprits(bridge: Bridge) -> Culprits:
+def run_slow_guests(bridge: Bridge) -> SlowGuestsRun:
     """Device, halts and pause at the same time; then the one that lacks a CPU, which slows all."""
     bridge.client.send("reset")
     with (
@@ -130,10 +130,10 @@ def run_culprits(bridge: Bridge) -> Culprits:
         wait_for(held.vcpu_tids, CPUID)
         held.stop()
         ran_s = time.monotonic() - began
-        with culprits.slow_device() as device, culprits.halting() as halting:
+        with slow_guests.slow_device() as device, slow_guests.halting() as halting:
             wait_for(device.vcpu_tids(), IO)
             wait_for(halting.vcpu_tids(), HLT)
-        with culprits.starved() as starved:
+        with slow_guests.starved() as starved:
             wait_for(starved.vcpu_tids(), INTERRUPT)
         # Held for the most part of its time, however slow this machine is.
         time.sleep(4 * ran_s)
@@ -141,7 +141,7 @@ def run_culprits(bridge: Bridge) -> Culprits:
         held.cont()
         wait_for(held.vcpu_tids, CPUID, before)
         bridge.client.switch(on=False)
-    return Culprits(
+    return SlowGuestsRun(
         {
             "device": device.pid,
             "halting": halting.pid,

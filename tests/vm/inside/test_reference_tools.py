@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from kvmlog.exits.reasons import svm
-from tests.vm.inside import culprits, host, libvirt, perf
+from tests.vm.inside import host, libvirt, perf, slow_guests
 from tests.vm.inside.payload import KINDS, Orders
 from tests.vm.inside.processes import until
 from tests.vm.inside.qemu import qemu_guest
@@ -27,7 +27,7 @@ QUIET_S: Final = 0.5
 
 
 def wait_for(threads: host.ThreadHistogram, tids: tuple[int, ...], reason: int, over: int) -> None:
-    """Until these threads together made more exits than that for the reason."""
+    """Wait until these threads together made more exits than that for the reason."""
     until(lambda: threads.of(*tids)[reason] > over, f"more than {over} exits of {tids}")
 
 
@@ -107,7 +107,7 @@ def test_perf_counts_what_the_kernel_counts(threads: host.ThreadHistogram) -> No
 
 
 def test_perf_says_when_it_lost_something() -> None:
-    """With buffers of one page, while it cannot run."""
+    """perf reports losses when it cannot run and has buffers of one page."""
     with perf.record(buffer_pages=1) as recording:
         os.kill(recording.pid, signal.SIGSTOP)
         host.guest("--turns", str(10 * TURNS))
@@ -143,45 +143,45 @@ def test_a_domain_of_libvirt_runs_stands_still_and_runs(threads: host.ThreadHist
 
 
 def test_a_slow_device_returns_to_user_space_each_turn(threads: host.ThreadHistogram) -> None:
-    """As many exits as turns, and one that ends it."""
-    with culprits.slow_device(turns=TURNS, pause_ms=1) as culprit:
-        (tid,) = culprit.vcpu_tids()
-        assert culprit.finish()["user_exits"] == {"KVM_EXIT_IO": TURNS + 1}
+    """A slow device causes as many exits as turns, and one that ends it."""
+    with slow_guests.slow_device(turns=TURNS, pause_ms=1) as slow_guest:
+        (tid,) = slow_guest.vcpu_tids()
+        assert slow_guest.finish()["user_exits"] == {"KVM_EXIT_IO": TURNS + 1}
         assert threads.of(tid)[IO] == TURNS + 1
 
 
 def test_a_starved_guest_is_taken_its_cpu(threads: host.ThreadHistogram) -> None:
     """It never leaves it of its own, and is made to."""
-    with culprits.starved(turns=20_000) as culprit:
-        (tid,) = culprit.vcpu_tids()
-        report = culprit.finish()
+    with slow_guests.starved(turns=20_000) as slow_guest:
+        (tid,) = slow_guest.vcpu_tids()
+        report = slow_guest.finish()
         assert report["user_exits"] == {"KVM_EXIT_IO": 1}
         assert threads.of(tid)[CPUID] == 20_000
-        assert os.sched_getaffinity(tid) == {culprits.STARVED_ON}
-        status = Path(f"/proc/{culprit.pid}/task/{tid}/status").read_text()
+        assert os.sched_getaffinity(tid) == {slow_guests.STARVED_ON}
+        status = Path(f"/proc/{slow_guest.pid}/task/{tid}/status").read_text()
         switches = dict(line.split(":\t") for line in status.splitlines() if "ctxt" in line)
         assert int(switches["nonvoluntary_ctxt_switches"]) > 0
 
 
 def test_a_halting_guest_sleeps_in_the_kernel(threads: host.ThreadHistogram) -> None:
     """One hlt each turn, and no return to user space but the last."""
-    with culprits.halting(turns=TURNS, halt_us=1000) as culprit:
-        (tid,) = culprit.vcpu_tids()
-        assert culprit.finish()["user_exits"] == {"KVM_EXIT_IO": 1}
+    with slow_guests.halting(turns=TURNS, halt_us=1000) as slow_guest:
+        (tid,) = slow_guest.vcpu_tids()
+        assert slow_guest.finish()["user_exits"] == {"KVM_EXIT_IO": 1}
         assert threads.of(tid)[HLT] == TURNS
 
 
 def test_a_culprit_without_turns_goes_on_until_the_end(threads: host.ThreadHistogram) -> None:
     """And is gone after it."""
-    with culprits.halting() as culprit:
-        (tid,) = culprit.vcpu_tids()
+    with slow_guests.halting() as slow_guest:
+        (tid,) = slow_guest.vcpu_tids()
         wait_for(threads, (tid,), HLT, 1)
-    assert not Path(f"/proc/{culprit.pid}").exists()
+    assert not Path(f"/proc/{slow_guest.pid}").exists()
 
 
 def test_a_paused_guest_ran_before_and_runs_after(threads: host.ThreadHistogram) -> None:
     """QEMU says so, and it makes exits again."""
-    with culprits.paused(pause_s=QUIET_S) as guest:
+    with slow_guests.paused(pause_s=QUIET_S) as guest:
         assert guest.qmp.execute("query-status")["status"] == "running"
         assert guest.qmp.events == ["RESUME", "STOP", "RESUME"]
         before = threads.of(*guest.vcpu_tids)[CPUID]

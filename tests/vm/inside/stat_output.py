@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What commands tell that are run in this process: to start one takes seconds in emulation."""
+"""Output of commands run in this very process: to start one takes seconds in emulation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PARTS: Final = ("kvm_ns", "vmm_ns", "wait_ns", "idle_ns", "paused_ns")
 _MISSING: Final = ("overflow", "overflow_rows", "overflow_histogram", "torn", "forgotten")
 
 
-class Told:
+class StatOutput:
     """One object of `kvmlog stat --json`, after a check of what holds for any.
 
     There was room for all; each row's time is shared out without rest; all exits are in the rows.
@@ -39,7 +39,7 @@ class Told:
                 assert sum(row[part] for part in PARTS) == row["total_ns"]
 
     def name(self, pid: int) -> str:
-        """What the one guest of this process is called here."""
+        """Return the name that this output has for the one guest of this process."""
         names = {guest["pid"]: str(name) for name, guest in self.guests.items()}
         return names[pid]
 
@@ -56,24 +56,24 @@ class Told:
         return found
 
     def parts(self, guest: str) -> Counter[str]:
-        """Who spent the guest's time, ns, halts included."""
+        """Return the guest's time by who spent it, in ns, halts included."""
         rows = self.of(guest)
         return Counter({part: sum(row[part] for row in rows) for part in PARTS})
 
     def culprit(self, guest: str) -> str:
-        """Which of PARTS is the largest."""
+        """Return the largest of PARTS."""
         ((part, _),) = self.parts(guest).most_common(1)
         return part
 
 
 def command(*arguments: str | Path) -> str:
-    """What a `kvmlog` command printed, whose exit status has to be 0."""
+    """Return the output of a `kvmlog` command, whose exit status has to be 0."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         assert main.main([str(argument) for argument in arguments]) == 0
     return printed.getvalue()
 
 
-def stat(bridge: Bridge, *options: str, at_rest: bool = True) -> Told:
+def stat(bridge: Bridge, *options: str, at_rest: bool = True) -> StatOutput:
     """`kvmlog stat --json` of a bridge, with more options."""
-    return Told(command("stat", "--json", "--ring", bridge.ring, *options), at_rest)
+    return StatOutput(command("stat", "--json", "--ring", bridge.ring, *options), at_rest)

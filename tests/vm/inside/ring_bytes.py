@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What stands in the bytes of a ring, read quickly: tens of thousands of records, in emulation."""
+"""Quick readings of a ring's bytes: tens of thousands of records, in emulation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def exits(records: bytes) -> list[tuple[int, int]]:
 
 
 def reasons(records: bytes) -> Counter[int]:
-    """How many exits there are of each reason."""
+    """Return the number of exits of each reason."""
     return Counter(reason for _, reason in exits(records))
 
 

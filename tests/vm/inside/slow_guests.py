@@ -21,7 +21,7 @@ from tests.vm.inside.qemu import QemuGuest, qemu_guest
 STARVED_ON = 1
 
 
-class Culprit:
+class SlowGuest:
     """A test guest under way."""
 
     def __init__(self, process: subprocess.Popen[str], turns: int) -> None:
@@ -57,12 +57,12 @@ class Culprit:
 
 
 @contextlib.contextmanager
-def _guest(turns: int, *options: str, before: Sequence[str] = ()) -> Iterator[Culprit]:
+def _guest(turns: int, *options: str, before: Sequence[str] = ()) -> Iterator[SlowGuest]:
     """turns: of each vCPU, after which it stays in its last exit; 0: until the end."""
     hold = ["--hold"] if turns else []
     process = host.start_guest("--turns", str(turns), *options, *hold, before=before)
     try:
-        yield Culprit(process, turns)
+        yield SlowGuest(process, turns)
         process.terminate()
         process.communicate(timeout=HANG_S)
         assert process.returncode == 0
@@ -72,14 +72,14 @@ def _guest(turns: int, *options: str, before: Sequence[str] = ()) -> Iterator[Cu
 
 
 @contextlib.contextmanager
-def slow_device(turns: int = 0, pause_ms: int = 20) -> Iterator[Culprit]:
+def slow_device(turns: int = 0, pause_ms: int = 20) -> Iterator[SlowGuest]:
     """Each turn is one OUT, answered by a device in user space that sleeps for so long."""
-    with _guest(turns, "--kinds", "pio", "--pause-ms", str(pause_ms)) as culprit:
-        yield culprit
+    with _guest(turns, "--kinds", "pio", "--pause-ms", str(pause_ms)) as slow_guest:
+        yield slow_guest
 
 
 @contextlib.contextmanager
-def starved(turns: int = 0, hogs: int = 2) -> Iterator[Culprit]:
+def starved(turns: int = 0, hogs: int = 2) -> Iterator[SlowGuest]:
     """It wants its CPU all the time (turns of one CPUID), and shares it with so many like it."""
     assert STARVED_ON in os.sched_getaffinity(0), f"the VM needs CPU {STARVED_ON}"
     pinned = ("taskset", "-c", str(STARVED_ON))
@@ -92,11 +92,11 @@ def starved(turns: int = 0, hogs: int = 2) -> Iterator[Culprit]:
 
 
 @contextlib.contextmanager
-def halting(turns: int = 0, halt_us: int = 10_000) -> Iterator[Culprit]:
+def halting(turns: int = 0, halt_us: int = 10_000) -> Iterator[SlowGuest]:
     """It idles: each turn is one HLT that its own timer ends, in the kernel."""
     options = ("--kinds", "hlt", "--hlt", "timer", "--halt-us", str(halt_us))
-    with _guest(turns, *options) as culprit:
-        yield culprit
+    with _guest(turns, *options) as slow_guest:
+        yield slow_guest
 
 
 @contextlib.contextmanager

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is the same for every source: how its counters add up, and its records by type and reason.
+"""Checks that fit every source: the sum of its counters, and its records by type and reason.
 
 Mixins, so that the module (netlink.py) and the BPF programs (programs.py) are judged by one rule.
 They keep their counters and records each in its own way, hence the protocols instead of fields.
@@ -21,7 +21,7 @@ class HasCounters(Protocol):
 
 
 class HasRecords(Protocol):
-    """What has come so far."""
+    """Anything with the records that have come so far."""
 
     @property
     def records(self) -> list[AnyRecord]: ...
@@ -29,7 +29,7 @@ class HasRecords(Protocol):
     def exits(self) -> list[Record]: ...
 
 
-class Summed:
+class CounterSum:
     """A status whose counters have to add up."""
 
     def check_sum(self: HasCounters) -> dict[str, int]:
@@ -41,7 +41,7 @@ class Summed:
         return c
 
 
-class Taken:
+class ReceivedRecords:
     """Records, chosen by type and counted by reason."""
 
     @property

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How a bridge ends, and that there is only one: SIGTERM and SIGKILL while on, a second bridge."""
+"""Ends of a bridge, and that there is only one: SIGTERM and SIGKILL while on, a second bridge."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kvmlog.native import lib
 from kvmlog.ring.reader import RingReader
 from kvmlog.ring.records import RECORD_BYTES, LossRecord, decode_record
 from kvmlog.util.errors import SwitchError
-from tests.vm.inside import host, recorded
+from tests.vm.inside import host, ring_bytes
 from tests.vm.inside.netlink import Control
 from tests.vm.inside.processes import (
     Bridge,
@@ -35,7 +35,7 @@ MEMORY_LIMIT_BYTES = 64 << 20
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """Where a test's bridges have their ring."""
+    """Return the folder in which a test's bridges have their ring."""
     with folder() as path:
         yield path
 
@@ -64,7 +64,7 @@ def test_sigterm_while_on_under_load(control: Control, place: Path) -> None:
     check_sum(info.counters)
     assert info.counters["pending"] == 0
     check_losses(info)
-    assert recorded.switch_causes(snapshot.records)[-1] == (0, lib.KVMLOG_SWITCH_COMMAND)
+    assert ring_bytes.switch_causes(snapshot.records)[-1] == (0, lib.KVMLOG_SWITCH_COMMAND)
     assert control.status().number(lib.KVMLOG_A_RECEIVER) is None
     assert "stopping: tracing off, ring kept" in bridge.log()
 
@@ -100,8 +100,8 @@ def test_sigkill_while_on_under_load(control: Control, place: Path) -> None:
         second.client.switch(on=False)
         assert second.status()["counters"]["seen"] == left.counters["seen"] + counted.total()
         records = second.records(left.head)
-        assert recorded.reasons(records) == counted
-        (loss,) = (one for one in recorded.notes(records) if isinstance(one, LossRecord))
+        assert ring_bytes.reasons(records) == counted
+        (loss,) = (one for one in ring_bytes.notes(records) if isinstance(one, LossRecord))
         assert (loss.cause, loss.lost) == (lib.KVMLOG_LOSS_RESTART, 0)
         assert loss == decode_record(records)
 
