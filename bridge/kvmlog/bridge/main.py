@@ -18,7 +18,7 @@ from kvmlog.config.reload import Reload
 from kvmlog.control.udp_auth import read_key
 from kvmlog.engine.budget import Budget
 from kvmlog.engine.engine import Engine
-from kvmlog.engine.monitor import Announcements, GuestWatch
+from kvmlog.engine.monitor import GuestAnnouncements, GuestMonitor
 from kvmlog.ring.statistics.reader import SUFFIX
 from kvmlog.ring.statistics.writer import NONE, StatisticsWriter
 from kvmlog.ring.writer import RingWriter
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
             writer.set_statistics(bytes(16))
         budget = Budget(config.budget.cpu_percent)
         engine = Engine(writer, source, statistics=statistics, budget=budget)
-        watch = GuestWatch(engine)
+        watch = GuestMonitor(engine)
         stack.callback(watch.close)
         stack.callback(engine.stop)
         bridge = _Bridge(keys.ring, writer, engine)
@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
 
         loop = Loop(tick, read_again)
         # What else becomes readable is served by handle(), in this thread.
-        for one in (udp.server, control, Announcements(engine)):
+        for one in (udp.server, control, GuestAnnouncements(engine)):
             loop.add(one)
         if watch.events is not None:
             loop.add(watch)

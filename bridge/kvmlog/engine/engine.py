@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from kvmlog.control.sampling import EVERY_EXIT, Sampling
 from kvmlog.engine.budget import Budget, Cost
-from kvmlog.engine.counters import Ledger
-from kvmlog.engine.own_time import OwnTime
+from kvmlog.engine.counters import CounterTotals
+from kvmlog.engine.cpu_time import CpuTimeMeter
 from kvmlog.engine.pump import Pump
 from kvmlog.engine.request import GuestFilter, TraceRequest
 from kvmlog.guests.registry import GuestRegistry
@@ -56,16 +56,16 @@ class Engine:
         self.source = source
         self.statistics = statistics
         self.budget = budget or Budget(limit_percent=0)
-        self.own_time = OwnTime()  # what the budget charges of the bridge: no command is
+        self.cpu_time = CpuTimeMeter()  # what the budget charges of the bridge: no command is
         self.registry = registry or GuestRegistry(f"{writer.path}.guests")
         self.pump = Pump(writer)
         if statistics is not None:
             self.pump.count(statistics.native)
-        self.wanted = TraceRequest()
+        self.request = TraceRequest()
         self.on = False
         self.connected = False
         self.trouble: str | None = None  # why the source is not there or not on
-        self._ledger = Ledger(writer.counters())
+        self._counters = CounterTotals(writer.counters())
         self._arrived_before = self._arrived()
         self._status: SourceStatus | None = None
         self._dropped_before: dict[int, int] = {}
@@ -82,7 +82,7 @@ class Engine:
 
     def stop(self) -> None:
         """Tracing off, everything that was taken in the ring, source left."""
-        self.wanted = TraceRequest()
+        self.request = TraceRequest()
         try:
             if self.connected:
                 self._switch_off()
@@ -100,7 +100,7 @@ class Engine:
         on: bool,
         vm: Sequence[str] = (),
         for_s: float | None = None,
-        recorded: Sampling = EVERY_EXIT,
+        sampling: Sampling = EVERY_EXIT,
     ) -> dict[str, list[int]]:
         """Switches tracing; which processes each word of `vm` named.
 
@@ -110,41 +110,43 @@ class Engine:
         all is as before.
         """
         if not on:
-            self.wanted = TraceRequest()
+            self.request = TraceRequest()
             if self.connected:
                 # A source that is gone traces nothing.
                 with contextlib.suppress(SourceGoneError):
                     self._guarded(self._switch_off)
             return {}
-        choice = None
+        guest_filter = None
         if vm:
             self.registry.scan()
-            choice = GuestFilter(self.registry, vm)
-        matched = {} if choice is None else choice.matched
+            guest_filter = GuestFilter(self.registry, vm)
+        matched = {} if guest_filter is None else guest_filter.matched
         if self.connected:
             # It may have gone since the last tick, and be back already.
             with contextlib.suppress(SourceGoneError):
-                self._trace(choice, for_s, recorded)
+                self._trace(guest_filter, for_s, sampling)
                 return matched
         self._connect(tries=_OPEN_TRIES)
-        self._trace(choice, for_s, recorded)
+        self._trace(guest_filter, for_s, sampling)
         return matched
 
-    def _trace(self, choice: GuestFilter | None, for_s: float | None, recorded: Sampling) -> None:
+    def _trace(
+        self, guest_filter: GuestFilter | None, for_s: float | None, sampling: Sampling
+    ) -> None:
         """Have the connected source trace what is requested from now on."""
-        request = TraceRequest.begin(choice, for_s, recorded)
+        request = TraceRequest.begin(guest_filter, for_s, sampling)
         if self.on:
             # It may have switched itself off since the last tick.
             self._guarded(self._refresh)
         if not self.on:
             self._guarded(lambda: self._switch_on(request))
-        elif not request.is_plain(self._status):
+        elif not request.is_met_by(self._status):
             self._guarded(lambda: self._configure(request))
-        self.wanted = request
+        self.request = request
 
     def tick(self) -> None:
         """Once a second: publishes the counters, notices a source that went or returned."""
-        with self.own_time:
+        with self.cpu_time:
             self._tick()
 
     def _tick(self) -> None:
@@ -157,10 +159,10 @@ class Engine:
                 self._connect(tries=1)
             else:
                 self._guarded(self._refresh)
-            if self.wanted.on and not self.on:
-                self._guarded(lambda: self._switch_on(self.wanted))
-            elif self.on and (self._capped() or self.wanted.outlives(self._status)):
-                self._guarded(lambda: self._configure(self.wanted))
+            if self.request.on and not self.on:
+                self._guarded(lambda: self._switch_on(self.request))
+            elif self.on and (self._capped() or self.request.needs_renewal(self._status)):
+                self._guarded(lambda: self._configure(self.request))
             self._watch_cost()
         except SourceError as error:
             self._waiting(str(error))
@@ -173,33 +175,33 @@ class Engine:
 
     def match(self) -> None:
         """Guests may have come or gone: has the source trace those that match now."""
-        choice = self.wanted.choice
-        if choice is None:
+        guest_filter = self.request.guest_filter
+        if guest_filter is None:
             return
-        tgids = choice.tgids()
-        if set(tgids) == set(self.wanted.tgids):
+        tgids = guest_filter.tgids()
+        if set(tgids) == set(self.request.tgids):
             return
         if len(tgids) > lib.KVMLOG_MAX_TGIDS:
             log(
                 f"{len(tgids)} processes match; at most {lib.KVMLOG_MAX_TGIDS} are traced; "
                 "choose fewer guests, or switch on for all of them"
             )
-        fresh = dataclasses.replace(self.wanted, tgids=tgids)
+        fresh = dataclasses.replace(self.request, tgids=tgids)
         # A source that is gone gets them when it is back.
         with contextlib.suppress(SourceGoneError):
             try:
                 if self.on:
                     # It may have switched itself off since the last tick.
                     self._guarded(self._refresh)
-                if self.on and not fresh.over():
+                if self.on and not fresh.is_over():
                     self._guarded(lambda: self._configure(fresh))
             except SourceGoneError:
                 raise
             except SourceError as error:
                 self._waiting(str(error))
                 return
-        if self.wanted.choice is choice:
-            self.wanted = fresh
+        if self.request.guest_filter is guest_filter:
+            self.request = fresh
 
     def reset(self) -> None:
         """The statistics begin again at nothing; StatisticsError where there are none."""
@@ -214,7 +216,7 @@ class Engine:
         """off, on, or waiting: wanted on, but the source is not there or refuses."""
         if self.on:
             return "on"
-        return "waiting" if self.wanted.on else "off"
+        return "waiting" if self.request.on else "off"
 
     def pending(self) -> bytes:
         """Exits whose re-entry has not come, as whole records; none while off."""
@@ -234,7 +236,7 @@ class Engine:
         status = self._status if self.connected else None
         return {
             "state": self.state(),
-            **self.wanted.describe(),
+            **self.request.describe(),
             "trouble": self.trouble,
             "source": {
                 "name": self.source.name,
@@ -246,7 +248,7 @@ class Engine:
             "guests": {"running": len(self.registry.running())},
             "statistics": None if self.statistics is None else self.statistics.describe(),
             "pump": self.pump.statistics(),
-            "counters": dict(self._ledger.totals),
+            "counters": dict(self._counters.totals),
         }
 
     def _connect(self, tries: int) -> None:
@@ -265,7 +267,7 @@ class Engine:
             self.statistics.begin(fresh=True)
         self.source.pump(self.pump.native)
         self.pump.start()
-        self._ledger.begin(status.counters)
+        self._counters.begin(status.counters)
         self._arrived_before = self._arrived()
         self._status = status
         self._checked = None
@@ -285,27 +287,27 @@ class Engine:
         leased = self._status is not None and self._status.lease_ms > 0
         status = self.source.status()
         self._status = status
-        self.writer.publish_counters(self._ledger.update(status.counters))
+        self.writer.publish_counters(self._counters.update(status.counters))
         if self.on and not status.on:
             # At the end of a lease, its own or ours, that is what was wanted; else it goes on when
             # it can.
-            ours = self.wanted.until_ns is not None
-            if self.wanted.over() if ours else leased:
-                self.wanted = TraceRequest()
+            ours = self.request.until_ns is not None
+            if self.request.is_over() if ours else leased:
+                self.request = TraceRequest()
             self._note_off("the source switched itself off")
         if status.on:
             self._check_prototypes(status)
         return status
 
-    def _switch_on(self, wanted: TraceRequest) -> None:
+    def _switch_on(self, request: TraceRequest) -> None:
         self._settle()
         # It was off when this was asked for, and has dropped nothing since.
         cpus = {} if self._status is None else self._status.cpus
         self._dropped_before = {number: cpu.dropped for number, cpu in cpus.items()}
         if self.statistics is not None:
             self.statistics.begin(fresh=False)
-        wanted.cap.pause()
-        self._status = self.source.switch(wanted.config())
+        request.rate_cap.pause()
+        self._status = self.source.switch(request.config())
         self.on = self._unsettled = True
         self.trouble = None
         self.writer.switched(True, self.source.number)
@@ -313,24 +315,24 @@ class Engine:
         self.budget.begin(self._cost(self._status))
         log("tracing is on" + _waiting_words(self._status))
 
-    def _configure(self, wanted: TraceRequest) -> None:
+    def _configure(self, request: TraceRequest) -> None:
         """Another configuration while on: nothing is missed between the two."""
-        self._status = self.source.switch(wanted.config())
+        self._status = self.source.switch(request.config())
 
     def _capped(self) -> bool:
         """Whether the source has to record fewer of the exits than before, or may record more."""
-        status, cap = self._status, self.wanted.cap
+        status, cap = self._status, self.request.rate_cap
         if status is None or not cap.adjust(status.counters, time.monotonic_ns()):
             return False
-        most = self.wanted.sampling.max_per_s
+        most = self.request.sampling.max_per_s
         log(f"one exit in {cap.one_in} is recorded now, to stay below {most} a second")
         return True
 
     def _expire(self) -> None:
         """The source ends its lease itself, unless it is away or has lost it."""
-        if not self.wanted.over(by_ns=_LATE_NS if self.on else 0):
+        if not self.request.is_over(by_ns=_LATE_NS if self.on else 0):
             return
-        self.wanted = TraceRequest()
+        self.request = TraceRequest()
         log("the time for which tracing was switched on is over")
         if self.on:
             self._guarded(self._switch_off)
@@ -342,7 +344,7 @@ class Engine:
         self.budget.add(self._cost(self._status))
         if self.budget.is_over():
             sentence = self.budget.stop()
-            self.wanted = TraceRequest()
+            self.request = TraceRequest()
             self._guarded(lambda: self._switch_off(lib.KVMLOG_SWITCH_BUDGET, sentence))
 
     def _cost(self, status: SourceStatus) -> Cost:
@@ -350,7 +352,7 @@ class Engine:
         return Cost(
             status.cost.probe_ns,
             status.cost.worker_ns,
-            self.own_time.ns(),
+            self.cpu_time.ns(),
             status.counters["seen"],
         )
 
@@ -400,12 +402,12 @@ class Engine:
             return
         self._checked = state
         try:
-            self.source.switch(dataclasses.replace(self.wanted.config(), on=True))
+            self.source.switch(dataclasses.replace(self.request.config(), on=True))
         except SourceGoneError:
             raise
         except SourceError as error:
             self.source.switch(SwitchConfig(on=False))
-            self.wanted = TraceRequest()
+            self.request = TraceRequest()
             self._note_off(f"tracing is off: {error}")
             self.trouble = str(error)
 
@@ -415,7 +417,7 @@ class Engine:
         self.source.close()
         self.connected = self._unsettled = False
         arrived = {name: n - self._arrived_before[name] for name, n in self._arrived().items()}
-        self.writer.publish_counters(self._ledger.lose(arrived))
+        self.writer.publish_counters(self._counters.lose(arrived))
         if self.on:
             self.on = False
             self.budget.end()
@@ -430,7 +432,7 @@ class Engine:
 
     def _waiting(self, sentence: str) -> None:
         if sentence != self.trouble:
-            log(sentence + (" (tracing goes on when it is back)" if self.wanted.on else ""))
+            log(sentence + (" (tracing goes on when it is back)" if self.request.on else ""))
         self.trouble = sentence
 
 

@@ -15,7 +15,7 @@ from kvmlog.native import lib
 from kvmlog.ring.reader import RingReader
 from kvmlog.ring.records import Record, unpack_records
 from kvmlog.ring.writer import RingWriter
-from kvmlog.sources.base import CpuStatus, SwitchConfig
+from kvmlog.sources.base import CpuStatus, SourceStatus, SwitchConfig
 from kvmlog.util.errors import SourceError
 from tests.support.scripted_source import ScriptedSource
 
@@ -257,9 +257,10 @@ def test_off_is_in_the_header_when_the_source_goes_meanwhile(
     engine.switch(on=True)
     switch = source.switch
 
-    def switch_and_go(config: SwitchConfig) -> None:
-        switch(config)
+    def switch_and_go(config: SwitchConfig) -> SourceStatus:
+        status = switch(config)
         source.present = False
+        return status
 
     source.switch = switch_and_go  # type: ignore[method-assign]
     engine.switch(on=False)

@@ -27,7 +27,7 @@ from kvmlog.sources.bpf.cost import CostMeter
 from kvmlog.sources.bpf.loader import Loaded, compile_plan
 from kvmlog.sources.bpf.maps import Maps
 from kvmlog.sources.bpf.plan import Plan, Program, make_plan, waiting_for
-from kvmlog.sources.bpf.switch_record import switch_note
+from kvmlog.sources.bpf.switch_record import switch_record
 from kvmlog.util.errors import SourceError
 from kvmlog.util.log import log
 
@@ -258,7 +258,7 @@ class BpfSource(Source):
         if self._pump is not None and on:
             lib.kvmlog_pump_watch(self._pump, self._epoch)
         ns = self._until_ns if cause == lib.KVMLOG_SWITCH_LEASE else time.monotonic_ns()
-        self._append(switch_note(self._config, on, cause, self._epoch, ns))
+        self._append(switch_record(self._config, on, cause, self._epoch, ns))
         if self._pump is not None and not on:
             lib.kvmlog_pump_unwatch(self._pump)
 
