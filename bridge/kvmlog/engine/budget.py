@@ -106,7 +106,7 @@ class Budget:
         return self._host_percent() > self.limit_percent and 2 * over_ns > self._span_ns()
 
     def stop(self) -> str:
-        """Take note that tracing is switched off now; return why, which report_stop() returns too."""
+        """Note that tracing is switched off now; return why, as report_stop() will."""
         self._stopped_at = time.time()
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self._stopped_at))
         self._stopped = self._unreported = (

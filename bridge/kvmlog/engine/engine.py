@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from kvmlog.control.sampling import EVERY_EXIT, Sampling
 from kvmlog.engine.budget import Budget, Cost
-from kvmlog.engine.counters import CounterTotals
+from kvmlog.engine.connection import OPEN_TRIES, SourceConnection
 from kvmlog.engine.cpu_time import CpuTimeMeter
 from kvmlog.engine.pump import Pump
 from kvmlog.engine.request import GuestFilter, TraceRequest
@@ -27,12 +27,6 @@ from kvmlog.sources.base import Source, SourceGoneError, SourceStatus, SwitchCon
 from kvmlog.util.errors import SourceError, StatisticsError
 from kvmlog.util.log import log
 
-# How long the last batches may take after tracing was switched off.
-SETTLE_S: Final = 3.0
-_SETTLE_STEP_S: Final = 0.005
-# A receiver that was killed is forgotten by the source's worker, not at once.
-_OPEN_TRIES: Final = 10
-_OPEN_STEP_S: Final = 0.05
 # How long the end of a lease is left to the source.
 _LATE_NS: Final = 1_000_000_000
 
@@ -53,30 +47,36 @@ class Engine:
         budget: Budget | None = None,
     ) -> None:
         self.writer = writer
-        self.source = source
         self.statistics = statistics
         self.budget = budget or Budget(limit_percent=0)
         self.cpu_time = CpuTimeMeter()  # what the budget charges of the bridge: no command is
         self.registry = registry or GuestRegistry(f"{writer.path}.guests")
-        self.pump = Pump(writer)
-        if statistics is not None:
-            self.pump.count(statistics.native)
+        self.connection = SourceConnection(writer, source, statistics)
         self.request = TraceRequest()
         self.on = False
-        self.connected = False
         self.trouble: str | None = None  # why the source is not there or not on
-        self._counters = CounterTotals(writer.counters())
-        self._arrived_before = self._arrived()
-        self._status: SourceStatus | None = None
-        self._dropped_before: dict[int, int] = {}
-        self._unsettled = False  # switched on, and what came since not compared with the source
         self._checked: tuple[bool, str | None] | None = None
+
+    @property
+    def source(self) -> Source:
+        """The source of records."""
+        return self.connection.source
+
+    @property
+    def pump(self) -> Pump:
+        """The pump that receives from it."""
+        return self.connection.pump
+
+    @property
+    def connected(self) -> bool:
+        """Whether the source is open."""
+        return self.connection.connected
 
     def start(self) -> None:
         """Begins the heartbeat and connects; without a source it says so and goes on."""
         self.pump.start()
         try:
-            self._connect(tries=_OPEN_TRIES)
+            self._connect(tries=OPEN_TRIES)
         except SourceError as error:
             self._waiting(str(error))
 
@@ -90,10 +90,7 @@ class Engine:
             log(str(error))
             self._lost(str(error))
         finally:
-            # Whatever happened: a pump that runs would write where nothing is mapped any more.
-            self.pump.close()
-            self.source.close()
-            self.connected = False
+            self.connection.close()
 
     def switch(
         self,
@@ -126,7 +123,7 @@ class Engine:
             with contextlib.suppress(SourceGoneError):
                 self._trace(guest_filter, for_s, sampling)
                 return matched
-        self._connect(tries=_OPEN_TRIES)
+        self._connect(tries=OPEN_TRIES)
         self._trace(guest_filter, for_s, sampling)
         return matched
 
@@ -140,7 +137,7 @@ class Engine:
             self._guarded(self._refresh)
         if not self.on:
             self._guarded(lambda: self._switch_on(request))
-        elif not request.is_met_by(self._status):
+        elif not request.is_met_by(self.connection.status):
             self._guarded(lambda: self._configure(request))
         self.request = request
 
@@ -161,7 +158,7 @@ class Engine:
                 self._guarded(self._refresh)
             if self.request.on and not self.on:
                 self._guarded(lambda: self._switch_on(self.request))
-            elif self.on and (self._capped() or self.request.needs_renewal(self._status)):
+            elif self.on and (self._capped() or self.request.needs_renewal(self.connection.status)):
                 self._guarded(lambda: self._configure(self.request))
             self._watch_cost()
         except SourceError as error:
@@ -233,7 +230,7 @@ class Engine:
 
     def describe(self) -> dict[str, Any]:
         """For the status answer: state, source and pump in plain values."""
-        status = self._status if self.connected else None
+        status = self.connection.status if self.connected else None
         return {
             "state": self.state(),
             **self.request.describe(),
@@ -248,30 +245,12 @@ class Engine:
             "guests": {"running": len(self.registry.running())},
             "statistics": None if self.statistics is None else self.statistics.describe(),
             "pump": self.pump.statistics(),
-            "counters": dict(self._counters.totals),
+            "counters": dict(self.connection.counters.totals),
         }
 
     def _connect(self, tries: int) -> None:
-        for left in reversed(range(tries)):
-            try:
-                status = self.source.open()
-                break
-            except SourceGoneError:
-                raise
-            except SourceError:
-                if not left:
-                    raise
-                time.sleep(_OPEN_STEP_S)
-        self.pump.stop()
-        if self.statistics is not None:
-            self.statistics.begin(fresh=True)
-        self.source.pump(self.pump.native)
-        self.pump.start()
-        self._counters.begin(status.counters)
-        self._arrived_before = self._arrived()
-        self._status = status
+        status = self.connection.open(tries)
         self._checked = None
-        self.connected = True
         self.trouble = None
         log(f"connected to the source {self.source.name} {status.version}".rstrip())
 
@@ -284,10 +263,8 @@ class Engine:
             raise
 
     def _refresh(self) -> SourceStatus:
-        leased = self._status is not None and self._status.lease_ms > 0
-        status = self.source.status()
-        self._status = status
-        self.writer.publish_counters(self._counters.update(status.counters))
+        leased = self.connection.status is not None and self.connection.status.lease_ms > 0
+        status = self.connection.refresh()
         if self.on and not status.on:
             # At the end of a lease, its own or ours, that is what was wanted; else it goes on when
             # it can.
@@ -300,28 +277,22 @@ class Engine:
         return status
 
     def _switch_on(self, request: TraceRequest) -> None:
-        self._settle()
-        # It was off when this was asked for, and has dropped nothing since.
-        cpus = {} if self._status is None else self._status.cpus
-        self._dropped_before = {number: cpu.dropped for number, cpu in cpus.items()}
-        if self.statistics is not None:
-            self.statistics.begin(fresh=False)
         request.rate_cap.pause()
-        self._status = self.source.switch(request.config())
-        self.on = self._unsettled = True
+        status = self.connection.switch_on(request.config())
+        self.on = True
         self.trouble = None
         self.writer.switched(True, self.source.number)
-        self._checked = (self._status.attached, self._status.vendor)
-        self.budget.begin(self._cost(self._status))
-        log("tracing is on" + _waiting_words(self._status))
+        self._checked = (status.attached, status.vendor)
+        self.budget.begin(self._cost(status))
+        log("tracing is on" + _waiting_words(status))
 
     def _configure(self, request: TraceRequest) -> None:
-        """Another configuration while on: nothing is missed between the two."""
-        self._status = self.source.switch(request.config())
+        """Change the configuration while on: nothing is missed between the two."""
+        self.connection.configure(request.config())
 
     def _capped(self) -> bool:
         """Whether the source has to record fewer of the exits than before, or may record more."""
-        status, cap = self._status, self.request.rate_cap
+        status, cap = self.connection.status, self.request.rate_cap
         if status is None or not cap.adjust(status.counters, time.monotonic_ns()):
             return False
         most = self.request.sampling.max_per_s
@@ -339,9 +310,9 @@ class Engine:
 
     def _watch_cost(self) -> None:
         """Switches off what takes more than it may."""
-        if not self.on or self._status is None:
+        if not self.on or self.connection.status is None:
             return
-        self.budget.add(self._cost(self._status))
+        self.budget.add(self._cost(self.connection.status))
         if self.budget.is_over():
             sentence = self.budget.stop()
             self.request = TraceRequest()
@@ -359,10 +330,10 @@ class Engine:
     def _switch_off(
         self, cause: int = lib.KVMLOG_SWITCH_COMMAND, sentence: str = "tracing is off"
     ) -> None:
-        self.source.switch(SwitchConfig(on=False, cause=cause))
+        self.connection.configure(SwitchConfig(on=False, cause=cause))
         was_on, self.on = self.on, False
         try:
-            self._settle()
+            self.connection.settle()
         finally:
             if was_on:
                 self._note_off(sentence)
@@ -373,28 +344,6 @@ class Engine:
         self.writer.switched(False, self.source.number)
         log(sentence)
 
-    def _settle(self) -> None:
-        """After off: waits until every message that the source delivered is in the ring."""
-        if not self._unsettled:
-            return
-        deadline = time.monotonic() + SETTLE_S
-        while True:
-            status = self._refresh()
-            late = [
-                number
-                for number, cpu in status.cpus.items()
-                if cpu.messages > self.pump.received(number)
-            ]
-            if not late or time.monotonic() > deadline:
-                break
-            time.sleep(_SETTLE_STEP_S)
-        for number, cpu in status.cpus.items():
-            dropped = cpu.dropped - self._dropped_before.get(number, 0)
-            self.pump.settle(number, cpu.messages, dropped)
-        if self.statistics is not None:
-            self.statistics.flush()
-        self._unsettled = False
-
     def _check_prototypes(self, status: SourceStatus) -> None:
         """KVM, or another build of it, was loaded after switching on: has the source check it."""
         state = (status.attached, status.vendor)
@@ -402,33 +351,23 @@ class Engine:
             return
         self._checked = state
         try:
-            self.source.switch(dataclasses.replace(self.request.config(), on=True))
+            self.connection.configure(dataclasses.replace(self.request.config(), on=True))
         except SourceGoneError:
             raise
         except SourceError as error:
-            self.source.switch(SwitchConfig(on=False))
+            self.connection.configure(SwitchConfig(on=False))
             self.request = TraceRequest()
             self._note_off(f"tracing is off: {error}")
             self.trouble = str(error)
 
     def _lost(self, sentence: str) -> None:
         """The source is gone: keep the ring going and wait."""
-        self.pump.detach()
-        self.source.close()
-        self.connected = self._unsettled = False
-        arrived = {name: n - self._arrived_before[name] for name, n in self._arrived().items()}
-        self.writer.publish_counters(self._counters.lose(arrived))
+        self.connection.lose()
         if self.on:
             self.on = False
             self.budget.end()
             self.writer.switched(False, self.source.number)
         self._waiting(sentence)
-
-    def _arrived(self) -> dict[str, int]:
-        """What the pump has received so far, under the names of struct kvmlog_counters."""
-        pump = self.pump.statistics()
-        exits = pump["exits"]
-        return {"emitted": exits, "notes": pump["records"] - exits, "dropped": pump["lost_records"]}
 
     def _waiting(self, sentence: str) -> None:
         if sentence != self.trouble:

@@ -82,7 +82,7 @@ def test_what_never_came_is_written_down_at_off(
     engine: Engine, source: ScriptedSource, writer: RingWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last message of a CPU: no later one would show the gap."""
-    monkeypatch.setattr("kvmlog.engine.engine.SETTLE_S", 0.05)
+    monkeypatch.setattr("kvmlog.engine.connection.SETTLE_S", 0.05)
     engine.switch(on=True)
     source.deliver(1, 1)
     source.lose(2, 1)
