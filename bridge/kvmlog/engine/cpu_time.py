@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 
 
-class OwnTime:
+class CpuTimeMeter:
     """Of one thread what it does within `with`, of all others, which serve nobody, everything.
 
     All calls come from that one thread. `with` may stand within `with`.

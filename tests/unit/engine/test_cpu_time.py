@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import threading
 
-from kvmlog.engine.own_time import OwnTime
+from kvmlog.engine.cpu_time import CpuTimeMeter
 from tests.support.cpu_time import MS, spend
 
 
 def test_of_its_own_thread_only_what_is_marked_counts() -> None:
     """Once, where marks lie within marks; also while one has not ended yet."""
-    own = OwnTime()
+    own = CpuTimeMeter()
     begin_ns = own.ns()
     spend(200 * MS)
     unmarked_ns = own.ns() - begin_ns
@@ -29,7 +29,7 @@ def test_of_its_own_thread_only_what_is_marked_counts() -> None:
 
 def test_an_error_ends_the_mark() -> None:
     """What comes after it is not counted."""
-    own = OwnTime()
+    own = CpuTimeMeter()
     begin_ns = own.ns()
     try:
         with own:
@@ -41,7 +41,7 @@ def test_an_error_ends_the_mark() -> None:
 
 def test_of_other_threads_everything_counts() -> None:
     """Those that have ended too: nothing that was charged is given back."""
-    own = OwnTime()
+    own = CpuTimeMeter()
     begin_ns = own.ns()
     for _ in range(2):
         thread = threading.Thread(target=spend, args=(100 * MS,))
