@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 import time
-from typing import Any
+from typing import Any, Final
 
 from kvmlog.cli import selection
 from kvmlog.config.schema import DEFAULT_SOCKET
 from kvmlog.control.client import SwitchClient, granted
+from kvmlog.control.protocol import LEAST_FOR_S, MOST_FOR_S
 from kvmlog.control.sampling import (
     EVERY_EXIT,
     MOST_ONE_IN,
@@ -21,6 +23,9 @@ from kvmlog.control.sampling import (
 from kvmlog.control.udp_auth import read_key
 from kvmlog.control.udp_client import UdpClient
 from kvmlog.util.errors import SwitchError
+
+_S: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+_PERIOD: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd]|)")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +56,7 @@ def add_wishes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--for",
         dest="for_s",
-        type=selection.period_s,
+        type=period_s,
         metavar="TIME",
         help="off by itself after so many seconds, or 90s, 5m, 1h (default: on until switched off)",
     )
@@ -139,6 +144,21 @@ def print_granted(answer: dict[str, Any], for_s: float | None, recorded: Samplin
     if for_s is not None:
         end = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() + for_s))
         print(f"until {end} ({for_s:g} s), then off by itself")
+
+
+def period_s(value: str) -> float:
+    """Parses "60", "90s", "5m", "1h" and the like into seconds, for argparse.
+
+    At least 0.001, at most a year, as the bridge takes it.
+    """
+    match = _PERIOD.fullmatch(value)
+    seconds = 0.0 if match is None else round(float(match[1]) * _S[match[2]], 3)
+    if match is None or not LEAST_FOR_S <= seconds <= MOST_FOR_S:
+        raise argparse.ArgumentTypeError(
+            f"{value!r}: no time from 1ms to 365d; give seconds, or a number and ms, s, m, h or d, "
+            "as in 5m"
+        )
+    return seconds
 
 
 def _window(value: str) -> tuple[int, int]:

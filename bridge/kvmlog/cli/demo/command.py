@@ -15,7 +15,7 @@ import sys
 import time
 from typing import Any, Final
 
-from kvmlog.cli import selection, status, switch, table
+from kvmlog.cli import status, switch, table
 from kvmlog.cli.demo.ending import Ended, deaf, ended_by_signals
 from kvmlog.cli.demo.guest import NAME, DemoError, DemoGuest, check_host
 from kvmlog.cli.demo.server import own_server
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--seconds",
-        type=selection.period_s,
+        type=switch.period_s,
         default=DEFAULT_S,
         metavar="N",
         help="how long exits are shown as they come (default %(default)g)",

@@ -16,8 +16,8 @@ from kvmlog.cli.stat import options
 from kvmlog.cli.stat.command import add_wishes, printer
 from kvmlog.client.client import Client
 from kvmlog.client.connection import MOST_TIMEOUT_S
-from kvmlog.exits.explain.lookup import ISAS
 from kvmlog.exits.format import lines
+from kvmlog.exits.reasons.lookup import ISAS
 from kvmlog.guests.names import GuestList
 from kvmlog.guests.view import GuestView
 from kvmlog.ring.records import Record
