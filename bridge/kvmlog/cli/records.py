@@ -62,7 +62,7 @@ def _json_line(record: AnyRecord, wall_ns: int, utc_offset_s: int, label: Label 
     # Imported here, because lines of text need neither.
     import json
 
-    from kvmlog.exits.format.objects import record_object
+    from kvmlog.exits.format.serialize import record_object
 
     guest = None if label is None else label.guest
     return json.dumps(record_object(record, wall_ns, utc_offset_s, guest))

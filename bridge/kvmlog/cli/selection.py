@@ -42,7 +42,7 @@ def add_vm(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("--vm", action="append", default=[], metavar="NAME|UUID|PID", help=text)
 
 
-def view_of(ring: str, words: list[str]) -> GuestView:
+def guest_view(ring: str, words: list[str]) -> GuestView:
     """The guests of a ring, and those of --vm among them.
 
     A file of guests that cannot be used is said on stderr, and the guests are numbers.
@@ -53,7 +53,7 @@ def view_of(ring: str, words: list[str]) -> GuestView:
     return GuestView(names, words)
 
 
-def chosen(args: argparse.Namespace, view: GuestView) -> Selection:
+def from_arguments(args: argparse.Namespace, view: GuestView) -> Selection:
     """What these arguments choose; view: of the guests that --vm names, if it names any."""
     found = (reason for one in args.reason for reason in one)
     return Selection.of(found, args.slower_than, view if args.vm else None)

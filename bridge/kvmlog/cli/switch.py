@@ -30,7 +30,7 @@ _PERIOD: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd]|)")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `kvmlog switch`."""
-    add_wishes(parser)
+    add_options(parser)
     parser.add_argument(
         "--switch",
         default=DEFAULT_SOCKET,
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_wishes(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """What there is to ask of any bridge, here or elsewhere."""
     parser.add_argument("state", choices=("on", "off"))
     selection.add_vm(
@@ -85,14 +85,14 @@ def add_wishes(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when the bridge acknowledged; SwitchError otherwise."""
-    recorded = sampling_of(args)
+    recorded = requested_sampling(args)
     if args.udp or args.key:
         return _by_udp(args, plain=not args.vm and args.for_s is None and recorded == EVERY_EXIT)
     answer = SwitchClient(args.switch).switch(args.state == "on", args.vm, args.for_s, recorded)
     if not args.vm and args.for_s is None and recorded == EVERY_EXIT:
         print(answer)
     else:
-        print_granted(accepted(answer), args.for_s, recorded)
+        print_accepted(accepted(answer), args.for_s, recorded)
     return 0
 
 
@@ -109,7 +109,7 @@ def _by_udp(args: argparse.Namespace, plain: bool) -> int:
     return 0
 
 
-def sampling_of(args: argparse.Namespace) -> Sampling:
+def requested_sampling(args: argparse.Namespace) -> Sampling:
     """What the options ask for; ends with status 2 where they contradict each other."""
     window = args.window or (None, None)
     members = {
@@ -131,7 +131,7 @@ def sampling_of(args: argparse.Namespace) -> Sampling:
         raise
 
 
-def print_granted(answer: dict[str, Any], for_s: float | None, recorded: Sampling) -> None:
+def print_accepted(answer: dict[str, Any], for_s: float | None, recorded: Sampling) -> None:
     """Says what a bridge that took the wishes does now."""
     matched = answer.get("matched", {})
     for word, pids in matched.items():

@@ -189,7 +189,7 @@ class _Session:
                 raise
             say(f"the bridge tells, once: {error}")
             done = self._client.switch(True, [NAME], lease_s)
-        switch.print_granted({"matched": done.matched}, done.for_s, done.sampling)
+        switch.print_accepted({"matched": done.matched}, done.for_s, done.sampling)
         _blank()
         if done.matched.get(NAME) != [guest.pid]:
             raise DemoError(

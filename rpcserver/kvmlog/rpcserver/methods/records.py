@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from kvmlog.control.client import SwitchClient
 from kvmlog.control.protocol import MOST_NAMES, NAME_CHARACTERS
-from kvmlog.exits.format import objects
+from kvmlog.exits.format import serialize
 from kvmlog.exits.reasons import lookup
 from kvmlog.exits.selection import Selection
 from kvmlog.guests.names import GuestError, GuestNames
@@ -144,7 +144,7 @@ def _records_of(span: Span, raw: bytes, as_structs: bool, view: GuestView) -> di
     view.learn(found)
     to_wall_ns = span.realtime_ns - span.monotonic_ns
     structs = [
-        objects.record_object(one, one.ns + to_wall_ns, span.utc_offset_s, view.labels.guest(one))
+        serialize.record_object(one, one.ns + to_wall_ns, span.utc_offset_s, view.labels.guest(one))
         for one in found
     ]
     return {"count": count, "records": plain(structs)}
