@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from kvmlog.cli import dump, explain, guests, pending, records, selection, status, switch, tail
+from kvmlog.cli.examples import add_examples
 from kvmlog.cli.records import Clocks
 from kvmlog.cli.remote import follow
 from kvmlog.cli.stat import options
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, (add, act, words) in _COMMANDS.items():
         command = commands.add_parser(name, help=words, description=words)
         add(command)
+        add_examples(command, f"remote {name}")
         command.set_defaults(act=act)
 
 

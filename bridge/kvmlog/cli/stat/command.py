@@ -45,7 +45,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What there is to ask of any statistics, here or elsewhere."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = tables.LEGEND
     parser.add_argument(
         "-i",
