@@ -9,6 +9,7 @@
 #define KVMLOG_NATIVE_API_H
 
 #include <kvmlog/netlink.h>
+#include <kvmlog/reasons.h>
 #include <kvmlog/record.h>
 #include <kvmlog/ring.h>
 #include <kvmlog/statistics.h>

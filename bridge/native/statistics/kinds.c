@@ -2,6 +2,8 @@
 /* What an entry's exits are: their reason, a halt or none, their detail, who spent the time. */
 #include <linux/kvm.h>
 
+#include <kvmlog/reasons.h>
+
 #include "statistics/entry.h"
 
 enum {
@@ -10,19 +12,6 @@ enum {
 	/* I/O APIC, HPET and local APIC, which KVM emulates (Intel SDM vol. 3, 11.4; chipsets). */
 	PLATFORM_START = 0xfec00000U,
 	PLATFORM_END = 0xfef00000U,
-	VMX_BASIC_REASON = 0xffff,
-
-	/* Reasons whose exit is a halt; their tables: bridge/kvmlog/exits. */
-	VMX_HLT = 12,
-	SVM_HLT = 0x78,
-	SVM_IDLE_HLT = 0xa6,
-	ARM64_WFX = 0x01,
-
-	/* Reasons whose detail is an address anywhere in memory. */
-	VMX_INVLPG = 14,
-	VMX_EPT_VIOLATION = 48,
-	SVM_INVLPG = 0x79,
-	SVM_NPF = 0x400,
 };
 
 struct kvmlog_alike kvmlog_alike_of(const struct kvmlog_statistics_entry *entry)
@@ -38,7 +27,7 @@ struct kvmlog_alike kvmlog_alike_of(const struct kvmlog_statistics_entry *entry)
 	};
 
 	if (alike.isa == KVMLOG_ISA_VMX)
-		alike.reason &= VMX_BASIC_REASON;
+		alike.reason &= KVMLOG_VMX_BASIC_MASK;
 	if (alike.flags & KVMLOG_F_USER_EINTR && !(alike.flags & KVMLOG_F_USER_REASON))
 		alike.user_reason = KVM_EXIT_INTR;
 	else if (!(alike.flags & KVMLOG_F_USER_REASON))
@@ -52,11 +41,11 @@ int kvmlog_alike_halt(const struct kvmlog_alike *alike)
 		return 1;
 	switch (alike->isa) {
 	case KVMLOG_ISA_VMX:
-		return alike->reason == VMX_HLT;
+		return alike->reason == KVMLOG_VMX_HLT;
 	case KVMLOG_ISA_SVM:
-		return alike->reason == SVM_HLT || alike->reason == SVM_IDLE_HLT;
+		return alike->reason == KVMLOG_SVM_HLT || alike->reason == KVMLOG_SVM_IDLE_HLT;
 	case KVMLOG_ISA_ARM64:
-		return alike->reason == ARM64_WFX;
+		return alike->reason == KVMLOG_ARM64_WFX;
 	}
 	return 0;
 }
@@ -86,9 +75,10 @@ void kvmlog_alike_detail(const struct kvmlog_alike *alike,
 		return;
 	}
 	if (alike->isa == KVMLOG_ISA_VMX)
-		memory = alike->reason == VMX_EPT_VIOLATION || alike->reason == VMX_INVLPG;
+		memory = alike->reason == KVMLOG_VMX_EPT_VIOLATION ||
+			 alike->reason == KVMLOG_VMX_INVLPG;
 	else if (alike->isa == KVMLOG_ISA_SVM)
-		memory = alike->reason == SVM_NPF || alike->reason == SVM_INVLPG;
+		memory = alike->reason == KVMLOG_SVM_NPF || alike->reason == KVMLOG_SVM_INVLPG;
 	if (alike->user_reason == KVM_EXIT_MMIO ||
 	    (entry->detail >= PLATFORM_START && entry->detail < PLATFORM_END))
 		memory = 0;

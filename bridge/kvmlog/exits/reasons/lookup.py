@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Finds reasons by name, number or beginning, and what there is to say of each."""
+"""Look exit reasons up by name, number or beginning of a name."""
 
 from __future__ import annotations
 
@@ -7,16 +7,11 @@ import difflib
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from kvmlog.exits.explain import arm64 as explain_arm64
-from kvmlog.exits.explain import svm as explain_svm
-from kvmlog.exits.explain import userspace as explain_userspace
-from kvmlog.exits.explain import vmx as explain_vmx
-from kvmlog.exits.explain.explanation import RARE, Explanation
 from kvmlog.exits.reasons import arm64, svm, userspace, vmx
 from kvmlog.exits.reasons.names import reason_flags
 from kvmlog.native import lib
 
-# What a KVM_EXIT_* belongs to, in the place of an ISA's name.
+# The table of KVM_EXIT_*, which belong to no ISA.
 KVM: Final = "kvm"
 ISAS: Final = ("vmx", "svm", "arm64")
 
@@ -24,22 +19,14 @@ NEAR_COUNT: Final = 5
 _NEAR_ENOUGH: Final = 0.6
 
 
-class Table(NamedTuple):
-    """Reasons of one ISA, or KVM_EXIT_*."""
-
-    names: Mapping[int, str]
-    meanings: Mapping[int, str]
-    explanations: Mapping[int, Explanation]
-
-
-TABLES: Final[Mapping[str, Table]] = {
-    "vmx": Table(vmx.NAMES, explain_vmx.MEANINGS, explain_vmx.EXPLANATIONS),
-    "svm": Table(svm.NAMES, explain_svm.MEANINGS, explain_svm.EXPLANATIONS),
-    "arm64": Table(arm64.NAMES, explain_arm64.MEANINGS, explain_arm64.EXPLANATIONS),
-    KVM: Table(userspace.NAMES, explain_userspace.MEANINGS, explain_userspace.EXPLANATIONS),
+TABLES: Final[Mapping[str, Mapping[int, str]]] = {
+    "vmx": vmx.NAMES,
+    "svm": svm.NAMES,
+    "arm64": arm64.NAMES,
+    KVM: userspace.NAMES,
 }
 
-# Beginnings that headers and manuals give the names, and whose reasons these are.
+# Prefixes that headers and manuals give the names -> the table of these reasons.
 _PREFIXES: Final[Mapping[str, str]] = {
     "kvm-exit-": KVM,
     "exit-reason-": "vmx",
@@ -49,8 +36,8 @@ _PREFIXES: Final[Mapping[str, str]] = {
     "esr-elx-ec-": "arm64",
 }
 
-# Words people use for a reason -> its names in the tables, normalised.
-_ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
+# Synonym -> names in the tables, normalised.
+_SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
     "io": ("io-instruction",),
     "ioio": ("io",),
     "msr": ("msr-read", "msr-write"),
@@ -81,51 +68,44 @@ _ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 class Reason(NamedTuple):
-    """One reason of one table. `flags`: those of a VMX number that was asked for with them."""
+    """One reason of one table.
+
+    isa: one of ISAS, or KVM. flags: those in a whole VMX exit reason that was looked up.
+    """
 
     isa: str
     number: int
     name: str
     flags: tuple[str, ...] = ()
 
-    @property
-    def meaning(self) -> str:
-        """What it is, in one line."""
-        return TABLES[self.isa].meanings[self.number]
-
-    @property
-    def explanation(self) -> Explanation:
-        """What it is, what causes a lot of it, what helps; a general text if it is rare."""
-        return TABLES[self.isa].explanations.get(self.number, RARE)
-
 
 def all_reasons(isa: str | None = None) -> list[Reason]:
-    """Returns the reasons of one of ISAS, or of all and KVM_EXIT_*, by number in each."""
+    """Return the reasons of one of ISAS, or of all and KVM_EXIT_*, each sorted by number."""
     chosen = TABLES if isa is None else (isa,)
     return [
         Reason(table, number, name)
         for table in chosen
-        for number, name in sorted(TABLES[table].names.items())
+        for number, name in sorted(TABLES[table].items())
     ]
 
 
 def find(query: str, isa: str | None = None) -> list[Reason]:
-    """Returns the reasons that `query` means; none if it is unknown.
+    """Return the reasons that `query` matches, none if it is unknown.
 
-    A number (any base as Python writes it), a name in any case with or without its
-    header's beginning (KVM_EXIT_, EXIT_REASON_, SVM_EXIT_), another usual word for it,
-    or, where no name is equal, the beginning of names.
+    query: a number (decimal, 0x...), a name in any case, with or without its header's prefix
+    (KVM_EXIT_, EXIT_REASON_, SVM_EXIT_), a common synonym, or, where no name is equal, the
+    beginning of names.
     """
     number = _number(query)
     if number is not None:
         return _by_number(number, isa)
-    word, owner = _shortened(_normalised(query))
+    word, owner = _without_prefix(_normalised(query))
     if not word or (isa and owner and isa != owner):
         return []
     candidates = all_reasons(isa or owner)
-    aliases = _ALIASES.get(word, ())
+    synonyms = _SYNONYMS.get(word, ())
     exact = [
-        one for one in candidates if word in _words_of(one) or _normalised(one.name) in aliases
+        one for one in candidates if word in _words_of(one) or _normalised(one.name) in synonyms
     ]
     if exact:
         return exact
@@ -133,7 +113,7 @@ def find(query: str, isa: str | None = None) -> list[Reason]:
 
 
 def near(query: str, isa: str | None = None) -> list[str]:
-    """Returns names (or numbers, for digits without 0x) that may have been meant, best first."""
+    """Return names (or numbers, for digits without 0x) that may have been meant, best first."""
     if _number(query) is not None:
         return []
     found: list[str] = []
@@ -141,28 +121,28 @@ def near(query: str, isa: str | None = None) -> list[str]:
     if _number(bare) is not None and find(bare, isa):
         found.append(bare)
     names = {word: one.name for one in reversed(all_reasons(isa)) for word in _words_of(one)}
-    word, _ = _shortened(_normalised(query))
+    word, _ = _without_prefix(_normalised(query))
     close = difflib.get_close_matches(word, names, NEAR_COUNT, _NEAR_ENOUGH)
     close += [one for one in names if len(word) > 2 and word in one]
     found += [names[one] for one in close]
     return list(dict.fromkeys(found))[:NEAR_COUNT]
 
 
-def unknown_words(query: str, isa: str | None) -> str:
-    """Returns the sentence for a reason that is not known: the value, near ones, the remedy."""
+def unknown_message(query: str, isa: str | None) -> str:
+    """Return the message for an unknown reason: the value, similar names, the remedy."""
     of_isa = f" of {isa}" if isa else ""
     close = near(query, isa)
-    meant = f"; near it: {', '.join(close)}" if close else ""
-    option = f" --isa {isa}" if isa else ""
-    return f"{query!r} is no exit reason{of_isa}{meant}; `kvmlog explain --list{option}` has all"
+    meant = f"; similar: {', '.join(close)}" if close else ""
+    all_of_them = "kvmlog explain --list" + (f" --isa {isa}" if isa else "")
+    return f"{query!r} is not an exit reason{of_isa}{meant}; `{all_of_them}` lists all"
 
 
 def _by_number(number: int, isa: str | None) -> list[Reason]:
     found = [one for one in all_reasons(isa) if one.number == number]
-    if isa not in (None, "vmx") or number <= vmx.BASIC_REASON_MASK:
+    if isa not in (None, "vmx") or number <= lib.KVMLOG_VMX_BASIC_MASK:
         return found
     # A whole VMX exit reason; bits that are no flags make it another table's number.
-    basic = number & vmx.BASIC_REASON_MASK
+    basic = number & lib.KVMLOG_VMX_BASIC_MASK
     flags = reason_flags(lib.KVMLOG_ISA_VMX, number)
     if number >> 32 or basic not in vmx.NAMES or not set(flags) <= set(vmx.FLAGS.values()):
         return found
@@ -181,8 +161,8 @@ def _normalised(name: str) -> str:
     return "-".join(name.lower().replace("_", " ").replace("-", " ").replace("#", " ").split())
 
 
-def _shortened(word: str) -> tuple[str, str | None]:
-    """The word without its header's beginning, and whose that is."""
+def _without_prefix(word: str) -> tuple[str, str | None]:
+    """Strip the header's prefix; return the rest and the table that the prefix stands for."""
     for prefix, owner in _PREFIXES.items():
         if word.startswith(prefix):
             return word.removeprefix(prefix), owner
@@ -190,6 +170,6 @@ def _shortened(word: str) -> tuple[str, str | None]:
 
 
 def _words_of(reason: Reason) -> tuple[str, ...]:
-    """A reason's name, normalised, and without what all of its kind begin or end with."""
+    """Return the normalised name, and the same without the prefix or suffix of its kind."""
     word = _normalised(reason.name)
     return (word, word.removeprefix("kvm-exit-").removesuffix("-excp"))

@@ -14,8 +14,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 from kvmlog.exits.decode import detail, qualification
-from kvmlog.exits.explain.explanation import AnyReason
-from kvmlog.exits.explain.lookup import KVM
 from kvmlog.exits.format import notes
 from kvmlog.exits.reasons.names import (
     isa_name,
@@ -88,24 +86,6 @@ def record_object(
     if out["cpu"] == NO_CPU:
         out["cpu"] = None
     return out
-
-
-def reason_object(reason: AnyReason) -> dict[str, Any]:
-    """Returns what `kvmlog explain` says, JSON-ready.
-
-    `isa` is null for KVM_EXIT_*, `remedies` may be empty.
-    """
-    explanation = reason.explanation
-    return {
-        "isa": None if reason.isa == KVM else reason.isa,
-        "reason": reason.number,
-        "name": reason.name,
-        "flags": list(reason.flags),
-        "meaning": reason.meaning,
-        "what": explanation.what,
-        "causes": explanation.causes,
-        "remedies": list(explanation.remedies),
-    }
 
 
 def _is_valid(field: str, record: Record) -> bool:

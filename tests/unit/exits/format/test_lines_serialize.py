@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from kvmlog.exits.format import lines, objects
+from kvmlog.exits.format import lines, serialize
 from kvmlog.guests.labels import Label
 from kvmlog.guests.names import Guest
 from kvmlog.native import lib
@@ -80,10 +80,10 @@ def test_json_has_the_guest_where_it_is_known() -> None:
     """Name, UUID or null, and pid; of announcements too."""
     for raw in (make.exit_bytes(reason=0x7B), make.guest_bytes(b"q")):
         record = decode_record(raw)
-        found = objects.record_object(record, WALL_NS, OFFSET_S, GUEST)
+        found = serialize.record_object(record, WALL_NS, OFFSET_S, GUEST)
         told = {key: value for key, value in found.items() if key.startswith("guest_")}
         assert told == {"guest_name": "web1", "guest_uuid": UUID, "guest_pid": 4242}
-        bare = objects.record_object(record, WALL_NS, OFFSET_S)
+        bare = serialize.record_object(record, WALL_NS, OFFSET_S)
         assert not [key for key in bare if key.startswith("guest_")]
 
 
@@ -153,7 +153,7 @@ def test_a_pause_is_told_and_is_no_time_of_the_vmm(paused_ns: int, vmm: str, not
     shown = line(record)
     assert shown.split()[6:9] == ["3.25s", vmm, "-"]
     assert shown.endswith(f"  KVM_EXIT_IO, 2 returns to the VMM, {note}")
-    assert objects.record_object(decode_record(record), WALL_NS, 0)["paused_ns"] == paused_ns
+    assert serialize.record_object(decode_record(record), WALL_NS, 0)["paused_ns"] == paused_ns
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,9 @@ def test_exit_object_has_numbers_and_names() -> None:
         exit_ns=99,
         flags=lib.KVMLOG_F_DETAIL_VALID | lib.KVMLOG_F_RIP_VALID,
     )
-    found = json.loads(json.dumps(objects.record_object(decode_record(record), WALL_NS, OFFSET_S)))
+    found = json.loads(
+        json.dumps(serialize.record_object(decode_record(record), WALL_NS, OFFSET_S))
+    )
     expected = {
         "time": "2023-11-14T23:13:20.123456+01:00",
         "wall_ns": WALL_NS,
@@ -337,21 +339,21 @@ def test_exit_object_tells_what_the_cpu_said() -> None:
     fields = {"isa": lib.KVMLOG_ISA_VMX, "reason": 48, "detail": 0xFEE00300, "info1": 0x182}
     flags = lib.KVMLOG_F_DETAIL_VALID | lib.KVMLOG_F_INFO_VALID
     record = decode_record(make.exit_bytes(**fields, flags=flags))
-    found = json.loads(json.dumps(objects.record_object(record, WALL_NS, 0)))
+    found = json.loads(json.dumps(serialize.record_object(record, WALL_NS, 0)))
     assert found["detail_name"] == "lapic icr"
     assert found["detail_note"] == "local APIC in xAPIC mode"
     assert found["info_words"] == "write, nothing mapped"
     assert found["info_facts"]["access"] == ["write"]
     record = decode_record(make.exit_bytes(**fields, flags=lib.KVMLOG_F_DETAIL_VALID))
-    assert not {"info_words", "info_facts"} & objects.record_object(record, WALL_NS, 0).keys()
+    assert not {"info_words", "info_facts"} & serialize.record_object(record, WALL_NS, 0).keys()
     record = decode_record(make.exit_bytes(reason=0x78, flags=lib.KVMLOG_F_INFO_VALID))
     told = {"info_words", "info_facts", "detail_name", "detail_note"}
-    assert not told & objects.record_object(record, WALL_NS, 0).keys()
+    assert not told & serialize.record_object(record, WALL_NS, 0).keys()
 
 
 def test_exit_object_leaves_out_what_is_not_valid() -> None:
     """A zero that was never measured does not appear."""
-    found = objects.record_object(decode_record(make.exit_bytes(reason=0x78)), WALL_NS, 0)
+    found = serialize.record_object(decode_record(make.exit_bytes(reason=0x78)), WALL_NS, 0)
     absent = {"rip", "info1", "info2", "detail", "user_reason", "user_errno", "delay_user_us"}
     assert not absent & found.keys()
 
@@ -359,7 +361,7 @@ def test_exit_object_leaves_out_what_is_not_valid() -> None:
 def test_exit_object_claims_no_reason_that_is_not_known() -> None:
     """Of a return from KVM_RUN there is that alone; a known time or reason brings all back."""
     fields = {"flags": lib.KVMLOG_F_USER_REASON | lib.KVMLOG_F_NO_REENTRY, "user_reason": 2}
-    found = objects.record_object(decode_record(make.exit_bytes(**RETURN, **fields)), WALL_NS, 0)
+    found = serialize.record_object(decode_record(make.exit_bytes(**RETURN, **fields)), WALL_NS, 0)
     exits_own = {"reason", "reason_name", "reason_flags"}
     exits_own |= {"total_ns", "user_ns", "halt_ns", "paused_ns"}
     assert not exits_own & found.keys()
@@ -367,7 +369,7 @@ def test_exit_object_claims_no_reason_that_is_not_known() -> None:
     assert (found["vcpu"], found["flag_names"]) == (None, ["no_reentry", "user_reason"])
     for known in ({"reason": 9}, {"total_ns": 7}):
         record = decode_record(make.exit_bytes(**RETURN, **fields, **known))
-        assert exits_own <= objects.record_object(record, WALL_NS, 0).keys()
+        assert exits_own <= serialize.record_object(record, WALL_NS, 0).keys()
 
 
 @pytest.mark.parametrize(
@@ -383,5 +385,5 @@ def test_exit_object_claims_no_reason_that_is_not_known() -> None:
 )
 def test_every_record_is_json(record: bytes) -> None:
     """No type has a field that JSON cannot carry."""
-    found = objects.record_object(decode_record(record), WALL_NS, 0)
+    found = serialize.record_object(decode_record(record), WALL_NS, 0)
     assert json.loads(json.dumps(found))["words"]
