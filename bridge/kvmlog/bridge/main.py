@@ -18,13 +18,11 @@ from kvmlog.config.reload import Reload
 from kvmlog.control.udp_auth import read_key
 from kvmlog.engine.budget import Budget
 from kvmlog.engine.engine import Engine
-from kvmlog.engine.monitor import Announcements, GuestWatch
+from kvmlog.engine.monitor import GuestAnnouncements, GuestMonitor
 from kvmlog.ring.statistics.reader import SUFFIX
 from kvmlog.ring.statistics.writer import NONE, StatisticsWriter
 from kvmlog.ring.writer import RingWriter
 from kvmlog.sources.base import Source
-from kvmlog.sources.bpf.source import BpfSource
-from kvmlog.sources.kmod.source import KmodSource
 from kvmlog.util.log import log
 from kvmlog.util.loop import Loop, signals
 from kvmlog.util.sdnotify import Notifier
@@ -58,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
             writer.set_statistics(bytes(16))
         budget = Budget(config.budget.cpu_percent)
         engine = Engine(writer, source, statistics=statistics, budget=budget)
-        watch = GuestWatch(engine)
+        watch = GuestMonitor(engine)
         stack.callback(watch.close)
         stack.callback(engine.stop)
         bridge = _Bridge(keys.ring, writer, engine)
@@ -103,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
 
         loop = Loop(tick, read_again)
         # What else becomes readable is served by handle(), in this thread.
-        for one in (udp.server, control, Announcements(engine)):
+        for one in (udp.server, control, GuestAnnouncements(engine)):
             loop.add(one)
         if watch.events is not None:
             loop.add(watch)
@@ -155,7 +153,14 @@ def make_source(name: str, reason: str = "auto") -> Source:
     if name == "auto":
         name, why = choose_source()
         log(f"source {name}: {why}")
-    return BpfSource(reason) if name == "bpf" else KmodSource()
+    # Only the one that is used is imported: pyroute2 takes a third of the daemon's start.
+    if name == "bpf":
+        from kvmlog.sources.bpf.source import BpfSource
+
+        return BpfSource(reason)
+    from kvmlog.sources.kmod.source import KmodSource
+
+    return KmodSource()
 
 
 def choose_source() -> tuple[str, str]:

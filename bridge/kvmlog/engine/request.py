@@ -61,36 +61,36 @@ class GuestFilter:
 
 @dataclass(frozen=True)
 class TraceRequest:
-    """choice: of which guests, None: of all; tgids: their processes as last looked up.
+    """guest_filter: of which guests, None: of all; tgids: their processes as last looked up.
 
-    cap: what holds max_per_s of the sampling; it outlives the other changes.
+    rate_cap: what holds max_per_s of the sampling; it outlives the other changes.
     """
 
     on: bool = False
-    choice: GuestFilter | None = None
+    guest_filter: GuestFilter | None = None
     tgids: tuple[int, ...] = field(default=())
     until_ns: int | None = None  # CLOCK_MONOTONIC, as the sources measure leases; None: no end
     sampling: Sampling = EVERY_EXIT
-    cap: RateCap = field(default_factory=lambda: RateCap(EVERY_EXIT))
+    rate_cap: RateCap = field(default_factory=lambda: RateCap(EVERY_EXIT))
 
     @classmethod
     def begin(
-        cls, choice: GuestFilter | None, for_s: float | None, recorded: Sampling = EVERY_EXIT
+        cls, guest_filter: GuestFilter | None, for_s: float | None, sampling: Sampling = EVERY_EXIT
     ) -> TraceRequest:
         """On, from now."""
         until_ns = None
         if for_s is not None:
             until_ns = time.monotonic_ns() + round(for_s * _NS_PER_S)
-        tgids = () if choice is None else choice.tgids()
-        return cls(True, choice, tgids, until_ns, recorded, RateCap(recorded))
+        tgids = () if guest_filter is None else guest_filter.tgids()
+        return cls(True, guest_filter, tgids, until_ns, sampling, RateCap(sampling))
 
-    def left_ms(self) -> int:
+    def remaining_ms(self) -> int:
         """What is left of the time, at least 1; 0 without an end."""
         if self.until_ns is None:
             return 0
         return max(1, -(-(self.until_ns - time.monotonic_ns()) // _NS_PER_MS))
 
-    def over(self, by_ns: int = -_NOTHING_LEFT_NS) -> bool:
+    def is_over(self, by_ns: int = -_NOTHING_LEFT_NS) -> bool:
         """Whether the time is over, by so much."""
         return self.until_ns is not None and time.monotonic_ns() >= self.until_ns + by_ns
 
@@ -99,38 +99,38 @@ class TraceRequest:
         if not self.on:
             return SwitchConfig(on=False)
         tgids = self.tgids
-        if self.choice is not None:
+        if self.guest_filter is not None:
             tgids = tgids[: lib.KVMLOG_MAX_TGIDS] or (NOBODY,)
         return SwitchConfig(
             on=True,
             tgids=tgids,
-            one_in=self.cap.one_in,
+            one_in=self.rate_cap.one_in,
             on_ms=self.sampling.on_ms,
             off_ms=self.sampling.off_ms,
-            lease_ms=min(self.left_ms(), lib.KVMLOG_MAX_LEASE_MS),
+            lease_ms=min(self.remaining_ms(), lib.KVMLOG_MAX_LEASE_MS),
         )
 
-    def is_plain(self, status: SourceStatus | None) -> bool:
+    def is_met_by(self, status: SourceStatus | None) -> bool:
         """Everything, without end: wanted, and what the source does already."""
-        plain = self.choice is None and self.until_ns is None and self.sampling == EVERY_EXIT
+        plain = self.guest_filter is None and self.until_ns is None and self.sampling == EVERY_EXIT
         if not plain or status is None or status.tgids or status.lease_ms:
             return False
         return status.one_in <= 1 and not (status.on_ms or status.off_ms)
 
-    def outlives(self, status: SourceStatus | None) -> bool:
+    def needs_renewal(self, status: SourceStatus | None) -> bool:
         """Whether the source's lease has to be renewed, for it was too short for all our time."""
         has_ms = 0 if status is None else status.lease_ms
-        return self.left_ms() > has_ms + _RENEW_MS and has_ms < lib.KVMLOG_MAX_LEASE_MS // 2
+        return self.remaining_ms() > has_ms + _RENEW_MS and has_ms < lib.KVMLOG_MAX_LEASE_MS // 2
 
     def describe(self) -> dict[str, Any]:
         """For the status answer."""
         chosen = None
-        if self.choice is not None:
-            chosen = {"vm": list(self.choice.words), "tgids": len(self.tgids)}
-        left_s = None if self.until_ns is None else self.left_ms() / 1_000
+        if self.guest_filter is not None:
+            chosen = {"vm": list(self.guest_filter.words), "tgids": len(self.tgids)}
+        left_s = None if self.until_ns is None else self.remaining_ms() / 1_000
         recorded = None
         if self.sampling != EVERY_EXIT:
-            recorded = {**vars(self.sampling), "one_in_now": self.cap.one_in}
+            recorded = {**vars(self.sampling), "one_in_now": self.rate_cap.one_in}
         return {
             "wanted": "on" if self.on else "off",
             "filter": chosen,

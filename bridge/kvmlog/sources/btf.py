@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Prototypes and layouts as the running kernel has them (native/btf.c, native/btf_layout.c)."""
+"""Prototypes and layouts as the running kernel has them (bridge/native/btf)."""
 
 from __future__ import annotations
 
