@@ -153,11 +153,11 @@ def read(path: str) -> dict[str, Any]:
     try:
         return tomllib.loads(data.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise ConfigError([f"{path}: byte {error.start} is no UTF-8; write it again"]) from None
+        raise ConfigError([f"{path}: byte {error.start} is not UTF-8; save it as UTF-8"]) from None
     except (ValueError, RecursionError) as error:
         # RecursionError: thousands of brackets; ValueError: also a number of thousands of digits.
         words = str(error).splitlines()[0] if isinstance(error, ValueError) else "nested too deep"
-        raise ConfigError([f"{path}: is not TOML: {words}; mend that line"]) from None
+        raise ConfigError([f"{path}: is not TOML: {words}; correct that line"]) from None
 
 
 def check(path: str, tables: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -188,9 +188,9 @@ def _unknown_section(section: str, table: object) -> str:
     """Describe an unknown section, which may be a key outside any section."""
     homes = [full for full, one in KEYS.items() if one.name == section]
     if homes and not isinstance(table, dict):
-        return f"{section}: stands in no section; did you mean {' or '.join(homes)}?"
+        return f"{section}: is outside any section; did you mean {' or '.join(homes)}?"
     names = list(SECTIONS)
-    return f"{_quoted(section)}: there is no such section; {_nearest(section, names, names)}"
+    return f"{_quoted(section)}: unknown section; {_nearest(section, names, names)}"
 
 
 def _unknown(section: str, name: str) -> str:
@@ -201,14 +201,14 @@ def _unknown(section: str, name: str) -> str:
         near = f"did you mean {' or '.join(elsewhere)}?"
     else:
         near = _nearest(name, own, [f"{section}.{one}" for one in own])
-    return f"{section}.{_quoted(name)}: there is no such key; {near}"
+    return f"{section}.{_quoted(name)}: unknown key; {near}"
 
 
 def _nearest(word: str, words: list[str], shown: list[str]) -> str:
     close = difflib.get_close_matches(word, words, 1, 0.5)
     if close:
         return f"did you mean {shown[words.index(close[0])]}?"
-    return f"there are {', '.join(shown)}"
+    return f"known are {', '.join(shown)}"
 
 
 def _quoted(word: str) -> str:

@@ -49,12 +49,12 @@ def test_the_file_goes_over_the_defaults_and_options_over_both(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[bridge]\nslot = 2048", "bridge.slot: there is no such key; did you mean bridge.slots?"),
-        ("[brige]\nslots = 2048", "brige: there is no such section; did you mean bridge?"),
-        ("slots = 2048", "slots: stands in no section; did you mean bridge.slots?"),
-        ("[rpc]\nslots = 2048", "rpc.slots: there is no such key; did you mean bridge.slots?"),
+        ("[bridge]\nslot = 2048", "bridge.slot: unknown key; did you mean bridge.slots?"),
+        ("[brige]\nslots = 2048", "brige: unknown section; did you mean bridge?"),
+        ("slots = 2048", "slots: is outside any section; did you mean bridge.slots?"),
+        ("[rpc]\nslots = 2048", "rpc.slots: unknown key; did you mean bridge.slots?"),
         ("bridge = 3", "bridge is a section: write [bridge] on its own line"),
-        ('[bridge]\n"a\\nb" = 1', "bridge.'a\\nb': there is no such key; there are bridge.source,"),
+        ('[bridge]\n"a\\nb" = 1', "bridge.'a\\nb': unknown key; known are bridge.source,"),
         ("[bridge]\nslots = 1000", "bridge.slots = 1000: give a power of two from 1024 to"),
         ("[bridge]\nslots = 2048.0", "bridge.slots = 2048.0: give a whole number"),
         (f"[bridge]\nslots = 1{'0' * 400}", "00...: give a smaller number"),
@@ -114,7 +114,7 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
             Config.load(str(path))
         found.append(str(caught.value).removeprefix(f"{path}: "))
     assert found[0].startswith("cannot be read (No such file or directory)")
-    assert found[1] == "byte 8 is no UTF-8; write it again"
+    assert found[1] == "byte 8 is not UTF-8; save it as UTF-8"
     assert found[2] == "is no regular file; give a TOML file"
     assert found[3] == "cannot be read (Is a directory); name another file"
 

@@ -78,8 +78,8 @@ def test_without_its_flag_there_is_no_detail(tmp_path: Path) -> None:
     """A detail of 0 is not the same as none, whatever the field holds."""
     with Counting(tmp_path) as counting:
         counting.feed(exits(2, reason=IO, detail=[7, 8]), exits(1, reason=IO, flags=VALID))
-        told = {(row.detail_kind, row.detail): row.count for row in counting.rows(BY_DETAIL)}
-    assert told == {(DETAIL_NONE, 0): 2, (DETAIL_EXACT, 0): 1}
+        counted = {(row.detail_kind, row.detail): row.count for row in counting.rows(BY_DETAIL)}
+    assert counted == {(DETAIL_NONE, 0): 2, (DETAIL_EXACT, 0): 1}
 
 
 def test_details_beyond_the_limit_share_a_row_and_none_is_lost(tmp_path: Path) -> None:
@@ -92,12 +92,12 @@ def test_details_beyond_the_limit_share_a_row_and_none_is_lost(tmp_path: Path) -
             counting.writer.flush()
         counting.feed(exits(KEYS, reason=NPF, flags=VALID, detail=every[:KEYS] * GIB, total_ns=10))
         rows = counting.rows(BY_DETAIL)
-    told = {reason: [row for row in rows if row.reason == reason] for reason in (IO, NPF)}
+    counted = {reason: [row for row in rows if row.reason == reason] for reason in (IO, NPF)}
     (other,) = [row for row in rows if row.detail_kind == DETAIL_OTHER]
-    assert kinds(told[IO]) == {DETAIL_EXACT: KEYS, DETAIL_OTHER: 1}
-    assert kinds(told[NPF]) == {DETAIL_REGION: KEYS}
+    assert kinds(counted[IO]) == {DETAIL_EXACT: KEYS, DETAIL_OTHER: 1}
+    assert kinds(counted[NPF]) == {DETAIL_REGION: KEYS}
     assert (other.detail, other.count, other.total_ns) == (0, 3 * more, 30 * more)
-    assert {row.detail: row.count for row in told[IO] if row is not other} == dict.fromkeys(
+    assert {row.detail: row.count for row in counted[IO] if row is not other} == dict.fromkeys(
         range(KEYS), 3
     )
 

@@ -25,7 +25,7 @@ FOREIGN = lib.KVMLOG_SOURCE_FOREIGN
 IO, NPF = 0x7B, 0x400
 
 
-def told(counting: Counting) -> list[tuple[int, int, int]]:
+def counts(counting: Counting) -> list[tuple[int, int, int]]:
     """Return process, last number and exits of each guest, checked against its rows."""
     snapshot = counting.snapshot()
     sums = dict.fromkeys(snapshot.guests, 0)
@@ -52,9 +52,9 @@ def test_exits_before_the_announcement_become_the_guests_own(tmp_path: Path, wri
     with Counting(tmp_path) as counting:
         counting.feed(exits(3, guest=1))
         if written:
-            assert told(counting) == [(0, 1, 3)]
+            assert counts(counting) == [(0, 1, 3)]
         counting.feed(note(1, 100), exits(2, guest=1))
-        assert told(counting) == [(100, 1, 5)]
+        assert counts(counting) == [(100, 1, 5)]
 
 
 def test_off_and_on_a_process_with_one_vm_has_the_same_guest(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_off_and_on_a_process_with_one_vm_has_the_same_guest(tmp_path: Path) -> 
             counting.writer.begin(fresh=False)
             counting.feed(note(number, 100), exits(10, guest=number))
         counting.feed(exits(1, guest=4), exits(1, guest=1))
-        assert told(counting) == [(100, 5, 52)]
+        assert counts(counting) == [(100, 5, 52)]
 
 
 def spread(count: int, guest: int, seed: int) -> Records:
@@ -91,9 +91,9 @@ def test_exits_before_the_announcement_after_off_and_on_are_moved_to_the_right_g
         counting.feed(note(1, 100), early)
         counting.writer.begin(fresh=False)
         counting.feed(late)
-        assert told(counting) == [(0, 2, 3_000), (100, 1, 4_000)]
+        assert counts(counting) == [(0, 2, 3_000), (100, 1, 4_000)]
         counting.feed(note(2, 100))
-        assert told(counting) == [(100, 2, 7_000)]
+        assert counts(counting) == [(100, 2, 7_000)]
         moved = counting.snapshot()
     (tmp_path / "other").mkdir()
     with Counting(tmp_path / "other", mib=4) as counting:
@@ -114,7 +114,7 @@ def test_two_vms_of_one_process_are_new_guests_after_off_and_on(tmp_path: Path) 
         counting.feed(note(1, 100), note(2, 100), exits(1, guest=1), exits(2, guest=2))
         counting.writer.begin(fresh=False)
         counting.feed(note(3, 100), note(4, 100), exits(4, guest=3), exits(8, guest=4))
-        assert told(counting) == [(100, 1, 1), (100, 2, 2), (100, 3, 4), (100, 4, 8)]
+        assert counts(counting) == [(100, 1, 1), (100, 2, 2), (100, 3, 4), (100, 4, 8)]
 
 
 def test_a_second_vm_of_a_process_is_another_guest(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_second_vm_of_a_process_is_another_guest(tmp_path: Path) -> None:
         counting.feed(note(1, 100), exits(1, guest=1))
         counting.writer.begin(fresh=False)
         counting.feed(note(2, 100), note(3, 100), exits(2, guest=2), exits(4, guest=3))
-        assert told(counting) == [(100, 2, 3), (100, 3, 4)]
+        assert counts(counting) == [(100, 2, 3), (100, 3, 4)]
 
 
 def test_a_guest_that_is_announced_again_with_its_number_is_there(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_guest_that_is_announced_again_with_its_number_is_there(tmp_path: Path
         counting.feed(note(1, 100), exits(1, guest=1))
         counting.writer.begin(fresh=False)
         counting.feed(note(1, 100), note(2, 100), exits(2, guest=1), exits(4, guest=2))
-        assert told(counting) == [(100, 1, 3), (100, 2, 4)]
+        assert counts(counting) == [(100, 1, 3), (100, 2, 4)]
 
 
 @pytest.mark.parametrize("announced", [True, False], ids=["announced first", "exits first"])
@@ -147,7 +147,7 @@ def test_a_source_that_was_loaded_again_has_the_numbers_of_others(
         counting.feed(note(1, 100), exits(1, guest=1), note(2, 200), exits(2, guest=2))
         counting.writer.begin(fresh=True)
         counting.feed(*(news + came if announced else came + news))
-        assert told(counting) == [(100, 2, 21), (200, 1, 12)]
+        assert counts(counting) == [(100, 2, 21), (200, 1, 12)]
 
 
 def test_a_number_that_is_given_to_another_process_is_that_ones_from_then_on(
@@ -156,7 +156,7 @@ def test_a_number_that_is_given_to_another_process_is_that_ones_from_then_on(
     """Numbers that begin again unannounced do not reuse the cached guests."""
     with Counting(tmp_path) as counting:
         counting.feed(note(1, 100), exits(3, guest=1), note(1, 200), exits(4, guest=1))
-        assert told(counting) == [(100, 1, 3), (200, 1, 4)]
+        assert counts(counting) == [(100, 1, 3), (200, 1, 4)]
 
 
 def test_a_reused_pid_is_another_guest(tmp_path: Path) -> None:
@@ -168,16 +168,16 @@ def test_a_reused_pid_is_another_guest(tmp_path: Path) -> None:
         for number in (3, 4):
             counting.writer.begin(fresh=False)
             counting.feed(note(number, 300, start_boottime_ns=0), exits(4, guest=number))
-        assert told(counting) == [(100, 1, 1), (100, 2, 2), (300, 3, 4), (300, 4, 4)]
+        assert counts(counting) == [(100, 1, 1), (100, 2, 2), (300, 3, 4), (300, 4, 4)]
 
 
 def test_each_source_has_numbers_of_its_own(tmp_path: Path) -> None:
     """A foreign module's number 1 is not kvmlog's."""
     with Counting(tmp_path) as counting:
         counting.feed(note(1, 100), exits(1, guest=1), exits(2, guest=1, source=FOREIGN))
-        assert told(counting) == [(0, 1, 2), (100, 1, 1)]
+        assert counts(counting) == [(0, 1, 2), (100, 1, 1)]
         counting.feed(note(1, 200, source=FOREIGN), exits(4, guest=1, source=FOREIGN))
-        assert told(counting) == [(100, 1, 1), (200, 1, 6)]
+        assert counts(counting) == [(100, 1, 1), (200, 1, 6)]
 
 
 def test_guests_go_on_after_the_bridge_was_started_again(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_guests_go_on_after_the_bridge_was_started_again(tmp_path: Path) -> None
         counting.writer.begin(fresh=True)
         counting.writer.begin(fresh=False)
         counting.feed(exits(4, guest=1), note(1, 200), note(2, 100), exits(8, guest=2))
-        assert told(counting) == [(100, 2, 9), (200, 1, 6)]
+        assert counts(counting) == [(100, 2, 9), (200, 1, 6)]
 
 
 def test_a_reset_keeps_the_guests_that_are_traced(tmp_path: Path) -> None:
@@ -199,9 +199,9 @@ def test_a_reset_keeps_the_guests_that_are_traced(tmp_path: Path) -> None:
         counting.feed(note(3, 100), exits(4, guest=3))
         before = counting.snapshot()
         counting.writer.reset()
-        assert told(counting) == [(100, 3, 0)]
+        assert counts(counting) == [(100, 3, 0)]
         counting.feed(exits(8, guest=3), exits(16, guest=2))
-        assert told(counting) == [(0, 2, 16), (100, 3, 8)]
+        assert counts(counting) == [(0, 2, 16), (100, 3, 8)]
         after = counting.snapshot()
     assert after.statistics_id == before.statistics_id
     assert (after.exits, after.forgotten, after.since_ns > before.since_ns) == (24, 0, True)
@@ -213,24 +213,24 @@ def test_a_guest_in_the_place_of_a_forgotten_one_has_no_past(tmp_path: Path) -> 
     with Counting(tmp_path) as counting:
         counting.feed(note(1, 100), exits(50, guest=1, total_ns=7))
         base = counting.snapshot()
-        (place,) = base.guests
-        counting.forget(place)
-        assert told(counting) == []
+        (guest_id,) = base.guests
+        counting.forget(guest_id)
+        assert counts(counting) == []
         counting.feed(note(2, 200), exits(3, guest=2, total_ns=7))
         now = counting.snapshot()
         rows = [now.rows(by, base) for by in (PER_REASON, By.GUEST | By.VCPU, By.RETURN)]
-    assert list(now.guests) == [place]
+    assert list(now.guests) == [guest_id]
     assert [[(row.guest, row.count, row.total_ns) for row in one] for one in rows] == [
-        [(place, 3, 21)]
+        [(guest_id, 3, 21)]
     ] * 3
     assert (now.exits, now.forgotten) == (53, 50)
 
 
 def test_late_exits_of_a_forgotten_guest_are_not_its_successors(tmp_path: Path) -> None:
-    """Its number leads to nobody any more, whoever has its place in the table."""
+    """Its number leads to nobody any more, whoever has its slot of the table now."""
     with Counting(tmp_path) as counting:
         counting.feed(note(1, 100), exits(1, guest=1))
         counting.forget(0)
         counting.feed(note(2, 200), exits(2, guest=2), exits(4, guest=1))
-        assert told(counting) == [(0, 1, 4), (200, 2, 2)]
+        assert counts(counting) == [(0, 1, 4), (200, 2, 2)]
         assert counting.snapshot().forgotten == 1

@@ -63,9 +63,9 @@ def assert_percentiles(row: Row, durations: Durations) -> None:
 
 def assert_exact(row: Row, durations: Durations) -> None:
     """Check count, sum, minimum and maximum, which are exact."""
-    told = (row.count, row.total_ns, row.min_ns, row.max_ns)
+    found = (row.count, row.total_ns, row.min_ns, row.max_ns)
     lowest, highest = int(durations.min()), int(durations.max())
-    assert told == (len(durations), int(durations.sum()), lowest, highest)
+    assert found == (len(durations), int(durations.sum()), lowest, highest)
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
@@ -141,8 +141,8 @@ def test_an_interval_is_measured_from_its_own_exits_only(tmp_path: Path) -> None
         apart = now.rows(PER_REASON, base)
     assert (row.count, row.total_ns) == (COUNT, int(late.sum()))
     assert_percentiles(row, late)
-    for told, exact in ((row.min_ns, late.min()), (row.max_ns, late.max())):
-        assert abs(told - int(exact)) <= int(exact) * ERROR
+    for found, exact in ((row.min_ns, late.min()), (row.max_ns, late.max())):
+        assert abs(found - int(exact)) <= int(exact) * ERROR
     assert sum(one.count for one in apart) == COUNT
     assert sum(one.total_ns for one in apart) == row.total_ns
 
@@ -184,8 +184,8 @@ def test_rough_percentiles_are_upper_edges_of_powers_of_two(
         (row,) = counting.rows(by)
     assert_exact(row, durations)
     assert row.rough
-    told = {percentile: getattr(row, percentile) for percentile in QUANTILES}
-    assert told == {
+    found = {percentile: getattr(row, percentile) for percentile in QUANTILES}
+    assert found == {
         percentile: min(upper_edge(quantile(durations, share)), row.max_ns)
         for percentile, share in QUANTILES.items()
     }

@@ -170,8 +170,8 @@ def test_the_time_of_an_exit_is_shared_out(counting: Counting, name: str) -> Non
         counting.writer.reset()
         counting.feed(exits(count, **fields))
         (row,) = counting.rows()
-        told = {part: getattr(row, part) for part in PARTS}
-        assert told == {part: count * parts.get(part.removesuffix("_ns"), 0) for part in PARTS}
+        figures = {part: getattr(row, part) for part in PARTS}
+        assert figures == {part: count * parts.get(part.removesuffix("_ns"), 0) for part in PARTS}
 
 
 @st.composite
@@ -216,8 +216,12 @@ def test_whatever_comes_every_sum_and_every_grouping_adds_up(
     assert len(halts) == 1
     for by in ALL_BY:
         rows = snapshot.rows(by)
-        told = (add_up(rows, "count"), add_up(rows, "total_ns"), add_up(rows, "max_ns") > total_ns)
-        assert told == (len(records), total_ns, False)
+        figures = (
+            add_up(rows, "count"),
+            add_up(rows, "total_ns"),
+            add_up(rows, "max_ns") > total_ns,
+        )
+        assert figures == (len(records), total_ns, False)
         assert all(sum(getattr(row, part) for part in PARTS) == row.total_ns for row in rows)
         assert min(row.min_ns for row in rows) == int(records["total_ns"].min())
         assert max(row.max_ns for row in rows) == int(records["total_ns"].max())
@@ -265,16 +269,16 @@ def test_halts_and_nested_exits_are_groups_of_their_own_whatever_is_asked(
     counting.feed(*(exits(1, reason=INTR, flags=flags) for flags in (0, SLEPT, NESTED)))
     counting.feed(exits(2, reason=INTR, flags=SLEPT | NESTED))
     for by in ALL_BY:
-        told = {(row.halt, row.nested): row.count for row in counting.rows(by)}
-        assert told == {(False, False): 1, (True, False): 1, (False, True): 1, (True, True): 2}
+        figures = {(row.halt, row.nested): row.count for row in counting.rows(by)}
+        assert figures == {(False, False): 1, (True, False): 1, (False, True): 1, (True, True): 2}
 
 
 def test_the_flags_of_vmx_are_no_part_of_a_reason(counting: Counting) -> None:
     """A failed entry is counted with its reason; SVM and arm64 keep all bits."""
     counting.writer.reset()
     counting.feed(exits(2, isa=VMX, reason=[0x80000021, 0x21]), exits(1, reason=0x80000021))
-    told = {(row.isa, row.reason): row.count for row in counting.rows()}
-    assert told == {(VMX, 0x21): 2, (SVM, 0x80000021): 1}
+    figures = {(row.isa, row.reason): row.count for row in counting.rows()}
+    assert figures == {(VMX, 0x21): 2, (SVM, 0x80000021): 1}
 
 
 def test_returns_are_told_apart_and_an_interruption_is_one(counting: Counting) -> None:
@@ -286,8 +290,8 @@ def test_returns_are_told_apart_and_an_interruption_is_one(counting: Counting) -
         exits(4, flags=EINTR),
         exits(8, user_reason=KVM_EXIT_IO, flags=USER | EINTR),
     )
-    told = {row.user_reason: row.count for row in counting.rows(By.RETURN)}
-    assert told == {NO_RETURN: 1, KVM_EXIT_IO: 10, KVM_EXIT_INTR: 4}
+    figures = {row.user_reason: row.count for row in counting.rows(By.RETURN)}
+    assert figures == {NO_RETURN: 1, KVM_EXIT_IO: 10, KVM_EXIT_INTR: 4}
 
 
 def test_records_that_are_no_exits_are_not_counted(counting: Counting) -> None:

@@ -100,12 +100,12 @@ def test_a_writer_that_was_only_interrupted_is_waited_for(tmp_path: Path, where:
 
 def kill_at_work(folder: Path, kind: str, after_s: float) -> None:
     """A writer that goes on with what is there, killed so long after it has begun to count."""
-    ready, told = os.pipe()
+    ready, started = os.pipe()
 
     def work() -> None:
         with Counting(folder, MIB) as counting:
             counting.feed(statistics_race.calm())
-            os.write(told, b"!")
+            os.write(started, b"!")
             statistics_race.write(counting, 10**9, kind)
 
     with Child(work) as writer:
@@ -114,7 +114,7 @@ def kill_at_work(folder: Path, kind: str, after_s: float) -> None:
         writer.kill()
         assert writer.wait() == -signal.SIGKILL
     os.close(ready)
-    os.close(told)
+    os.close(started)
 
 
 @pytest.mark.parametrize("kind", ["calm", "busy", "churn"])
