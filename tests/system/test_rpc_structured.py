@@ -21,7 +21,7 @@ import pytest
 
 from kvmlog.bridge.dispatch import Dispatcher
 from kvmlog.bridge.unix_server import UnixServer
-from kvmlog.client.client import Client, RpcError, RpcFaultError
+from kvmlog.client import Client, RpcError, RpcFaultError
 from kvmlog.control.sampling import Sampling
 from kvmlog.engine.engine import Engine
 from kvmlog.native import lib

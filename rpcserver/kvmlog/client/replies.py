@@ -94,8 +94,8 @@ class Explained:
     explanation: Explanation
 
 
-def switched(reply: Any) -> Switched:
-    """Of kvmSwitch."""
+def parse_switch(reply: Any) -> Switched:
+    """Parse a kvmSwitch reply."""
     return _read(
         reply,
         lambda it: Switched(
@@ -112,13 +112,13 @@ def switched(reply: Any) -> Switched:
     )
 
 
-def records(reply: Any) -> Records:
-    """Of kvmRecords in binary form."""
+def parse_records(reply: Any) -> Records:
+    """Parse a kvmRecords reply in binary form."""
     return _read(reply, lambda it: Records(*decode(it["records"]), it["more"], it["replaced"]))
 
 
-def pending(reply: Any) -> Pending:
-    """Of kvmPending in binary form."""
+def parse_pending(reply: Any) -> Pending:
+    """Parse a kvmPending reply in binary form."""
     return _read(
         reply,
         lambda it: Pending(
@@ -127,8 +127,8 @@ def pending(reply: Any) -> Pending:
     )
 
 
-def status(reply: Any) -> Status:
-    """Of kvmStatus."""
+def parse_status(reply: Any) -> Status:
+    """Parse a kvmStatus reply."""
 
     def read(it: Mapping[str, Any]) -> Status:
         return Status(
@@ -142,8 +142,8 @@ def status(reply: Any) -> Status:
     return _read(reply, read)
 
 
-def guests(reply: Any) -> Guests:
-    """Of kvmGuests."""
+def parse_guests(reply: Any) -> Guests:
+    """Parse a kvmGuests reply."""
 
     def read(it: Mapping[str, Any]) -> Guests:
         found = [_guest(one) for one in it["guests"]]
@@ -158,8 +158,8 @@ def guests(reply: Any) -> Guests:
     return _read(reply, read)
 
 
-def explained(reply: Any) -> list[Explained]:
-    """Of kvmExplain."""
+def parse_explain(reply: Any) -> list[Explained]:
+    """Parse a kvmExplain reply."""
     return [_read(one, _reason) for one in _read(reply, _elements)]
 
 

@@ -15,14 +15,14 @@ from typing import Final
 from kvmlog.config import Config
 from kvmlog.rpcserver.auth import tls
 from kvmlog.rpcserver.auth.caller import ALL_ROLES, Caller
-from kvmlog.rpcserver.auth.peers import Peer
 from kvmlog.rpcserver.auth.tokens import Tokens
+from kvmlog.rpcserver.http.peers import Peer
 from kvmlog.util import users
 
 _SCHEME: Final = "bearer"
 
 
-class StrangerError(Exception):
+class AccessDeniedError(Exception):
     """Somebody who may not call. `status`: 401 for a wrong or missing credential, 403 for a right
     one that allows nothing."""
 
@@ -32,7 +32,7 @@ class StrangerError(Exception):
         self.sentence = sentence
 
 
-class OutdatedError(Exception):
+class StaleCredentialsError(Exception):
     """A certificate that was verified by credentials which do not hold any more: connect again."""
 
 
@@ -47,16 +47,16 @@ class Credentials:
         self._switch_names = config.rpc.switch_names
 
     def caller(self, peer: Peer, connection: object, authorization: str | None) -> Caller:
-        """Who this is; StrangerError for nobody known, OutdatedError."""
+        """Who this is; AccessDeniedError for nobody known, StaleCredentialsError."""
         if authorization is not None:
             return self._by_token(peer, authorization)
         certificate = connection.getpeercert() if isinstance(connection, ssl.SSLSocket) else None
         if certificate and isinstance(connection, ssl.SSLSocket):
             # It was verified as the connection began, which may be long ago.
             if connection.context is not self.context:
-                raise OutdatedError
+                raise StaleCredentialsError
             if tls.expired(certificate, time.time()):
-                raise StrangerError(
+                raise AccessDeniedError(
                     HTTPStatus.UNAUTHORIZED, "The certificate has expired; show another."
                 )
             names = tls.names(certificate)
@@ -64,7 +64,7 @@ class Credentials:
             return Caller(tls.shown(names), allowed, "certificate", peer.address)
         if peer.local:
             return _by_owner(peer)
-        raise StrangerError(
+        raise AccessDeniedError(
             HTTPStatus.UNAUTHORIZED, "Show a token (Authorization: Bearer) or a client certificate."
         )
 
@@ -72,7 +72,7 @@ class Credentials:
         scheme, _, presented = authorization.strip().partition(" ")
         token = self._tokens.find(presented.strip())
         if scheme.lower() != _SCHEME or token is None:
-            raise StrangerError(
+            raise AccessDeniedError(
                 HTTPStatus.UNAUTHORIZED, "The Authorization is no token known here (Bearer TOKEN)."
             )
         return Caller(token.name, token.roles, "token", peer.address)
@@ -80,13 +80,13 @@ class Credentials:
 
 def _by_owner(peer: Peer) -> Caller:
     if peer.uid is None:
-        raise StrangerError(
+        raise AccessDeniedError(
             HTTPStatus.FORBIDDEN,
             "Whose socket this comes from cannot be told; call again, or show a token.",
         )
     how = users.standing(peer.uid)
     if not how:
-        raise StrangerError(
+        raise AccessDeniedError(
             HTTPStatus.FORBIDDEN,
             f"{users.refusal(peer.uid)}; become a member, or show a token.",
         )

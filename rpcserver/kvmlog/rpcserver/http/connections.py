@@ -14,7 +14,7 @@ import socket
 import threading
 from collections.abc import Iterable
 
-from kvmlog.rpcserver.auth.peers import Peer
+from kvmlog.rpcserver.http.peers import Peer
 from kvmlog.rpcserver.limits import Limits
 
 

@@ -22,7 +22,7 @@ from xmlrpc.server import SimpleXMLRPCRequestHandler
 
 from kvmlog.rpcserver import faults
 from kvmlog.rpcserver.auth.caller import Caller
-from kvmlog.rpcserver.auth.credentials import OutdatedError, StrangerError
+from kvmlog.rpcserver.auth.credentials import AccessDeniedError, StaleCredentialsError
 from kvmlog.rpcserver.http.connections import Connection
 from kvmlog.rpcserver.http.deadline import DeadlineReader, HeadReader
 from kvmlog.rpcserver.log import log
@@ -115,7 +115,7 @@ class RpcHandler(SimpleXMLRPCRequestHandler):
         except _RefusalError as refusal:
             self._refuse(refusal.status, refusal.sentence, refusal.headers)
             return
-        except OutdatedError:
+        except StaleCredentialsError:
             # Unanswered, as if it had been idle too long: clients connect again by themselves.
             self.close_connection = True
             return
@@ -139,7 +139,7 @@ class RpcHandler(SimpleXMLRPCRequestHandler):
         except _RefusalError as refusal:
             self._refuse(refusal.status, refusal.sentence, refusal.headers)
             return False
-        except OutdatedError:
+        except StaleCredentialsError:
             self.close_connection = True
             return False
         return super().handle_expect_100()
@@ -175,7 +175,7 @@ class RpcHandler(SimpleXMLRPCRequestHandler):
         authorization = ", ".join(given) if given else None
         try:
             caller = self.server.credentials.caller(self._peer, self.connection, authorization)
-        except StrangerError as stranger:
+        except AccessDeniedError as stranger:
             self._check_rate(self._peer.group)
             unknown = stranger.status == HTTPStatus.UNAUTHORIZED
             raise _RefusalError(

@@ -19,10 +19,10 @@ import defusedxml.xmlrpc
 from kvmlog.rpcserver import faults
 from kvmlog.rpcserver.auth.caller import Caller
 from kvmlog.rpcserver.auth.credentials import Credentials
-from kvmlog.rpcserver.auth.peers import Peer, identify
 from kvmlog.rpcserver.http.connections import Connection, Connections
 from kvmlog.rpcserver.http.handler import RpcHandler
 from kvmlog.rpcserver.http.parse import parse_call
+from kvmlog.rpcserver.http.peers import Peer, identify
 from kvmlog.rpcserver.limits import BURST_S, Limits
 from kvmlog.rpcserver.log import log
 from kvmlog.rpcserver.methods import table

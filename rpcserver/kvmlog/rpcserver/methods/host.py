@@ -16,9 +16,9 @@ from kvmlog.ring.reader import RingReader
 from kvmlog.rpcserver import faults
 from kvmlog.rpcserver.methods import params
 from kvmlog.rpcserver.methods.call import Call
+from kvmlog.rpcserver.methods.marshal import marshal
 from kvmlog.rpcserver.methods.params import Check
 from kvmlog.rpcserver.methods.records import reasons
-from kvmlog.rpcserver.methods.reply import plain
 from kvmlog.rpcserver.methods.status import version
 from kvmlog.util.errors import RingError, SwitchError
 
@@ -45,12 +45,12 @@ def status(call: Call) -> dict[str, Any]:
         "ring": ring,
         "ring_error": ring_error,
     }
-    return {name: plain(value) for name, value in out.items()}
+    return {name: marshal(value) for name, value in out.items()}
 
 
 def guests(call: Call) -> dict[str, Any]:
     """kvmGuests: those that run, or all that are known."""
-    asked = params.members(call.parameters, "kvmGuests", _GUESTS)
+    asked = params.parse(call.parameters, "kvmGuests", _GUESTS)
     bridge_error = ""
     try:
         SwitchClient(call.switch_path).guests()
@@ -65,10 +65,10 @@ def guests(call: Call) -> dict[str, Any]:
         for one in listed
     ]
     return {
-        "guests": plain(found),
+        "guests": marshal(found),
         "ended": str(sum(one.ended_realtime_ns is not None for one in known)),
-        "bridge_error": plain(bridge_error),
-        "guests_error": plain(names.problem),
+        "bridge_error": marshal(bridge_error),
+        "guests_error": marshal(names.problem),
     }
 
 
@@ -88,4 +88,4 @@ def explained(call: Call) -> list[Any]:
             f"kvmExplain: the ISA is {faults.shown(isa)}; give one of {', '.join(lookup.ISAS)}.",
         )
     found = lookup.all_reasons() if word is None else reasons(word, isa)
-    return [plain(objects.reason_object(one)) for one in found]
+    return [marshal(objects.reason_object(one)) for one in found]

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from kvmlog.rpcserver import faults
-from kvmlog.rpcserver.methods import legacy_text, status
+from kvmlog.rpcserver.methods import legacy_format, status
 from kvmlog.rpcserver.methods.call import Call
-from kvmlog.rpcserver.methods.files import open_ring
 from kvmlog.rpcserver.methods.newest import newest_exits
+from kvmlog.rpcserver.methods.readers import open_ring
 from kvmlog.rpcserver.methods.switch import carried_out
 
 _SWITCH_VALUES: Final[Mapping[str, bool]] = {
@@ -48,9 +48,9 @@ def switch(call: Call) -> str:
 def log_text(call: Call) -> str:
     """getKvmLog: the newest exits as text."""
     with open_ring(call) as ring:
-        exits = newest_exits(ring, legacy_text.MAX_RECORDS)
+        exits = newest_exits(ring, legacy_format.MAX_RECORDS)
         info = ring.info()
-    return legacy_text.encode(exits, info.realtime_ns - info.monotonic_ns, info.utc_offset_s)
+    return legacy_format.encode(exits, info.realtime_ns - info.monotonic_ns, info.utc_offset_s)
 
 
 def log_status(call: Call) -> dict[str, str]:

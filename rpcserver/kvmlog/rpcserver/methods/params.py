@@ -18,7 +18,7 @@ Check: TypeAlias = Callable[[Any], Any]
 _U64_DIGITS: Final = 20
 
 
-def members(parameters: tuple[Any, ...], method: str, known: Mapping[str, Check]) -> dict[str, Any]:
+def parse(parameters: tuple[Any, ...], method: str, known: Mapping[str, Check]) -> dict[str, Any]:
     """The members of a call's only parameter, checked; none where there is no parameter."""
     given = parameters[0] if parameters else {}
     if not isinstance(given, dict):
@@ -39,7 +39,7 @@ def members(parameters: tuple[Any, ...], method: str, known: Mapping[str, Check]
     return found
 
 
-def needed(found: dict[str, Any], method: str, *names: str) -> None:
+def require(found: dict[str, Any], method: str, *names: str) -> None:
     """Refuses a struct without one of these."""
     for name in names:
         if name not in found:
@@ -53,7 +53,7 @@ def boolean(value: Any) -> bool:
     return value
 
 
-def whole(least: int, most: int) -> Check:
+def integer(least: int, most: int) -> Check:
     """An int, or, since XML-RPC's have 32 bits, decimal digits in a string."""
 
     def check(value: Any) -> int:
@@ -93,7 +93,7 @@ def one_of(*words: str) -> Check:
     return check
 
 
-def texts(most: int, characters: int) -> Check:
+def strings(most: int, characters: int) -> Check:
     """An array of 1 to `most` strings of 1 to `characters` characters."""
 
     def check(value: Any) -> list[str]:

@@ -19,11 +19,11 @@ from kvmlog.ring import block
 from kvmlog.ring.block import Span
 from kvmlog.ring.records import RECORD_BYTES, unpack_records
 from kvmlog.rpcserver import faults
-from kvmlog.rpcserver.methods import params, ring_page
+from kvmlog.rpcserver.methods import paging, params
 from kvmlog.rpcserver.methods.call import Call
-from kvmlog.rpcserver.methods.files import open_ring
+from kvmlog.rpcserver.methods.marshal import marshal
 from kvmlog.rpcserver.methods.params import Check
-from kvmlog.rpcserver.methods.reply import plain
+from kvmlog.rpcserver.methods.readers import open_ring
 from kvmlog.util.errors import SwitchError
 
 DEFAULT_RECORDS: Final = 1_024
@@ -34,7 +34,7 @@ _NO_RING_ID: Final = "00" * 16
 _RING_ID: Final = re.compile(r"[0-9a-fA-F]{32}")
 
 _FORM: Final[Check] = params.one_of("binary", "structs")
-VM: Final[Check] = params.texts(MOST_NAMES, NAME_CHARACTERS)
+VM: Final[Check] = params.strings(MOST_NAMES, NAME_CHARACTERS)
 
 
 def _ring_id(value: Any) -> str:
@@ -44,12 +44,12 @@ def _ring_id(value: Any) -> str:
 
 
 _RECORDS: Final[Mapping[str, Check]] = {
-    "count": params.whole(1, ring_page.MOST_RECORDS),
-    "since": params.whole(0, _MOST_U64),
+    "count": params.integer(1, paging.MOST_RECORDS),
+    "since": params.integer(0, _MOST_U64),
     "ring_id": _ring_id,
     "vm": VM,
-    "reason": params.texts(_MOST_REASONS, NAME_CHARACTERS),
-    "slower_than_ns": params.whole(0, _MOST_U64),
+    "reason": params.strings(_MOST_REASONS, NAME_CHARACTERS),
+    "slower_than_ns": params.integer(0, _MOST_U64),
     "form": _FORM,
 }
 _PENDING: Final[Mapping[str, Check]] = {"vm": VM, "form": _FORM}
@@ -57,7 +57,7 @@ _PENDING: Final[Mapping[str, Check]] = {"vm": VM, "form": _FORM}
 
 def records(call: Call) -> dict[str, Any]:
     """kvmRecords: a page of the ring."""
-    asked = params.members(call.parameters, "kvmRecords", _RECORDS)
+    asked = params.parse(call.parameters, "kvmRecords", _RECORDS)
     as_structs = asked.get("form", "binary") == "structs"
     count = asked.get("count", DEFAULT_RECORDS)
     if as_structs and count > MOST_STRUCTS:
@@ -79,16 +79,16 @@ def records(call: Call) -> dict[str, Any]:
     with open_ring(call) as ring:
         if "since" in asked:
             at = (asked["ring_id"], asked["since"])
-            page = ring_page.since(ring, at, count, wanted, view)
+            page = paging.since(ring, at, count, wanted, view)
         else:
-            page = ring_page.newest(ring, count, wanted, view)
+            page = paging.newest(ring, count, wanted, view)
     said = {"more": page.more, "replaced": page.replaced}
     return _reply(page.span, page.records, as_structs, view, said)
 
 
 def pending(call: Call) -> dict[str, Any]:
     """kvmPending: vCPUs that are in an exit now."""
-    asked = params.members(call.parameters, "kvmPending", _PENDING)
+    asked = params.parse(call.parameters, "kvmPending", _PENDING)
     try:
         raw, count = SwitchClient(call.switch_path).pending()
     except SwitchError as error:
@@ -133,7 +133,7 @@ def _view(call: Call, asked: dict[str, Any]) -> GuestView:
 def _reply(
     span: Span, raw: bytes, as_structs: bool, view: GuestView, said: dict[str, Any]
 ) -> dict[str, Any]:
-    return {**plain(span._asdict()), **said, **_records_of(span, raw, as_structs, view)}
+    return {**marshal(span._asdict()), **said, **_records_of(span, raw, as_structs, view)}
 
 
 def _records_of(span: Span, raw: bytes, as_structs: bool, view: GuestView) -> dict[str, Any]:
@@ -147,4 +147,4 @@ def _records_of(span: Span, raw: bytes, as_structs: bool, view: GuestView) -> di
         objects.record_object(one, one.ns + to_wall_ns, span.utc_offset_s, view.labels.guest(one))
         for one in found
     ]
-    return {"count": count, "records": plain(structs)}
+    return {"count": count, "records": marshal(structs)}

@@ -15,10 +15,10 @@ from kvmlog.guests.names import GuestError
 from kvmlog.rpcserver import faults
 from kvmlog.rpcserver.methods import params
 from kvmlog.rpcserver.methods.call import Call
-from kvmlog.rpcserver.methods.files import open_statistics
+from kvmlog.rpcserver.methods.marshal import marshal
 from kvmlog.rpcserver.methods.params import Check
+from kvmlog.rpcserver.methods.readers import open_statistics
 from kvmlog.rpcserver.methods.records import VM
-from kvmlog.rpcserver.methods.reply import plain
 from kvmlog.stat.query import BY_WORDS, SORTS, Query, by_words, sort_of
 from kvmlog.stat.report import Report
 from kvmlog.stat.sampler import Sampler
@@ -39,10 +39,10 @@ _brief: Final[Counter[object]] = Counter()  # calls under way of each caller
 _waiting: Final[Counter[object]] = Counter()
 
 _STATISTICS: Final[Mapping[str, Check]] = {
-    "by": params.texts(len(BY_WORDS), 16),
+    "by": params.strings(len(BY_WORDS), 16),
     "vm": VM,
     "sort": params.one_of(*SORTS),
-    "top": params.whole(1, MOST_TOP),
+    "top": params.integer(1, MOST_TOP),
     "halts": params.boolean,
     "over_s": params.seconds(LEAST_OVER_S, MOST_OVER_S),
 }
@@ -50,7 +50,7 @@ _STATISTICS: Final[Mapping[str, Check]] = {
 
 def statistics(call: Call) -> dict[str, Any]:
     """kvmStatistics: one report."""
-    asked = params.members(call.parameters, "kvmStatistics", _STATISTICS)
+    asked = params.parse(call.parameters, "kvmStatistics", _STATISTICS)
     try:
         by = by_words(asked.get("by", ["guest", "reason"]))
         view = Query(
@@ -103,7 +103,7 @@ def _reply(call: Call, view: Query, asked: dict[str, Any]) -> dict[str, Any]:
         except GuestError as error:
             raise faults.fault(faults.NO_GUEST, f"{error}.") from error
     out = {**report_object(told), "rows": _rows(told), "shown_exits": told.shown_exits}
-    return {name: plain(value) for name, value in {**out, "notes": notes}.items()}
+    return {name: marshal(value) for name, value in {**out, "notes": notes}.items()}
 
 
 def _rows(told: Report) -> list[dict[str, Any]]:

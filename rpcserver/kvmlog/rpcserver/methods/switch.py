@@ -14,26 +14,26 @@ from kvmlog.rpcserver import faults
 from kvmlog.rpcserver.log import log
 from kvmlog.rpcserver.methods import params
 from kvmlog.rpcserver.methods.call import Call
+from kvmlog.rpcserver.methods.marshal import marshal
 from kvmlog.rpcserver.methods.params import Check
 from kvmlog.rpcserver.methods.records import VM
-from kvmlog.rpcserver.methods.reply import plain
 from kvmlog.util.errors import BudgetError, SwitchError
 
 _SWITCH: Final[Mapping[str, Check]] = {
     "on": params.boolean,
     "vm": VM,
     "for_s": params.seconds(LEAST_FOR_S, MOST_FOR_S),
-    "one_in": params.whole(1, sampling.MOST_ONE_IN),
-    "on_ms": params.whole(1, sampling.MOST_WINDOW_MS),
-    "off_ms": params.whole(1, sampling.MOST_WINDOW_MS),
-    "max_per_s": params.whole(1, sampling.MOST_PER_S),
+    "one_in": params.integer(1, sampling.MOST_ONE_IN),
+    "on_ms": params.integer(1, sampling.MOST_WINDOW_MS),
+    "off_ms": params.integer(1, sampling.MOST_WINDOW_MS),
+    "max_per_s": params.integer(1, sampling.MOST_PER_S),
 }
 
 
 def switch(call: Call) -> dict[str, Any]:
     """kvmSwitch: what the bridge granted."""
-    asked = params.members(call.parameters, "kvmSwitch", _SWITCH)
-    params.needed(asked, "kvmSwitch", "on")
+    asked = params.parse(call.parameters, "kvmSwitch", _SWITCH)
+    params.require(asked, "kvmSwitch", "on")
     if not asked["on"] and len(asked) > 1:
         raise faults.fault(
             faults.INVALID_PARAMETERS,
@@ -54,7 +54,7 @@ def switch(call: Call) -> dict[str, Any]:
         "for_s": for_s,
         **vars(recorded),
     }
-    return {name: plain(value) for name, value in out.items()}
+    return {name: marshal(value) for name, value in out.items()}
 
 
 def carried_out(

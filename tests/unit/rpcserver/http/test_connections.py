@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from kvmlog.rpcserver.auth.peers import Peer
 from kvmlog.rpcserver.http.connections import Connection, Connections
+from kvmlog.rpcserver.http.peers import Peer
 from kvmlog.rpcserver.limits import Limits
 
 Make = Callable[..., Connection]

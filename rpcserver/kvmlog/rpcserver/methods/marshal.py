@@ -15,7 +15,7 @@ from typing import Any, Final
 _NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def plain(value: Any) -> Any:
+def marshal(value: Any) -> Any:
     """The value for a reply; text is escaped where XML cannot carry it."""
     if value is None:
         return ""
@@ -26,7 +26,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, dict):
-        return {plain(str(name)): plain(member) for name, member in value.items()}
+        return {marshal(str(name)): marshal(member) for name, member in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(member) for member in value]
+        return [marshal(member) for member in value]
     return _NO_XML.sub(lambda found: ascii(found[0])[1:-1], str(value))
