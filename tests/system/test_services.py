@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Bridge and RPC server as services: configuration file, SIGHUP, sd_notify, root given away."""
+"""Bridge and RPC server as services: configuration file, SIGHUP, sd_notify, dropped root."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def test_rpc_gives_root_away(open_folder: Path) -> None:
     text = '[rpc]\nuser = "nobody"\nlisten = "127.0.0.1:0"\n'
     with Service(open_folder, "rpc", text, WATCHDOG_USEC="1000000") as service:
         service.tells("READY=1")
-        assert "user nobody" in service.says("root given away")
+        assert "user nobody" in service.says("root dropped")
         status = _status(service.process.pid)
         assert status["Uid"] == [str(NOBODY)] * 4
         assert status["Gid"] == [str(NOBODY)] * 4
@@ -225,7 +225,7 @@ def test_rpc_gives_root_away(open_folder: Path) -> None:
     ("user", "words"),
     [
         ("no-such-user", "there is no user no-such-user that this server could become"),
-        ("root", "runs as root, as it was told to"),
+        ("root", "runs as root, as requested"),
     ],
 )
 def test_rpc_stays_root_only_when_told_to(tmp_path: Path, user: str, words: str) -> None:

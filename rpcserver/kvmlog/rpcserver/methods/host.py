@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""kvmStatus, kvmGuests and kvmExplain: what there is to know beside the exits."""
+"""kvmStatus, kvmGuests and kvmExplain: the host, its guests, and what exit reasons mean."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _WORD_CHARACTERS: Final = 64
 
 
 def status(call: Call) -> dict[str, Any]:
-    """kvmStatus: what `kvmlog status --json` shows."""
+    """Serve kvmStatus: what `kvmlog status --json` shows."""
     bridge, bridge_error, ring, ring_error = {}, "", {}, ""
     try:
         bridge = SwitchClient(call.switch_path).status()
@@ -49,8 +49,8 @@ def status(call: Call) -> dict[str, Any]:
 
 
 def guests(call: Call) -> dict[str, Any]:
-    """kvmGuests: those that run, or all that are known."""
-    asked = params.parse(call.parameters, "kvmGuests", _GUESTS)
+    """Serve kvmGuests: running guests, or all known ones."""
+    given = params.parse(call.parameters, "kvmGuests", _GUESTS)
     bridge_error = ""
     try:
         SwitchClient(call.switch_path).guests()
@@ -59,7 +59,7 @@ def guests(call: Call) -> dict[str, Any]:
     names = GuestNames(call.ring_path)
     known = names.guests()
     exits = exits_by_process(call.ring_path)
-    listed = [one for one in known if asked.get("all") or one.ended_realtime_ns is None]
+    listed = [one for one in known if given.get("all") or one.ended_realtime_ns is None]
     found = [
         {**guest_object(one, exits), "announced_ns": [ns for _, ns in one.numbers]}
         for one in listed
@@ -72,8 +72,8 @@ def guests(call: Call) -> dict[str, Any]:
     }
 
 
-def explained(call: Call) -> list[Any]:
-    """kvmExplain: what an exit reason is; without one, all."""
+def explain(call: Call) -> list[Any]:
+    """Serve kvmExplain: what an exit reason is; without one, all."""
     for value in call.parameters:
         if not isinstance(value, str) or not 0 < len(value) <= _WORD_CHARACTERS:
             raise faults.fault(

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Values as replies have them: XML-RPC has neither null nor integers of more than 32 bits.
+"""Marshalling of replies: XML-RPC has neither null nor integers of more than 32 bits.
 
-So every whole number is a string of decimal digits, whatever its size, and what there is none of is
-an empty string. Booleans, doubles, arrays and structs are themselves.
+Every integer becomes a string of decimal digits, whatever its size, and None an empty string.
+Booleans, doubles, arrays and structs stay what they are.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ff
 
 
 def marshal(value: Any) -> Any:
-    """The value for a reply; text is escaped where XML cannot carry it."""
+    """Return a value as replies have it; text is escaped where XML cannot carry it."""
     if value is None:
         return ""
     if isinstance(value, bool | bytes):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""kvmSwitch: tracing of chosen guests, for a time, and some of their exits."""
+"""kvmSwitch: tracing of chosen guests, for a time, of all or some of their exits."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from kvmlog.control import sampling
 from kvmlog.control.client import SwitchClient, granted
 from kvmlog.control.protocol import LEAST_FOR_S, MOST_FOR_S
 from kvmlog.control.sampling import EVERY_EXIT, Sampling
-from kvmlog.rpcserver import faults
-from kvmlog.rpcserver.log import log
+from kvmlog.rpcserver import faults, log
 from kvmlog.rpcserver.methods import params
 from kvmlog.rpcserver.methods.call import Call
 from kvmlog.rpcserver.methods.marshal import marshal
@@ -31,25 +30,25 @@ _SWITCH: Final[Mapping[str, Check]] = {
 
 
 def switch(call: Call) -> dict[str, Any]:
-    """kvmSwitch: what the bridge granted."""
-    asked = params.parse(call.parameters, "kvmSwitch", _SWITCH)
-    params.require(asked, "kvmSwitch", "on")
-    if not asked["on"] and len(asked) > 1:
+    """Serve kvmSwitch: what the bridge accepted."""
+    given = params.parse(call.parameters, "kvmSwitch", _SWITCH)
+    params.require(given, "kvmSwitch", "on")
+    if not given["on"] and len(given) > 1:
         raise faults.fault(
             faults.INVALID_PARAMETERS,
-            f"kvmSwitch: {', '.join(sorted(set(asked) - {'on'}))} with on false; off is for all "
+            f"kvmSwitch: {', '.join(sorted(set(given) - {'on'}))} with on false; off is for all "
             "guests, at once.",
         )
     try:
-        recorded = Sampling.parse(asked)
+        recorded = Sampling.parse(given)
     except SwitchError as error:
         raise faults.fault(faults.INVALID_PARAMETERS, f"kvmSwitch: {error}.") from error
-    vm, for_s = asked.get("vm", ()), asked.get("for_s")
-    answer = carried_out(call, asked["on"], vm, for_s, recorded)
-    plainly = not vm and for_s is None and recorded == EVERY_EXIT
-    matched = {} if plainly else granted(answer).get("matched", {})
+    vm, for_s = given.get("vm", ()), given.get("for_s")
+    answer = perform_switch(call, given["on"], vm, for_s, recorded)
+    unlimited = not vm and for_s is None and recorded == EVERY_EXIT
+    matched = {} if unlimited else granted(answer).get("matched", {})
     out: dict[str, Any] = {
-        "on": asked["on"],
+        "on": given["on"],
         "matched": [{"vm": word, "pids": pids} for word, pids in matched.items()],
         "for_s": for_s,
         **vars(recorded),
@@ -57,14 +56,14 @@ def switch(call: Call) -> dict[str, Any]:
     return {name: marshal(value) for name, value in out.items()}
 
 
-def carried_out(
+def perform_switch(
     call: Call,
     on: bool,
     vm: Sequence[str] = (),
     for_s: float | None = None,
     recorded: Sampling = EVERY_EXIT,
 ) -> str:
-    """Has the bridge switch and returns its answer; logs who wanted what, done or not.
+    """Have the bridge switch and return its answer; log who requested what, done or not.
 
     Fault OVER_BUDGET or SWITCH_FAILED when the bridge did not acknowledge it.
     """
