@@ -15,7 +15,7 @@ from kvmlog.cli.records import Clocks
 from kvmlog.cli.remote import follow
 from kvmlog.cli.stat import options
 from kvmlog.cli.stat.command import add_options, printer
-from kvmlog.client.client import Client
+from kvmlog.client import Client
 from kvmlog.client.connection import MOST_TIMEOUT_S
 from kvmlog.exits.format import lines
 from kvmlog.exits.reasons.lookup import ISAS

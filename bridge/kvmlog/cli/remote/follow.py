@@ -11,7 +11,7 @@ from typing import Final
 from kvmlog.cli import records
 from kvmlog.cli.records import Clocks
 from kvmlog.cli.tail import REPLACED
-from kvmlog.client.client import Client
+from kvmlog.client import Client
 from kvmlog.client.replies import Records
 from kvmlog.exits.format import lines
 from kvmlog.guests.names import GuestList
