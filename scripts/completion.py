@@ -10,6 +10,8 @@ bash and zsh by shtab; fish, which Debian 12's shtab does not know, by the funct
 from __future__ import annotations
 
 import argparse
+import re
+import shlex
 import sys
 from collections.abc import Iterator
 from typing import Final
@@ -21,6 +23,8 @@ from kvmlog.cli.main import full_parser
 SHELLS: Final = ("bash", "zsh", "fish")
 # Values that are files, by the name that --help gives them.
 FILES: Final = frozenset(("FILE", "PATH", "SOCKET"))
+# shtab's arrays of values to choose from.
+CHOICES: Final = re.compile(r"^(?P<name>\w+_choices)=\((?P<words>.*)\)$", re.MULTILINE)
 
 
 def script(shell: str) -> str:
@@ -32,7 +36,14 @@ def script(shell: str) -> str:
         for action in one._actions:
             if action.metavar in FILES:
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
-    return str(shtab.complete(parser, shell=shell))
+    text = str(shtab.complete(parser, shell=shell))
+    return CHOICES.sub(_one_text, text) if shell == "bash" else text
+
+
+def _one_text(match: re.Match[str]) -> str:
+    # shtab 1.5.5 reads the first element of the array, as a list of lines; newer ones all elements.
+    words = shlex.split(match["words"])
+    return f"{match['name']}=$'" + "\\n".join(words) + "'"
 
 
 def commands(parser: argparse.ArgumentParser) -> list[tuple[str, str, argparse.ArgumentParser]]:

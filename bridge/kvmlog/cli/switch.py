@@ -157,8 +157,8 @@ def period_s(value: str) -> float:
     seconds = 0.0 if match is None else round(float(match[1]) * _S[match[2]], 3)
     if match is None or not LEAST_FOR_S <= seconds <= MOST_FOR_S:
         raise argparse.ArgumentTypeError(
-            f"{value!r} is not a time from 1ms to 365d; give seconds, or a number with ms, s, m, h or "
-            "d, as in 5m"
+            f"{value!r} is not a time from 1ms to 365d; give seconds, or a number with ms, s, m, "
+            "h or d, as in 5m"
         )
     return seconds
 
