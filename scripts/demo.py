@@ -27,7 +27,7 @@ from kvmlog.cli.demo.ending import Ended, deaf, ended_by_signals
 from kvmlog.cli.demo.guest import NAME, DemoError, DemoGuest
 from kvmlog.cli.demo.sight import Sight, sight_of
 from kvmlog.cli.remote import follow
-from kvmlog.client.client import Client
+from kvmlog.client import Client
 from kvmlog.config.schema import DEFAULT_SOCKET
 from kvmlog.control.client import SwitchClient
 from kvmlog.exits.reasons.names import reason_name

@@ -260,7 +260,7 @@ sys.stdin.read()
                 assert client.kvmLogStatus()["bridge"] == "down"
             assert run_as(MEMBER_UID, POST, port, CALL.decode()).startswith("200 ")
             holder.communicate("")
-        assert "it had shown no credential, and its place was wanted" in server.stop()
+        assert "it had shown no credential, and another connection needed its slot" in server.stop()
 
 
 def test_a_role_is_a_fault_for_the_stock_client(tmp_path: Path) -> None:

@@ -23,11 +23,13 @@ from kvmlog.config.load import Config
 from kvmlog.ring.statistics.reader import SUFFIX
 from kvmlog.ring.statistics.writer import StatisticsWriter
 from kvmlog.ring.writer import RingWriter
+from kvmlog.rpcserver import log
 from kvmlog.rpcserver.auth.credentials import Credentials
 from kvmlog.rpcserver.auth.tokens import new_token
 from kvmlog.rpcserver.http.connections import ConnectionState
 from kvmlog.rpcserver.http.server import RpcServer
 from kvmlog.rpcserver.limits import Limits
+from kvmlog.rpcserver.service import RpcService
 from tests.support.bridge_process import HANG_S, until
 from tests.support.certificates import Authority
 from tests.support.rpc_process import post, read_all, status_of
@@ -47,7 +49,8 @@ class Serving:
     def __init__(self, ring: str, limits: Limits, config: Config) -> None:
         self.config = config
         switch = f"{ring}.switch"
-        self.server = RpcServer("127.0.0.1", 0, ring, switch, limits, Credentials(config))
+        self.service = RpcService(ring, switch, Credentials(config), limits.depth, log.audit)
+        self.server = RpcServer("127.0.0.1", 0, limits, self.service, log.audit)
         self._thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
         self._thread.start()
 
@@ -65,9 +68,14 @@ class Serving:
             return http.client.HTTPConnection("127.0.0.1", self.port, timeout=SOON_S)
         return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=SOON_S, context=context)
 
-    def at(self) -> list[ConnectionState]:
-        """What the open connections are at."""
-        return [one.at for one in list(self.server.connections._open)]
+    def states(self) -> list[ConnectionState]:
+        """The states of the open connections."""
+        return [one.state for one in list(self.server.connections._open)]
+
+    def renew_credentials(self) -> None:
+        """Reads them anew, as kvmlog rpc does at SIGHUP."""
+        self.service.credentials = Credentials(self.config)
+        self.server.renew_connections()
 
     def stop(self) -> None:
         """As kvmlog rpc does it; a second call does nothing."""
@@ -206,9 +214,9 @@ def test_a_call_under_way_is_answered_before_the_end(begin: Begin) -> None:
     body = dumps(({"over_s": 1.0},), "kvmStatistics")
     with serving.connect() as silent, contextlib.closing(serving.http(None)) as link:
         link.request("POST", "/RPC2", body, TYPE)
-        until(lambda: serving.at() == [ConnectionState.IDLE, ConnectionState.BUSY])
+        until(lambda: serving.states() == [ConnectionState.IDLE, ConnectionState.BUSY])
         serving.stop()
-        assert serving.at() == []
+        assert serving.states() == []
         assert silent.recv(1) == b""
         reply = link.getresponse()
         answer: Any = loads(reply.read())[0][0]
@@ -230,13 +238,13 @@ def test_new_credentials_tear_no_request(
         contextlib.closing(serving.http(context)) as link,
     ):
         assert (ask(idle, shown), ask(link, shown)) == (200, 200)
-        until(lambda: serving.at() == [ConnectionState.IDLE, ConnectionState.IDLE])
+        until(lambda: serving.states() == [ConnectionState.IDLE, ConnectionState.IDLE])
         link.putrequest("POST", "/RPC2")
         for name, value in {**shown, "Content-Length": str(len(CALL))}.items():
             link.putheader(name, value)
         link.endheaders()
-        until(lambda: serving.at() == [ConnectionState.IDLE, ConnectionState.BUSY])
-        serving.server.recredit(Credentials(serving.config))
+        until(lambda: serving.states() == [ConnectionState.IDLE, ConnectionState.BUSY])
+        serving.renew_credentials()
         assert idle.sock.recv(1) == b""
         link.send(CALL)
         reply = link.getresponse()
@@ -257,7 +265,7 @@ def test_a_handshake_with_old_credentials_counts_for_nothing(
         # The server's part of it: of TLS 1.3 all.
         received.write(plain.recv(65_536))
         Path(tls.rpc.tls_ca).write_bytes(Authority(tmp_path, "other").certificate.read_bytes())
-        serving.server.recredit(Credentials(serving.config))
+        serving.renew_credentials()
         while True:
             try:
                 link.do_handshake()

@@ -21,14 +21,14 @@ import pytest
 
 from kvmlog.bridge.dispatch import Dispatcher
 from kvmlog.bridge.unix_server import UnixServer
-from kvmlog.client.client import Client, RpcError, RpcFaultError
+from kvmlog.client import Client, RpcError, RpcFaultError
 from kvmlog.control.sampling import Sampling
 from kvmlog.engine.engine import Engine
 from kvmlog.native import lib
 from kvmlog.ring.statistics.reader import By
 from kvmlog.ring.statistics.writer import StatisticsWriter
 from kvmlog.ring.writer import RingWriter
-from kvmlog.rpcserver.methods.statistics import _brief, _place, _waiting
+from kvmlog.rpcserver.methods.statistics import _brief, _slot, _waiting
 from kvmlog.stat.query import Query
 from tests.support import records as make
 from tests.support.bridge_process import kvmlog, until
@@ -112,7 +112,7 @@ def test_the_switch_takes_and_tells_everything(host: Host) -> None:
         ("kvmRecords", {"since": "0", "ring_id": "ab " * 10 + "ab"}, "give the 32 hex digits of"),
         ("kvmRecords", {"reason": ["hlz"]}, "'hlz' is not an exit reason; similar: HLT"),
         ("kvmRecords", {"form": "text"}, "form is 'text'; give one of binary, structs."),
-        ("kvmStatistics", {"by": ["vm"]}, "'vm' is nothing to group by; give some of guest"),
+        ("kvmStatistics", {"by": ["vm"]}, "'vm' is not a grouping; give one or more of guest"),
         ("kvmStatistics", {"by": ["return"], "sort": "p50"}, "sort 'p50': groups by return"),
         ("kvmStatistics", {"over_s": 61}, "over_s is 61; give seconds from 0.1 to 60."),
         ("kvmGuests", ["all"], "kvmGuests takes a struct, not ['all']."),
@@ -274,16 +274,16 @@ def test_all_places_of_statistics_are_bounded(waits: bool, of_one: int, words: s
     with contextlib.ExitStack() as stack:
         for number in range(8):
             who = str(number // of_one)
-            stack.enter_context(_place(who, waits=waits))
+            stack.enter_context(_slot(who, waits=waits))
         for who, said in (("0", words), ("c", "^8 calls of kvmStatistics ")):
-            with pytest.raises(Fault) as busy, _place(who, waits=waits):
+            with pytest.raises(Fault) as busy, _slot(who, waits=waits):
                 pass
             assert (busy.value.faultCode, bool(re.match(said, busy.value.faultString))) == (
                 113,
                 True,
             )
         # The others have places of their own.
-        with _place("0", waits=not waits):
+        with _slot("0", waits=not waits):
             pass
     assert not _waiting
     assert not _brief

@@ -105,7 +105,7 @@ def test_a_server_keeps_reading_files_of_its_own_user(open_folder: Path) -> None
         os.chown(path, MEMBER_UID, MEMBER_GID)
     with Service(open_folder, "rpc", text) as service:
         address = service.says("serving ").split()[3]
-        service.says("root given away")
+        service.says("root dropped")
         service.tells("READY=1")
         second = new_token("second")
         status = tokens.stat()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kvmlog.rpcserver.auth.peers import identify
+from kvmlog.rpcserver.http.peers import identify
 from kvmlog.util import sock_diag
 
 FAMILIES = {

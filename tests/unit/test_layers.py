@@ -29,6 +29,19 @@ LAYERS = (
     "rpcserver",
     "cli",
 )
+# The same within kvmlog.rpcserver; "" is the package itself, which has the log.
+RPC_LAYERS = (
+    "",
+    "faults",
+    "limits",
+    "http",
+    "auth",
+    "methods",
+    "service",
+    "privileges",
+    "preflight",
+    "main",
+)
 # What a process that only reads must not load: the writing side, and other servers than its own.
 WRITING = ("engine", "sources", "bridge", "ring.writer", "ring.statistics.writer")
 FOREIGN = {
@@ -73,6 +86,25 @@ def test_imports_point_down() -> None:
         for target in imports(path)
         if target.startswith("kvmlog.")
         and LAYERS.index(layer_of(target)) > LAYERS.index(layer_of(name))
+    ]
+    assert upward == []
+
+
+def test_imports_of_the_rpc_server_point_down() -> None:
+    """HTTP knows no credentials and no methods, credentials no methods; service joins them."""
+    prefix = "kvmlog.rpcserver"
+
+    def layer(module: str) -> int:
+        part = module.removeprefix(prefix).lstrip(".").split(".")[0]
+        return RPC_LAYERS.index("" if part == "log" else part)
+
+    own = [(name, path) for name, path in modules() if name.startswith(prefix)]
+    assert {layer(name) for name, _ in own} == set(range(len(RPC_LAYERS)))
+    upward = [
+        f"{name} imports {target}"
+        for name, path in own
+        for target in imports(path)
+        if target.startswith(f"{prefix}.") and layer(target) > layer(name)
     ]
     assert upward == []
 

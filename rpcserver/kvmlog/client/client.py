@@ -20,8 +20,6 @@ from kvmlog.client.connection import (
     DEFAULT_PORT,
     Connection,
     RpcError,
-    RpcFaultError,
-    RpcUnreachableError,
     parse_address,
 )
 from kvmlog.client.replies import Guests, Pending, Records, Status, Switched
@@ -31,8 +29,6 @@ from kvmlog.exits.explain.explanation import Explained
 from kvmlog.stat.query import Query
 from kvmlog.stat.report import Report
 from kvmlog.util.closeable import Closeable
-
-__all__ = ["Client", "RpcError", "RpcFaultError", "RpcUnreachableError"]
 
 
 class Client(Closeable):
@@ -61,20 +57,20 @@ class Client(Closeable):
         if wants_tls and not tls:
             raise RpcError(f"{url_or_host}: plain HTTP, with options for TLS; give https://")
         context = _tls(tls_ca, tls_cert, tls_key) if tls else None
-        self._link = Connection(host, port, token, context, timeout_s, connect_tries)
+        self._connection = Connection(host, port, token, context, timeout_s, connect_tries)
 
     @property
     def name(self) -> str:
         """Whom it calls, as HOST:PORT."""
-        return self._link.name
+        return self._connection.name
 
     def close(self) -> None:
         """Ends the connection; a later call makes another."""
-        self._link.close()
+        self._connection.close()
 
     def call(self, method: str, *parameters: Any) -> Any:
         """Any method as it is: what XML-RPC carries of its result."""
-        return self._link.call(method, *parameters)
+        return self._connection.call(method, *parameters)
 
     def switch(
         self,
@@ -84,16 +80,16 @@ class Client(Closeable):
         recorded: Sampling = EVERY_EXIT,
     ) -> Switched:
         """Switches tracing, as SwitchClient.switch() does."""
-        asked: dict[str, Any] = {"on": on, **recorded.arguments()}
+        params: dict[str, Any] = {"on": on, **recorded.arguments()}
         if vm:
-            asked["vm"] = list(vm)
+            params["vm"] = list(vm)
         if for_s is not None:
-            asked["for_s"] = for_s
-        return replies.switched(self._link.call("kvmSwitch", asked))
+            params["for_s"] = for_s
+        return replies.parse_switch(self._connection.call("kvmSwitch", params))
 
     def status(self) -> Status:
         """What bridge and ring tell."""
-        return replies.status(self._link.call("kvmStatus"))
+        return replies.parse_status(self._connection.call("kvmStatus"))
 
     def records(
         self,
@@ -108,41 +104,43 @@ class Client(Closeable):
         vm, reason, slower_than_ns: of these guests and reasons, and exits that took so long; losses
         and switches are always among them. The server bounds the count of a reply.
         """
-        asked: dict[str, Any] = {"form": "binary"}
+        params: dict[str, Any] = {"form": "binary"}
         if count is not None:
-            asked["count"] = count
+            params["count"] = count
         if since is not None:
-            asked |= {"ring_id": since[0], "since": str(since[1])}
+            params |= {"ring_id": since[0], "since": str(since[1])}
         if slower_than_ns:
-            asked["slower_than_ns"] = str(slower_than_ns)
-        asked |= {name: list(words) for name, words in (("vm", vm), ("reason", reason)) if words}
-        return replies.records(self._link.call("kvmRecords", asked))
+            params["slower_than_ns"] = str(slower_than_ns)
+        params |= {name: list(words) for name, words in (("vm", vm), ("reason", reason)) if words}
+        return replies.parse_records(self._connection.call("kvmRecords", params))
 
     def statistics(
         self, view: Query | None = None, vm: Sequence[str] = (), over_s: float | None = None
     ) -> tuple[Report, list[str]]:
         """A report, and what is to be known of it; over_s: of the next seconds."""
         view = view or Query()
-        asked = parameters(view, vm, over_s)
-        return report_of(self._link.call("kvmStatistics", asked, longer_s=over_s or 0.0), view)
+        params = parameters(view, vm, over_s)
+        return report_of(
+            self._connection.call("kvmStatistics", params, longer_s=over_s or 0.0), view
+        )
 
     def pending(self, vm: Sequence[str] = ()) -> Pending:
         """vCPUs that are in an exit now, longest first."""
-        asked: dict[str, Any] = {"form": "binary"}
+        params: dict[str, Any] = {"form": "binary"}
         if vm:
-            asked["vm"] = list(vm)
-        return replies.pending(self._link.call("kvmPending", asked))
+            params["vm"] = list(vm)
+        return replies.parse_pending(self._connection.call("kvmPending", params))
 
     def guests(self, ended: bool = False) -> Guests:
         """The guests that run; ended: those that have ended, too."""
-        return replies.guests(self._link.call("kvmGuests", {"all": ended}))
+        return replies.parse_guests(self._connection.call("kvmGuests", {"all": ended}))
 
     def explain(
         self, reason: str | None = None, isa: Literal["vmx", "svm", "arm64"] | None = None
     ) -> list[Explained]:
         """The exit reasons that a name or number means; None: all."""
         given = [word for word in (reason, isa) if word is not None]
-        return replies.explained(self._link.call("kvmExplain", *given))
+        return replies.parse_explain(self._connection.call("kvmExplain", *given))
 
 
 def _tls(ca: str | None, cert: str | None, key: str | None) -> ssl.SSLContext:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Replies as objects: what reply.py made strings of made numbers again.
+"""Replies as objects, with numbers in place of the strings that XML-RPC carries.
 
-All raise RpcError for a reply that lacks what every kvmlog server sends.
+The parsers raise RpcError for a reply that lacks what every kvmlog server sends.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ class Guests:
     problems: list[str] = field(default_factory=list)  # why they may be old, or fewer
 
 
-def switched(reply: Any) -> Switched:
-    """Of kvmSwitch."""
+def parse_switch(reply: Any) -> Switched:
+    """Parse a kvmSwitch reply."""
     return _read(
         reply,
         lambda it: Switched(
@@ -100,13 +100,13 @@ def switched(reply: Any) -> Switched:
     )
 
 
-def records(reply: Any) -> Records:
-    """Of kvmRecords in binary form."""
+def parse_records(reply: Any) -> Records:
+    """Parse a kvmRecords reply in binary form."""
     return _read(reply, lambda it: Records(*decode(it["records"]), it["more"], it["replaced"]))
 
 
-def pending(reply: Any) -> Pending:
-    """Of kvmPending in binary form."""
+def parse_pending(reply: Any) -> Pending:
+    """Parse a kvmPending reply in binary form."""
     return _read(
         reply,
         lambda it: Pending(
@@ -115,8 +115,8 @@ def pending(reply: Any) -> Pending:
     )
 
 
-def status(reply: Any) -> Status:
-    """Of kvmStatus."""
+def parse_status(reply: Any) -> Status:
+    """Parse a kvmStatus reply."""
 
     def read(it: Mapping[str, Any]) -> Status:
         return Status(
@@ -130,8 +130,8 @@ def status(reply: Any) -> Status:
     return _read(reply, read)
 
 
-def guests(reply: Any) -> Guests:
-    """Of kvmGuests."""
+def parse_guests(reply: Any) -> Guests:
+    """Parse a kvmGuests reply."""
 
     def read(it: Mapping[str, Any]) -> Guests:
         found = [_guest(one) for one in it["guests"]]
@@ -146,8 +146,8 @@ def guests(reply: Any) -> Guests:
     return _read(reply, read)
 
 
-def explained(reply: Any) -> list[Explained]:
-    """Of kvmExplain."""
+def parse_explain(reply: Any) -> list[Explained]:
+    """Parse a kvmExplain reply."""
     return [_read(one, _reason) for one in _read(reply, _elements)]
 
 

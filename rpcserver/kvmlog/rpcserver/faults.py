@@ -33,13 +33,13 @@ RING_UNREADABLE: Final = 103
 """The ring file is there and cannot be read: permissions, format."""
 
 NOT_ALLOWED: Final = 104
-"""Who calls is known, and has no right to this method."""
+"""The caller is authenticated, and has no right to this method."""
 
 OVER_BUDGET: Final = 105
-"""Tracing has been switched off because it cost too much; told once, then calls work again."""
+"""Tracing has been switched off because it cost too much; reported once, then calls work again."""
 
 NO_GUEST: Final = 110
-"""A name, UUID or pid is that of no guest that is known."""
+"""A name, UUID or pid belongs to no known guest."""
 
 NO_STATISTICS: Final = 111
 """There is no statistics file: the bridge keeps none, or none has run here."""
@@ -52,13 +52,13 @@ BUSY: Final = 113
 
 
 def fault(code: int, sentence: str) -> Fault:
-    """Returns a Fault whose text any XML parser takes: ASCII without control characters."""
+    """Return a Fault whose text any XML parser accepts: ASCII without control characters."""
     safe = "".join(c if c.isascii() and c.isprintable() else _escaped(c) for c in sentence)
     return Fault(code, safe)
 
 
 def shown(value: object) -> str:
-    """Returns a client's value for a sentence: ASCII, short, however deep or long it is."""
+    """Return a client's value for a sentence: in ASCII, and short however deep or long it is."""
     return _SHORT.repr(value).encode("ascii", "backslashreplace").decode("ascii")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What one client may cost the server. Documented in docs/rpc.md."""
+"""The bounds on what a client may cost the server. Documented in docs/rpc.md."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ class Limits:
     """Bounds on connections, times and sizes of the RPC server."""
 
     connections: int = 64
-    """Connections served at the same time, one thread each, and as many of root and the server's
-    own user; one more gets a 503."""
+    """Connections served at the same time, one thread each, and as many again for root and the
+    server's own user; one more gets a 503."""
 
     connections_per_peer: int = 16
-    """Of one peer: an address, a local user of the group, all other local users together; root and
-    the server's own user have no such limit."""
+    """Connections of one peer: an address, a local user of the group, or all other local users
+    together; root and the server's own user have no such limit."""
 
     requests_per_s: float = 200.0
-    """Requests of one caller; BURST_S times as many at once; 0: no limit."""
+    """Requests of one caller, with bursts of BURST_S times as many; 0: no limit."""
 
     handshake_s: float = 10.0
-    """How long TLS may take to begin."""
+    """How long the TLS handshake may take."""
 
     idle_s: float = 30.0
     """How long a connection may wait between two requests."""
@@ -46,4 +46,4 @@ class Limits:
     """Nested XML elements in a request at most."""
 
     stop_s: float = 6.0
-    """How long calls under way may take to finish once the server was told to stop."""
+    """How long calls under way may take to finish once the server has been asked to stop."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`kvmlog rpc`: serve the log to a cloud engine until told to stop."""
+"""`kvmlog rpc`: serve the log to a cloud engine until a signal ends it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from typing import Final
 
 from kvmlog.config.load import Config, add_options
 from kvmlog.config.reload import Reload
-from kvmlog.rpcserver import preflight, privileges
+from kvmlog.rpcserver import log, preflight, privileges
 from kvmlog.rpcserver.auth.tokens import ROLES, new_token
 from kvmlog.rpcserver.http.listen import parse_listen
 from kvmlog.rpcserver.http.server import RpcServer
 from kvmlog.rpcserver.limits import Limits
-from kvmlog.rpcserver.log import log
+from kvmlog.rpcserver.methods import table
+from kvmlog.rpcserver.service import RpcService
 from kvmlog.util.errors import KvmlogError
 from kvmlog.util.loop import END, signals
+from kvmlog.util.ratelimit import LogLimiter
 from kvmlog.util.sdnotify import Notifier
 
 _CREDENTIAL_KEYS: Final = (
@@ -32,23 +34,23 @@ _CREDENTIAL_KEYS: Final = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `kvmlog rpc`: those of its keys in the configuration."""
+    """Add the options of `kvmlog rpc`: those of its keys in the configuration, and for tokens."""
     add_options(parser, "rpc")
     parser.add_argument(
         "--new-token",
         metavar="NAME",
-        help="make a token, add its hash to the token file, print the token, and end",
+        help="make a token, add its hash to the token file, print the token, and exit",
     )
     parser.add_argument(
         "--role",
         choices=tuple(ROLES),
         default="read",
-        help="what the new token allows; switch allows to read too (default: %(default)s)",
+        help="what the new token allows; switch includes read (default: %(default)s)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serves until SIGTERM or SIGINT; returns 0. Raises KvmlogError when it cannot start."""
+    """Serve until SIGTERM or SIGINT; return 0. Raises KvmlogError when it cannot start."""
     config = Config.of(args)
     if args.new_token is not None:
         return _print_token(config, args.new_token, args.role)
@@ -56,39 +58,44 @@ def run(args: argparse.Namespace) -> int:
     host, port = parse_listen(config.rpc.listen)
     credentials = preflight.credentials(config, host)
     limits = Limits(requests_per_s=config.rpc.requests_per_s)
+    log_sparingly = LogLimiter(log.audit, per_s=5.0, burst=100.0)
     ring = config.bridge.ring
+    service = RpcService(ring, config.bridge.switch, credentials, limits.depth, log_sparingly)
     with (
         signals() as wake,
-        RpcServer(host, port, ring, config.bridge.switch, limits, credentials) as server,
+        RpcServer(host, port, limits, service, log_sparingly) as server,
     ):
         # Everything that takes root has been done: the address is bound.
-        given_away = privileges.drop(config.rpc.user)
+        if privileges.can_drop(config.rpc.user):
+            table.load_all()
+        dropped = privileges.drop(config.rpc.user)
         reload = Reload("rpc", config, lambda: Config.of(args), log)
 
-        def recredit(fresh: Config) -> None:
-            changed = preflight.credentials(fresh, host)
-            if (changed.context is None) != (server.credentials.context is None):
-                raise KvmlogError("TLS is neither begun nor ended while serving; restart")
-            server.recredit(changed)
+        def renew_credentials(changed: Config) -> None:
+            renewed = preflight.credentials(changed, host)
+            if (renewed.context is None) != (service.tls is None):
+                raise KvmlogError("TLS cannot be switched on or off while serving; restart")
+            service.credentials = renewed
+            server.renew_connections()
 
-        # Always: the files may have changed under their names.
-        reload.on(*_CREDENTIAL_KEYS, apply=recredit, always=True)
+        # Always, since the contents of the files may have changed.
+        reload.on(*_CREDENTIAL_KEYS, apply=renew_credentials, always=True)
         thread = threading.Thread(target=server.serve_forever, args=(0.1,))
         thread.start()
-        log(f"serving {server.url()} from ring {ring}")
-        if given_away is not None:
-            log(given_away)
-        said = f"serving {server.url()} from ring {ring}"
-        notifier.ready(said)
+        state = f"serving {server.url()} from ring {ring}"
+        log(state)
+        if dropped is not None:
+            log(dropped)
+        notifier.ready(state)
         while True:
-            caught = _next(wake, notifier.interval_s)
+            caught = _next_signals(wake, notifier.interval_s)
             if any(number in caught for number in END):
                 break
             if signal.SIGHUP in caught:
                 notifier.reloading()
                 reload.now()
-                notifier.ready(said)
-            elif notifier.interval_s is not None and server.turns(notifier.interval_s):
+                notifier.ready(state)
+            elif notifier.interval_s is not None and server.is_alive(notifier.interval_s):
                 notifier.beat()
         notifier.stopping()
         server.shutdown()
@@ -101,16 +108,18 @@ def run(args: argparse.Namespace) -> int:
 def _print_token(config: Config, name: str, role: str) -> int:
     path = config.rpc.token_file
     if not path:
-        raise KvmlogError("--new-token needs the file it goes to; give --token-file or set it")
+        raise KvmlogError(
+            "--new-token needs a file to add the token to; give --token-file or set it"
+        )
     print(new_token(path, name, role, config.rpc.user))
-    log(f"{path}: token {name} added ({role}); a running server takes it after SIGHUP")
+    log(f"{path}: token {name} added ({role}); a running server accepts it after SIGHUP")
     return 0
 
 
-def _next(wake: socket.socket, wait_s: float | None) -> bytes:
-    """The signals that came, none when the watchdog's time comes first; wake: of signals().
+def _next_signals(wake: socket.socket, wait_s: float | None) -> bytes:
+    """Return the signals that came, none when the wait ended first; wake: from signals().
 
-    A descriptor, since a signal that another thread takes does not wake one that waits for a lock.
+    A descriptor, since a signal taken by another thread does not wake one that waits for a lock.
     """
     ready, _, _ = select.select([wake], [], [], wait_s)
     return wake.recv(4096) if ready else b""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the server needs of its configuration to start; `kvmlog config check` asks for it too."""
+"""The checks of the configuration before the server starts; `kvmlog config check` runs them too."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from kvmlog.util.errors import KvmlogError
 
 
 def credentials(config: Config, host: str) -> Credentials:
-    """What callers prove themselves with; KvmlogError when that is too little for the address."""
+    """Return the credentials to accept; KvmlogError when these do not suffice for the address."""
     found = Credentials(config)
     _check_reach(config, host)
     return found
 
 
 def problems(config: Config) -> list[KvmlogError]:
-    """Everything for which the server does not start, looked at as the user whom it becomes.
+    """Return everything that keeps the server from starting, as seen by the user it becomes.
 
-    Only root can do that; for anybody else it is as they see it, UnreadableError included. Whether
-    the address is free, and this machine's, is not tried.
+    Only root can become that user; for anybody else it is as they see it, UnreadableError included.
+    Not checked: whether the address is free, and one of this machine.
     """
     found: list[KvmlogError] = []
     user = config.rpc.user
     try:
         privileges.find(user)
     except KvmlogError as error:
-        # The default one comes with the installation, and is no matter of the file.
+        # The default user comes with the installation: the file is not to blame for it.
         if config.origins["rpc.user"] != DEFAULT:
             found.append(error)
         user = privileges.STAY_ROOT
@@ -43,7 +43,7 @@ def problems(config: Config) -> list[KvmlogError]:
 
 
 def is_reader(config: Config) -> bool:
-    """Whether problems() sees files as the server does."""
+    """Return whether problems() sees files as the server does."""
     try:
         return os.geteuid() in (0, pwd.getpwnam(config.rpc.user).pw_uid)
     except KeyError:
@@ -61,7 +61,7 @@ def _tokens(config: Config) -> None:
 
 
 def _check_reach(config: Config, host: str) -> None:
-    """KvmlogError unless callers from afar have TLS and a way to prove who they are."""
+    """Raise KvmlogError unless remote callers have TLS and a way to prove who they are."""
     keys = config.rpc
     if is_loopback(host):
         return

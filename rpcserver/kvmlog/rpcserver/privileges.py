@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Giving root away: what the server needs is the group kvmlog, and no more."""
+"""Dropping root: all that the server needs is the group kvmlog."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _PR_SET_NO_NEW_PRIVS = 38
 
 
 class PrivilegesError(KvmlogError):
-    """The process cannot become who it should be."""
+    """The process cannot become the user it should run as."""
 
 
 def find(name: str) -> pwd.struct_passwd:
-    """The user of a name; PrivilegesError when there is none."""
+    """Return the user of a name; PrivilegesError when there is none."""
     try:
         return pwd.getpwnam(name)
     except KeyError:
@@ -34,9 +34,9 @@ def find(name: str) -> pwd.struct_passwd:
 
 @contextlib.contextmanager
 def acting_as(name: str) -> Iterator[None]:
-    """For a while root opens files as that user does, in a process of one thread.
+    """Have root open files as that user does; for processes with a single thread only.
 
-    With the groups that a service of theirs has: the user's own, and kvmlog. PrivilegesError.
+    It has the groups that a service of that user has: the user's own, and kvmlog. PrivilegesError.
     """
     user = find(name)
     if os.geteuid() != 0 or user.pw_uid == 0:
@@ -60,23 +60,28 @@ def acting_as(name: str) -> Iterator[None]:
         os.setgroups(groups)
 
 
-def drop(name: str) -> str | None:
-    """Becomes the user `name` for good, with the group kvmlog; a sentence about it for the log.
+def can_drop(name: str) -> bool:
+    """Return whether drop() would change the user; PrivilegesError for a user there is not."""
+    return os.geteuid() == 0 and find(name).pw_uid != 0
 
-    Only root is given away: for anybody else, None. `name` "root" stays root, which the sentence
-    says. Nothing is started afterwards that could gain anything (no_new_privs, prctl(2)).
-    PrivilegesError when there is no such user, or the kernel refuses.
+
+def drop(name: str) -> str | None:
+    """Become the user `name` for good, with the group kvmlog; return a sentence for the log.
+
+    Only root is dropped: for any other user, None. With a `name` of uid 0 the process stays root,
+    which the sentence says. No process started afterwards can gain privileges (no_new_privs,
+    prctl(2)). PrivilegesError when there is no such user, or the kernel refuses.
     """
     if os.geteuid() != 0:
         return None
     user = find(name)
     if user.pw_uid == 0:
-        return f"runs as {name}, as it was told to"
+        return f"runs as {name}, as requested"
     group = permissions.group_id()
     try:
         os.setgroups([] if group is None else [group])
         os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
-        # From root to another uid, which clears all capabilities (capabilities(7)).
+        # A change from root to another uid clears all capabilities (capabilities(7)).
         os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
     except OSError as error:
         raise PrivilegesError(
@@ -90,7 +95,7 @@ def drop(name: str) -> str | None:
         if group is not None
         else f"no group {permissions.GROUP} exists"
     )
-    return f"root given away: user {name}, {groups}, no new privileges"
+    return f"root dropped: user {name}, {groups}, no new privileges"
 
 
 def _no_new_privileges() -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.client.client import Client, RpcError
+from kvmlog.client import Client, RpcError
 from kvmlog.client.connection import parse_address
 from kvmlog.client.statistics import report_of
 from kvmlog.native import lib
 from kvmlog.ring.statistics.reader import NO_RETURN, By
-from kvmlog.rpcserver.methods.reply import plain
+from kvmlog.rpcserver.methods.marshal import marshal
 from kvmlog.stat.query import Query
 from kvmlog.stat.serialize import report_object, row_object
 from tests.support.statistics_rows import HLT, Made, guest, named, row, told
@@ -158,7 +158,7 @@ def test_a_report_comes_back_as_it_was(tmp_path: Path, by: By) -> None:
         "shown_exits": report.shown_exits,
         "notes": ["off"],
     }
-    found, notes = report_of(plain(reply), view)
+    found, notes = report_of(marshal(reply), view)
     assert report_object(found) == report_object(report)
     assert [(line.part_ns, line.whole_ns) for line in found.lines] == [
         (line.part_ns, line.whole_ns) for line in report.lines

@@ -21,7 +21,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Final
 
-from kvmlog.client.client import Client
+from kvmlog.client import Client
 from kvmlog.exits.reasons import svm
 from kvmlog.ring.records import RECORD_BYTES, Record
 from tests.vm.inside import ring_bytes

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from kvmlog.client.client import Client
+from kvmlog.client import Client
 from kvmlog.control.sampling import Sampling
 from kvmlog.ring.records import Record, SwitchRecord
 from kvmlog.ring.statistics.reader import By

@@ -22,7 +22,7 @@ from kvmlog.cli.demo.server import own_server
 from kvmlog.cli.demo.sight import Sight, sight_of
 from kvmlog.cli.remote import command, follow
 from kvmlog.cli.stat import tables
-from kvmlog.client.client import Client, RpcFaultError, RpcUnreachableError
+from kvmlog.client import Client, RpcFaultError, RpcUnreachableError
 from kvmlog.config.load import DEFAULT_CONFIG, Config
 from kvmlog.exits.format.notes import counted
 from kvmlog.rpcserver import faults

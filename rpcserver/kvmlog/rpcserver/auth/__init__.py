@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Callers: who they are, how they prove it, what they may do."""
+"""Authentication: who a caller is, how they prove it, and what they may do."""

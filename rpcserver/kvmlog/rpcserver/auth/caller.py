@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who calls, how that is known, and what it allows. Documented in docs/rpc.md, "Who may call"."""
+"""Callers and their roles. Documented in docs/rpc.md, "Who may call"."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 
 class Role(enum.Flag):
-    """What a caller may do; each method names the one that it needs."""
+    """A right that a caller has; each method names the one that it needs."""
 
     READ = enum.auto()
     """See records, statistics, guests and what the bridge does."""
@@ -24,22 +24,27 @@ NO_ROLES: Final = Role(0)
 
 @dataclass(frozen=True)
 class Caller:
-    """One peer whose name is known: what str() gives stands in each audit line."""
+    """An authenticated peer. str() gives what each audit line says of them."""
 
     name: str
-    """Of the user, the token, or the certificate's subject; printable ASCII."""
+    """The name of the user, the token, or the certificate's subject; printable ASCII."""
 
     roles: Role
 
     how: str
-    """What the name was learnt from: "root", "owner" (the server's own user), "group", "token",
+    """How they were authenticated: "root", "owner" (the server's own user), "group", "token",
     "certificate"."""
 
     address: str
     """Where the call came from: "127.0.0.1:40312", "[::1]:40312"."""
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """The same for all connections of this caller, for limits."""
+        return self.how, self.name
+
     def may(self, role: Role) -> bool:
-        """Whether all of `role` is among what this caller may do."""
+        """Return whether this caller has all of `role`."""
         return role in self.roles
 
     def __str__(self) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""TLS: the server's certificate, clients' certificates, and what names those bear."""
+"""TLS: the server's certificate, clients' certificates, and the names in these."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class TlsError(KvmlogError):
 
 
 def server_context(config: Config) -> ssl.SSLContext | None:
-    """The server's side of TLS 1.2 and newer; None without a certificate.
+    """Return the server's side of TLS, 1.2 or newer; None without a certificate.
 
-    With tls_ca clients' certificates are verified; they are required unless there are tokens, with
-    which a client may do instead. TlsError, SecretError for files that cannot be used.
+    With tls_ca clients' certificates are verified, and required unless there are tokens, which a
+    client may show instead. TlsError, SecretError for files that cannot be used.
     """
     keys = config.rpc
     if not keys.tls_cert and not keys.tls_key:
@@ -59,32 +59,32 @@ def server_context(config: Config) -> ssl.SSLContext | None:
 
 
 def names(certificate: dict[str, Any]) -> list[str]:
-    """The names in a verified certificate, as ssl gives it: the subject's CN, then its SANs."""
+    """Return the names in a verified certificate (ssl's dict): the subject's CN, then the SANs."""
     subject = [pair for part in certificate.get("subject", ()) for pair in part]
     common = [str(value) for kind, value in subject if kind == "commonName"]
     return common + [str(value) for _, value in certificate.get("subjectAltName", ())]
 
 
 def expired(certificate: dict[str, Any], now_s: float) -> bool:
-    """Whether its time has passed; now_s: seconds since the epoch."""
+    """Return whether a certificate has expired; now_s: seconds since the epoch."""
     return ssl.cert_time_to_seconds(certificate["notAfter"]) < now_s
 
 
 def shown(all_names: Sequence[str]) -> str:
-    """One name for the log, short and in ASCII."""
+    """Return one name for the log, short and in ASCII."""
     name = all_names[0] if all_names else "a certificate without a name"
     return ascii(name[:_SHOWN_CHARACTERS])[1:-1]
 
 
 def roles(all_names: Sequence[str], switch_names: Sequence[str]) -> Role:
-    """What a verified certificate allows; without switch_names all of them may switch."""
+    """Return the roles of a verified certificate; without switch_names each one may switch."""
     if not switch_names or set(all_names) & set(switch_names):
         return ALL_ROLES
     return Role.READ
 
 
 def _no_password() -> str:
-    # Else OpenSSL asks on the terminal.
+    # Otherwise OpenSSL asks on the terminal.
     raise ValueError("the key has a password")
 
 

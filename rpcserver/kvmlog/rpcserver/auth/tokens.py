@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Bearer tokens: made once, stored as hashes, compared in constant time.
 
-The file has a line for each: ROLE NAME HASH. ROLE is "read", or "switch", which may read too;
+The file has one line per token: ROLE NAME HASH. ROLE is "read", or "switch", which may read too;
 NAME is for the log; HASH is the SHA-256 of the token in hex. A token has 256 random bits, so that a
-plain hash gives nothing away. Empty lines and what begins with # are left out.
+plain hash reveals nothing. Empty lines and lines that begin with # are ignored.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TOKEN_BYTES: Final = 32
 
 @dataclass(frozen=True)
 class Token:
-    """What is known of a token: not itself."""
+    """What is stored of a token, which does not include the token itself."""
 
     name: str
     roles: Role
@@ -45,9 +45,10 @@ class Tokens:
 
     @classmethod
     def read(cls, path: str, user: str = "") -> Tokens:
-        """SecretError when the file cannot be had, is open to others, or has a line of no token.
+        """Read a token file.
 
-        user: whose it may be, as for read_secret().
+        SecretError when it cannot be read, is accessible to others, or has a malformed line. user:
+        who may own it, as for read_secret().
         """
         text = read_secret(path, _WHAT, user).decode("utf-8", "replace")
         lines = enumerate(text.splitlines(), 1)
@@ -60,10 +61,10 @@ class Tokens:
         )
 
     def find(self, presented: str) -> Token | None:
-        """The token that was presented; None when it is none of these."""
+        """Return the token that was presented; None when it is not among these."""
         digest = _digest(presented)
         found = None
-        # All of them, also after a hit: the time tells nothing about which.
+        # All of them, also after a match: the time taken must not reveal which one it is.
         for token in self._tokens:
             if hmac.compare_digest(token.digest, digest):
                 found = token
@@ -71,10 +72,10 @@ class Tokens:
 
 
 def new_token(path: str, name: str, role: str, user: str = "") -> str:
-    """Makes a token, appends its line to the file, and returns the token: it stands nowhere else.
+    """Make a token, append its line to the file, and return the token, which is stored nowhere.
 
-    A file that is there stays whose it is; user: as for read_secret(). SecretError for a name that
-    is none or is taken, and a file that cannot be written.
+    An existing file keeps its owner; user: as for read_secret(). SecretError for a name that is
+    malformed or taken, and for a file that cannot be written.
     """
     if _NAME.fullmatch(name) is None:
         raise SecretError(

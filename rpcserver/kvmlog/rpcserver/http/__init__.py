@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""HTTP for XML-RPC: connections, bounds, the request as bytes."""
+"""Transport and protocol: sockets, TLS, HTTP and XML as clients send them.
+
+What is served is a Service (http.service): nothing here knows credentials or methods.
+"""

@@ -16,14 +16,14 @@ from typing import Any
 
 
 class DeadlineReader(io.RawIOBase):
-    """The raw side of a connection.
+    """The raw byte stream of a connection, with a deadline.
 
-    Once the deadline has passed it raises TimeoutError within a request, and gives an
-    end of file when none had begun: an idle connection simply ends.
+    Once that has passed it raises TimeoutError within a request, and returns end of file when no
+    request had begun: an idle connection simply ends.
     """
 
     def __init__(self, connection: socket.socket, begun: Callable[[], bool]) -> None:
-        """begun: called when a request's first bytes have come; False makes them the end."""
+        """begun: called at the first bytes of a request; False ends the connection instead."""
         super().__init__()
         self._connection = connection
         self._begun = begun
@@ -31,16 +31,16 @@ class DeadlineReader(io.RawIOBase):
         self._after_first_byte: float | None = None
 
     def allow(self, first_byte_s: float, then_s: float) -> None:
-        """Starts a request: so long for its first byte, then so long for all the rest."""
+        """Start a request: so long for its first byte, then so long for all the rest."""
         self._deadline = time.monotonic() + first_byte_s
         self._after_first_byte = then_s
 
     def readable(self) -> bool:
-        """It is: what io asks of a raw reader."""
+        """Return True, as io expects of a raw reader."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fills the buffer with what has come and returns how much, 0 at the end."""
+        """Fill the buffer with received bytes; return their number, 0 at the end."""
         left_s = self._deadline - time.monotonic()
         try:
             if left_s <= 0:
@@ -60,14 +60,14 @@ class DeadlineReader(io.RawIOBase):
 
 
 class HeadReader:
-    """What http.server and http.client read a request's head from: readline() with a budget."""
+    """The stream that http.server and http.client read a request's head from: lines, bounded."""
 
     def __init__(self, stream: io.BufferedReader[DeadlineReader], budget_bytes: int) -> None:
         self._stream = stream
         self._budget_bytes = budget_bytes
 
     def readline(self, limit: int = -1) -> bytes:
-        """Returns one line; raises LineTooLong once the head has used up its budget."""
+        """Return one line; raises LineTooLong once the head has used up its budget."""
         most = self._budget_bytes + 1
         line = self._stream.readline(most if limit < 0 else min(limit, most))
         self._budget_bytes -= len(line)

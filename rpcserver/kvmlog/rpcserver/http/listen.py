@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where the server listens."""
+"""The address that the server listens on."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _MAX_PORT = 65535
 
 
 class ListenError(KvmlogError):
-    """The address cannot be listened on; the sentence says why and what to do."""
+    """An address that cannot be listened on; the sentence says why and what to do."""
 
 
 def parse_listen(text: str) -> tuple[str, int]:
-    """Returns (host, port) of "HOST:PORT"; host is an IP address without brackets.
+    """Parse "HOST:PORT" and return (host, port); host is an IP address without brackets.
 
-    Port 0 lets the kernel choose. Raises ListenError for what is no address. Whether
-    callers can prove who they are, as they have to beyond loopback, credentials.py says.
+    Port 0 lets the kernel choose. Raises ListenError for anything else. preflight.py checks whether
+    the address needs credentials.
     """
     host, colon, port_text = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
@@ -41,5 +41,5 @@ def parse_listen(text: str) -> tuple[str, int]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it; host: as parse_listen() gives it."""
+    """Return whether only this machine can reach it; host: as parse_listen() returns it."""
     return ipaddress.ip_address(host).is_loopback

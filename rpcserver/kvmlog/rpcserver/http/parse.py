@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From the bytes of a request to (method, parameters), with nothing trusted.
+"""Parsing of untrusted request bodies.
 
 defusedxml's parser stops at the first DTD, entity or external reference, before
 anything is expanded. The rest (depth, shape) is checked here.
@@ -16,8 +16,8 @@ from defusedxml.xmlrpc import DefusedExpatParser
 
 from kvmlog.rpcserver import faults
 
-# What the stdlib's unmarshaller raises on XML that is well formed and senseless.
-_SENSELESS: Final = (
+# What the stdlib's unmarshaller raises for well-formed XML that is no XML-RPC.
+_MALFORMED: Final = (
     ResponseError,
     ArithmeticError,
     AssertionError,
@@ -29,11 +29,11 @@ _SENSELESS: Final = (
 
 
 class _TooDeepError(Exception):
-    """More nested elements than a request may have."""
+    """Elements are nested deeper than a request may nest them."""
 
 
 class _BoundedUnmarshaller(Unmarshaller):
-    """The stdlib's unmarshaller, refusing deep nesting while it is being read."""
+    """The stdlib's unmarshaller, which refuses deep nesting while reading."""
 
     def __init__(self, depth: int) -> None:
         super().__init__(use_datetime=False, use_builtin_types=True)
@@ -54,7 +54,7 @@ class _BoundedUnmarshaller(Unmarshaller):
 
 
 def parse_call(body: bytes, depth: int) -> tuple[str, tuple[Any, ...]]:
-    """Returns the method's name and its parameters.
+    """Parse a methodCall; return the method's name and its parameters.
 
     depth: nested elements at most. Raises Fault NOT_WELL_FORMED or INVALID_REQUEST.
     """
@@ -81,7 +81,7 @@ def parse_call(body: bytes, depth: int) -> tuple[str, tuple[Any, ...]]:
         raise faults.fault(
             faults.INVALID_REQUEST, "The request is a fault reply; send a methodCall."
         ) from None
-    except _SENSELESS as error:
+    except _MALFORMED as error:
         raise faults.fault(
             faults.INVALID_REQUEST,
             f"The request is no XML-RPC methodCall: {type(error).__name__} while reading it.",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The server: a bounded number of connections, one thread each, and the calls they make."""
+"""The server: a bounded number of connections, with one thread each."""
 
 from __future__ import annotations
 
@@ -10,30 +10,26 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from typing import Any, Final
-from xmlrpc.client import Fault, dumps
 from xmlrpc.server import SimpleXMLRPCServer
 
 import defusedxml.xmlrpc
 
-from kvmlog.rpcserver import faults
-from kvmlog.rpcserver.auth.caller import Caller
-from kvmlog.rpcserver.auth.credentials import Credentials
-from kvmlog.rpcserver.auth.peers import Peer, identify
+from kvmlog.rpcserver import log
 from kvmlog.rpcserver.http.connections import Connection, Connections
-from kvmlog.rpcserver.http.handler import RpcHandler
-from kvmlog.rpcserver.http.parse import parse_call
+from kvmlog.rpcserver.http.handler import RpcHandler, Shared
+from kvmlog.rpcserver.http.peers import Peer, identify
+from kvmlog.rpcserver.http.service import Service
 from kvmlog.rpcserver.limits import BURST_S, Limits
-from kvmlog.rpcserver.log import log
-from kvmlog.rpcserver.methods import table
 from kvmlog.util.errors import KvmlogError
-from kvmlog.util.ratelimit import LogLimiter, TokenBuckets
+from kvmlog.util.ratelimit import TokenBuckets
 
-_BUSY_WORDS: Final = b"Too many connections; try again in a second.\n"
+_BUSY_TEXT: Final = b"Too many connections; try again in a second.\n"
 _BUSY: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\n"
     b"Content-Length: %d\r\nConnection: close\r\nRetry-After: 1\r\n\r\n%s"
-    % (len(_BUSY_WORDS), _BUSY_WORDS)
+    % (len(_BUSY_TEXT), _BUSY_TEXT)
 )
 
 
@@ -50,26 +46,24 @@ class RpcServer(SimpleXMLRPCServer):
         self,
         host: str,
         port: int,
-        ring_path: str,
-        switch_path: str,
         limits: Limits,
-        credentials: Credentials,
+        service: Service,
+        log_sparingly: Callable[[str], None],
     ) -> None:
-        """Raises ServerError when the address cannot be had.
+        """Bind the address; ServerError when it cannot be had.
 
-        credentials: replaced while the server runs by recredit().
+        log_sparingly: takes refusals, of which clients can cause any number.
         """
         # For whatever in this process still uses the stdlib's own parser.
         defusedxml.xmlrpc.monkey_patch()
-        self.limits = limits
-        self.credentials = credentials
-        self.log_sparingly = LogLimiter(log.audit, per_s=5.0, burst=100.0)
         self.connections = Connections(limits)
         rate = limits.requests_per_s
-        self._rates = TokenBuckets(rate, rate * BURST_S) if rate else None
-        self._ring_path = ring_path
-        self._switch_path = switch_path
-        self._turned_s = time.monotonic()
+        rates = TokenBuckets(rate, rate * BURST_S) if rate else None
+        self._shared = Shared(limits, service, self.connections, rates, log_sparingly)
+        self._limits = limits
+        self._service = service
+        self._log_sparingly = log_sparingly
+        self._last_round_s = time.monotonic()
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             super().__init__((host, port), RpcHandler, logRequests=False)
@@ -80,57 +74,36 @@ class RpcServer(SimpleXMLRPCServer):
             ) from error
 
     def url(self) -> str:
-        """Returns the address served, with the port that was chosen: "http://127.0.0.1:50080/"."""
+        """Return the address served, with the port that was chosen: "http://127.0.0.1:50080/"."""
         host, port = self.server_address[:2]
         shown = f"[{host!s}]" if self.address_family == socket.AF_INET6 else host
-        scheme = "https" if self.credentials.context else "http"
+        scheme = "https" if self._service.tls else "http"
         return f"{scheme}://{shown!s}:{port}/"
 
-    def recredit(self, credentials: Credentials) -> None:
-        """Takes other credentials, which count from the next request on.
+    def renew_connections(self) -> None:
+        """Have TLS connections begin anew, after the service's credentials were replaced.
 
-        Connections of TLS begin anew: who is at their other end was verified by the old ones. None
-        is torn in a request, nor in a handshake, which clients do not repeat by themselves; what
-        one proved to the old ones counts for nothing: see Credentials.caller().
+        Their peers were verified by the old credentials. No connection is cut within a request, nor
+        within a handshake, which clients do not repeat by themselves: one that is completed with
+        the old credentials ends at its first request (StaleCredentialsError).
         """
-        self.credentials = credentials
-        if credentials.context is not None:
+        if self._service.tls is not None:
             self.connections.end(beginning=False)
 
-    def wait_s(self, who: object) -> float:
-        """Returns 0 for one more request of `who`, or how long they should wait, in seconds."""
-        return self._rates.wait_s(who) if self._rates else 0.0
-
-    def answer(self, body: bytes, caller: Caller) -> bytes:
-        """Returns the reply to one call, a result or a fault, as XML."""
-        try:
-            name, parameters = parse_call(body, self.limits.depth)
-            self._check_role(name, caller)
-            who = (caller.how, caller.name)
-            call = table.Call(self._ring_path, self._switch_path, str(caller), parameters, who)
-            result = table.call_method(name, call)
-            return dumps((result,), methodresponse=True).encode("utf-8")  # type: ignore[arg-type]
-        except Fault as fault:
-            return dumps(fault, methodresponse=True).encode("utf-8")
-        except Exception:  # noqa: BLE001 - a defect must not take the connection with it
-            log(f"{caller} internal error\n{traceback.format_exc().rstrip()}")
-            defect = faults.fault(faults.INTERNAL, "Internal error; the server's log has it.")
-            return dumps(defect, methodresponse=True).encode("utf-8")
-
     def service_actions(self) -> None:
-        """Notes, as serve_forever() does its rounds, that it does."""
-        self._turned_s = time.monotonic()
+        """Note that serve_forever() has done a round."""
+        self._last_round_s = time.monotonic()
 
-    def turns(self, within_s: float) -> bool:
-        """Whether connections are being accepted: serve_forever() did a round so lately."""
-        return time.monotonic() - self._turned_s < within_s
+    def is_alive(self, within_s: float) -> bool:
+        """Return whether connections are accepted: serve_forever() did a round within this time."""
+        return time.monotonic() - self._last_round_s < within_s
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Gives a new connection its thread, or refuses it when there are too many."""
+        """Give a new connection its thread, or refuse it when there are too many."""
         peer = identify(request, client_address)
-        # Who could stop the server anyway has connections that nobody else can use up.
+        # Whoever could stop the server anyway has connections that nobody else can use up.
         trusted = peer.uid in (0, os.geteuid())
-        # TLS takes the socket itself for its own; this is to end it from another thread.
+        # A duplicate, since TLS takes the socket over: to end the connection from another thread.
         connection = Connection(request.dup(), peer, trusted=trusted)
         thread = threading.Thread(
             target=self._serve_connection, args=(request, connection), daemon=True
@@ -144,61 +117,51 @@ class RpcServer(SimpleXMLRPCServer):
         self._refuse_busy(request, peer, full or "all that there is memory for")
 
     def handle_error(self, _request: Any, client_address: Any) -> None:
-        """Logs what ended a connection: a line for the network's faults, a traceback for ours."""
+        """Log what ended a connection: one line for a network error, a traceback for a defect."""
         error = sys.exc_info()[1]
         if isinstance(error, OSError):
-            self.log_sparingly(f"{client_address} connection ended: {error}")
+            self._log_sparingly(f"{client_address} connection ended: {error}")
         else:
             log(f"{client_address} {traceback.format_exc().rstrip()}")
 
     def finish_calls(self) -> None:
-        """Lets calls under way finish, for limits.stop_s at most; idle connections end at once.
+        """Wait for calls under way, for limits.stop_s at most; idle connections end at once.
 
         To be called after shutdown().
         """
         threads = self.connections.end(beginning=True)
-        end = time.monotonic() + self.limits.stop_s
+        end = time.monotonic() + self._limits.stop_s
         for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))
 
-    def _check_role(self, name: str, caller: Caller) -> None:
-        """Raises Fault for a method that there is not, or that this caller may not call."""
-        role = table.find(name).role
-        if not caller.may(role):
-            wanted = " and ".join(str(one.name).lower() for one in role)
-            self.log_sparingly(f"{caller} may not call {name}: no right to {wanted}")
-            raise faults.fault(
-                faults.NOT_ALLOWED,
-                f"{caller.name} ({caller.how}) is not allowed to call {name}; it takes the right "
-                f"to {wanted}.",
-            )
-
     def _serve_connection(self, request: socket.socket, connection: Connection) -> None:
-        link = request
+        stream = request
         try:
-            context = self.credentials.context
+            context = self._service.tls
             if context is not None:
-                request.settimeout(self.limits.handshake_s)
-                link = context.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
-                # Its timeout is one for the whole handshake.
-                link.do_handshake()
-            RpcHandler(link, connection, self)
+                request.settimeout(self._limits.handshake_s)
+                stream = context.wrap_socket(
+                    request, server_side=True, do_handshake_on_connect=False
+                )
+                # The timeout bounds the whole handshake.
+                stream.do_handshake()
+            RpcHandler(stream, connection, self._shared, self)
         except Exception:  # noqa: BLE001 - the thread's outermost frame: logged, never raised
-            self.handle_error(link, connection.peer.address)
+            self.handle_error(stream, connection.peer.address)
         finally:
-            self.shutdown_request(link)
+            self.shutdown_request(stream)
             self.connections.forget(connection)
             if connection.evicted:
-                self.log_sparingly(
-                    f"{connection.peer.address} ended: it had shown no credential, and its place "
-                    "was wanted"
+                self._log_sparingly(
+                    f"{connection.peer.address} ended: it had shown no credential, and another "
+                    "connection needed its slot"
                 )
 
-    def _refuse_busy(self, request: socket.socket, peer: Peer, words: str) -> None:
-        self.log_sparingly(f"{peer.address} refused: 503, {words} connections are open")
+    def _refuse_busy(self, request: socket.socket, peer: Peer, count: str) -> None:
+        self._log_sparingly(f"{peer.address} refused: 503, {count} connections are open")
         with contextlib.suppress(OSError):
             request.setblocking(False)
-            # TLS has not begun: what speaks it only sees the end.
-            if self.credentials.context is None:
+            # Before its handshake a client with TLS can read no text: it only sees the end.
+            if self._service.tls is None:
                 request.send(_BUSY)
         self.shutdown_request(request)

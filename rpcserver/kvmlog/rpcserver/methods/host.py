@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""kvmStatus, kvmGuests and kvmExplain: what there is to know beside the exits."""
+"""kvmStatus, kvmGuests and kvmExplain: the host, its guests, and what exit reasons mean."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from kvmlog.control.client import SwitchClient
+from kvmlog.exits.explain import tables
 from kvmlog.exits.explain.serialize import explained_object
-from kvmlog.exits.explain.tables import explain
 from kvmlog.exits.reasons import lookup
 from kvmlog.guests.names import GuestNames
 from kvmlog.guests.serialize import exits_by_process, guest_object
@@ -17,9 +17,9 @@ from kvmlog.ring.reader import RingReader
 from kvmlog.rpcserver import faults
 from kvmlog.rpcserver.methods import params
 from kvmlog.rpcserver.methods.call import Call
+from kvmlog.rpcserver.methods.marshal import marshal
 from kvmlog.rpcserver.methods.params import Check
 from kvmlog.rpcserver.methods.records import reasons
-from kvmlog.rpcserver.methods.reply import plain
 from kvmlog.rpcserver.methods.status import version
 from kvmlog.util.errors import RingError, SwitchError
 
@@ -28,7 +28,7 @@ _WORD_CHARACTERS: Final = 64
 
 
 def status(call: Call) -> dict[str, Any]:
-    """kvmStatus: what `kvmlog status --json` shows."""
+    """Serve kvmStatus: what `kvmlog status --json` shows."""
     bridge, bridge_error, ring, ring_error = {}, "", {}, ""
     try:
         bridge = SwitchClient(call.switch_path).status()
@@ -46,12 +46,12 @@ def status(call: Call) -> dict[str, Any]:
         "ring": ring,
         "ring_error": ring_error,
     }
-    return {name: plain(value) for name, value in out.items()}
+    return {name: marshal(value) for name, value in out.items()}
 
 
 def guests(call: Call) -> dict[str, Any]:
-    """kvmGuests: those that run, or all that are known."""
-    asked = params.members(call.parameters, "kvmGuests", _GUESTS)
+    """Serve kvmGuests: running guests, or all known ones."""
+    given = params.parse(call.parameters, "kvmGuests", _GUESTS)
     bridge_error = ""
     try:
         SwitchClient(call.switch_path).guests()
@@ -60,21 +60,21 @@ def guests(call: Call) -> dict[str, Any]:
     names = GuestNames(call.ring_path)
     known = names.guests()
     exits = exits_by_process(call.ring_path)
-    listed = [one for one in known if asked.get("all") or one.ended_realtime_ns is None]
+    listed = [one for one in known if given.get("all") or one.ended_realtime_ns is None]
     found = [
         {**guest_object(one, exits), "announced_ns": [ns for _, ns in one.numbers]}
         for one in listed
     ]
     return {
-        "guests": plain(found),
+        "guests": marshal(found),
         "ended": str(sum(one.ended_realtime_ns is not None for one in known)),
-        "bridge_error": plain(bridge_error),
-        "guests_error": plain(names.problem),
+        "bridge_error": marshal(bridge_error),
+        "guests_error": marshal(names.problem),
     }
 
 
-def explained(call: Call) -> list[Any]:
-    """kvmExplain: what an exit reason is; without one, all."""
+def explain(call: Call) -> list[Any]:
+    """Serve kvmExplain: what an exit reason is; without one, all."""
     for value in call.parameters:
         if not isinstance(value, str) or not 0 < len(value) <= _WORD_CHARACTERS:
             raise faults.fault(
@@ -89,4 +89,4 @@ def explained(call: Call) -> list[Any]:
             f"kvmExplain: the ISA is {faults.shown(isa)}; give one of {', '.join(lookup.ISAS)}.",
         )
     found = lookup.all_reasons() if word is None else reasons(word, isa)
-    return [plain(explained_object(explain(one))) for one in found]
+    return [marshal(explained_object(tables.explain(one))) for one in found]

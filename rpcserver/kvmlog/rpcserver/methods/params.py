@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The one struct that a structured call takes: its members, their types and their bounds.
+"""Parameters of structured calls: the members of their one struct, with types and bounds.
 
-Every refusal is a fault INVALID_PARAMETERS that names the member, the value and what is taken.
+Every error is an INVALID_PARAMETERS fault that names the member, its value and what is accepted.
 """
 
 from __future__ import annotations
@@ -12,49 +12,49 @@ from typing import Any, Final, TypeAlias
 
 from kvmlog.rpcserver import faults
 
-# Gives the value to work with; ValueError with what is taken, as in "give true or false".
+# Returns the checked value; ValueError says what is accepted: "give a boolean".
 Check: TypeAlias = Callable[[Any], Any]
 
 _U64_DIGITS: Final = 20
 
 
-def members(parameters: tuple[Any, ...], method: str, known: Mapping[str, Check]) -> dict[str, Any]:
-    """The members of a call's only parameter, checked; none where there is no parameter."""
+def parse(parameters: tuple[Any, ...], method: str, known: Mapping[str, Check]) -> dict[str, Any]:
+    """Return the members of a call's only parameter, checked; none without a parameter."""
     given = parameters[0] if parameters else {}
     if not isinstance(given, dict):
-        raise _refused(f"{method} takes a struct, not {faults.shown(given)}.")
+        raise _invalid(f"{method} takes a struct, not {faults.shown(given)}.")
     found = {}
     for name, value in given.items():
         check = known.get(name)
         if check is None:
             close = difflib.get_close_matches(str(name), known, 1, 0.5)
             meant = f" (did you mean {close[0]}?)" if close else ""
-            raise _refused(
+            raise _invalid(
                 f"{method} has no member {faults.shown(name)}{meant}; it takes {', '.join(known)}."
             )
         try:
             found[name] = check(value)
         except ValueError as error:
-            raise _refused(f"{method}: {name} is {faults.shown(value)}; {error}.") from None
+            raise _invalid(f"{method}: {name} is {faults.shown(value)}; {error}.") from None
     return found
 
 
-def needed(found: dict[str, Any], method: str, *names: str) -> None:
-    """Refuses a struct without one of these."""
+def require(found: dict[str, Any], method: str, *names: str) -> None:
+    """Raise a fault for a struct that lacks one of these members."""
     for name in names:
         if name not in found:
-            raise _refused(f"{method} needs the member {name}.")
+            raise _invalid(f"{method} needs the member {name}.")
 
 
 def boolean(value: Any) -> bool:
-    """A boolean, and nothing that is like one."""
+    """Accept a boolean, and nothing that converts to one."""
     if not isinstance(value, bool):
         raise ValueError("give a boolean")
     return value
 
 
-def whole(least: int, most: int) -> Check:
-    """An int, or, since XML-RPC's have 32 bits, decimal digits in a string."""
+def integer(least: int, most: int) -> Check:
+    """Accept an int, or decimal digits in a string, since XML-RPC's integers have 32 bits."""
 
     def check(value: Any) -> int:
         number = None
@@ -70,12 +70,12 @@ def whole(least: int, most: int) -> Check:
 
 
 def seconds(least: float, most: float) -> Check:
-    """An int or a double."""
+    """Accept an int or a double."""
 
     def check(value: Any) -> float:
-        known = isinstance(value, int | float) and not isinstance(value, bool)
+        numeric = isinstance(value, int | float) and not isinstance(value, bool)
         # No NaN is within bounds; math.isfinite() would raise for integers above 10^308.
-        if not known or not least <= value <= most:
+        if not numeric or not least <= value <= most:
             raise ValueError(f"give seconds from {least:g} to {most:.0f}")
         return float(value)
 
@@ -83,7 +83,7 @@ def seconds(least: float, most: float) -> Check:
 
 
 def one_of(*words: str) -> Check:
-    """One of some words."""
+    """Accept one of some words."""
 
     def check(value: Any) -> str:
         if value not in words:
@@ -93,8 +93,8 @@ def one_of(*words: str) -> Check:
     return check
 
 
-def texts(most: int, characters: int) -> Check:
-    """An array of 1 to `most` strings of 1 to `characters` characters."""
+def strings(most: int, characters: int) -> Check:
+    """Accept an array of 1 to `most` strings of 1 to `characters` characters."""
 
     def check(value: Any) -> list[str]:
         fits = isinstance(value, list) and 1 <= len(value) <= most
@@ -107,5 +107,5 @@ def texts(most: int, characters: int) -> Check:
     return check
 
 
-def _refused(sentence: str) -> Exception:
+def _invalid(sentence: str) -> Exception:
     return faults.fault(faults.INVALID_PARAMETERS, sentence)

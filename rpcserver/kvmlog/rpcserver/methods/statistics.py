@@ -15,10 +15,10 @@ from kvmlog.guests.names import GuestError
 from kvmlog.rpcserver import faults
 from kvmlog.rpcserver.methods import params
 from kvmlog.rpcserver.methods.call import Call
-from kvmlog.rpcserver.methods.files import open_statistics
+from kvmlog.rpcserver.methods.marshal import marshal
 from kvmlog.rpcserver.methods.params import Check
+from kvmlog.rpcserver.methods.readers import open_statistics
 from kvmlog.rpcserver.methods.records import VM
-from kvmlog.rpcserver.methods.reply import plain
 from kvmlog.stat.query import BY_WORDS, SORTS, Query, by_words, sort_of
 from kvmlog.stat.report import Report
 from kvmlog.stat.sampler import Sampler
@@ -29,86 +29,86 @@ LEAST_OVER_S: Final = 0.1
 MOST_OVER_S: Final = 60.0
 DEFAULT_TOP: Final = 100
 MOST_TOP: Final = 4_096
-# Each call has a copy of all statistics, or two, for as long as it takes.
+# Each call holds one or two copies of all statistics while it runs.
 _AT_ONCE: Final = 8
-# Those with over_s, which keep that for a time, have as many places apart, of which no one caller
-# keeps all others out.
-_WAITING_OF_ONE: Final = 4
+# Calls with over_s, which hold these for seconds, have as many slots of their own, which no single
+# caller can take all of.
+_WAITING_PER_CALLER: Final = 4
 _lock: Final = threading.Lock()  # covers both
 _brief: Final[Counter[object]] = Counter()  # calls under way of each caller
 _waiting: Final[Counter[object]] = Counter()
 
 _STATISTICS: Final[Mapping[str, Check]] = {
-    "by": params.texts(len(BY_WORDS), 16),
+    "by": params.strings(len(BY_WORDS), 16),
     "vm": VM,
     "sort": params.one_of(*SORTS),
-    "top": params.whole(1, MOST_TOP),
+    "top": params.integer(1, MOST_TOP),
     "halts": params.boolean,
     "over_s": params.seconds(LEAST_OVER_S, MOST_OVER_S),
 }
 
 
 def statistics(call: Call) -> dict[str, Any]:
-    """kvmStatistics: one report."""
-    asked = params.members(call.parameters, "kvmStatistics", _STATISTICS)
+    """Serve kvmStatistics: one report."""
+    given = params.parse(call.parameters, "kvmStatistics", _STATISTICS)
     try:
-        by = by_words(asked.get("by", ["guest", "reason"]))
+        by = by_words(given.get("by", ["guest", "reason"]))
         view = Query(
             by,
-            sort_of(by, asked.get("sort")),
-            asked.get("top", DEFAULT_TOP),
-            asked.get("halts", False),
+            sort_of(by, given.get("sort")),
+            given.get("top", DEFAULT_TOP),
+            given.get("halts", False),
         )
     except StatisticsError as error:
         raise faults.fault(faults.INVALID_PARAMETERS, f"kvmStatistics: {error}.") from error
-    with _place(call.who, waits="over_s" in asked):
-        return _reply(call, view, asked)
+    with _slot(call.caller_key, waits="over_s" in given):
+        return _reply(call, view, given)
 
 
 @contextlib.contextmanager
-def _place(who: object, *, waits: bool) -> Iterator[None]:
-    """One of the calls under way; Fault BUSY when there are enough, of all or of this caller."""
+def _slot(caller: object, *, waits: bool) -> Iterator[None]:
+    """Hold a slot; Fault BUSY when all of them, or all that one caller may have, are taken."""
     under_way = _waiting if waits else _brief
     with _lock:
-        if waits and under_way[who] >= _WAITING_OF_ONE:
-            raise _busy(f"{_WAITING_OF_ONE} calls of yours of kvmStatistics with over_s")
+        if waits and under_way[caller] >= _WAITING_PER_CALLER:
+            raise _busy(f"{_WAITING_PER_CALLER} calls of yours of kvmStatistics with over_s")
         if under_way.total() >= _AT_ONCE:
             raise _busy(f"{_AT_ONCE} calls of kvmStatistics{' with over_s' if waits else ''}")
-        under_way[who] += 1
+        under_way[caller] += 1
     try:
         yield
     finally:
         with _lock:
-            under_way[who] -= 1
-            # Who has come once is not remembered forever.
-            if not under_way[who]:
-                del under_way[who]
+            under_way[caller] -= 1
+            # Callers are not remembered for good.
+            if not under_way[caller]:
+                del under_way[caller]
 
 
 def _busy(what: str) -> Fault:
     return faults.fault(faults.BUSY, f"{what} are under way; try again later.")
 
 
-def _reply(call: Call, view: Query, asked: dict[str, Any]) -> dict[str, Any]:
+def _reply(call: Call, view: Query, given: dict[str, Any]) -> dict[str, Any]:
     notes: list[str] = []
     with open_statistics(call) as reader:
-        look = Sampler(reader, call.ring_path, view, asked.get("vm", ()), notes.append)
-        look.warn_if_incomplete(call.switch_path)
+        sampler = Sampler(reader, call.ring_path, view, given.get("vm", ()), notes.append)
+        sampler.warn_if_incomplete(call.switch_path)
         base = None
-        if "over_s" in asked:
-            base = look.now()
-            time.sleep(asked["over_s"])
+        if "over_s" in given:
+            base = sampler.now()
+            time.sleep(given["over_s"])
         try:
-            told = look.since(base, look.now(settle=base is None))
+            report = sampler.since(base, sampler.now(settle=base is None))
         except GuestError as error:
             raise faults.fault(faults.NO_GUEST, f"{error}.") from error
-    out = {**report_object(told), "rows": _rows(told), "shown_exits": told.shown_exits}
-    return {name: plain(value) for name, value in {**out, "notes": notes}.items()}
+    out = {**report_object(report), "rows": _rows(report), "shown_exits": report.shown_exits}
+    return {name: marshal(value) for name, value in {**out, "notes": notes}.items()}
 
 
-def _rows(told: Report) -> list[dict[str, Any]]:
+def _rows(report: Report) -> list[dict[str, Any]]:
     """Those of report_object(), with the whole that each share is a part of."""
     return [
-        {**row_object(line, told.query.by), "whole_ns": line.whole_ns}
-        for line in told.lines + told.halts
+        {**row_object(line, report.query.by), "whole_ns": line.whole_ns}
+        for line in report.lines + report.halts
     ]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The struct that kvmLogStatus returns: every member text, always the same members.
+"""The struct of kvmLogStatus: always the same members, all of them text.
 
-Counters are decimal text because an XML-RPC integer has 32 bits. A member that
-cannot be had is empty, and an `..._error` member says why in a sentence.
+Counters are decimal text because an XML-RPC integer has 32 bits. An unavailable member is empty,
+and an `..._error` member says why in a sentence.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _RING_MEMBERS: Final = (
 
 
 def status(ring_path: str, switch_path: str) -> dict[str, str]:
-    """Returns the status struct; asks the bridge, then reads the ring. Raises nothing."""
+    """Return the status struct: ask the bridge, then read the ring. Raises nothing."""
     out = {"version": version(), "bridge": "up", "bridge_error": "", "tracing": "off"}
     try:
         SwitchClient(switch_path).status()
@@ -76,7 +76,7 @@ def _state_without_writer(state: str) -> str:
 
 
 def version() -> str:
-    """Returns the version of kvmlog."""
+    """Return the version of kvmlog."""
     try:
         return metadata.version("kvmlog")
     except metadata.PackageNotFoundError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""kvmSwitch: tracing of chosen guests, for a time, and some of their exits."""
+"""kvmSwitch: tracing of chosen guests, for a time, of all or some of their exits."""
 
 from __future__ import annotations
 
@@ -10,61 +10,60 @@ from kvmlog.control import sampling
 from kvmlog.control.client import SwitchClient, accepted
 from kvmlog.control.protocol import LEAST_FOR_S, MOST_FOR_S
 from kvmlog.control.sampling import EVERY_EXIT, Sampling
-from kvmlog.rpcserver import faults
-from kvmlog.rpcserver.log import log
+from kvmlog.rpcserver import faults, log
 from kvmlog.rpcserver.methods import params
 from kvmlog.rpcserver.methods.call import Call
+from kvmlog.rpcserver.methods.marshal import marshal
 from kvmlog.rpcserver.methods.params import Check
 from kvmlog.rpcserver.methods.records import VM
-from kvmlog.rpcserver.methods.reply import plain
 from kvmlog.util.errors import BudgetError, SwitchError
 
 _SWITCH: Final[Mapping[str, Check]] = {
     "on": params.boolean,
     "vm": VM,
     "for_s": params.seconds(LEAST_FOR_S, MOST_FOR_S),
-    "one_in": params.whole(1, sampling.MOST_ONE_IN),
-    "on_ms": params.whole(1, sampling.MOST_WINDOW_MS),
-    "off_ms": params.whole(1, sampling.MOST_WINDOW_MS),
-    "max_per_s": params.whole(1, sampling.MOST_PER_S),
+    "one_in": params.integer(1, sampling.MOST_ONE_IN),
+    "on_ms": params.integer(1, sampling.MOST_WINDOW_MS),
+    "off_ms": params.integer(1, sampling.MOST_WINDOW_MS),
+    "max_per_s": params.integer(1, sampling.MOST_PER_S),
 }
 
 
 def switch(call: Call) -> dict[str, Any]:
-    """kvmSwitch: what the bridge granted."""
-    asked = params.members(call.parameters, "kvmSwitch", _SWITCH)
-    params.needed(asked, "kvmSwitch", "on")
-    if not asked["on"] and len(asked) > 1:
+    """Serve kvmSwitch: what the bridge accepted."""
+    given = params.parse(call.parameters, "kvmSwitch", _SWITCH)
+    params.require(given, "kvmSwitch", "on")
+    if not given["on"] and len(given) > 1:
         raise faults.fault(
             faults.INVALID_PARAMETERS,
-            f"kvmSwitch: {', '.join(sorted(set(asked) - {'on'}))} with on false; off is for all "
+            f"kvmSwitch: {', '.join(sorted(set(given) - {'on'}))} with on false; off is for all "
             "guests, at once.",
         )
     try:
-        recorded = Sampling.parse(asked)
+        recorded = Sampling.parse(given)
     except SwitchError as error:
         raise faults.fault(faults.INVALID_PARAMETERS, f"kvmSwitch: {error}.") from error
-    vm, for_s = asked.get("vm", ()), asked.get("for_s")
-    answer = carried_out(call, asked["on"], vm, for_s, recorded)
-    plainly = not vm and for_s is None and recorded == EVERY_EXIT
-    matched = {} if plainly else accepted(answer).get("matched", {})
+    vm, for_s = given.get("vm", ()), given.get("for_s")
+    answer = perform_switch(call, given["on"], vm, for_s, recorded)
+    unlimited = not vm and for_s is None and recorded == EVERY_EXIT
+    matched = {} if unlimited else accepted(answer).get("matched", {})
     out: dict[str, Any] = {
-        "on": asked["on"],
+        "on": given["on"],
         "matched": [{"vm": word, "pids": pids} for word, pids in matched.items()],
         "for_s": for_s,
         **vars(recorded),
     }
-    return {name: plain(value) for name, value in out.items()}
+    return {name: marshal(value) for name, value in out.items()}
 
 
-def carried_out(
+def perform_switch(
     call: Call,
     on: bool,
     vm: Sequence[str] = (),
     for_s: float | None = None,
     recorded: Sampling = EVERY_EXIT,
 ) -> str:
-    """Has the bridge switch and returns its answer; logs who wanted what, done or not.
+    """Have the bridge switch and return its answer; log who requested what, done or not.
 
     Fault OVER_BUDGET or SWITCH_FAILED when the bridge did not acknowledge it.
     """

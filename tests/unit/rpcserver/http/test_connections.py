@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Places for connections: who is refused, and who goes for whom."""
+"""Slots for connections: who is refused, and who is evicted for whom."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from kvmlog.rpcserver.auth.peers import Peer
 from kvmlog.rpcserver.http.connections import Connection, Connections
+from kvmlog.rpcserver.http.peers import Peer
 from kvmlog.rpcserver.limits import Limits
 
 Make = Callable[..., Connection]
@@ -45,19 +45,19 @@ def _ended(other: socket.socket) -> bool:
 
 @pytest.fixture
 def connections() -> Connections:
-    """Room for 3, of which 2 of one peer."""
+    """Slots for 3, of which 2 for one peer."""
     return Connections(Limits(connections=3, connections_per_peer=2))
 
 
 def admit(connections: Connections, *several: Connection) -> list[str]:
-    """What each is told."""
+    """Admit connections in turn; return what each gets."""
     return [connections.admit(one, threading.current_thread()) for one in several]
 
 
-def test_a_peer_that_may_call_is_refused_beyond_its_places(
+def test_a_peer_that_may_call_is_refused_beyond_its_slots(
     connections: Connections, make: Make
 ) -> None:
-    """Until it gives one back; others are not affected."""
+    """It is refused until it frees one; other peers are not affected."""
     first, second, third = (make("a", known=True) for _ in range(3))
     assert admit(connections, first, second, third) == ["", "", "2 of this peer"]
     assert admit(connections, make("b", known=True), make("c", known=True)) == ["", "3"]
@@ -65,29 +65,31 @@ def test_a_peer_that_may_call_is_refused_beyond_its_places(
     assert admit(connections, make("a", known=True)) == [""]
 
 
-def test_the_oldest_that_has_proven_nothing_goes(connections: Connections, make: Make) -> None:
-    """Of the same peer, or of all when all places are taken; proven ones stay."""
-    proven, silent, newest = make("a"), make("a"), make("a")
-    proven.proven = True
-    assert admit(connections, proven, silent, newest) == ["", "", ""]
+def test_the_oldest_unauthenticated_connection_is_evicted(
+    connections: Connections, make: Make
+) -> None:
+    """It is one of the same peer, or of all when all slots are taken; authenticated ones stay."""
+    authenticated, silent, newest = make("a"), make("a"), make("a")
+    authenticated.authenticated = True
+    assert admit(connections, authenticated, silent, newest) == ["", "", ""]
     ended = make.ended  # type: ignore[attr-defined]
-    assert [ended(one) for one in (proven, silent, newest)] == [False, True, False]
+    assert [ended(one) for one in (authenticated, silent, newest)] == [False, True, False]
     assert admit(connections, make("b"), make("c")) == ["", ""]
-    assert [ended(one) for one in (proven, newest)] == [False, True]
+    assert [ended(one) for one in (authenticated, newest)] == [False, True]
     assert silent.evicted
     assert newest.evicted
 
 
-def test_root_and_others_have_places_of_their_own(connections: Connections, make: Make) -> None:
-    """And root as many of one peer."""
+def test_root_and_others_have_separate_slots(connections: Connections, make: Make) -> None:
+    """Root is bounded by the number of its slots only."""
     others = [make(name, known=True) for name in "abcd"]
     roots = [make("root", trusted=True) for _ in range(4)]
     assert admit(connections, *others) == ["", "", "", "3"]
     assert admit(connections, *roots) == ["", "", "", "3"]
 
 
-def test_threads_of_those_that_went_are_bounded(connections: Connections, make: Make) -> None:
-    """Should they not end: twice as many, then a new one is refused."""
+def test_threads_of_evicted_connections_are_bounded(connections: Connections, make: Make) -> None:
+    """There are at most twice as many threads as slots; then a new connection is refused."""
     several = [make(str(number)) for number in range(7)]
     assert admit(connections, *several) == [""] * 6 + ["3"]
     connections.forget(several[0])

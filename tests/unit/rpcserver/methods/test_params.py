@@ -11,7 +11,7 @@ from kvmlog.rpcserver import faults
 from kvmlog.rpcserver.http.parse import parse_call
 from kvmlog.rpcserver.methods import params
 
-KNOWN = {"for_s": params.seconds(0.001, 60), "count": params.whole(1, 60)}
+KNOWN = {"for_s": params.seconds(0.001, 60), "count": params.integer(1, 60)}
 
 
 def body(name: str, value: str) -> bytes:
@@ -39,6 +39,6 @@ def test_no_number_is_more_than_a_refusal(name: str, value: str) -> None:
     """A fault that names the member: never a defect of the server, with a traceback in its log."""
     _, parameters = parse_call(body(name, value), 32)
     with pytest.raises(Fault) as caught:
-        params.members(parameters, "x", KNOWN)
+        params.parse(parameters, "x", KNOWN)
     assert caught.value.faultCode == faults.INVALID_PARAMETERS
     assert f"x: {name} is " in caught.value.faultString

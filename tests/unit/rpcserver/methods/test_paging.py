@@ -16,8 +16,7 @@ from kvmlog.guests.view import GuestView
 from kvmlog.ring.reader import RingReader
 from kvmlog.ring.records import RECORD_BYTES, unpack_records
 from kvmlog.ring.writer import RingWriter
-from kvmlog.rpcserver.methods import ring_page
-from kvmlog.rpcserver.methods.ring_page import Page
+from kvmlog.rpcserver.methods.paging import Page, Pager
 from tests.support import records as make
 
 SLOTS = 1 << 18
@@ -48,6 +47,11 @@ def slow(at_least: int = 1) -> Selection:
     return Selection.of([], at_least)
 
 
+def pager(ring: RingReader, selection: Selection, *, decoded: bool = False) -> Pager:
+    """Pages of a ring whose guests have no names."""
+    return Pager(ring, selection, GuestView(GuestList()), decoded=decoded)
+
+
 def indices(page: Page) -> list[int]:
     """Which records it has."""
     return [one.ns for one in unpack_records(page.records)]
@@ -62,7 +66,7 @@ def expected(first: int, end: int) -> list[int]:
 def test_the_newest_of_a_selection(path: str, count: int) -> None:
     """As many as asked for, up to all, and all that there are from first_index on."""
     with RingReader(path) as ring:
-        page = ring_page.newest(ring, count, slow(), GuestView(GuestList()))
+        page = pager(ring, slow()).newest(count)
     assert indices(page) == expected(WRITTEN - SLOTS, WRITTEN)[-count:]
     assert indices(page) == expected(page.span.first_index, WRITTEN)
     assert page.span.next_index == WRITTEN
@@ -76,7 +80,7 @@ def test_a_selection_is_paged_without_a_gap(path: str) -> None:
         at = (ring.info().ring_id, 1)
         overwritten = WRITTEN - SLOTS - 1
         while True:
-            page = ring_page.since(ring, at, 30, slow(), GuestView(GuestList()))
+            page = pager(ring, slow()).since(at, 30)
             assert page.span.overwritten == overwritten
             assert page.span.first_index == at[1] + overwritten
             assert page.span.next_index - page.span.first_index <= MOST
@@ -91,8 +95,8 @@ def test_nothing_found_is_told_with_what_was_looked_at(path: str) -> None:
     """The whole ring by the newest, as many as a reply may have by a position."""
     none = slow(2 * WRITTEN)
     with RingReader(path) as ring:
-        newest = ring_page.newest(ring, 5, none, GuestView(GuestList()))
-        since = ring_page.since(ring, ("00" * 16, 0), 5, none, GuestView(GuestList()))
+        newest = pager(ring, none).newest(5)
+        since = pager(ring, none).since(("00" * 16, 0), 5)
     assert (newest.records, since.records) == (b"", b"")
     assert newest.span[1:3] == (WRITTEN - SLOTS, WRITTEN)
     assert since.span[1:3] == (WRITTEN - SLOTS, WRITTEN - SLOTS + MOST)
@@ -103,8 +107,8 @@ def test_an_empty_ring_has_none(tmp_path: Path) -> None:
     """Neither way."""
     ring_path = str(tmp_path / "ring")
     with RingWriter(ring_path, 1_024), RingReader(ring_path) as ring:
-        newest = ring_page.newest(ring, 5, slow(), GuestView(GuestList()))
-        since = ring_page.since(ring, (newest.span.ring_id, 0), 5, slow(), GuestView(GuestList()))
+        newest = pager(ring, slow()).newest(5)
+        since = pager(ring, slow()).since((newest.span.ring_id, 0), 5)
     assert [page.span[1:3] for page in (newest, since)] == [(0, 0), (0, 0)]
     assert (newest.more, since.more) == (False, False)
 
@@ -112,13 +116,13 @@ def test_an_empty_ring_has_none(tmp_path: Path) -> None:
 def newest_of(path: str) -> None:
     """Looks at the whole ring, and finds nothing."""
     with RingReader(path) as ring:
-        ring_page.newest(ring, 5, slow(2 * WRITTEN), GuestView(GuestList()))
+        pager(ring, slow(2 * WRITTEN)).newest(5)
 
 
 def since_of(path: str) -> None:
     """Looks at all that a reply may have, and finds nothing."""
     with RingReader(path) as ring:
-        ring_page.since(ring, ("00" * 16, 0), 5, slow(2 * WRITTEN), GuestView(GuestList()))
+        pager(ring, slow(2 * WRITTEN)).since(("00" * 16, 0), 5)
 
 
 @pytest.mark.parametrize("look", [newest_of, since_of])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Opening what the bridge keeps, with faults in the place of its errors."""
+"""Readers of the ring and of the statistics, with faults in place of their errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kvmlog.util.errors import RingError, RingMissingError, StatisticsError, Sta
 
 @contextlib.contextmanager
 def open_ring(call: Call) -> Iterator[RingReader]:
-    """The ring; Fault NO_RING or RING_UNREADABLE, also for what is done with it."""
+    """Open the ring; Fault NO_RING or RING_UNREADABLE, raised by its use within `with` too."""
     try:
         with RingReader(call.ring_path) as ring:
             yield ring
@@ -27,7 +27,7 @@ def open_ring(call: Call) -> Iterator[RingReader]:
 
 @contextlib.contextmanager
 def open_statistics(call: Call) -> Iterator[StatisticsReader]:
-    """The statistics; Fault NO_STATISTICS or STATISTICS_UNREADABLE, as for the ring."""
+    """Open the statistics; Fault NO_STATISTICS or STATISTICS_UNREADABLE, as for the ring."""
     try:
         with StatisticsReader(call.ring_path + SUFFIX) as reader:
             yield reader

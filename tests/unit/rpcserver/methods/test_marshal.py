@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvmlog.client.replies import numbers
-from kvmlog.rpcserver.methods.reply import plain
+from kvmlog.rpcserver.methods.marshal import marshal
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ from kvmlog.rpcserver.methods.reply import plain
 )
 def test_what_values_become(value: Any, expected: Any) -> None:
     """One type for each member, whatever its size."""
-    assert plain(value) == expected
+    assert marshal(value) == expected
 
 
 values = st.recursive(
@@ -44,9 +44,9 @@ values = st.recursive(
 
 @given(value=values)
 def test_every_value_survives_xml(value: Any) -> None:
-    """What plain() gives, a stock parser reads."""
+    """What marshal() gives, a stock parser reads."""
     # A line end within text is one character to every XML parser.
-    given = plain(value)
+    given = marshal(value)
     text = dumps((given,), methodresponse=True)
     (found,), _ = loads(text.replace("\r", "&#13;"), use_builtin_types=True)
     assert found == given

@@ -5,7 +5,7 @@
                     millisecond of the exit in local time (decimal)
 
 The reason is the basic one, without VMX's flags; above 0xFE it is written FF.
-No separator; 'none' when there is no exit.
+There is no separator. Without any exit the text is 'none'.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _NS_PER_MS: Final = 1_000_000
 
 
 def encode(exits: Sequence[tuple[int, int]], to_wall_ns: int, utc_offset_s: int) -> str:
-    """Returns the legacy text of exits given in the order they arrived.
+    """Return the legacy text of exits given in the order they arrived.
 
-    exits: (exit_ns on CLOCK_MONOTONIC, reason). to_wall_ns: what to add for
-    CLOCK_REALTIME. utc_offset_s: seconds that local time is east of UTC. Exits
-    of the same nanosecond: the later arrival is the newer one.
+    exits: (exit_ns on CLOCK_MONOTONIC, reason). to_wall_ns: CLOCK_REALTIME minus CLOCK_MONOTONIC.
+    utc_offset_s: local time minus UTC, in seconds. Of two exits in the same nanosecond, the later
+    arrival is the newer one.
     """
     newest = sorted(exits, key=lambda item: item[0])[-MAX_RECORDS:]
     text = "".join(

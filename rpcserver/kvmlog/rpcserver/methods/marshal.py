@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Values as replies have them: XML-RPC has neither null nor integers of more than 32 bits.
+"""Marshalling of replies: XML-RPC has neither null nor integers of more than 32 bits.
 
-So every whole number is a string of decimal digits, whatever its size, and what there is none of is
-an empty string. Booleans, doubles, arrays and structs are themselves.
+Every integer becomes a string of decimal digits, whatever its size, and None an empty string.
+Booleans, doubles, arrays and structs stay what they are.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, Final
 _NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def plain(value: Any) -> Any:
-    """The value for a reply; text is escaped where XML cannot carry it."""
+def marshal(value: Any) -> Any:
+    """Return a value as replies have it; text is escaped where XML cannot carry it."""
     if value is None:
         return ""
     if isinstance(value, bool | bytes):
@@ -26,7 +26,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, dict):
-        return {plain(str(name)): plain(member) for name, member in value.items()}
+        return {marshal(str(name)): marshal(member) for name, member in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(member) for member in value]
+        return [marshal(member) for member in value]
     return _NO_XML.sub(lambda found: ascii(found[0])[1:-1], str(value))

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The service: credentials and methods joined into what the HTTP server serves."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import traceback
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from xmlrpc.client import Fault, dumps
+
+from kvmlog.rpcserver import faults, log
+from kvmlog.rpcserver.auth.caller import Caller, Role
+from kvmlog.rpcserver.auth.credentials import Credentials
+from kvmlog.rpcserver.http.parse import parse_call
+from kvmlog.rpcserver.http.peers import Peer
+from kvmlog.rpcserver.methods import table
+from kvmlog.rpcserver.methods.call import Call
+
+
+class RpcService:
+    """The methods over one ring and one switch, for callers with these credentials.
+
+    credentials: may be replaced while the server runs; new ones count from the next request on.
+    """
+
+    def __init__(
+        self,
+        ring_path: str,
+        switch_path: str,
+        credentials: Credentials,
+        depth: int,
+        log_sparingly: Callable[[str], None],
+    ) -> None:
+        """depth: nested XML elements in a request at most; log_sparingly: takes refusals."""
+        self.credentials = credentials
+        self._ring_path = ring_path
+        self._switch_path = switch_path
+        self._depth = depth
+        self._log_sparingly = log_sparingly
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """The server's side of TLS; None for plain HTTP."""
+        return self.credentials.context
+
+    def authenticate(
+        self, peer: Peer, connection: socket.socket, authorization: str | None
+    ) -> CallerSession:
+        """Return the caller's session; raises RefusalError, StaleCredentialsError."""
+        return CallerSession(self, self.credentials.caller(peer, connection, authorization))
+
+    def answer(self, body: bytes, caller: Caller) -> bytes:
+        """Return the reply to one call, a result or a fault, as XML."""
+        try:
+            name, parameters = parse_call(body, self._depth)
+            method = table.find(name)
+            self._check_role(name, method.role, caller)
+            call = Call(self._ring_path, self._switch_path, str(caller), parameters, caller.key)
+            result = table.run(name, method, call)
+            return dumps((result,), methodresponse=True).encode("utf-8")  # type: ignore[arg-type]
+        except Fault as fault:
+            return dumps(fault, methodresponse=True).encode("utf-8")
+        except Exception:  # noqa: BLE001 - a defect must not take the connection with it
+            log(f"{caller} internal error\n{traceback.format_exc().rstrip()}")
+            defect = faults.fault(faults.INTERNAL, "Internal error; the server's log has it.")
+            return dumps(defect, methodresponse=True).encode("utf-8")
+
+    def _check_role(self, name: str, role: Role, caller: Caller) -> None:
+        """Raise a NOT_ALLOWED fault for a method that this caller may not call."""
+        if not caller.may(role):
+            rights = " and ".join(str(one.name).lower() for one in role)
+            self._log_sparingly(f"{caller} may not call {name}: no right to {rights}")
+            raise faults.fault(
+                faults.NOT_ALLOWED,
+                f"{caller.name} ({caller.how}) is not allowed to call {name}; it takes the right "
+                f"to {rights}.",
+            )
+
+
+@dataclass(frozen=True)
+class CallerSession:
+    """An authenticated caller of a service (http.service.Session)."""
+
+    service: RpcService
+    caller: Caller
+
+    @property
+    def rate_key(self) -> Hashable:
+        """The caller, for the limit on requests."""
+        return self.caller.key
+
+    def answer(self, body: bytes) -> bytes:
+        """Return the reply to one call, a result or a fault, as XML."""
+        return self.service.answer(body, self.caller)
