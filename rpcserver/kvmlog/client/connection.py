@@ -23,9 +23,10 @@ from xmlrpc.client import Fault, ResponseError, Unmarshaller, dumps
 from defusedxml.common import DefusedXmlException
 from defusedxml.xmlrpc import DefusedExpatParser
 
+from kvmlog.config.schema import DEFAULT_LISTEN
 from kvmlog.util.errors import KvmlogError
 
-DEFAULT_PORT: Final = 50080
+DEFAULT_PORT: Final = int(DEFAULT_LISTEN.rpartition(":")[2])
 CONNECT_TRIES: Final = 3
 # The system's own bound is beyond it, and an exception of its own.
 MOST_TIMEOUT_S: Final = 1e6

@@ -8,6 +8,7 @@ import pwd
 
 from kvmlog.config.load import DEFAULT, Config
 from kvmlog.config.problems import collect_problems
+from kvmlog.config.schema import DEFAULT_LISTEN
 from kvmlog.rpcserver import privileges
 from kvmlog.rpcserver.auth import tls
 from kvmlog.rpcserver.auth.credentials import Credentials
@@ -68,10 +69,10 @@ def _check_reach(config: Config, host: str) -> None:
     if not keys.tls_cert and not keys.tls_key:
         raise KvmlogError(
             f"{keys.listen}: beyond loopback TLS is needed; give --tls-cert and --tls-key with "
-            "--tls-ca or --token-file, or listen on 127.0.0.1:50080"
+            f"--tls-ca or --token-file, or listen on {DEFAULT_LISTEN}"
         )
     if not keys.token_file and not keys.tls_ca:
         raise KvmlogError(
             f"{keys.listen}: beyond loopback callers need a credential; give --tls-ca (client "
-            "certificates) or --token-file, or listen on 127.0.0.1:50080"
+            f"certificates) or --token-file, or listen on {DEFAULT_LISTEN}"
         )

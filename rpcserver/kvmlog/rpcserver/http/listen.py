@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ipaddress
 
+from kvmlog.config.schema import DEFAULT_LISTEN
 from kvmlog.util.errors import KvmlogError
 
 _MAX_PORT = 65535
@@ -23,7 +24,7 @@ def parse_listen(text: str) -> tuple[str, int]:
     host, colon, port_text = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     if not colon or not port_text.isascii() or not port_text.isdigit():
-        raise ListenError(f"--listen {text}: no HOST:PORT; try 127.0.0.1:50080")
+        raise ListenError(f"--listen {text}: no HOST:PORT; try {DEFAULT_LISTEN}")
     if int(port_text) > _MAX_PORT:
         raise ListenError(f"--listen {text}: port {port_text} is above {_MAX_PORT}")
     if host == "localhost":
