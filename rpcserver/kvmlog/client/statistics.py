@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What kvmStatistics is asked for, and its reply as the report that the server made."""
+"""The parameters of kvmStatistics, and its reply as the report that the server made."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ _ACCOUNT: Final = (
 
 
 def parameters(view: Query, vm: Sequence[str], over_s: float | None) -> dict[str, Any]:
-    """The struct that asks for a view; over_s: of the next seconds."""
-    asked: dict[str, Any] = {
+    """Return the parameters that request a view; over_s: of the next seconds."""
+    params: dict[str, Any] = {
         "by": [word for word, flag in BY_WORDS.items() if flag in view.by],
         "sort": view.sort,
         "halts": view.halts,
     }
     if view.top is not None:
-        asked["top"] = view.top
+        params["top"] = view.top
     if vm:
-        asked["vm"] = list(vm)
+        params["vm"] = list(vm)
     if over_s is not None:
-        asked["over_s"] = over_s
-    return asked
+        params["over_s"] = over_s
+    return params
 
 
 def report_of(reply: Any, view: Query) -> tuple[Report, list[str]]:
-    """The server's report, and its notes; RpcError for a reply that is none."""
+    """Parse a kvmStatistics reply: return the report and its notes. RpcError for another reply."""
     try:
         return _report(reply, view), list(reply["notes"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
