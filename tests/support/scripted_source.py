@@ -31,6 +31,7 @@ class ScriptedSource(Source):
         self.pending_records = b""
         self.last_words: list[bytes] = []  # sent between switching off and the acknowledgement
         self.configs: list[SwitchConfig] = []  # all that it was asked and did
+        self.status_requests = 0
         self._ends: tuple[socket.socket, socket.socket] | None = None
         self.state = self._fresh()
 
@@ -67,8 +68,10 @@ class ScriptedSource(Source):
             self.set(receiver=1)
         return self.state
 
-    def switch(self, config: SwitchConfig) -> None:
+    def switch(self, config: SwitchConfig) -> SourceStatus:
         self._check()
+        if config.on and self.state.receiver is None:
+            raise SourceGoneError("the scripted source was reloaded")
         if config.on and self.refusal is not None:
             raise SourceError(self.refusal)
         self.configs.append(config)
@@ -83,12 +86,14 @@ class ScriptedSource(Source):
         self.set(on=config.on, attached=config.on, tgids=tgids, lease_ms=lease_ms)
         if config.on:
             self.set(one_in=config.one_in, on_ms=config.on_ms, off_ms=config.off_ms)
+        return self.status()
 
     def pump(self, native: Any) -> None:
         assert self._ends is not None
         lib.kvmlog_pump_socket(native, self._ends[1].fileno(), FAMILY)
 
     def status(self) -> SourceStatus:
+        self.status_requests += 1
         self._check()
         if self._ends is not None and self.state.receiver is None:
             raise SourceGoneError("the scripted source was reloaded")

@@ -82,7 +82,7 @@ class Dispatcher:
 
         Not to senders over UDP, of whom most do not read their answer.
         """
-        stopped = self.engine.budget.tell()
+        stopped = self.engine.budget.report_stop()
         if stopped is None:
             return
         if word == "off":

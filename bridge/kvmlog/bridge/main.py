@@ -13,18 +13,16 @@ from typing import Any, Final
 from kvmlog.bridge.dispatch import Dispatcher
 from kvmlog.bridge.udp_server import UdpServer
 from kvmlog.bridge.unix_server import UnixServer
-from kvmlog.config import Config, add_options
+from kvmlog.config.load import Config, add_options
 from kvmlog.config.reload import Reload
 from kvmlog.control.udp_auth import read_key
 from kvmlog.engine.budget import Budget
 from kvmlog.engine.engine import Engine
-from kvmlog.engine.monitor import Announcements, GuestWatch
+from kvmlog.engine.monitor import GuestAnnouncements, GuestMonitor
 from kvmlog.ring.statistics.reader import SUFFIX
 from kvmlog.ring.statistics.writer import NONE, StatisticsWriter
 from kvmlog.ring.writer import RingWriter
 from kvmlog.sources.base import Source
-from kvmlog.sources.bpf.source import BpfSource
-from kvmlog.sources.kmod.source import KmodSource
 from kvmlog.util.log import log
 from kvmlog.util.loop import Loop, signals
 from kvmlog.util.sdnotify import Notifier
@@ -52,13 +50,13 @@ def run(args: argparse.Namespace) -> int:
         if keys.statistics_mib:
             statistics = StatisticsWriter(keys.ring + SUFFIX, writer, keys.statistics_mib)
             stack.callback(statistics.close)
-            if statistics.began not in ("", NONE):
-                log(f"{statistics.path}: statistics begin anew ({statistics.began})")
+            if statistics.restart_reason not in ("", NONE):
+                log(f"{statistics.path}: statistics begin anew ({statistics.restart_reason})")
         else:
             writer.set_statistics(bytes(16))
         budget = Budget(config.budget.cpu_percent)
         engine = Engine(writer, source, statistics=statistics, budget=budget)
-        watch = GuestWatch(engine)
+        watch = GuestMonitor(engine)
         stack.callback(watch.close)
         stack.callback(engine.stop)
         bridge = _Bridge(keys.ring, writer, engine)
@@ -103,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
 
         loop = Loop(tick, read_again)
         # What else becomes readable is served by handle(), in this thread.
-        for one in (udp.server, control, Announcements(engine)):
+        for one in (udp.server, control, GuestAnnouncements(engine)):
             loop.add(one)
         if watch.events is not None:
             loop.add(watch)
@@ -155,7 +153,14 @@ def make_source(name: str, reason: str = "auto") -> Source:
     if name == "auto":
         name, why = choose_source()
         log(f"source {name}: {why}")
-    return BpfSource(reason) if name == "bpf" else KmodSource()
+    # Only the one that is used is imported: pyroute2 takes a third of the daemon's start.
+    if name == "bpf":
+        from kvmlog.sources.bpf.source import BpfSource
+
+        return BpfSource(reason)
+    from kvmlog.sources.kmod.source import KmodSource
+
+    return KmodSource()
 
 
 def choose_source() -> tuple[str, str]:

@@ -29,7 +29,7 @@ class Cost:
 
     probe_ns: int = 0
     worker_ns: int = 0  # of the source's own worker
-    engine_ns: int = 0  # of the log engine, without answering others (OwnTime)
+    engine_ns: int = 0  # of the log engine, without answering others (CpuTimeMeter)
     exits: int = 0
 
     @property
@@ -68,31 +68,31 @@ class Budget:
         self.limit_percent = limit_percent
         self._cpus = cpus
         self._clock = clock
-        self._looks: deque[tuple[int, Cost]] = deque()
+        self._samples: deque[tuple[int, Cost]] = deque()
         self._began = Cost()
         self._stopped: str | None = None
         self._stopped_at: float | None = None
-        self._untold: str | None = None
+        self._unreported: str | None = None
 
     def begin(self, cost: Cost) -> None:
         """Tracing is on from now."""
-        self._looks.clear()
-        self._looks.append((self._clock(), cost))
+        self._samples.clear()
+        self._samples.append((self._clock(), cost))
         self._began = cost
         self._stopped = self._stopped_at = None
 
     def end(self) -> None:
         """Tracing is off: it costs nothing."""
-        self._looks.clear()
+        self._samples.clear()
 
     def add(self, cost: Cost) -> None:
         """One look, once a second; nothing while tracing is off."""
         now_ns = self._clock()
-        if not self._looks or now_ns <= self._looks[-1][0]:
+        if not self._samples or now_ns <= self._samples[-1][0]:
             return
-        self._looks.append((now_ns, cost))
-        while len(self._looks) > 2 and now_ns - self._looks[1][0] >= _SPAN_NS:
-            self._looks.popleft()
+        self._samples.append((now_ns, cost))
+        while len(self._samples) > 2 and now_ns - self._samples[1][0] >= _SPAN_NS:
+            self._samples.popleft()
 
     def is_over(self) -> bool:
         """Above the limit over the last SPAN_S, and in more than half of that time."""
@@ -100,32 +100,32 @@ class Budget:
             return False
         over_ns = sum(
             end - begin
-            for (begin, before), (end, after) in itertools.pairwise(self._looks)
+            for (begin, before), (end, after) in itertools.pairwise(self._samples)
             if self._percent(after.since(before).total_ns, end - begin) > self.limit_percent
         )
         return self._host_percent() > self.limit_percent and 2 * over_ns > self._span_ns()
 
     def stop(self) -> str:
-        """It is over, and tracing is being switched off: why, in a sentence for tell() too."""
+        """Note that tracing is switched off now; return why, as report_stop() will."""
         self._stopped_at = time.time()
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self._stopped_at))
-        self._stopped = self._untold = (
+        self._stopped = self._unreported = (
             f"tracing was switched off at {at} because it took {self._host_percent():.3g} % of the "
             f"CPUs' time (limit {self.limit_percent:.3g} %); raise budget.cpu_percent, trace fewer "
             "guests (--vm) or sample (--one-in), then switch on again"
         )
         return self._stopped
 
-    def tell(self) -> str | None:
+    def report_stop(self) -> str | None:
         """That sentence, once."""
-        told, self._untold = self._untold, None
-        return told
+        sentence, self._unreported = self._unreported, None
+        return sentence
 
     def describe(self) -> dict[str, Any]:
         """For the status answer (docs/switch.md)."""
         span_ns = self._span_ns()
-        cost = self._looks[-1][1].since(self._looks[0][1]) if self._looks else Cost()
-        all_of_it = self._looks[-1][1].since(self._began) if self._looks else Cost()
+        cost = self._samples[-1][1].since(self._samples[0][1]) if self._samples else Cost()
+        all_of_it = self._samples[-1][1].since(self._began) if self._samples else Cost()
 
         def of_one(ns: int) -> float:
             return round(100 * ns / span_ns, 4) if span_ns else 0.0
@@ -146,12 +146,12 @@ class Budget:
         }
 
     def _span_ns(self) -> int:
-        return self._looks[-1][0] - self._looks[0][0] if self._looks else 0
+        return self._samples[-1][0] - self._samples[0][0] if self._samples else 0
 
     def _host_percent(self) -> float:
         if not self._span_ns():
             return 0.0
-        spent = self._looks[-1][1].since(self._looks[0][1])
+        spent = self._samples[-1][1].since(self._samples[0][1])
         return self._percent(spent.total_ns, self._span_ns())
 
     def _percent(self, ns: int, elapsed_ns: int) -> float:

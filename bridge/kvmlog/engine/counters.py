@@ -9,7 +9,7 @@ which holds in every status, holds in the sum.
 from __future__ import annotations
 
 
-class Ledger:
+class CounterTotals:
     """Sums a source's counters onto those that the ring had (fields of struct kvmlog_counters)."""
 
     def __init__(self, totals: dict[str, int]) -> None:

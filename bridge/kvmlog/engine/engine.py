@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from kvmlog.control.sampling import EVERY_EXIT, Sampling
 from kvmlog.engine.budget import Budget, Cost
-from kvmlog.engine.counters import Ledger
-from kvmlog.engine.own_time import OwnTime
+from kvmlog.engine.connection import OPEN_TRIES, SourceConnection
+from kvmlog.engine.cpu_time import CpuTimeMeter
 from kvmlog.engine.pump import Pump
 from kvmlog.engine.request import GuestFilter, TraceRequest
 from kvmlog.guests.registry import GuestRegistry
@@ -27,12 +27,6 @@ from kvmlog.sources.base import Source, SourceGoneError, SourceStatus, SwitchCon
 from kvmlog.util.errors import SourceError, StatisticsError
 from kvmlog.util.log import log
 
-# How long the last batches may take after tracing was switched off.
-SETTLE_S: Final = 3.0
-_SETTLE_STEP_S: Final = 0.005
-# A receiver that was killed is forgotten by the source's worker, not at once.
-_OPEN_TRIES: Final = 10
-_OPEN_STEP_S: Final = 0.05
 # How long the end of a lease is left to the source.
 _LATE_NS: Final = 1_000_000_000
 
@@ -53,36 +47,42 @@ class Engine:
         budget: Budget | None = None,
     ) -> None:
         self.writer = writer
-        self.source = source
         self.statistics = statistics
         self.budget = budget or Budget(limit_percent=0)
-        self.own_time = OwnTime()  # what the budget charges of the bridge: no command is
+        self.cpu_time = CpuTimeMeter()  # what the budget charges of the bridge: no command is
         self.registry = registry or GuestRegistry(f"{writer.path}.guests")
-        self.pump = Pump(writer)
-        if statistics is not None:
-            self.pump.count(statistics.native)
-        self.wanted = TraceRequest()
+        self.connection = SourceConnection(writer, source, statistics)
+        self.request = TraceRequest()
         self.on = False
-        self.connected = False
         self.trouble: str | None = None  # why the source is not there or not on
-        self._ledger = Ledger(writer.counters())
-        self._arrived_before = self._arrived()
-        self._status: SourceStatus | None = None
-        self._dropped_before: dict[int, int] = {}
-        self._unsettled = False  # switched on, and what came since not compared with the source
         self._checked: tuple[bool, str | None] | None = None
+
+    @property
+    def source(self) -> Source:
+        """The source of records."""
+        return self.connection.source
+
+    @property
+    def pump(self) -> Pump:
+        """The pump that receives from it."""
+        return self.connection.pump
+
+    @property
+    def connected(self) -> bool:
+        """Whether the source is open."""
+        return self.connection.connected
 
     def start(self) -> None:
         """Begins the heartbeat and connects; without a source it says so and goes on."""
         self.pump.start()
         try:
-            self._connect(tries=_OPEN_TRIES)
+            self._connect(tries=OPEN_TRIES)
         except SourceError as error:
             self._waiting(str(error))
 
     def stop(self) -> None:
         """Tracing off, everything that was taken in the ring, source left."""
-        self.wanted = TraceRequest()
+        self.request = TraceRequest()
         try:
             if self.connected:
                 self._switch_off()
@@ -90,17 +90,14 @@ class Engine:
             log(str(error))
             self._lost(str(error))
         finally:
-            # Whatever happened: a pump that runs would write where nothing is mapped any more.
-            self.pump.close()
-            self.source.close()
-            self.connected = False
+            self.connection.close()
 
     def switch(
         self,
         on: bool,
         vm: Sequence[str] = (),
         for_s: float | None = None,
-        recorded: Sampling = EVERY_EXIT,
+        sampling: Sampling = EVERY_EXIT,
     ) -> dict[str, list[int]]:
         """Switches tracing; which processes each word of `vm` named.
 
@@ -110,33 +107,43 @@ class Engine:
         all is as before.
         """
         if not on:
-            self.wanted = TraceRequest()
+            self.request = TraceRequest()
             if self.connected:
                 # A source that is gone traces nothing.
                 with contextlib.suppress(SourceGoneError):
                     self._guarded(self._switch_off)
             return {}
-        choice = None
+        guest_filter = None
         if vm:
             self.registry.scan()
-            choice = GuestFilter(self.registry, vm)
+            guest_filter = GuestFilter(self.registry, vm)
+        matched = {} if guest_filter is None else guest_filter.matched
         if self.connected:
             # It may have gone since the last tick, and be back already.
             with contextlib.suppress(SourceGoneError):
-                self._guarded(self._refresh)
-        if not self.connected:
-            self._connect(tries=_OPEN_TRIES)
-        wanted = TraceRequest.begin(choice, for_s, recorded)
+                self._trace(guest_filter, for_s, sampling)
+                return matched
+        self._connect(tries=OPEN_TRIES)
+        self._trace(guest_filter, for_s, sampling)
+        return matched
+
+    def _trace(
+        self, guest_filter: GuestFilter | None, for_s: float | None, sampling: Sampling
+    ) -> None:
+        """Have the connected source trace what is requested from now on."""
+        request = TraceRequest.begin(guest_filter, for_s, sampling)
+        if self.on:
+            # It may have switched itself off since the last tick.
+            self._guarded(self._refresh)
         if not self.on:
-            self._guarded(lambda: self._switch_on(wanted))
-        elif not wanted.is_plain(self._status):
-            self._guarded(lambda: self._configure(wanted))
-        self.wanted = wanted
-        return {} if choice is None else choice.matched
+            self._guarded(lambda: self._switch_on(request))
+        elif not request.is_met_by(self.connection.status):
+            self._guarded(lambda: self._configure(request))
+        self.request = request
 
     def tick(self) -> None:
         """Once a second: publishes the counters, notices a source that went or returned."""
-        with self.own_time:
+        with self.cpu_time:
             self._tick()
 
     def _tick(self) -> None:
@@ -149,10 +156,10 @@ class Engine:
                 self._connect(tries=1)
             else:
                 self._guarded(self._refresh)
-            if self.wanted.on and not self.on:
-                self._guarded(lambda: self._switch_on(self.wanted))
-            elif self.on and (self._capped() or self.wanted.outlives(self._status)):
-                self._guarded(lambda: self._configure(self.wanted))
+            if self.request.on and not self.on:
+                self._guarded(lambda: self._switch_on(self.request))
+            elif self.on and (self._capped() or self.request.needs_renewal(self.connection.status)):
+                self._guarded(lambda: self._configure(self.request))
             self._watch_cost()
         except SourceError as error:
             self._waiting(str(error))
@@ -165,33 +172,33 @@ class Engine:
 
     def match(self) -> None:
         """Guests may have come or gone: has the source trace those that match now."""
-        choice = self.wanted.choice
-        if choice is None:
+        guest_filter = self.request.guest_filter
+        if guest_filter is None:
             return
-        tgids = choice.tgids()
-        if set(tgids) == set(self.wanted.tgids):
+        tgids = guest_filter.tgids()
+        if set(tgids) == set(self.request.tgids):
             return
         if len(tgids) > lib.KVMLOG_MAX_TGIDS:
             log(
                 f"{len(tgids)} processes match; at most {lib.KVMLOG_MAX_TGIDS} are traced; "
                 "choose fewer guests, or switch on for all of them"
             )
-        fresh = dataclasses.replace(self.wanted, tgids=tgids)
+        fresh = dataclasses.replace(self.request, tgids=tgids)
         # A source that is gone gets them when it is back.
         with contextlib.suppress(SourceGoneError):
             try:
                 if self.on:
                     # It may have switched itself off since the last tick.
                     self._guarded(self._refresh)
-                if self.on and not fresh.over():
+                if self.on and not fresh.is_over():
                     self._guarded(lambda: self._configure(fresh))
             except SourceGoneError:
                 raise
             except SourceError as error:
                 self._waiting(str(error))
                 return
-        if self.wanted.choice is choice:
-            self.wanted = fresh
+        if self.request.guest_filter is guest_filter:
+            self.request = fresh
 
     def reset(self) -> None:
         """The statistics begin again at nothing; StatisticsError where there are none."""
@@ -206,7 +213,7 @@ class Engine:
         """off, on, or waiting: wanted on, but the source is not there or refuses."""
         if self.on:
             return "on"
-        return "waiting" if self.wanted.on else "off"
+        return "waiting" if self.request.on else "off"
 
     def pending(self) -> bytes:
         """Exits whose re-entry has not come, as whole records; none while off."""
@@ -223,10 +230,10 @@ class Engine:
 
     def describe(self) -> dict[str, Any]:
         """For the status answer: state, source and pump in plain values."""
-        status = self._status if self.connected else None
+        status = self.connection.status if self.connected else None
         return {
             "state": self.state(),
-            **self.wanted.describe(),
+            **self.request.describe(),
             "trouble": self.trouble,
             "source": {
                 "name": self.source.name,
@@ -238,30 +245,12 @@ class Engine:
             "guests": {"running": len(self.registry.running())},
             "statistics": None if self.statistics is None else self.statistics.describe(),
             "pump": self.pump.statistics(),
-            "counters": dict(self._ledger.totals),
+            "counters": dict(self.connection.counters.totals),
         }
 
     def _connect(self, tries: int) -> None:
-        for left in reversed(range(tries)):
-            try:
-                status = self.source.open()
-                break
-            except SourceGoneError:
-                raise
-            except SourceError:
-                if not left:
-                    raise
-                time.sleep(_OPEN_STEP_S)
-        self.pump.stop()
-        if self.statistics is not None:
-            self.statistics.begin(fresh=True)
-        self.source.pump(self.pump.native)
-        self.pump.start()
-        self._ledger.begin(status.counters)
-        self._arrived_before = self._arrived()
-        self._status = status
+        status = self.connection.open(tries)
         self._checked = None
-        self.connected = True
         self.trouble = None
         log(f"connected to the source {self.source.name} {status.version}".rstrip())
 
@@ -274,68 +263,59 @@ class Engine:
             raise
 
     def _refresh(self) -> SourceStatus:
-        leased = self._status is not None and self._status.lease_ms > 0
-        status = self.source.status()
-        self._status = status
-        self.writer.publish_counters(self._ledger.update(status.counters))
+        leased = self.connection.status is not None and self.connection.status.lease_ms > 0
+        status = self.connection.refresh()
         if self.on and not status.on:
             # At the end of a lease, its own or ours, that is what was wanted; else it goes on when
             # it can.
-            ours = self.wanted.until_ns is not None
-            if self.wanted.over() if ours else leased:
-                self.wanted = TraceRequest()
+            ours = self.request.until_ns is not None
+            if self.request.is_over() if ours else leased:
+                self.request = TraceRequest()
             self._note_off("the source switched itself off")
         if status.on:
             self._check_prototypes(status)
         return status
 
-    def _switch_on(self, wanted: TraceRequest) -> None:
-        self._settle()
-        before = self.source.status()
-        self._dropped_before = {number: cpu.dropped for number, cpu in before.cpus.items()}
-        if self.statistics is not None:
-            self.statistics.begin(fresh=False)
-        wanted.cap.pause()
-        self.source.switch(wanted.config())
-        self.on = self._unsettled = True
+    def _switch_on(self, request: TraceRequest) -> None:
+        request.rate_cap.pause()
+        status = self.connection.switch_on(request.config())
+        self.on = True
         self.trouble = None
         self.writer.switched(True, self.source.number)
-        self._status = self.source.status()
-        self._checked = (self._status.attached, self._status.vendor)
-        self.budget.begin(self._cost(self._status))
-        log("tracing is on" + _waiting_words(self._status))
+        self._checked = (status.attached, status.vendor)
+        self.budget.begin(self._cost(status))
+        log("tracing is on" + _waiting_words(status))
 
-    def _configure(self, wanted: TraceRequest) -> None:
-        """Another configuration while on: nothing is missed between the two."""
-        self.source.switch(wanted.config())
-        self._status = self.source.status()
+    def _configure(self, request: TraceRequest) -> None:
+        """Change the configuration while on: nothing is missed between the two."""
+        self.connection.configure(request.config())
 
     def _capped(self) -> bool:
         """Whether the source has to record fewer of the exits than before, or may record more."""
-        status, cap = self._status, self.wanted.cap
+        status, cap = self.connection.status, self.request.rate_cap
         if status is None or not cap.adjust(status.counters, time.monotonic_ns()):
             return False
-        most = self.wanted.sampling.max_per_s
+        most = self.request.sampling.max_per_s
         log(f"one exit in {cap.one_in} is recorded now, to stay below {most} a second")
         return True
 
     def _expire(self) -> None:
         """The source ends its lease itself, unless it is away or has lost it."""
-        if not self.wanted.over(by_ns=_LATE_NS if self.on else 0):
+        if not self.request.is_over(by_ns=_LATE_NS if self.on else 0):
             return
-        self.wanted = TraceRequest()
+        self.request = TraceRequest()
         log("the time for which tracing was switched on is over")
         if self.on:
             self._guarded(self._switch_off)
 
     def _watch_cost(self) -> None:
         """Switches off what takes more than it may."""
-        if not self.on or self._status is None:
+        if not self.on or self.connection.status is None:
             return
-        self.budget.add(self._cost(self._status))
+        self.budget.add(self._cost(self.connection.status))
         if self.budget.is_over():
             sentence = self.budget.stop()
-            self.wanted = TraceRequest()
+            self.request = TraceRequest()
             self._guarded(lambda: self._switch_off(lib.KVMLOG_SWITCH_BUDGET, sentence))
 
     def _cost(self, status: SourceStatus) -> Cost:
@@ -343,17 +323,17 @@ class Engine:
         return Cost(
             status.cost.probe_ns,
             status.cost.worker_ns,
-            self.own_time.ns(),
+            self.cpu_time.ns(),
             status.counters["seen"],
         )
 
     def _switch_off(
         self, cause: int = lib.KVMLOG_SWITCH_COMMAND, sentence: str = "tracing is off"
     ) -> None:
-        self.source.switch(SwitchConfig(on=False, cause=cause))
+        self.connection.configure(SwitchConfig(on=False, cause=cause))
         was_on, self.on = self.on, False
         try:
-            self._settle()
+            self.connection.settle()
         finally:
             if was_on:
                 self._note_off(sentence)
@@ -364,28 +344,6 @@ class Engine:
         self.writer.switched(False, self.source.number)
         log(sentence)
 
-    def _settle(self) -> None:
-        """After off: waits until every message that the source delivered is in the ring."""
-        if not self._unsettled:
-            return
-        deadline = time.monotonic() + SETTLE_S
-        while True:
-            status = self._refresh()
-            late = [
-                number
-                for number, cpu in status.cpus.items()
-                if cpu.messages > self.pump.received(number)
-            ]
-            if not late or time.monotonic() > deadline:
-                break
-            time.sleep(_SETTLE_STEP_S)
-        for number, cpu in status.cpus.items():
-            dropped = cpu.dropped - self._dropped_before.get(number, 0)
-            self.pump.settle(number, cpu.messages, dropped)
-        if self.statistics is not None:
-            self.statistics.flush()
-        self._unsettled = False
-
     def _check_prototypes(self, status: SourceStatus) -> None:
         """KVM, or another build of it, was loaded after switching on: has the source check it."""
         state = (status.attached, status.vendor)
@@ -393,37 +351,27 @@ class Engine:
             return
         self._checked = state
         try:
-            self.source.switch(dataclasses.replace(self.wanted.config(), on=True))
+            self.connection.configure(dataclasses.replace(self.request.config(), on=True))
         except SourceGoneError:
             raise
         except SourceError as error:
-            self.source.switch(SwitchConfig(on=False))
-            self.wanted = TraceRequest()
+            self.connection.configure(SwitchConfig(on=False))
+            self.request = TraceRequest()
             self._note_off(f"tracing is off: {error}")
             self.trouble = str(error)
 
     def _lost(self, sentence: str) -> None:
         """The source is gone: keep the ring going and wait."""
-        self.pump.detach()
-        self.source.close()
-        self.connected = self._unsettled = False
-        arrived = {name: n - self._arrived_before[name] for name, n in self._arrived().items()}
-        self.writer.publish_counters(self._ledger.lose(arrived))
+        self.connection.lose()
         if self.on:
             self.on = False
             self.budget.end()
             self.writer.switched(False, self.source.number)
         self._waiting(sentence)
 
-    def _arrived(self) -> dict[str, int]:
-        """What the pump has received so far, under the names of struct kvmlog_counters."""
-        pump = self.pump.statistics()
-        exits = pump["exits"]
-        return {"emitted": exits, "notes": pump["records"] - exits, "dropped": pump["lost_records"]}
-
     def _waiting(self, sentence: str) -> None:
         if sentence != self.trouble:
-            log(sentence + (" (tracing goes on when it is back)" if self.wanted.on else ""))
+            log(sentence + (" (tracing goes on when it is back)" if self.request.on else ""))
         self.trouble = sentence
 
 

@@ -21,7 +21,7 @@ SAVE_S: Final = 1.0
 UNKNOWN_NS: Final = 10_000_000_000
 
 
-class Announcements:
+class GuestAnnouncements:
     """Guests that the source has seen for the first time, as they come through the pump."""
 
     def __init__(self, engine: Engine) -> None:
@@ -34,7 +34,7 @@ class Announcements:
 
     def handle(self) -> None:
         """Hands them to the engine; where too many came at once it looks around instead."""
-        with self._engine.own_time:
+        with self._engine.cpu_time:
             records, missed = self._engine.pump.guests()
             self._engine.announce(records)
             if missed != self._missed:
@@ -42,7 +42,7 @@ class Announcements:
                 self._engine.registry.scan()
 
 
-class GuestWatch:
+class GuestMonitor:
     """Keeps the engine's registry of guests up to date, and the source on those that were chosen.
 
     `events`: for the selector, with handle() for when it is readable; None where the kernel has
@@ -69,18 +69,20 @@ class GuestWatch:
         for pid in self.events.handle():
             self._registry.appeared(pid)
         # Whoever may use KVM can make VMs without number, traced or not: only this is for tracing.
-        with self._engine.own_time:
+        with self._engine.cpu_time:
             self._engine.match()
         self.save()
 
     def tick(self) -> None:
         """Once a second: who has ended, and, while a filter is on, who is new."""
-        with self._engine.own_time:
+        with self._engine.cpu_time:
             self._look()
 
     def _look(self) -> None:
         since_s = time.monotonic() - self._scanned_s
-        if self._engine.wanted.choice is not None and (self.events is None or since_s >= SCAN_S):
+        if self._engine.request.guest_filter is not None and (
+            self.events is None or since_s >= SCAN_S
+        ):
             self._scanned_s = time.monotonic()
             self._registry.scan()
         self._registry.refresh()

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from kvmlog.control.sampling import EVERY_EXIT, Sampling
 from kvmlog.engine.ratecap import RateCap
-from kvmlog.guests.lookup import GuestIndex
+from kvmlog.guests.lookup import PinnedWords
 from kvmlog.guests.registry import GuestRegistry
 from kvmlog.native import lib
 from kvmlog.sources.base import SourceStatus, SwitchConfig
@@ -34,23 +34,19 @@ _RENEW_MS: Final = 60_000
 
 
 class GuestFilter:
-    """The guests that some words name, while guests come and go.
+    """The guests that some words name, while guests come and go (kvmlog.guests.lookup).
 
-    A word that is a pid means the process that has it now, never a later one of that number.
-    GuestError when a word names no running guest, SwitchError when they name too many.
+    `matched`: the pids that each word matched at first. GuestError when a word names no running
+    guest, SwitchError when they name too many.
     """
 
     def __init__(self, registry: GuestRegistry, words: Sequence[str]) -> None:
         self.words = tuple(dict.fromkeys(words))
         self._registry = registry
-        self.matched = registry.find(self.words)
-        starts = {guest.pid: guest.start_ticks for guest in registry.running()}
-        self._pinned = {
-            int(word): starts[int(word)]
-            for word in self.words
-            if _is_pid(word) and int(word) in self.matched[word]
-        }
-        tgids = {tgid for found in self.matched.values() for tgid in found}
+        found = registry.find(self.words)
+        self._pinned = PinnedWords(found)
+        self.matched = {word: [guest.pid for guest in guests] for word, guests in found.items()}
+        tgids = {tgid for pids in self.matched.values() for tgid in pids}
         if len(tgids) > lib.KVMLOG_MAX_TGIDS:
             raise SwitchError(
                 f"{len(tgids)} processes match; at most {lib.KVMLOG_MAX_TGIDS} can be chosen; "
@@ -59,48 +55,42 @@ class GuestFilter:
 
     def tgids(self) -> tuple[int, ...]:
         """The processes that match now, those of the first words first; all that there are."""
-        index = GuestIndex(self._registry.running())
-        found: dict[int, None] = {}
-        for word in self.words:
-            for guest in index.matching(word):
-                by_pid = _is_pid(word) and guest.pid == int(word)
-                if not by_pid or guest.start_ticks == self._pinned.get(guest.pid):
-                    found[guest.pid] = None
-        return tuple(found)
+        found = self._pinned.matching(self._registry.running())
+        return tuple(dict.fromkeys(guest.pid for guest in found))
 
 
 @dataclass(frozen=True)
 class TraceRequest:
-    """choice: of which guests, None: of all; tgids: their processes as last looked up.
+    """guest_filter: of which guests, None: of all; tgids: their processes as last looked up.
 
-    cap: what holds max_per_s of the sampling; it outlives the other changes.
+    rate_cap: what holds max_per_s of the sampling; it outlives the other changes.
     """
 
     on: bool = False
-    choice: GuestFilter | None = None
+    guest_filter: GuestFilter | None = None
     tgids: tuple[int, ...] = field(default=())
     until_ns: int | None = None  # CLOCK_MONOTONIC, as the sources measure leases; None: no end
     sampling: Sampling = EVERY_EXIT
-    cap: RateCap = field(default_factory=lambda: RateCap(EVERY_EXIT))
+    rate_cap: RateCap = field(default_factory=lambda: RateCap(EVERY_EXIT))
 
     @classmethod
     def begin(
-        cls, choice: GuestFilter | None, for_s: float | None, recorded: Sampling = EVERY_EXIT
+        cls, guest_filter: GuestFilter | None, for_s: float | None, sampling: Sampling = EVERY_EXIT
     ) -> TraceRequest:
         """On, from now."""
         until_ns = None
         if for_s is not None:
             until_ns = time.monotonic_ns() + round(for_s * _NS_PER_S)
-        tgids = () if choice is None else choice.tgids()
-        return cls(True, choice, tgids, until_ns, recorded, RateCap(recorded))
+        tgids = () if guest_filter is None else guest_filter.tgids()
+        return cls(True, guest_filter, tgids, until_ns, sampling, RateCap(sampling))
 
-    def left_ms(self) -> int:
+    def remaining_ms(self) -> int:
         """What is left of the time, at least 1; 0 without an end."""
         if self.until_ns is None:
             return 0
         return max(1, -(-(self.until_ns - time.monotonic_ns()) // _NS_PER_MS))
 
-    def over(self, by_ns: int = -_NOTHING_LEFT_NS) -> bool:
+    def is_over(self, by_ns: int = -_NOTHING_LEFT_NS) -> bool:
         """Whether the time is over, by so much."""
         return self.until_ns is not None and time.monotonic_ns() >= self.until_ns + by_ns
 
@@ -109,45 +99,41 @@ class TraceRequest:
         if not self.on:
             return SwitchConfig(on=False)
         tgids = self.tgids
-        if self.choice is not None:
+        if self.guest_filter is not None:
             tgids = tgids[: lib.KVMLOG_MAX_TGIDS] or (NOBODY,)
         return SwitchConfig(
             on=True,
             tgids=tgids,
-            one_in=self.cap.one_in,
+            one_in=self.rate_cap.one_in,
             on_ms=self.sampling.on_ms,
             off_ms=self.sampling.off_ms,
-            lease_ms=min(self.left_ms(), lib.KVMLOG_MAX_LEASE_MS),
+            lease_ms=min(self.remaining_ms(), lib.KVMLOG_MAX_LEASE_MS),
         )
 
-    def is_plain(self, status: SourceStatus | None) -> bool:
+    def is_met_by(self, status: SourceStatus | None) -> bool:
         """Everything, without end: wanted, and what the source does already."""
-        plain = self.choice is None and self.until_ns is None and self.sampling == EVERY_EXIT
+        plain = self.guest_filter is None and self.until_ns is None and self.sampling == EVERY_EXIT
         if not plain or status is None or status.tgids or status.lease_ms:
             return False
         return status.one_in <= 1 and not (status.on_ms or status.off_ms)
 
-    def outlives(self, status: SourceStatus | None) -> bool:
+    def needs_renewal(self, status: SourceStatus | None) -> bool:
         """Whether the source's lease has to be renewed, for it was too short for all our time."""
         has_ms = 0 if status is None else status.lease_ms
-        return self.left_ms() > has_ms + _RENEW_MS and has_ms < lib.KVMLOG_MAX_LEASE_MS // 2
+        return self.remaining_ms() > has_ms + _RENEW_MS and has_ms < lib.KVMLOG_MAX_LEASE_MS // 2
 
     def describe(self) -> dict[str, Any]:
         """For the status answer."""
         chosen = None
-        if self.choice is not None:
-            chosen = {"vm": list(self.choice.words), "tgids": len(self.tgids)}
-        left_s = None if self.until_ns is None else self.left_ms() / 1_000
+        if self.guest_filter is not None:
+            chosen = {"vm": list(self.guest_filter.words), "tgids": len(self.tgids)}
+        left_s = None if self.until_ns is None else self.remaining_ms() / 1_000
         recorded = None
         if self.sampling != EVERY_EXIT:
-            recorded = {**vars(self.sampling), "one_in_now": self.cap.one_in}
+            recorded = {**vars(self.sampling), "one_in_now": self.rate_cap.one_in}
         return {
             "wanted": "on" if self.on else "off",
             "filter": chosen,
             "lease_s": left_s,
             "sampling": recorded,
         }
-
-
-def _is_pid(word: str) -> bool:
-    return word.isascii() and word.isdigit()

@@ -114,8 +114,8 @@ class Source(ABC):
         """Becomes the source's one receiver; an open source is not opened again."""
 
     @abstractmethod
-    def switch(self, config: SwitchConfig) -> None:
-        """Replaces the source's configuration, after checking that it fits the running kernel.
+    def switch(self, config: SwitchConfig) -> SourceStatus:
+        """Replace the configuration, having checked that it fits the kernel; return the new status.
 
         The same configuration again changes nothing but the lease, which begins anew, and is no
         error; the check is made again.

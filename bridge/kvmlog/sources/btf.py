@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Prototypes and layouts as the running kernel has them (native/btf.c, native/btf_layout.c)."""
+"""Prototypes and layouts as the running kernel has them (bridge/native/btf)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from kvmlog.native import ffi, lib
-from kvmlog.util.closing import Closeable
+from kvmlog.util.closeable import Closeable
 from kvmlog.util.errors import SourceError
 
 VMLINUX: Final = "/sys/kernel/btf/vmlinux"

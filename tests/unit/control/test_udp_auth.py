@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvmlog.control import udp_auth
-from kvmlog.control.udp_auth import Nonces, ReplayedError, Signed
+from kvmlog.control.udp_auth import Nonces, ReplayedError, SignedRequest
 from kvmlog.util.errors import KvmlogError, SwitchError
 from tests.support.corruption import damage
 
@@ -31,15 +31,15 @@ class Clock:
         return self.now_ns
 
 
-def signed(number: int, time_ns: int) -> Signed:
+def signed(number: int, time_ns: int) -> SignedRequest:
     """A request of its own nonce."""
-    return Signed(time_ns, b"%032x" % number, b"on")
+    return SignedRequest(time_ns, b"%032x" % number, b"on")
 
 
 def test_a_request_comes_out_as_it_went_in() -> None:
     """To the nanosecond, with blanks in the command and the newline that a shell adds."""
     datagram, nonce = udp_auth.format_request(KEY, "on or off", HERE, NOW_NS)
-    expected = Signed(NOW_NS, nonce, b"on or off")
+    expected = SignedRequest(NOW_NS, nonce, b"on or off")
     assert udp_auth.parse_request(KEY, datagram, HERE) == expected
     assert udp_auth.parse_request(KEY, datagram + b"\n", HERE) == expected
 
@@ -50,7 +50,7 @@ def test_the_format_is_the_one_that_is_documented() -> None:
     #     openssl dgst -sha256 -mac HMAC -macopt hexkey:000102...1f
     mac = b"0c9861df73d65f10ac46cac38e7826f77ce72a35288179ee4db604b7c6a12350"
     datagram = b"kvmlog1 1800000000 " + b"ab" * 16 + b" on " + mac
-    assert udp_auth.parse_request(KEY, datagram, HERE) == Signed(
+    assert udp_auth.parse_request(KEY, datagram, HERE) == SignedRequest(
         1_800_000_000 * S, b"ab" * 16, b"on"
     )
 
@@ -93,11 +93,11 @@ def test_a_request_is_taken_once() -> None:
     clock = Clock()
     nonces = Nonces(clock)
     clock.now_ns += S
-    nonces.take(signed(1, clock.now_ns))
-    nonces.take(signed(2, clock.now_ns))
+    nonces.accept(signed(1, clock.now_ns))
+    nonces.accept(signed(2, clock.now_ns))
     for _ in range(2):
         with pytest.raises(ReplayedError):
-            nonces.take(signed(1, NOW_NS + S))
+            nonces.accept(signed(1, NOW_NS + S))
         clock.now_ns += 29 * S
 
 
@@ -109,8 +109,8 @@ def test_a_wrong_clock_is_told(ahead_s: int) -> None:
     clock.now_ns += 10_000 * S
     word = "ahead of" if ahead_s > 0 else "behind"
     with pytest.raises(SwitchError, match=f"{abs(ahead_s)}.000 s {word} this host's clock"):
-        nonces.take(signed(1, clock.now_ns + ahead_s * S))
-    nonces.take(signed(1, clock.now_ns + (30 if ahead_s > 0 else -30) * S))
+        nonces.accept(signed(1, clock.now_ns + ahead_s * S))
+    nonces.accept(signed(1, clock.now_ns + (30 if ahead_s > 0 else -30) * S))
 
 
 def test_a_new_bridge_takes_nothing_older_than_itself() -> None:
@@ -118,8 +118,8 @@ def test_a_new_bridge_takes_nothing_older_than_itself() -> None:
     nonces = Nonces(Clock())
     for old_ns in (NOW_NS, NOW_NS - S):
         with pytest.raises(SwitchError, match="older than what this bridge remembers"):
-            nonces.take(signed(1, old_ns))
-    nonces.take(signed(1, NOW_NS + 1))
+            nonces.accept(signed(1, old_ns))
+    nonces.accept(signed(1, NOW_NS + 1))
 
 
 def test_memory_is_bounded_and_what_is_forgotten_stays_out() -> None:
@@ -127,15 +127,15 @@ def test_memory_is_bounded_and_what_is_forgotten_stays_out() -> None:
     clock = Clock()
     nonces = Nonces(clock, most=3)
     for number in range(3):
-        nonces.take(signed(number, NOW_NS + 1 + number))
+        nonces.accept(signed(number, NOW_NS + 1 + number))
     with pytest.raises(SwitchError, match="3 commands came within 60 s"):
-        nonces.take(signed(9, NOW_NS + 9))
+        nonces.accept(signed(9, NOW_NS + 9))
     clock.now_ns += 31 * S
-    nonces.take(signed(9, clock.now_ns))
+    nonces.accept(signed(9, clock.now_ns))
     clock.now_ns = NOW_NS + S
     for number in range(3):
         with pytest.raises(SwitchError, match="older than what this bridge remembers"):
-            nonces.take(signed(number, NOW_NS + 1 + number))
+            nonces.accept(signed(number, NOW_NS + 1 + number))
 
 
 @given(st.one_of(st.binary(max_size=300), st.binary(max_size=200).map(lambda b: b"kvmlog1 " + b)))

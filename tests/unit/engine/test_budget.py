@@ -136,7 +136,7 @@ def test_why_it_stopped_is_told_once_and_shown_until_the_next_beginning() -> Non
         sentence
     )
     assert host.budget.describe()["stopped"] == sentence
-    assert (host.budget.tell(), host.budget.tell()) == (sentence, None)
+    assert (host.budget.report_stop(), host.budget.report_stop()) == (sentence, None)
     assert host.budget.describe()["stopped"] == sentence
     host.budget.begin(host.cost)
     assert host.budget.describe()["stopped"] is None

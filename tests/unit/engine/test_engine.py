@@ -15,7 +15,7 @@ from kvmlog.native import lib
 from kvmlog.ring.reader import RingReader
 from kvmlog.ring.records import Record, unpack_records
 from kvmlog.ring.writer import RingWriter
-from kvmlog.sources.base import SwitchConfig
+from kvmlog.sources.base import CpuStatus, SourceStatus, SwitchConfig
 from kvmlog.util.errors import SourceError
 from tests.support.scripted_source import ScriptedSource
 
@@ -82,7 +82,7 @@ def test_what_never_came_is_written_down_at_off(
     engine: Engine, source: ScriptedSource, writer: RingWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last message of a CPU: no later one would show the gap."""
-    monkeypatch.setattr("kvmlog.engine.engine.SETTLE_S", 0.05)
+    monkeypatch.setattr("kvmlog.engine.connection.SETTLE_S", 0.05)
     engine.switch(on=True)
     source.deliver(1, 1)
     source.lose(2, 1)
@@ -169,6 +169,32 @@ def test_on_right_after_a_reload_is_done(engine: Engine, source: ScriptedSource)
         assert (engine.state(), source.state.on) == ("on", True)
 
 
+def test_a_cold_on_asks_for_one_status(engine: Engine, source: ScriptedSource) -> None:
+    """Switching on takes one configuration and the status after it, which the answer shows."""
+    source.set(waiting_for="kvm_amd")
+    before = source.status_requests
+    engine.switch(on=True)
+    assert source.status_requests - before == 1
+    assert source.configured == [True]
+    shown = engine.describe()["source"]
+    assert (shown["on"], shown["config_epoch"], shown["waiting_for"]) == (True, 1, "kvm_amd")
+    assert source.status_requests - before == 1
+
+
+def test_drops_before_a_cold_on_are_not_counted_again(
+    engine: Engine, source: ScriptedSource, writer: RingWriter
+) -> None:
+    """What a session dropped is compared with what the source had dropped when it began."""
+    for session in range(2):
+        engine.switch(on=True)
+        cpus = {0: CpuStatus(dropped=5 * (session + 1), messages=0)}
+        counters = {**source.state.counters, "dropped": 5 * (session + 1)}
+        source.set(cpus=cpus, counters={**counters, "seen": counters["dropped"]})
+        engine.switch(on=False)
+    assert writer.counters()["dropped"] == 10
+    assert engine.pump.statistics()["lost_records"] == 10
+
+
 def test_off_right_after_the_source_went_is_acknowledged(
     engine: Engine, source: ScriptedSource
 ) -> None:
@@ -231,9 +257,10 @@ def test_off_is_in_the_header_when_the_source_goes_meanwhile(
     engine.switch(on=True)
     switch = source.switch
 
-    def switch_and_go(config: SwitchConfig) -> None:
-        switch(config)
+    def switch_and_go(config: SwitchConfig) -> SourceStatus:
+        status = switch(config)
         source.present = False
+        return status
 
     source.switch = switch_and_go  # type: ignore[method-assign]
     engine.switch(on=False)

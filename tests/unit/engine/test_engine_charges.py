@@ -13,7 +13,7 @@ from kvmlog.bridge.dispatch import Dispatcher
 from kvmlog.bridge.udp_server import UdpServer
 from kvmlog.engine.budget import Budget
 from kvmlog.engine.engine import Engine
-from kvmlog.engine.monitor import Announcements, GuestWatch
+from kvmlog.engine.monitor import GuestAnnouncements, GuestMonitor
 from kvmlog.ring.writer import RingWriter
 from kvmlog.sources.base import SourceStatus
 from tests.support.cpu_time import MS, spend
@@ -100,7 +100,7 @@ def test_looking_at_the_source_is_charged(host: Host) -> None:
 
 def test_looking_for_guests_is_charged(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """With each tick."""
-    watch = GuestWatch(host.engine)
+    watch = GuestMonitor(host.engine)
     monkeypatch.setattr(host.engine.registry, "refresh", lambda: spend(TOO_MUCH_NS))
     assert host.seconds(watch.tick) == "off"
     watch.close()
@@ -108,7 +108,7 @@ def test_looking_for_guests_is_charged(host: Host, monkeypatch: pytest.MonkeyPat
 
 def test_choosing_new_guests_is_charged(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """When KVM tells of them."""
-    watch = GuestWatch(host.engine)
+    watch = GuestMonitor(host.engine)
     if watch.events is None:
         pytest.skip("this kernel tells of no VMs; test it on one with uevents")
     monkeypatch.setattr(host.engine, "match", lambda: spend(TOO_MUCH_NS))
@@ -121,4 +121,4 @@ def test_taking_the_sources_word_of_guests_is_charged(
 ) -> None:
     """Their first exits bring it."""
     monkeypatch.setattr(host.engine, "announce", lambda _: spend(TOO_MUCH_NS))
-    assert host.seconds(Announcements(host.engine).handle) == "off"
+    assert host.seconds(GuestAnnouncements(host.engine).handle) == "off"

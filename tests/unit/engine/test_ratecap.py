@@ -92,7 +92,7 @@ def test_the_engine_configures_the_source_and_says_so(
     with RingWriter(str(tmp_path / "ring"), 1024) as writer:
         engine = Engine(writer, source)
         engine.start()
-        engine.switch(on=True, recorded=Sampling(1, 5, 95, 100))
+        engine.switch(on=True, sampling=Sampling(1, 5, 95, 100))
         engine.tick()
         source.deliver(1, 300)
         now += SECOND

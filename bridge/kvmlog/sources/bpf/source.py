@@ -27,7 +27,7 @@ from kvmlog.sources.bpf.cost import CostMeter
 from kvmlog.sources.bpf.loader import Loaded, compile_plan
 from kvmlog.sources.bpf.maps import Maps
 from kvmlog.sources.bpf.plan import Plan, Program, make_plan, waiting_for
-from kvmlog.sources.bpf.switch_record import switch_note
+from kvmlog.sources.bpf.switch_record import switch_record
 from kvmlog.util.errors import SourceError
 from kvmlog.util.log import log
 
@@ -78,40 +78,17 @@ class BpfSource(Source):
         self._open = True
         return self._status()
 
-    def switch(self, config: SwitchConfig) -> None:
-        if not self._open:
-            raise SourceGoneError("the source bpf is not open")
-        self._end_lease()
-        if not config.on:
+    def switch(self, config: SwitchConfig) -> SourceStatus:
+        if config.on:
+            # Gone where KVM was loaded since: then nothing is begun that is to be ended at once.
+            self.status()
+            self._switch_on(config)
+        elif self._open:
+            self._end_lease()
             self._switch_off(config.cause)
-            return
-        _check_limits(config)
-        until_ns = 0
-        if config.lease_ms:
-            until_ns = time.monotonic_ns() + config.lease_ms * _NS_PER_MS
-        config = dataclasses.replace(config, tgids=tuple(sorted(config.tgids)), lease_ms=0)
-        if config == self._config:
-            if self._maps is not None:
-                self._maps.lease(until_ns)
-            self._until_ns = until_ns
-            return
-        if self._maps is not None:
-            self._maps.configure(config, self._epoch + 1, until_ns)
-        self._epoch += 1
-        self._until_ns = until_ns
-        if self._config is not None:
-            self._config = config
-            self._note_switch(True, lib.KVMLOG_SWITCH_COMMAND)
-            return
-        self._config = config
-        self._note_switch(True, lib.KVMLOG_SWITCH_COMMAND)
-        # Without the KVM that they were compiled for it waits: status() notices the next one.
-        if self._maps is not None and self._stamp == _stamp():
-            try:
-                self._attach(self._maps)
-            except SourceError:
-                self._switch_off(lib.KVMLOG_SWITCH_COMMAND)
-                raise
+        else:
+            raise SourceGoneError("the source bpf is not open")
+        return self._status()
 
     def pump(self, native: Any) -> None:
         self._pump = native
@@ -212,6 +189,35 @@ class BpfSource(Source):
             with contextlib.suppress(OSError):
                 os.close(self._links.pop())
 
+    def _switch_on(self, config: SwitchConfig) -> None:
+        _check_limits(config)
+        until_ns = 0
+        if config.lease_ms:
+            until_ns = time.monotonic_ns() + config.lease_ms * _NS_PER_MS
+        config = dataclasses.replace(config, tgids=tuple(sorted(config.tgids)), lease_ms=0)
+        if config == self._config:
+            if self._maps is not None:
+                self._maps.lease(until_ns)
+            self._until_ns = until_ns
+            return
+        if self._maps is not None:
+            self._maps.configure(config, self._epoch + 1, until_ns)
+        self._epoch += 1
+        self._until_ns = until_ns
+        if self._config is not None:
+            self._config = config
+            self._note_switch(True, lib.KVMLOG_SWITCH_COMMAND)
+            return
+        self._config = config
+        self._note_switch(True, lib.KVMLOG_SWITCH_COMMAND)
+        # Without the KVM that they were compiled for it waits: status() notices the next one.
+        if self._maps is not None and self._stamp == _stamp():
+            try:
+                self._attach(self._maps)
+            except SourceError:
+                self._switch_off(lib.KVMLOG_SWITCH_COMMAND)
+                raise
+
     def _switch_off(self, cause: int) -> None:
         if self._config is None:
             return
@@ -252,7 +258,7 @@ class BpfSource(Source):
         if self._pump is not None and on:
             lib.kvmlog_pump_watch(self._pump, self._epoch)
         ns = self._until_ns if cause == lib.KVMLOG_SWITCH_LEASE else time.monotonic_ns()
-        self._append(switch_note(self._config, on, cause, self._epoch, ns))
+        self._append(switch_record(self._config, on, cause, self._epoch, ns))
         if self._pump is not None and not on:
             lib.kvmlog_pump_unwatch(self._pump)
 

@@ -9,7 +9,7 @@ from kvmlog.native import ffi, lib
 from kvmlog.sources.base import SwitchConfig
 
 
-def switch_note(config: SwitchConfig, on: bool, cause: int, epoch: int, ns: int) -> bytes:
+def switch_record(config: SwitchConfig, on: bool, cause: int, epoch: int, ns: int) -> bytes:
     """One record; cause: enum kvmlog_switch_cause; ns: CLOCK_MONOTONIC."""
     record = ffi.new(
         "struct kvmlog_record_switch *",

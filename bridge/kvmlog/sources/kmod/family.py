@@ -1,17 +1,36 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The generic netlink family "kvmlog" as pyroute2 message classes (include/uapi/kvmlog/netlink.h).
+"""The generic netlink family "kvmlog": its messages and its socket (include/uapi/kvmlog/netlink.h).
 
 The attributes' numbers come from the header; this file adds only how each is encoded.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import socket
+from typing import Any, Final
 
-from pyroute2.netlink import NLA_F_NESTED, genlmsg, nla
+from pyroute2.netlink import (
+    NETLINK_NO_ENOBUFS,
+    NLA_F_NESTED,
+    NLM_F_ACK,
+    NLM_F_DUMP,
+    NLM_F_REQUEST,
+    SOL_NETLINK,
+    genlmsg,
+    nla,
+)
+from pyroute2.netlink.generic import GenericNetlinkSocket
 
 from kvmlog.native import ffi, lib
+from kvmlog.ring.records import GENL_NAME
 from kvmlog.sources.base import CpuStatus, SourceCost, SourceStatus, SwitchConfig
+
+TIMEOUT_S: Final = 5.0
+# About 250 full batches. The module keeps what does not fit and tries again.
+RECEIVE_BUFFER_BYTES: Final = 4 << 20
+# The status of a host with 2,048 CPUs fits.
+_REPLY_BYTES: Final = 1 << 17
+_SO_RCVBUFFORCE: Final = 33
 
 _COUNTERS = [name for name, _ in ffi.typeof("struct kvmlog_counters").fields]
 
@@ -55,7 +74,7 @@ _PROTOTYPE_CODECS = {
 
 
 def _map(enum: str, codecs: dict[str, str]) -> tuple[tuple[int, str, str], ...]:
-    """pyroute2's nla_map with the header's numbers; what has no codec here is not decoded."""
+    """Return pyroute2's nla_map with the header's numbers; what has no codec is not decoded."""
     numbers = ffi.typeof(f"enum {enum}").relements
     missing = codecs.keys() - numbers.keys()
     if missing:
@@ -64,7 +83,7 @@ def _map(enum: str, codecs: dict[str, str]) -> tuple[tuple[int, str, str], ...]:
 
 
 class Message(genlmsg):  # type: ignore[misc]  # pyroute2 has no types
-    """Any message of the family."""
+    """A message of the family."""
 
     nla_map = _map("kvmlog_attribute", _CODECS)
 
@@ -83,8 +102,78 @@ class Message(genlmsg):  # type: ignore[misc]  # pyroute2 has no types
         nla_map = _map("kvmlog_prototype_attribute", _PROTOTYPE_CODECS)
 
 
-def request(command: int, attributes: list[tuple[str, Any]] | None = None) -> Message:
-    """A message to the module, ready for GenlSocket.request()."""
+class Kvmlog(GenericNetlinkSocket):  # type: ignore[misc]  # pyroute2 has no types
+    """A socket of the family, bound and ready for requests, one at a time.
+
+    Every request, and making the socket, raises NetlinkError with the kernel's errno (ENOENT when
+    there is no such family) and its own words, TimeoutError after 5 s of silence, or OSError.
+    """
+
+    family_name = GENL_NAME
+    message_class: type[Any] = Message
+    # A missing family is the caller's to report.
+    module_err_level = "debug"
+
+    def __init__(self) -> None:
+        super().__init__(ext_ack=True)
+        try:
+            self.bind(self.family_name, self.message_class)
+        except BaseException:
+            self.close()
+            raise
+
+    def post_init(self) -> None:
+        """Set up each new socket; bind() makes another where a port id is taken."""
+        super().post_init()
+        self.settimeout(TIMEOUT_S)
+
+    @property
+    def port_id(self) -> int:
+        """The port id under which the kernel knows the socket."""
+        return int(self.epid)
+
+    def subscribe(self) -> None:
+        """Become the one receiver of batches; from here on the descriptor only receives."""
+        self.setsockopt(SOL_NETLINK, NETLINK_NO_ENOBUFS, 1)
+        try:
+            self.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
+        except PermissionError:
+            # As much of it as net.core.rmem_max allows.
+            self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        self.request(_message(lib.KVMLOG_CMD_SUBSCRIBE), NLM_F_ACK)
+        self.setblocking(False)
+
+    def configure(self, config: SwitchConfig, prototypes: dict[str, str]) -> None:
+        """Replace the module's configuration; prototypes: the running kernel's, by name."""
+        self.request(configure_message(config, prototypes), NLM_F_ACK)
+
+    def status(self) -> SourceStatus:
+        """Return what the module reports of itself."""
+        return parse_status(self.request(_message(lib.KVMLOG_CMD_GET_STATUS))[0])
+
+    def pending(self) -> bytes:
+        """Return the exits whose re-entry has not come, as whole records."""
+        replies = self.request(_message(lib.KVMLOG_CMD_GET_PENDING), NLM_F_DUMP)
+        records = (reply.get_attr("KVMLOG_A_RECORD") for reply in replies)
+        return b"".join(bytes(record) for record in records if record)
+
+    def request(self, message: Any, flags: int = 0) -> tuple[Any, ...]:
+        """Send one message; return its replies, with NLM_F_ACK the ack.
+
+        nlm_request() would do, but it repeats for 9 s what is answered with EBUSY.
+        """
+        sequence = self.addr_pool.alloc()
+        try:
+            self.put(message, self.prid, NLM_F_REQUEST | flags, msg_seq=sequence)
+            return tuple(self.get(_REPLY_BYTES, msg_seq=sequence))
+        finally:
+            # An answer that comes too late belongs to no request, and is nobody's to read.
+            self.backlog.pop(sequence, None)
+            self.backlog[0].clear()
+            self.addr_pool.free(sequence, ban=0xFF)
+
+
+def _message(command: int, attributes: list[tuple[str, Any]] | None = None) -> Message:
     message = Message()
     message["cmd"] = command
     message["version"] = lib.KVMLOG_GENL_VERSION
@@ -92,8 +181,8 @@ def request(command: int, attributes: list[tuple[str, Any]] | None = None) -> Me
     return message
 
 
-def configure(config: SwitchConfig, prototypes: dict[str, str]) -> Message:
-    """KVMLOG_CMD_CONFIGURE with what differs from the defaults."""
+def configure_message(config: SwitchConfig, prototypes: dict[str, str]) -> Message:
+    """Return KVMLOG_CMD_CONFIGURE with what differs from the defaults."""
     attributes: list[tuple[str, Any]] = [("KVMLOG_A_STATE", int(config.on))]
     if config.tgids:
         raw = b"".join(tgid.to_bytes(4, "little") for tgid in config.tgids)
@@ -110,11 +199,11 @@ def configure(config: SwitchConfig, prototypes: dict[str, str]) -> Message:
     for name, signature in prototypes.items():
         nested = {"attrs": [("KVMLOG_PROTO_A_NAME", name), ("KVMLOG_PROTO_A_SIGNATURE", signature)]}
         attributes.append(("KVMLOG_A_PROTOTYPE", nested))
-    return request(lib.KVMLOG_CMD_CONFIGURE, attributes)
+    return _message(lib.KVMLOG_CMD_CONFIGURE, attributes)
 
 
 def parse_status(message: Any) -> SourceStatus:
-    """A decoded KVMLOG_CMD_GET_STATUS reply."""
+    """Parse a decoded KVMLOG_CMD_GET_STATUS reply."""
 
     def number(name: str, default: int = 0) -> int:
         value = message.get_attr(name)
@@ -163,14 +252,14 @@ def parse_status(message: Any) -> SourceStatus:
 
 
 def parse_cost(raw: bytes) -> SourceCost:
-    """struct kvmlog_cost; an older module tells none: 0."""
+    """Parse struct kvmlog_cost; zeros for an older module, which reports none."""
     cost = ffi.new("struct kvmlog_cost *")
     ffi.memmove(cost, raw, min(len(raw), ffi.sizeof(cost[0])))
     return SourceCost(cost.timed_ns * lib.KVMLOG_COST_ONE_IN, cost.worker_ns)
 
 
 def parse_counters(raw: bytes) -> dict[str, int]:
-    """struct kvmlog_counters by field name; fields that a shorter, older one lacks are 0."""
+    """Parse struct kvmlog_counters by field name; fields that an older one lacks are 0."""
     counters = ffi.new("struct kvmlog_counters *")
     ffi.memmove(counters, raw, min(len(raw), ffi.sizeof(counters[0])))
     return {name: getattr(counters, name) for name in _COUNTERS}

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final
 
-from kvmlog.config import Config
+from kvmlog.config.load import Config
 from kvmlog.rpcserver.auth import tls
 from kvmlog.rpcserver.auth.caller import ALL_ROLES, Caller
 from kvmlog.rpcserver.auth.tokens import Tokens

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from kvmlog.control.client import SwitchClient
-from kvmlog.exits.explain import lookup
-from kvmlog.exits.format import objects
+from kvmlog.exits.explain.serialize import explained_object
+from kvmlog.exits.explain.tables import explain
+from kvmlog.exits.reasons import lookup
 from kvmlog.guests.names import GuestNames
 from kvmlog.guests.serialize import exits_by_process, guest_object
 from kvmlog.ring.reader import RingReader
@@ -72,7 +73,7 @@ def guests(call: Call) -> dict[str, Any]:
     }
 
 
-def explain(call: Call) -> list[Any]:
+def explain_reasons(call: Call) -> list[Any]:
     """Serve kvmExplain: what an exit reason is; without one, all."""
     for value in call.parameters:
         if not isinstance(value, str) or not 0 < len(value) <= _WORD_CHARACTERS:
@@ -88,4 +89,4 @@ def explain(call: Call) -> list[Any]:
             f"kvmExplain: the ISA is {faults.shown(isa)}; give one of {', '.join(lookup.ISAS)}.",
         )
     found = lookup.all_reasons() if word is None else reasons(word, isa)
-    return [marshal(objects.reason_object(one)) for one in found]
+    return [marshal(explained_object(explain(one))) for one in found]

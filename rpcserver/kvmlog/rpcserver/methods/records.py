@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from kvmlog.control.client import SwitchClient
 from kvmlog.control.protocol import MOST_NAMES, NAME_CHARACTERS
-from kvmlog.exits.explain import lookup
-from kvmlog.exits.format import objects
+from kvmlog.exits.format import serialize
+from kvmlog.exits.reasons import lookup
 from kvmlog.exits.selection import Selection
 from kvmlog.guests.names import GuestError, GuestNames
 from kvmlog.guests.view import GuestView
@@ -120,7 +120,7 @@ def reasons(word: str, isa: str | None = None) -> list[lookup.Reason]:
     """Return the exit reasons that a word names; an INVALID_PARAMETERS fault when it names none."""
     found = lookup.find(word, isa)
     if not found:
-        sentence = f"{lookup.unknown_words(word, isa)}."
+        sentence = f"{lookup.unknown_message(word, isa)}."
         raise faults.fault(faults.INVALID_PARAMETERS, sentence)
     return found
 
@@ -142,7 +142,7 @@ def _structs(found: Sequence[AnyRecord], span: Span, view: GuestView) -> dict[st
     """Return the members of a reply as structs; the view has learned from these records."""
     to_wall_ns = span.realtime_ns - span.monotonic_ns
     structs = [
-        objects.record_object(one, one.ns + to_wall_ns, span.utc_offset_s, view.labels.guest(one))
+        serialize.record_object(one, one.ns + to_wall_ns, span.utc_offset_s, view.labels.guest(one))
         for one in found
     ]
     return {"count": str(len(found)), "records": marshal(structs)}

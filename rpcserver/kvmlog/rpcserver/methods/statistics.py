@@ -53,7 +53,7 @@ def statistics(call: Call) -> dict[str, Any]:
     given = params.parse(call.parameters, "kvmStatistics", _STATISTICS)
     try:
         by = by_words(given.get("by", ["guest", "reason"]))
-        view = Query(
+        query = Query(
             by,
             sort_of(by, given.get("sort")),
             given.get("top", DEFAULT_TOP),
@@ -62,7 +62,7 @@ def statistics(call: Call) -> dict[str, Any]:
     except StatisticsError as error:
         raise faults.fault(faults.INVALID_PARAMETERS, f"kvmStatistics: {error}.") from error
     with _slot(call.caller_key, waits="over_s" in given):
-        return _reply(call, view, given)
+        return _reply(call, query, given)
 
 
 @contextlib.contextmanager
@@ -89,11 +89,11 @@ def _busy(what: str) -> Fault:
     return faults.fault(faults.BUSY, f"{what} are under way; try again later.")
 
 
-def _reply(call: Call, view: Query, given: dict[str, Any]) -> dict[str, Any]:
+def _reply(call: Call, query: Query, given: dict[str, Any]) -> dict[str, Any]:
     notes: list[str] = []
     with open_statistics(call) as reader:
-        sampler = Sampler(reader, call.ring_path, view, given.get("vm", ()), notes.append)
-        sampler.say_what_is_counted(call.switch_path)
+        sampler = Sampler(reader, call.ring_path, query, given.get("vm", ()), notes.append)
+        sampler.warn_if_incomplete(call.switch_path)
         base = None
         if "over_s" in given:
             base = sampler.now()
@@ -109,6 +109,6 @@ def _reply(call: Call, view: Query, given: dict[str, Any]) -> dict[str, Any]:
 def _rows(report: Report) -> list[dict[str, Any]]:
     """Those of report_object(), with the whole that each share is a part of."""
     return [
-        {**row_object(line, report.view.by), "whole_ns": line.whole_ns}
+        {**row_object(line, report.query.by), "whole_ns": line.whole_ns}
         for line in report.lines + report.halts
     ]

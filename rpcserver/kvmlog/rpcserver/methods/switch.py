@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from kvmlog.control import sampling
-from kvmlog.control.client import SwitchClient, granted
+from kvmlog.control.client import SwitchClient, accepted
 from kvmlog.control.protocol import LEAST_FOR_S, MOST_FOR_S
 from kvmlog.control.sampling import EVERY_EXIT, Sampling
 from kvmlog.rpcserver import faults, log
@@ -46,7 +46,7 @@ def switch(call: Call) -> dict[str, Any]:
     vm, for_s = given.get("vm", ()), given.get("for_s")
     answer = perform_switch(call, given["on"], vm, for_s, recorded)
     unlimited = not vm and for_s is None and recorded == EVERY_EXIT
-    matched = {} if unlimited else granted(answer).get("matched", {})
+    matched = {} if unlimited else accepted(answer).get("matched", {})
     out: dict[str, Any] = {
         "on": given["on"],
         "matched": [{"vm": word, "pids": pids} for word, pids in matched.items()],

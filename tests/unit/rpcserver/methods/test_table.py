@@ -13,7 +13,7 @@ from xmlrpc.client import Fault, dumps, loads
 
 import pytest
 
-from kvmlog.config import Config
+from kvmlog.config.load import Config
 from kvmlog.rpcserver import faults, log
 from kvmlog.rpcserver.auth.caller import ALL_ROLES, Caller
 from kvmlog.rpcserver.auth.credentials import Credentials

@@ -32,7 +32,7 @@ from kvmlog.ring.writer import RingWriter
 from kvmlog.sources.base import SourceGoneError, SwitchConfig
 from kvmlog.sources.bpf import source as bpf_source
 from kvmlog.sources.bpf.source import BpfSource
-from kvmlog.sources.bpf.switch_record import switch_note
+from kvmlog.sources.bpf.switch_record import switch_record
 from kvmlog.util.errors import SourceError
 
 KOBJECT_UEVENT = 15
@@ -54,7 +54,7 @@ def expected(epoch: int) -> tuple[int, ...]:
 def test_a_switch_tells_the_whole_configuration() -> None:
     """As the module's does; who wrote it, and when."""
     config = SwitchConfig(on=True, tgids=(7, 8, 9), one_in=20, on_ms=30, off_ms=70)
-    raw = switch_note(config, True, lib.KVMLOG_SWITCH_COMMAND, 5, 2**63 + 1)
+    raw = switch_record(config, True, lib.KVMLOG_SWITCH_COMMAND, 5, 2**63 + 1)
     (note,) = unpack_records(raw)
     assert isinstance(note, SwitchRecord)
     assert shared(note) == expected(5)
@@ -67,7 +67,7 @@ def test_a_switch_tells_the_whole_configuration() -> None:
 def test_a_switch_off_tells_its_cause() -> None:
     """The configuration that ends with it stands there too."""
     config = SwitchConfig(on=True, one_in=3)
-    (note,) = unpack_records(switch_note(config, False, lib.KVMLOG_SWITCH_LEASE, 2, 9))
+    (note,) = unpack_records(switch_record(config, False, lib.KVMLOG_SWITCH_LEASE, 2, 9))
     assert isinstance(note, SwitchRecord)
     assert (note.ns, note.config_epoch) == (9, 2)
     assert (note.on, note.cause, note.one_in) == (0, lib.KVMLOG_SWITCH_LEASE, 3)
