@@ -242,7 +242,10 @@ def test_losses_are_shown_whatever_is_asked_for(tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (("--reason", "hltt"), "'hltt' is not an exit reason; similar: "),
-        (("--slower-than", "1 parsec"), "'1 parsec': no time; give a number and ns, us, ms or s"),
+        (
+            ("--slower-than", "1 parsec"),
+            "'1 parsec' is not a time; give a number with ns, us, ms or s",
+        ),
         (("--slower-than", "-1ms"), "expected one argument"),
     ],
 )

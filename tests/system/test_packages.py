@@ -49,8 +49,11 @@ PROGRAM_FILES = {
     "usr/lib/kvmlog/kvmlog/rpcserver/main.py",
     "usr/lib/sysusers.d/kvmlog.conf",
     "usr/lib/tmpfiles.d/kvmlog.conf",
+    "usr/share/bash-completion/completions/kvmlog",
     "usr/share/doc/kvmlog/operations.md",
+    "usr/share/fish/vendor_completions.d/kvmlog.fish",
     "usr/share/man/man1/kvmlog.1.gz",
+    "usr/share/zsh/vendor-completions/_kvmlog",
 }
 
 
@@ -154,6 +157,29 @@ def test_the_unpacked_program_runs(packages: Packages) -> None:
     assert packages.run(program, "config", "check", config).stdout == f"{config}: good\n"
     explained = packages.run(program, "explain", "npf").stdout
     assert "nested page" in explained.lower()
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (("d",), {"dump", "demo"}),
+        (("dump", "--v"), {"--vm"}),
+        (("remote", "host1", "d"), {"dump"}),
+        (("remote", "host1", "dump", "--slow"), {"--slower-than"}),
+        (("switch", "o"), {"on", "off"}),
+    ],
+)
+def test_bash_completes(packages: Packages, words: tuple[str, ...], offered: set[str]) -> None:
+    """The installed completion offers commands, options and choices, in bash alone."""
+    installed = packages.root / "usr/share/bash-completion/completions/kvmlog"
+    typed = " ".join(("kvmlog", *words))
+    asked = f"COMP_WORDS=({typed}) COMP_CWORD={len(words)}; function=$(complete -p kvmlog)"
+    call = 'function=${function##*-F }; "${function%% *}" kvmlog "${COMP_WORDS[COMP_CWORD]}"'
+    done = packages.run(
+        *("bash", "--norc", "-uc"),
+        f"set +u; source {installed}; {asked}; {call}; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+    )
+    assert set(done.stdout.split()) == offered
 
 
 def test_the_services_are_sound(packages: Packages) -> None:

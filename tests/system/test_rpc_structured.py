@@ -112,7 +112,7 @@ def test_the_switch_takes_and_tells_everything(host: Host) -> None:
         ("kvmRecords", {"since": "0", "ring_id": "ab " * 10 + "ab"}, "give the 32 hex digits of"),
         ("kvmRecords", {"reason": ["hlz"]}, "'hlz' is not an exit reason; similar: HLT"),
         ("kvmRecords", {"form": "text"}, "form is 'text'; give one of binary, structs."),
-        ("kvmStatistics", {"by": ["vm"]}, "'vm' is nothing to group by; give some of guest"),
+        ("kvmStatistics", {"by": ["vm"]}, "'vm' is not a grouping; give one or more of guest"),
         ("kvmStatistics", {"by": ["return"], "sort": "p50"}, "sort 'p50': groups by return"),
         ("kvmStatistics", {"over_s": 61}, "over_s is 61; give seconds from 0.1 to 60."),
         ("kvmGuests", ["all"], "kvmGuests takes a struct, not ['all']."),

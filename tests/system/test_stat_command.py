@@ -231,9 +231,9 @@ def test_on_a_terminal_tables_are_redrawn(ring: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--by", "reasn"), "'reasn' is nothing to group by"),
+        (("--by", "reasn"), "'reasn' is not a grouping"),
         (("--sort", "speed"), "invalid choice: 'speed'"),
-        (("-i", "-1"), "'-1' is no interval; give 0.1 to 86,400 seconds"),
+        (("-i", "-1"), "'-1' is not an interval; give 0.1 to 86,400 seconds"),
     ],
 )
 def test_nonsense_is_refused(ring: str, arguments: tuple[str, ...], words: str) -> None:

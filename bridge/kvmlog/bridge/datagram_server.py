@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the switch's two sockets share: one datagram taken, one answer given."""
+"""The base of the switch's two servers: one datagram taken, one answer given."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SHOWN_BYTES: Final = 300
 
 @dataclass(frozen=True)
 class Datagram:
-    """One that has come."""
+    """A received datagram."""
 
     data: bytes
     truncated: bool  # there was more of it
@@ -41,11 +41,11 @@ class DatagramServer:
     _switch: Dispatcher
 
     def fileno(self) -> int:
-        """For the selector."""
+        """Return the descriptor, for the selector."""
         return self.socket.fileno()
 
     def handle(self) -> None:
-        """Takes one datagram and answers it; a sender that cannot be answered is counted."""
+        """Take one datagram and answer it; count a sender that cannot be answered."""
         try:
             data, ancillary, flags, sender = self.socket.recvmsg(
                 self._most_bytes(), self.ancillary_bytes
@@ -71,24 +71,24 @@ class DatagramServer:
         return protocol.limit(self.channel)
 
     def _answer(self, datagram: Datagram) -> bytes | None:
-        """The answer, None where none is due. Here whoever can send may ask."""
-        return self._carry_out(datagram.data, datagram.truncated, _credentials(datagram))
-
-    def _carry_out(self, data: bytes, truncated: bool, who: str) -> bytes | None:
-        """Has the switch answer; what changes something leaves one line in the log."""
-        answer = self._switch.answer(self.channel, data, truncated)
-        word = data.rstrip(b"\0\r\n").partition(b" ")[0]
-        if answer is not None and word in _AUDITED:
-            told = ascii(answer[:_SHOWN_BYTES].decode("utf-8", "replace"))[1:-1]
-            log.audit(f"{self.channel} {who}: {word.decode()}: {told}")
+        """Return the answer, None where none is due. Here whoever can send may ask."""
+        answer = self._switch.answer(self.channel, datagram.data, datagram.truncated)
+        self._audit(datagram.data, answer, _credentials(datagram))
         return answer
 
+    def _audit(self, command: bytes, answer: bytes | None, who: str) -> None:
+        """Log one line for a command that changes something, with its answer."""
+        word = command.rstrip(b"\0\r\n").partition(b" ")[0]
+        if answer is not None and word in _AUDITED:
+            shown = ascii(answer[:_SHOWN_BYTES].decode("utf-8", "replace"))[1:-1]
+            log.audit(f"{self.channel} {who}: {word.decode()}: {shown}")
+
     def _reply(self, answer: bytes, datagram: Datagram) -> None:
-        """Sends the answer; OSError when it cannot."""
+        """Send the answer; OSError when that fails."""
         self.socket.sendto(answer, socket.MSG_DONTWAIT, datagram.sender)
 
     def _answerable(self, sender: Any) -> bool:
-        """Whether an answer may go to this address."""
+        """Return whether an answer may go to this address."""
         return True
 
 

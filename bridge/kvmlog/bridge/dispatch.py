@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The switch: commands in datagrams, one answer each. UDP and the local socket share it."""
+"""Dispatch of the switch's commands, one answer each, for UDP and the local socket."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _SCAN_SHARE: Final = 0.1
 
 
 class Dispatcher:
-    """Carries out what command.py knows, and counts everything it was sent.
+    """Carry out the commands of kvmlog.control.protocol, and count everything that is sent.
 
-    `about`: further members of the status answer.
+    about: returns further members of the status answer.
     """
 
     def __init__(self, engine: Engine, about: Callable[[], dict[str, Any]]) -> None:
@@ -34,18 +34,18 @@ class Dispatcher:
         self._scan = TimeShare(engine.registry.scan, _SCAN_SHARE)
 
     def answer(self, channel: str, datagram: bytes, truncated: bool = False) -> bytes | None:
-        """The answer to one datagram, None where none is due. Never raises for bad input.
+        """Return the answer to one datagram, None where none is due; never raise for bad input.
 
-        `truncated`: the datagram was longer than command.limit(channel).
+        truncated: the datagram was longer than protocol.limit(channel).
         """
-        asked = protocol.parse(channel, datagram, truncated)
-        self.count(channel, asked.kind)
-        if asked.kind == "answer":
+        command = protocol.parse(channel, datagram, truncated)
+        self.count(channel, command.kind)
+        if command.kind == "answer":
             return None
-        sentence = asked.sentence
-        if asked.word:
+        sentence = command.sentence
+        if command.word:
             try:
-                return self._carry_out(channel, asked).encode()
+                return self._carry_out(channel, command).encode()
             except KvmlogError as error:
                 self.count(channel, "failed")
                 sentence = str(error)
@@ -53,16 +53,16 @@ class Dispatcher:
         return f"error: {sentence}".encode("utf-8", "backslashreplace")
 
     def count(self, channel: str, kind: str) -> None:
-        """One more `kind` on the channel, shown in the status answer."""
+        """Count one more `kind` on the channel, for the status answer."""
         self._counts.setdefault(channel, Counter())[kind] += 1
 
     def status(self) -> dict[str, Any]:
-        """All that the status answer holds."""
+        """Return all that the status answer holds."""
         commands = {channel: dict(counts) for channel, counts in self._counts.items()}
         return {**self.engine.describe(), **self._about(), "commands": commands}
 
     def _pending(self) -> dict[str, Any]:
-        """How many exits are pending, and as hex the records of those that have lasted longest."""
+        """Return how many exits are pending, and in hex the records of the longest ones."""
         raw = self.engine.pending()
         size = RECORD_BYTES
         exits = [raw[at : at + size] for at in range(0, len(raw), size)]
@@ -70,15 +70,15 @@ class Dispatcher:
         return {"count": len(exits), "records": b"".join(exits[:PENDING_SHOWN]).hex()}
 
     def _guests(self) -> dict[str, Any]:
-        """Looks for guests now; how many run. Their names stand in the file (docs/guests.md)."""
+        """Scan for guests; return how many run. Their names are in the file (docs/guests.md)."""
         registry = self.engine.registry
         self._scan()
         registry.refresh()
         registry.save()
         return {"running": len(registry.running())}
 
-    def _tell_stop(self, word: str) -> None:
-        """BudgetError, once, when tracing has been switched off by itself.
+    def _report_stop(self, word: str) -> None:
+        """Raise BudgetError, once, when the budget has switched tracing off.
 
         Not to senders over UDP, of whom most do not read their answer.
         """
@@ -89,27 +89,29 @@ class Dispatcher:
             self.engine.switch(False)
         raise BudgetError(BUDGET + stopped)
 
-    def _carry_out(self, channel: str, asked: Command) -> str:
-        if asked.word == "status":
+    def _carry_out(self, channel: str, command: Command) -> str:
+        if command.word == "status":
             status = self.status()
             if channel != "unix" and status["filter"] is not None:
                 # Who the guests are is for those who may use the local socket.
                 status["filter"] = {"tgids": status["filter"]["tgids"]}
             return "ok status " + json.dumps(status, separators=(",", ":"))
-        if asked.word == "pending":
+        if command.word == "pending":
             return "ok pending " + json.dumps(self._pending(), separators=(",", ":"))
-        if asked.word == "guests":
+        if command.word == "guests":
             return "ok guests " + json.dumps(self._guests())
-        if asked.word == "reset":
+        if command.word == "reset":
             self.engine.reset()
             return "ok reset"
         if channel == "unix":
-            self._tell_stop(asked.word)
-        matched = self.engine.switch(asked.word == "on", asked.vm, asked.for_s, asked.sampling)
-        if not asked.has_arguments:
-            return f"ok {asked.word}"
-        granted: dict[str, Any] = {"matched": matched} if asked.vm else {}
-        if asked.for_s is not None:
-            granted["for_s"] = asked.for_s
-        granted |= asked.sampling.arguments()
-        return "ok on " + json.dumps(granted)
+            self._report_stop(command.word)
+        matched = self.engine.switch(
+            command.word == "on", command.vm, command.for_s, command.sampling
+        )
+        if not command.has_arguments:
+            return f"ok {command.word}"
+        accepted: dict[str, Any] = {"matched": matched} if command.vm else {}
+        if command.for_s is not None:
+            accepted["for_s"] = command.for_s
+        accepted |= command.sampling.arguments()
+        return "ok on " + json.dumps(accepted)

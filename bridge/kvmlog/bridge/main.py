@@ -31,12 +31,12 @@ _MODPROBE_S: Final = 30
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `kvmlog bridge`: those of its keys in the configuration."""
+    """Add the options of `kvmlog bridge`: those of its keys in the configuration."""
     add_options(parser, "bridge")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs the bridge until SIGTERM or SIGINT; 0. KvmlogError when it cannot start."""
+    """Run the bridge until SIGTERM or SIGINT; return 0. KvmlogError when it cannot start."""
     notifier = Notifier()
     config = Config.of(args)
     keys = config.bridge
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         wake = stack.enter_context(signals())
         writer = stack.enter_context(RingWriter(keys.ring, keys.slots))
         if writer.killed_before:
-            log(f"{keys.ring}: the last bridge was killed; its ring goes on")
+            log(f"{keys.ring}: the last bridge was killed; its ring is kept and continued")
         statistics = None
         if keys.statistics_mib:
             statistics = StatisticsWriter(keys.ring + SUFFIX, writer, keys.statistics_mib)
@@ -119,25 +119,25 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _lives(engine: Engine, writer: RingWriter, limit_s: float) -> bool:
-    """Whether the pump's thread does what it is there for: the ring's heartbeat is its work."""
+    """Return whether the pump's thread works: the ring's heartbeat is its doing."""
     age_ns = time.monotonic_ns() - int(writer.header().monotonic_ns)
     return engine.pump.alive() and age_ns < limit_s * 1e9 / 2
 
 
 class _Udp:
-    """The UDP end that serves now; the configuration may put another in its place."""
+    """The UDP server in use; a changed configuration may replace it."""
 
     def __init__(self, config: Config, switch: Dispatcher) -> None:
         self._switch = switch
         self.listen(config)
 
     def listen(self, config: Config) -> None:
-        """Makes `server` another one; SwitchError when it cannot be had, and nothing changes."""
+        """Replace `server`; SwitchError, and nothing changes, when the address cannot be bound."""
         keys = config.udp
         self.server = UdpServer(keys.listen, self._switch, _udp_key(config), keys.plain)
 
     def allow(self, config: Config) -> None:
-        """Another key, other senders; KvmlogError when the address does not allow it."""
+        """Replace key and permitted senders; KvmlogError when the address does not allow them."""
         self.server.allow(_udp_key(config), config.udp.plain)
 
     def close(self) -> None:
@@ -149,7 +149,7 @@ def _udp_key(config: Config) -> bytes | None:
 
 
 def make_source(name: str, reason: str = "auto") -> Source:
-    """The source of a --source option; reason: of --bpf-reason."""
+    """Return the source of a --source option; reason: of --bpf-reason."""
     if name == "auto":
         name, why = choose_source()
         log(f"source {name}: {why}")
@@ -164,7 +164,7 @@ def make_source(name: str, reason: str = "auto") -> Source:
 
 
 def choose_source() -> tuple[str, str]:
-    """kmod where the module is loaded or can be, else bpf; and why."""
+    """Return kmod where the module is loaded or can be, else bpf; and why."""
     if os.path.isdir("/sys/module/kvmlog"):
         return "kmod", "the kernel module kvmlog is loaded"
     if not os.path.exists("/proc/modules"):
@@ -186,7 +186,7 @@ def choose_source() -> tuple[str, str]:
 
 
 class _Bridge:
-    """What the status answer says about the process itself."""
+    """The process itself, for the status answer."""
 
     def __init__(self, ring: str, writer: RingWriter, engine: Engine) -> None:
         self.servers: dict[str, str] = {}
@@ -215,6 +215,6 @@ class _Bridge:
 
 
 def resident_bytes() -> int:
-    """Memory that this process has in RAM (statm, proc(5))."""
+    """Return the bytes that this process has in RAM (statm, proc(5))."""
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

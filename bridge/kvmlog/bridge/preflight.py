@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the bridge needs of its configuration to start; `kvmlog config check` asks for it."""
+"""Preflight: everything that the bridge needs of its configuration to start."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who sent a plain datagram on loopback: the owner of the socket that it came from.
+"""The sender of a plain datagram on loopback: the owner of the socket that it came from.
 
 A datagram carries no more than an address, which anybody may have had a moment ago. So every
 doubt is a refusal: no socket there (the sender has closed it), several sockets of which one is
@@ -22,7 +22,7 @@ _GONE: Final = (
 
 
 def identify(sender: Endpoint, receiver: Endpoint) -> str:
-    """The name of the permitted user who sent it; SwitchError when there is any doubt."""
+    """Return the name of the permitted user who sent it; SwitchError when in any doubt."""
     try:
         sockets = sock_diag.udp_sockets(sender[1])
     except OSError as error:
@@ -35,12 +35,12 @@ def identify(sender: Endpoint, receiver: Endpoint) -> str:
             "send from a port of its own, or use kvmlog switch"
         )
     # An address can be chosen per datagram (IP_PKTINFO), a port cannot: all with the port count.
-    strangers = [one for one in sockets if not one.held or not users.standing(one.uid)]
-    if strangers:
+    unauthorized = [one for one in sockets if not one.held or not users.standing(one.uid)]
+    if unauthorized:
         raise SwitchError(
-            f"{users.refusal(strangers[0].uid)}; only they may switch: become a member, "
+            f"{users.refusal(unauthorized[0].uid)}; only they may switch: become a member, "
             f"or sign the command with a key (kvmlog switch --udp, --key)"
-            if strangers[0].held
+            if unauthorized[0].held
             else _GONE
         )
     if not any(_may_have_sent(one, sender, receiver) for one in sockets):
@@ -49,7 +49,7 @@ def identify(sender: Endpoint, receiver: Endpoint) -> str:
 
 
 def _may_have_sent(one: LocalSocket, sender: Endpoint, receiver: Endpoint) -> bool:
-    """A socket connected to ours; or one connected to nothing, on a port that the kernel chose.
+    """Return whether the socket can have sent it: connected to ours, or on an ephemeral port.
 
     A daemon's socket on a well-known port is no sender of commands, and with SO_REUSEADDR
     anybody may send from that port, and be gone. So may they from the port of a socket at one

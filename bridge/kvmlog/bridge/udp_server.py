@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The UDP side of the switch: the ancestor's `on` and `off` on loopback, signed ones from anywhere.
+"""The UDP server of the switch: plain commands on loopback, signed ones from anywhere.
 
 Who may send what is decided here: docs/switch.md, "UDP".
 """
@@ -37,7 +37,7 @@ _MAPPED: Final = bytes(10) + b"\xff\xff"
 
 
 def check_reach(text: str, address: Any, *, signed: bool) -> None:
-    """SwitchError when commands from afar could reach it and would not have to be signed.
+    """Raise SwitchError when unsigned commands from other hosts could reach the address.
 
     text, address: as resolve() takes and gives them.
     """
@@ -49,7 +49,7 @@ def check_reach(text: str, address: Any, *, signed: bool) -> None:
 
 
 class _UsedUpError(SwitchError):
-    """Whose the command is was not even looked up."""
+    """The sender's owner was not even looked up: the allowance for that is used up."""
 
 
 class UdpServer(DatagramServer):
@@ -94,17 +94,17 @@ class UdpServer(DatagramServer):
 
     @property
     def address(self) -> str:
-        """HOST:PORT as bound: the port is known here when 0 was asked for."""
+        """HOST:PORT as bound: the actual port where 0 was asked for."""
         return format_address(self.socket.getsockname())
 
     def allow(self, key: bytes | None, plain: str) -> None:
-        """Replaces both; SwitchError, and nothing changes, when the address needs a key."""
+        """Replace both; SwitchError, and nothing changes, when the address needs a key."""
         check_reach(self._text, self._where, signed=key is not None)
         self._key = key
         self._plain = plain
 
     def close(self) -> None:
-        """Gives the port back."""
+        """Close the socket."""
         self.socket.close()
 
     def _most_bytes(self) -> int:
@@ -132,14 +132,14 @@ class UdpServer(DatagramServer):
                 f"udp {format_endpoint(sender)} refused: {error}"
             )
             return f"error: {error}".encode("ascii", "backslashreplace")
-        return self._carry_out(
-            datagram.data, datagram.truncated, f"{format_endpoint(sender)} ({who})"
-        )
+        answer = self._switch.answer(self.channel, datagram.data, datagram.truncated)
+        self._audit(datagram.data, answer, f"{format_endpoint(sender)} ({who})")
+        return answer
 
     def _answer_signed(
         self, key: bytes, datagram: Datagram, sender: Endpoint, receiver: Endpoint
     ) -> bytes | None:
-        """What is not ours gets no answer: the sender's address may be anybody's."""
+        """Answer a signed datagram; None for a forged one, whose sender may be anybody."""
         request = udp_auth.parse_request(key, datagram.data, format_endpoint(receiver))
         if request is None or datagram.truncated:
             self._switch.count(self.channel, "forged")
@@ -157,7 +157,8 @@ class UdpServer(DatagramServer):
             self._log(f"udp {format_endpoint(sender)} refused: {error}")
             return udp_auth.format_answer(key, request.nonce, f"error: {error}".encode())
         self._switch.count(self.channel, "signed")
-        answer = self._carry_out(request.command, False, f"{format_endpoint(sender)} (by key)")
+        answer = self._switch.answer(self.channel, request.command)
+        self._audit(request.command, answer, f"{format_endpoint(sender)} (by key)")
         return None if answer is None else udp_auth.format_answer(key, request.nonce, answer)
 
     def _plain_sender(self, sender: Endpoint, receiver: Endpoint) -> str:
@@ -184,7 +185,7 @@ class UdpServer(DatagramServer):
         return sock_diag.address(self.socket.getsockname()[0])
 
     def _reply(self, answer: bytes, datagram: Datagram) -> None:
-        """From the address that was asked, which of several the kernel would not know."""
+        """Send from the address that was asked, which of several the kernel would not know."""
         here = self._receiving_address(datagram)
         if self.socket.family == socket.AF_INET:
             source = _IN_PKTINFO.pack(0, here.packed, bytes(4))

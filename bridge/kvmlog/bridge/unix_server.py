@@ -58,7 +58,7 @@ class UnixServer(DatagramServer):
         return isinstance(sender, bytes) and sender.startswith(b"\0")
 
     def close(self) -> None:
-        """Closes the socket and removes its file, unless another bridge has put its own there."""
+        """Close the socket and remove its file, unless another bridge has put its own there."""
         self.socket.close()
         with contextlib.suppress(OSError):
             if os.lstat(self.path).st_ino == self._inode:
@@ -66,7 +66,7 @@ class UnixServer(DatagramServer):
 
 
 def _remove_stale(path: str) -> None:
-    """Removes the socket file of a bridge that is gone; SwitchError when it is something else."""
+    """Remove the socket file of a bridge that is gone; SwitchError for anything else."""
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`kvmlog config check|show|default`: the configuration before a service trips over it."""
+"""`kvmlog config check|show|default`: check, show or print the configuration."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ _COLUMNS: Final = (Column("KEY"), Column("VALUE"), Column("FROM", spare=1))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `kvmlog config`."""
+    """Add the options of `kvmlog config`."""
     parser.add_argument(
         "action",
         choices=("check", "show", "default"),
-        help="check: whether the services take the file; show: every key's value and where it "
-        "comes from; default: a file with every key and what it means",
+        help="check: report what keeps the services from starting; show: each key's value and "
+        "origin; default: print a file with all keys and their meanings",
     )
     parser.add_argument(
         "path", nargs="?", metavar="PATH", help=f"the file (default: {DEFAULT_CONFIG})"
     )
-    parser.add_argument("--json", action="store_true", help="show: one JSON object")
+    parser.add_argument("--json", action="store_true", help="with show: one JSON object")
     parser.set_defaults(refuse=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
-    """0; check gives 1, and a sentence for each problem, when a service cannot use the file."""
+    """Return 0; for check 1, with a message per problem, when a service cannot use the file."""
     if args.json and args.action != "show":
         args.refuse("--json goes with show")
     if args.action == "default":
@@ -81,7 +81,7 @@ def _check(path: str | None) -> int:
 
 
 def _at_the_start(config: Config) -> tuple[list[str], list[str]]:
-    """Why services would not start, and the files that this user may not look at."""
+    """Return what would keep services from starting, and files this user may not read."""
     wrong, unseen = [], []
     for service, problems, sees in (
         ("bridge", bridge_start.problems(config), os.geteuid() == 0),

@@ -17,29 +17,29 @@ DEFAULT_COUNT: Final = 100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the sub-command's flags."""
+    """Add the options of `kvmlog dump`."""
     add_options(parser)
     records.add_ring(parser)
 
 
 def add_options(parser: argparse.ArgumentParser, *, words: bool = False) -> None:
-    """What there is to ask of any ring; words: leaves reasons as they are, for another host."""
+    """Add the options that any ring takes; words: leave reasons for another host to look up."""
     parser.add_argument(
         "-n",
         dest="count",
         metavar="N",
         type=records.positive,
         default=DEFAULT_COUNT,
-        help="how many records, the newest (default %(default)s)",
+        help="show the newest N records (default %(default)s)",
     )
     parser.add_argument(
-        "--json", action="store_true", help="one JSON object per line, names and numbers"
+        "--json", action="store_true", help="one JSON object per line, with names and numbers"
     )
     selection.add_arguments(parser, words=words)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the records; returns 0. Raises RingError when the ring cannot be read."""
+    """Print the records and return 0; RingError when the ring cannot be read."""
     with RingReader(args.ring) as ring:
         view = selection.guest_view(args.ring, args.vm)
         chosen = selection.from_arguments(args, view)

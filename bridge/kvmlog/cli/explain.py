@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`kvmlog explain`: what an exit reason is, what causes a lot of it, what to try."""
+"""`kvmlog explain`: the meaning of an exit reason, its common causes, and remedies."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ _DECIMAL: Final = frozenset(("vmx", lookup.KVM))  # as their headers write numbe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the sub-command's flags; an unknown reason is a usage error, as argparse says them."""
+    """Add the options of `kvmlog explain`; an unknown reason is a usage error."""
     parser.add_argument(
         "reason",
         nargs="?",
         metavar="REASON",
         help="a name (hlt, EPT_VIOLATION, KVM_EXIT_MMIO), its beginning, or a number (48, 0x7b); "
-        "none: list all",
+        "default: list all",
     )
-    parser.add_argument("--isa", choices=lookup.ISAS, help="of this kind of CPU only")
+    parser.add_argument("--isa", choices=lookup.ISAS, help="only reasons of this architecture")
+    parser.add_argument("--list", action="store_true", dest="as_list", help="one line per reason")
     parser.add_argument(
-        "--list", action="store_true", dest="as_list", help="one line for each reason"
+        "--json", action="store_true", help="one JSON object per line, one for each reason"
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object per reason and line")
     parser.set_defaults(usage_error=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints and returns 0; ends with status 2 if nothing is known by that name or number."""
+    """Print and return 0; exit with status 2 if the name or number is unknown."""
     if args.reason is None:
         found = lookup.all_reasons(args.isa)
     else:
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def show(found: Sequence[Explained], as_json: bool, as_list: bool) -> None:
-    """Prints what is known of them."""
+    """Print the reasons."""
     if as_json:
         lines: Iterable[str] = (json.dumps(explained_object(one)) for one in found)
     elif as_list:
@@ -61,12 +61,12 @@ def show(found: Sequence[Explained], as_json: bool, as_list: bool) -> None:
 
 
 def list_line(reason: Explained) -> str:
-    """Returns ISA, number, name and meaning in columns."""
+    """Return ISA, number, name and meaning in columns."""
     return f"{reason.isa:<5}  {_number(reason):>10}  {reason.name:<28}  {reason.meaning}"
 
 
 def text_lines(found: Sequence[Explained]) -> Iterator[str]:
-    """Yields the explanations; reasons that have one in common stand above it together."""
+    """Yield the explanations; reasons that share one are grouped above it."""
     shared: dict[Explanation, list[Explained]] = {}
     for reason in found:
         shared.setdefault(reason.explanation, []).append(reason)

@@ -33,18 +33,18 @@ _COLUMNS: Final = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the sub-command's flags."""
-    parser.add_argument("--all", action="store_true", help="those that have ended, too")
+    """Add the options of `kvmlog guests`."""
+    parser.add_argument("--all", action="store_true", help="include guests that have ended")
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
     records.add_ring(parser)
     records.add_switch(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints them, the oldest first, and returns 0; without a bridge, as it knew them last.
+    """Print the guests, oldest first, and return 0; without a bridge, those it knew last.
 
-    NUMBERS are those that records have for the guest, WHERE its pod, container or cgroup, EXITS
-    what the statistics counted of it.
+    NUMBERS: the guest's numbers in records; WHERE: its pod, container or cgroup; EXITS: its exits
+    in the statistics.
     """
     try:
         SwitchClient(args.switch).guests()
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 def show(
     listed: list[Guest], left_out: int, exits: Mapping[Process, int] | None, as_json: bool
 ) -> None:
-    """Prints guests with their exits, and how many that ended are not among them."""
+    """Print guests with their exits, and how many ended ones were left out."""
     if as_json:
         table.write([json.dumps(guest_object(guest, exits)) for guest in listed], sys.stdout)
         return

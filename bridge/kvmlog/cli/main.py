@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command `kvmlog`: finds the sub-command and turns errors into one sentence."""
+"""The command `kvmlog`: run a sub-command, and print its errors as one sentence."""
 
 from __future__ import annotations
 
@@ -30,12 +30,16 @@ COMMANDS: Final = (
     ),
     ("guests", "kvmlog.cli.guests", "list the guests of this host by name and UUID"),
     ("pending", "kvmlog.cli.pending", "print the vCPUs that are in an exit now"),
-    ("explain", "kvmlog.cli.explain", "say what an exit reason is and what to do about it"),
-    ("remote", "kvmlog.cli.remote.command", "do this on another host, through its kvmlog rpc"),
+    ("explain", "kvmlog.cli.explain", "explain an exit reason: meaning, causes, remedies"),
+    (
+        "remote",
+        "kvmlog.cli.remote.command",
+        "run these commands for another host, through its kvmlog rpc",
+    ),
     (
         "demo",
         "kvmlog.cli.demo.command",
-        "show a tracing session of this host, with a guest of its own",
+        "show a tracing session on this host, with a guest of its own",
     ),
     ("config", "kvmlog.cli.config", "check or show the configuration"),
 )
@@ -56,7 +60,7 @@ exit status:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one sub-command; its exit status, 1 with a sentence on stderr when it failed."""
+    """Run a sub-command; return its exit status, 1 with a message on stderr if it failed."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding lacks is no reason to fail.
@@ -88,7 +92,7 @@ def _run(given: list[str]) -> int:
 
 
 def _drop_output() -> None:
-    """The interpreter flushes both streams once more at its end: gives them somewhere to go."""
+    """Redirect output that nobody reads: the interpreter flushes both streams at its end."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         try:

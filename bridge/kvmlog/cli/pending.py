@@ -36,17 +36,17 @@ _COLUMNS: Final = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `kvmlog pending`."""
+    """Add the options of `kvmlog pending`."""
     parser.add_argument(
-        "--json", action="store_true", help="one JSON object per line, names and numbers"
+        "--json", action="store_true", help="one JSON object per line, with names and numbers"
     )
-    selection.add_vm(parser, "only vCPUs of this guest; several: of any of them")
+    selection.add_vm(parser, "show only vCPUs of this guest; repeatable")
     records.add_ring(parser)
     records.add_switch(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints them and returns 0; SwitchError when no bridge answers.
+    """Print them and return 0; SwitchError when no bridge answers.
 
     TIME is when the vCPU left its guest, TOTAL how long ago that is, VMM how long ago KVM
     returned to the guest's process, HALT how long it has halted. Names of guests stand in a file
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def show(found: list[Record], clocks: Clocks, view: GuestView, as_json: bool) -> None:
-    """Prints them; view: the names of guests, which has learnt them."""
+    """Print the vCPUs; view: the guests, which has learnt these records."""
     if as_json:
         table.write((_json(one, view, *clocks) for one in found), sys.stdout)
     elif found:
@@ -77,14 +77,14 @@ def show(found: list[Record], clocks: Clocks, view: GuestView, as_json: bool) ->
 
 
 def print_why_none(notes: list[str]) -> None:
-    """A line on stderr where none can be seen: NO_EXITS among what the source says of itself."""
+    """Print to stderr the source's note that no exits can be seen on this host, if there is one."""
     for note in notes:
         if NO_EXITS in note:
             print(f"kvmlog: {note}", file=sys.stderr)
 
 
 def print_left_out(count: int) -> None:
-    """A line on stderr for those that the bridge did not give."""
+    """Print to stderr how many vCPUs the bridge left out of its reply."""
     if count > 0:
         print(f"and {counted(count, 'vCPU')} more, for less long", file=sys.stderr)
 

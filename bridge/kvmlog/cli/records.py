@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What `dump` and `tail` share: records of a snapshot in time order, as lines."""
+"""Records of a snapshot in time order, as lines; options that several commands share."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def lines(
     newest: int | None = None,
     as_json: bool = False,
 ) -> Iterator[str]:
-    """Yields one line per record that the selection shows, oldest first by time.
+    """Yield one line per record that the selection shows, oldest first by time.
 
     view: the names of guests, which has learnt the snapshot. newest: only so many, those that came
     last. Records of different CPUs arrive in order of arrival.
@@ -48,7 +48,7 @@ def lines(
 def record_lines(
     shown: list[AnyRecord], clocks: Clocks, view: GuestView, as_json: bool
 ) -> Iterator[str]:
-    """Yields one line per record, oldest first by time; view: as for lines()."""
+    """Yield one line per record, oldest first by time; view: as for lines()."""
     for record in in_time_order(shown):
         wall_ns = record.ns + clocks.to_wall_ns
         label = view.labels.label(record)
@@ -69,7 +69,7 @@ def _json_line(record: AnyRecord, wall_ns: int, utc_offset_s: int, label: Label 
 
 
 def in_time_order(records: list[AnyRecord]) -> list[AnyRecord]:
-    """Returns the records sorted by time, equal times as they came, each guest before its exits.
+    """Return the records sorted by time, equal times as they came, each guest before its exits.
 
     A guest has the time of the exit that it was first seen by; another vCPU's may be a hair
     earlier. Numbers of guests begin again when the source is loaded again, so only exits that came
@@ -90,12 +90,12 @@ def in_time_order(records: list[AnyRecord]) -> list[AnyRecord]:
 
 
 def overwritten_line(count: int) -> str:
-    """Returns the line that stands for records the reader came too late for."""
+    """Return the line for records that were overwritten before they were read."""
     return sentence_line(f"LOST {counted(count, 'record')}: overwritten before they were read")
 
 
 def add_ring(parser: argparse.ArgumentParser) -> None:
-    """Adds --ring."""
+    """Add --ring."""
     parser.add_argument(
         "--ring",
         metavar="PATH",
@@ -105,7 +105,7 @@ def add_ring(parser: argparse.ArgumentParser) -> None:
 
 
 def add_switch(parser: argparse.ArgumentParser) -> None:
-    """Adds --switch."""
+    """Add --switch."""
     parser.add_argument(
         "--switch",
         default=DEFAULT_SOCKET,
@@ -115,16 +115,16 @@ def add_switch(parser: argparse.ArgumentParser) -> None:
 
 
 def positive(value: str) -> int:
-    """Parses a count of at least 1, for argparse."""
+    """Parse a count of at least 1, for argparse."""
     return _count(value, 1)
 
 
 def not_negative(value: str) -> int:
-    """Parses a count of at least 0, for argparse."""
+    """Parse a count of at least 0, for argparse."""
     return _count(value, 0)
 
 
 def _count(value: str, least: int) -> int:
     if not (value.isascii() and value.isdigit() and int(value) >= least):
-        raise argparse.ArgumentTypeError(f"{value!r}: no whole number of at least {least}")
+        raise argparse.ArgumentTypeError(f"{value!r} is not a whole number of at least {least}")
     return int(value)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which exits `dump` and `tail` show: by reason, by how long they took, and by guest."""
+"""Options that select the records to show: by reason, duration and guest."""
 
 from __future__ import annotations
 
@@ -18,34 +18,35 @@ _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s)")
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, words: bool = False) -> None:
-    """Adds --reason, --slower-than and --vm; words: does not look reasons up."""
+    """Add --reason, --slower-than and --vm; words: leave reasons for another host to look up."""
     parser.add_argument(
         "--reason",
         action="append",
         default=[],
         type=str if words else _reason,
         metavar="REASON",
-        help="only exits of this reason, as `kvmlog explain` takes it; several: any of them",
+        help="show only exits of this reason (a name, number or beginning, see `kvmlog explain`); "
+        "repeatable",
     )
     parser.add_argument(
         "--slower-than",
         default=0,
         type=duration_ns,
         metavar="TIME",
-        help="only exits that took at least so long: 500us, 1ms, 0.5s",
+        help="show only exits that took at least this long: 500us, 1ms, 0.5s",
     )
-    add_vm(parser, "only exits of this guest, running or ended; several: of any of them")
+    add_vm(parser, "show only this guest, running or ended; repeatable")
 
 
 def add_vm(parser: argparse.ArgumentParser, text: str) -> None:
-    """Adds --vm, a list of what GuestNames.matching() takes; empty: no choice."""
+    """Add --vm, a list of words for GuestNames.matching(); empty: all guests."""
     parser.add_argument("--vm", action="append", default=[], metavar="NAME|UUID|PID", help=text)
 
 
 def guest_view(ring: str, words: list[str]) -> GuestView:
-    """The guests of a ring, and those of --vm among them.
+    """Return the guests of a ring, limited to those of --vm.
 
-    A file of guests that cannot be used is said on stderr, and the guests are numbers.
+    When the file of guests cannot be used, warn on stderr; guests are numbers then.
     """
     names = GuestNames(ring)
     if names.problem is not None:
@@ -54,17 +55,17 @@ def guest_view(ring: str, words: list[str]) -> GuestView:
 
 
 def from_arguments(args: argparse.Namespace, view: GuestView) -> Selection:
-    """What these arguments choose; view: of the guests that --vm names, if it names any."""
+    """Return the selection that the arguments describe; view: the guests that --vm names."""
     found = (reason for one in args.reason for reason in one)
     return Selection.of(found, args.slower_than, view if args.vm else None)
 
 
 def duration_ns(value: str) -> int:
-    """Parses "1ms" and the like into nanoseconds, for argparse."""
+    """Parse "1ms" and the like into nanoseconds, for argparse."""
     match = _DURATION.fullmatch(value)
     if match is None:
         raise argparse.ArgumentTypeError(
-            f"{value!r}: no time; give a number and ns, us, ms or s, as in 1ms"
+            f"{value!r} is not a time; give a number with ns, us, ms or s, as in 1ms"
         )
     return round(float(match[1]) * _NS[match[2]])
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`kvmlog status`: what the bridge says, and what the ring says when there is no bridge."""
+"""`kvmlog status`: the state of bridge and ring, of each even when the other is missing."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _COUNTERS: Final = ("seen", "emitted", "filtered", "sampled", "dropped", "pendin
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `kvmlog status`."""
+    """Add the options of `kvmlog status`."""
     parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
     records.add_ring(parser)
     records.add_switch(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when bridge and ring both answered, else 1: what can be told is told either way."""
+    """Print what is available; return 0 when both bridge and ring could be read, else 1."""
     bridge, bridge_error = _ask_bridge(args.switch)
     ring, ring_error = _read_ring(args.ring)
     return show(bridge, bridge_error, ring, ring_error, args.json)
@@ -41,7 +41,7 @@ def show(
     ring_error: str | None,
     as_json: bool,
 ) -> int:
-    """Prints what both tell, or why they do not; the exit status, as run()."""
+    """Print the state of both, or why it is unknown; return the exit status, as run()."""
     if as_json:
         print(
             json.dumps(
@@ -102,7 +102,7 @@ def _bridge_lines(status: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def cost_lines(budget: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """What tracing takes, and why it was switched off for that: the status answer's `budget`."""
+    """Yield the CPU time that tracing takes, and why the budget ended it, from the status."""
     if budget.get("span_s"):
         parts = ", ".join(
             f"{name} {budget[f'{name}_percent']:.2g}" for name in ("probes", "worker", "engine")
@@ -117,7 +117,7 @@ def cost_lines(budget: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _is_busy(budget: dict[str, Any]) -> bool:
-    """Whether there were exits enough for the time of one: the engine takes some without any."""
+    """Return whether there were enough exits for a time per exit: some cost is fixed."""
     if not budget["exit_ns"]:
         return False
     exits_per_s = budget["one_cpu_percent"] / 100 * _NS_PER_S / budget["exit_ns"]
@@ -125,7 +125,7 @@ def _is_busy(budget: dict[str, Any]) -> bool:
 
 
 def _limits(status: dict[str, Any]) -> Iterator[str]:
-    """Of which guests only, which of their exits, and how long."""
+    """Yield the limits of tracing: guests, sampling, remaining time."""
     chosen = status.get("filter")
     if chosen:
         found = chosen["tgids"]

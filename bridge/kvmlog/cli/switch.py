@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`kvmlog switch on|off`: asks the bridge and says what it answered."""
+"""`kvmlog switch on|off`: switch tracing, and print what the bridge traces then."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PERIOD: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd]|)")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `kvmlog switch`."""
+    """Add the options of `kvmlog switch`."""
     add_options(parser)
     parser.add_argument(
         "--switch",
@@ -38,53 +38,55 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the bridge's local socket (default: %(default)s)",
     )
     parser.add_argument(
-        "--udp", metavar="HOST:PORT", help="a bridge elsewhere, by signed datagrams; with --key"
+        "--udp",
+        metavar="HOST:PORT",
+        help="the bridge of another host, by signed datagrams; requires --key",
     )
     parser.add_argument(
-        "--key", metavar="FILE", help="the key that bridge has (its --udp-key), mode 0600"
+        "--key", metavar="FILE", help="that bridge's key (its --udp-key), mode 0600"
     )
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What there is to ask of any bridge, here or elsewhere."""
+    """Add the options that any bridge takes, on this host or another."""
     parser.add_argument("state", choices=("on", "off"))
     selection.add_vm(
         parser,
-        "trace this guest only, which has to run, and by a name or UUID also those that start "
-        "later; several: any of them (default: all guests)",
+        "trace only this guest (must be running); a name or UUID also matches later guests; "
+        "repeatable (default: all guests)",
     )
     parser.add_argument(
         "--for",
         dest="for_s",
         type=period_s,
         metavar="TIME",
-        help="off by itself after so many seconds, or 90s, 5m, 1h (default: on until switched off)",
+        help="switch off automatically after this time: seconds, or 90s, 5m, 1h (default: stay on)",
     )
     parser.add_argument(
         "--one-in",
         type=int,
         metavar="N",
-        help=f"record one exit in N on average (1 to {MOST_ONE_IN:,}; default: each)",
+        help=f"record one exit in N on average (1 to {MOST_ONE_IN:,}; default: every exit)",
     )
     parser.add_argument(
         "--window",
         type=_window,
         metavar="ON/OFF",
-        help="record for ON ms, leave out for OFF ms, and so on (each 1 to "
-        f"{MOST_WINDOW_MS:,}; default: at all times)",
+        help="record for ON ms, pause for OFF ms, and so on (each 1 to "
+        f"{MOST_WINDOW_MS:,}; default: record all the time)",
     )
     parser.add_argument(
         "--max-per-s",
         type=int,
         metavar="N",
-        help="with more than N exits recorded a second, record one in 2, 4, ... by itself "
-        f"(1 to {MOST_PER_S:,}; default: no cap)",
+        help="above N recorded exits per second, record only one in 2, 4, ... "
+        f"(1 to {MOST_PER_S:,}; default: no limit)",
     )
     parser.set_defaults(refuse=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when the bridge acknowledged; SwitchError otherwise."""
+    """Return 0 when the bridge acknowledged; SwitchError otherwise."""
     recorded = requested_sampling(args)
     if args.udp or args.key:
         return _by_udp(args, plain=not args.vm and args.for_s is None and recorded == EVERY_EXIT)
@@ -97,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _by_udp(args: argparse.Namespace, plain: bool) -> int:
-    """Prints the answer of a bridge elsewhere; SwitchError when it is none, or a refusal."""
+    """Send by UDP and print the reply; SwitchError when there is none, or an error."""
     if not (args.udp and args.key):
         args.refuse("--udp and --key go together: commands to another host are signed")
     if not plain:
@@ -110,7 +112,7 @@ def _by_udp(args: argparse.Namespace, plain: bool) -> int:
 
 
 def requested_sampling(args: argparse.Namespace) -> Sampling:
-    """What the options ask for; ends with status 2 where they contradict each other."""
+    """Return the sampling requested; exit with status 2 if options contradict each other."""
     window = args.window or (None, None)
     members = {
         "one_in": args.one_in,
@@ -132,7 +134,7 @@ def requested_sampling(args: argparse.Namespace) -> Sampling:
 
 
 def print_accepted(answer: dict[str, Any], for_s: float | None, recorded: Sampling) -> None:
-    """Says what a bridge that took the wishes does now."""
+    """Print what the bridge does now, after it accepted the request."""
     matched = answer.get("matched", {})
     for word, pids in matched.items():
         processes = "process" if len(pids) == 1 else "processes"
@@ -147,25 +149,25 @@ def print_accepted(answer: dict[str, Any], for_s: float | None, recorded: Sampli
 
 
 def period_s(value: str) -> float:
-    """Parses "60", "90s", "5m", "1h" and the like into seconds, for argparse.
+    """Parse "60", "90s", "5m", "1h" and the like into seconds, for argparse.
 
-    At least 0.001, at most a year, as the bridge takes it.
+    At least 0.001, at most a year: the bridge's limits.
     """
     match = _PERIOD.fullmatch(value)
     seconds = 0.0 if match is None else round(float(match[1]) * _S[match[2]], 3)
     if match is None or not LEAST_FOR_S <= seconds <= MOST_FOR_S:
         raise argparse.ArgumentTypeError(
-            f"{value!r}: no time from 1ms to 365d; give seconds, or a number and ms, s, m, h or d, "
-            "as in 5m"
+            f"{value!r} is not a time from 1ms to 365d; give seconds, or a number with ms, s, m, "
+            "h or d, as in 5m"
         )
     return seconds
 
 
 def _window(value: str) -> tuple[int, int]:
-    """Parses "5/95" into (open, closed) milliseconds, for argparse."""
+    """Parse "5/95" into (on, off) milliseconds, for argparse."""
     on, slash, off = value.partition("/")
     if not (slash and on.isascii() and on.isdigit() and off.isascii() and off.isdigit()):
         raise argparse.ArgumentTypeError(
-            f"{value!r}: no sampling window; give ms open and ms closed, as in 5/95"
+            f"{value!r} is not a sampling window; give ms on and ms off, as in 5/95"
         )
     return int(on), int(off)

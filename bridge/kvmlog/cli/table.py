@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How all commands print tables: one layout, for programs to read and for people to look at.
+"""Tables as all commands print them: one layout for programs and for people.
 
 On a pipe or into a file: plain text, two blanks or more between columns, nothing cut, no
 colour; an empty cell is "-", so that every line has as many columns as the header. On a
@@ -32,10 +32,10 @@ _PAIR: Final = 12
 
 @dataclass(frozen=True)
 class Column:
-    """A column; `width`: at least so many cells, so that tables one after the other line up.
+    """A column; `width`: the least cells, so that tables one after the other line up.
 
-    right: numbers. spare: what goes first where the terminal is too narrow, the highest before
-    all others; 0 stays.
+    right: numbers. spare: columns with a higher value are dropped first on a narrow terminal; those
+    with 0 stay.
     """
 
     title: str
@@ -54,7 +54,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Lines of a name and what is said of it; an empty name continues the one above."""
+    """Lines of a name and its text; an empty name continues the line above."""
 
     lines: Sequence[tuple[str, str]]
 
@@ -64,7 +64,7 @@ Block: TypeAlias = Table | Pairs | str
 
 
 def show(*blocks: Block, stream: TextIO | None = None) -> None:
-    """Prints the blocks and flushes; BrokenPipeError when nobody reads any more.
+    """Print the blocks and flush; BrokenPipeError when the output is closed.
 
     stream: default sys.stdout.
     """
@@ -78,7 +78,7 @@ def show(*blocks: Block, stream: TextIO | None = None) -> None:
 
 
 def write(plain: Iterable[str], stream: TextIO) -> None:
-    """Prints lines as they are and flushes."""
+    """Print lines as they are and flush."""
     for line in plain:
         print(line, file=stream)
     stream.flush()
@@ -86,9 +86,9 @@ def write(plain: Iterable[str], stream: TextIO) -> None:
 
 @contextlib.contextmanager
 def redrawn(stream: TextIO) -> Iterator[Callable[[Sequence[Block]], None]]:
-    """Gives a function that shows blocks on a terminal in place of those before, not below them.
+    """Provide a function that redraws blocks on a terminal in place of the previous ones.
 
-    What the terminal has no lines for is left out at the end.
+    Lines beyond the height of the terminal are left out.
     """
     from rich.live import Live
 
@@ -104,14 +104,14 @@ def redrawn(stream: TextIO) -> Iterator[Callable[[Sequence[Block]], None]]:
 
 
 def lines(blocks: Iterable[Block]) -> Iterator[str]:
-    """Yields the blocks as plain lines without newlines."""
+    """Yield the blocks as plain lines without newlines."""
     for block in blocks:
         for parts in _parts(block, None):
             yield "".join(text for text, _ in parts).rstrip()
 
 
 def console(stream: TextIO) -> Console:
-    """A terminal with what it can: width, colours; nothing in a text is taken as markup."""
+    """Return the terminal with its abilities (width, colours); texts are never markup."""
     from rich.console import Console  # only terminals need it
 
     no_color = bool(os.environ.get("NO_COLOR"))
@@ -119,7 +119,7 @@ def console(stream: TextIO) -> Console:
 
 
 def styled(blocks: Iterable[Block], width: int) -> Text:
-    """The blocks with their styles, their tables fitted into `width` cells."""
+    """Return the blocks with their styles, tables fitted into `width` cells."""
     from rich.text import Text
 
     whole = Text()
@@ -132,9 +132,9 @@ def styled(blocks: Iterable[Block], width: int) -> Text:
 
 
 def printable(text: str) -> str:
-    """Returns the text with control characters, lone surrogates and the like escaped.
+    """Return the text with control characters, lone surrogates and the like escaped.
 
-    Names of guests and processes are other people's: none of them moves the cursor.
+    Names of guests and processes are untrusted: none of them may move the cursor.
     """
     if text.isprintable():
         return text
@@ -146,7 +146,7 @@ def _escaped(character: str) -> str:
 
 
 def _parts(block: Block, width: int | None) -> Iterator[list[tuple[str, str]]]:
-    """Each line as pieces of text with their styles."""
+    """Yield each line as pieces of text with their styles."""
     if isinstance(block, Table):
         yield from _table_parts(block, width)
     elif isinstance(block, Pairs):
@@ -185,7 +185,7 @@ def _line(columns: Sequence[Column], row: Sequence[str], kept: list[int], widths
 def _fitted(
     columns: Sequence[Column], widths: list[int], width: int
 ) -> tuple[list[int], list[int]]:
-    """Which columns stay, and the cells of each, so that lines have at most `width` cells."""
+    """Return the columns that stay and the cells of each, for lines of at most `width` cells."""
     kept = list(range(len(columns)))
     widths = list(widths)
 

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`kvmlog tail`: follow the ring, printing records as they come.
 
-Polls the ring, so that a reader costs the writer nothing. Survives the bridge
-restarting and the ring being replaced; says so when it happens. Records are
-sorted by time within what one poll found.
+Poll the ring, so that a reader costs the writer nothing. A restart of the bridge or
+a replaced ring is survived, and reported. Records are sorted by time within a poll.
 """
 
 from __future__ import annotations
@@ -30,26 +29,26 @@ REPLACED: Final = "the ring was replaced; what the old one got since the last po
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the sub-command's flags."""
+    """Add the options of `kvmlog tail`."""
     add_options(parser)
     records.add_ring(parser)
 
 
 def add_options(parser: argparse.ArgumentParser, *, words: bool = False) -> None:
-    """What there is to ask of any ring; words: leaves reasons as they are, for another host."""
+    """Add the options that any ring takes; words: leave reasons for another host to look up."""
     parser.add_argument(
         "-n",
         dest="count",
         metavar="N",
         type=records.not_negative,
         default=DEFAULT_COUNT,
-        help="how many records from before to begin with (default %(default)s)",
+        help="begin with the newest N records (default %(default)s)",
     )
     selection.add_arguments(parser, words=words)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Follows until Ctrl-C; returns 0. Raises RingError for a ring that cannot be read."""
+    """Follow until Ctrl-C and return 0; RingError when the ring cannot be read."""
     with contextlib.suppress(KeyboardInterrupt):
         _follow(args)
     return 0
@@ -81,9 +80,9 @@ def _follow(args: argparse.Namespace) -> None:
 
 
 def _looked_up_again(ring: RingReader, path: str) -> RingReader:
-    """Returns a reader of the file that has the name now.
+    """Return a reader of the file that has the name now.
 
-    A ring that was removed, not replaced, says nothing of a new one.
+    If the ring was removed and not replaced, keep the current reader.
     """
     try:
         fresh = RingReader(path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What tracing costs, as a share of CPU time, and when that is too much.
+"""The budget of tracing: its cost as a share of CPU time, and the limit on that.
 
 Shown as a share of one CPU; limited as a share of all CPUs that are online, since that is what
 guests lose: on 64 CPUs 2 % is more than one whole CPU, on one CPU 20 ms a second.
@@ -19,7 +19,7 @@ from typing import Any, Final
 SPAN_S: Final = 10.0
 
 _NS_PER_S: Final = 1_000_000_000
-# The looks come once a second, never quite.
+# The samples come once a second, never quite.
 _SPAN_NS: Final = round((SPAN_S - 0.5) * _NS_PER_S)
 
 
@@ -34,11 +34,11 @@ class Cost:
 
     @property
     def total_ns(self) -> int:
-        """All of it."""
+        """The sum of all three."""
         return self.probe_ns + self.worker_ns + self.engine_ns
 
     def since(self, before: Cost) -> Cost:
-        """What has come since then."""
+        """Return what has come since then."""
         return Cost(
             self.probe_ns - before.probe_ns,
             self.worker_ns - before.worker_ns,
@@ -48,7 +48,7 @@ class Cost:
 
 
 def online_cpus() -> int:
-    """Of this host, now."""
+    """Return the number of online CPUs."""
     return max(1, os.sysconf("SC_NPROCESSORS_ONLN"))
 
 
@@ -75,18 +75,18 @@ class Budget:
         self._unreported: str | None = None
 
     def begin(self, cost: Cost) -> None:
-        """Tracing is on from now."""
+        """Begin: tracing is on from now."""
         self._samples.clear()
         self._samples.append((self._clock(), cost))
         self._began = cost
         self._stopped = self._stopped_at = None
 
     def end(self) -> None:
-        """Tracing is off: it costs nothing."""
+        """End: tracing is off and costs nothing."""
         self._samples.clear()
 
     def add(self, cost: Cost) -> None:
-        """One look, once a second; nothing while tracing is off."""
+        """Add a sample, once a second; nothing while tracing is off."""
         now_ns = self._clock()
         if not self._samples or now_ns <= self._samples[-1][0]:
             return
@@ -95,7 +95,7 @@ class Budget:
             self._samples.popleft()
 
     def is_over(self) -> bool:
-        """Above the limit over the last SPAN_S, and in more than half of that time."""
+        """Return whether the cost was above the limit over SPAN_S, and in most of that time."""
         if not self.limit_percent or self._span_ns() < _SPAN_NS:
             return False
         over_ns = sum(
@@ -117,12 +117,12 @@ class Budget:
         return self._stopped
 
     def report_stop(self) -> str | None:
-        """That sentence, once."""
+        """Return the sentence of stop(), once."""
         sentence, self._unreported = self._unreported, None
         return sentence
 
     def describe(self) -> dict[str, Any]:
-        """For the status answer (docs/switch.md)."""
+        """Return the members of the status answer (docs/switch.md)."""
         span_ns = self._span_ns()
         cost = self._samples[-1][1].since(self._samples[0][1]) if self._samples else Cost()
         all_of_it = self._samples[-1][1].since(self._began) if self._samples else Cost()

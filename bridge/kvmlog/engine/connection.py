@@ -65,7 +65,7 @@ class SourceConnection:
         return self.status
 
     def configure(self, config: SwitchConfig) -> SourceStatus:
-        """Replace the source's configuration; return its status after that."""
+        """Replace the source's configuration, missing nothing; return its status after that."""
         self.status = self.source.switch(config)
         return self.status
 
@@ -77,9 +77,9 @@ class SourceConnection:
         self._dropped_before = {number: cpu.dropped for number, cpu in cpus.items()}
         if self.statistics is not None:
             self.statistics.begin(fresh=False)
-        status = self.configure(config)
+        self.status = self.source.switch(config)
         self._unsettled = True
-        return status
+        return self.status
 
     def settle(self) -> None:
         """Wait, after off, until every message that the source delivered is in the ring."""

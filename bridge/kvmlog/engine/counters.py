@@ -10,7 +10,7 @@ from __future__ import annotations
 
 
 class CounterTotals:
-    """Sums a source's counters onto those that the ring had (fields of struct kvmlog_counters)."""
+    """The ring's totals, to which a source's counters are added (struct kvmlog_counters)."""
 
     def __init__(self, totals: dict[str, int]) -> None:
         self.totals = dict(totals)
@@ -18,11 +18,11 @@ class CounterTotals:
         self._last: dict[str, int] | None = None
 
     def begin(self, counters: dict[str, int]) -> None:
-        """The source was opened: what it counted before this is no part of the ring."""
+        """Begin with an opened source: what it counted before is no part of the ring."""
         self._first = self._last = dict(counters)
 
     def update(self, counters: dict[str, int]) -> dict[str, int]:
-        """Adds what the source counted since the last call; the totals."""
+        """Add what the source counted since the last call; return the totals."""
         if self._last is None:
             self.begin(counters)
         last = self._last or {}
@@ -32,7 +32,7 @@ class CounterTotals:
         return self.totals
 
     def lose(self, arrived: dict[str, int]) -> dict[str, int]:
-        """The source went away without a last status; the totals.
+        """Take note that the source went without a last status; return the totals.
 
         arrived: exits `emitted` and other records (`notes`) that came from it since begin(), and
         exits that it said it `dropped`: what is more than its last status counted is added.

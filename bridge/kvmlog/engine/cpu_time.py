@@ -11,7 +11,7 @@ import time
 
 
 class CpuTimeMeter:
-    """Of one thread what it does within `with`, of all others, which serve nobody, everything.
+    """The CPU time of one thread within `with`, and of all others, which serve nobody.
 
     All calls come from that one thread. `with` may stand within `with`.
     """
@@ -32,7 +32,7 @@ class CpuTimeMeter:
             self._spent_ns += time.thread_time_ns() - self._began_ns
 
     def ns(self) -> int:
-        """CPU time until now, of threads that have ended too; of it only differences matter."""
+        """Return the CPU time until now, of ended threads too; only its differences matter."""
         thread_ns = time.thread_time_ns()
         ours_ns = self._spent_ns + (thread_ns - self._began_ns if self._depth else 0)
         return time.process_time_ns() - thread_ns + ours_ns

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The log engine: keeps a source connected to the ring and in the wanted state.
+"""The log engine: keeps a source connected to the ring and in the requested state.
 
 All methods are called from one thread; the records flow in the pump's thread.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from kvmlog.control.sampling import EVERY_EXIT, Sampling
@@ -32,7 +32,7 @@ _LATE_NS: Final = 1_000_000_000
 
 
 class Engine:
-    """Source, pump and ring together. `wanted`: what was asked for last; `on`: what is.
+    """Source, pump and ring together. `request`: the last one; `on`: whether tracing is on.
 
     registry: the guests by name; without one, that of the ring (`<ring>.guests`). statistics: what
     exits are counted in; None: they are not. budget: what tracing may cost; None: no limit.
@@ -69,11 +69,11 @@ class Engine:
 
     @property
     def connected(self) -> bool:
-        """Whether the source is open."""
+        """Return whether the source is open."""
         return self.connection.connected
 
     def start(self) -> None:
-        """Begins the heartbeat and connects; without a source it says so and goes on."""
+        """Begin the heartbeat and connect; without a source, log that and wait for it."""
         self.pump.start()
         try:
             self._connect(tries=OPEN_TRIES)
@@ -81,7 +81,7 @@ class Engine:
             self._waiting(str(error))
 
     def stop(self) -> None:
-        """Tracing off, everything that was taken in the ring, source left."""
+        """Switch tracing off, bring everything that was taken into the ring, leave the source."""
         self.request = TraceRequest()
         try:
             if self.connected:
@@ -99,7 +99,7 @@ class Engine:
         for_s: float | None = None,
         sampling: Sampling = EVERY_EXIT,
     ) -> dict[str, list[int]]:
-        """Switches tracing; which processes each word of `vm` named.
+        """Switch tracing; return which processes each word of `vm` named.
 
         vm: only these guests (names, UUIDs, pids), and those that match later; for_s: for so many
         seconds; recorded: which of their exits. What was asked for before is replaced. SourceError
@@ -110,8 +110,8 @@ class Engine:
             self.request = TraceRequest()
             if self.connected:
                 # A source that is gone traces nothing.
-                with contextlib.suppress(SourceGoneError):
-                    self._guarded(self._switch_off)
+                with contextlib.suppress(SourceGoneError), self._noticing_loss():
+                    self._switch_off()
             return {}
         guest_filter = None
         if vm:
@@ -132,46 +132,51 @@ class Engine:
     ) -> None:
         """Have the connected source trace what is requested from now on."""
         request = TraceRequest.begin(guest_filter, for_s, sampling)
-        if self.on:
-            # It may have switched itself off since the last tick.
-            self._guarded(self._refresh)
-        if not self.on:
-            self._guarded(lambda: self._switch_on(request))
-        elif not request.is_met_by(self.connection.status):
-            self._guarded(lambda: self._configure(request))
+        with self._noticing_loss():
+            if self.on:
+                # It may have switched itself off since the last tick.
+                self._refresh()
+            if not self.on:
+                self._switch_on(request)
+            elif not request.is_met_by(self.connection.status):
+                self.connection.configure(request.config())
         self.request = request
 
     def tick(self) -> None:
-        """Once a second: publishes the counters, notices a source that went or returned."""
+        """Publish the counters, and notice a source that went or returned; once a second."""
         with self.cpu_time:
             self._tick()
 
     def _tick(self) -> None:
         failure = self.pump.failure()
         if failure is not None and self.connected:
-            self._lost(f"the receiving socket failed ({failure}); connecting again")
+            self._lost(f"reconnecting: the receiving socket failed ({failure})")
         try:
             self._expire()
             if not self.connected:
                 self._connect(tries=1)
             else:
-                self._guarded(self._refresh)
-            if self.request.on and not self.on:
-                self._guarded(lambda: self._switch_on(self.request))
-            elif self.on and (self._capped() or self.request.needs_renewal(self.connection.status)):
-                self._guarded(lambda: self._configure(self.request))
+                with self._noticing_loss():
+                    self._refresh()
+            with self._noticing_loss():
+                if self.request.on and not self.on:
+                    self._switch_on(self.request)
+                elif self.on and (
+                    self._capped() or self.request.needs_renewal(self.connection.status)
+                ):
+                    self.connection.configure(self.request.config())
             self._watch_cost()
         except SourceError as error:
             self._waiting(str(error))
 
     def announce(self, records: bytes) -> None:
-        """Guests that the source saw for the first time: whole records, of type GUEST."""
+        """Register guests that the source saw for the first time: whole records, of type GUEST."""
         for record in iter_records(records):
             if isinstance(record, GuestRecord):
                 self.registry.announce(record)
 
     def match(self) -> None:
-        """Guests may have come or gone: has the source trace those that match now."""
+        """Have the source trace the guests that match now: some may have come or gone."""
         guest_filter = self.request.guest_filter
         if guest_filter is None:
             return
@@ -187,11 +192,12 @@ class Engine:
         # A source that is gone gets them when it is back.
         with contextlib.suppress(SourceGoneError):
             try:
-                if self.on:
-                    # It may have switched itself off since the last tick.
-                    self._guarded(self._refresh)
-                if self.on and not fresh.is_over():
-                    self._guarded(lambda: self._configure(fresh))
+                with self._noticing_loss():
+                    if self.on:
+                        # It may have switched itself off since the last tick.
+                        self._refresh()
+                    if self.on and not fresh.is_over():
+                        self.connection.configure(fresh.config())
             except SourceGoneError:
                 raise
             except SourceError as error:
@@ -201,35 +207,29 @@ class Engine:
             self.request = fresh
 
     def reset(self) -> None:
-        """The statistics begin again at nothing; StatisticsError where there are none."""
+        """Reset the statistics to zero; StatisticsError where there are none."""
         if self.statistics is None:
             raise StatisticsError(
                 "the bridge keeps no statistics; start it without --statistics-mib 0"
             )
         self.statistics.reset()
-        log("the statistics begin anew, by command")
+        log("the statistics were reset by command")
 
     def state(self) -> str:
-        """off, on, or waiting: wanted on, but the source is not there or refuses."""
+        """Return "off", "on", or "waiting": requested, but the source is not there or refuses."""
         if self.on:
             return "on"
         return "waiting" if self.request.on else "off"
 
     def pending(self) -> bytes:
-        """Exits whose re-entry has not come, as whole records; none while off."""
+        """Return exits whose re-entry has not come, as whole records; none while off."""
         if not self.connected or not self.on:
             return b""
-        found = b""
-
-        def ask() -> None:
-            nonlocal found
-            found = self.source.pending()
-
-        self._guarded(ask)
-        return found
+        with self._noticing_loss():
+            return self.source.pending()
 
     def describe(self) -> dict[str, Any]:
-        """For the status answer: state, source and pump in plain values."""
+        """Return state, source and pump in plain values, for the status answer."""
         status = self.connection.status if self.connected else None
         return {
             "state": self.state(),
@@ -254,10 +254,11 @@ class Engine:
         self.trouble = None
         log(f"connected to the source {self.source.name} {status.version}".rstrip())
 
-    def _guarded(self, step: Any) -> None:
-        """Runs a step; when the source turns out to be gone, takes note before passing it on."""
+    @contextlib.contextmanager
+    def _noticing_loss(self) -> Iterator[None]:
+        """Disconnect from a source that turns out to be gone, before that is raised."""
         try:
-            step()
+            yield
         except SourceGoneError as error:
             self._lost(str(error))
             raise
@@ -286,40 +287,38 @@ class Engine:
         self.budget.begin(self._cost(status))
         log("tracing is on" + _waiting_words(status))
 
-    def _configure(self, request: TraceRequest) -> None:
-        """Change the configuration while on: nothing is missed between the two."""
-        self.connection.configure(request.config())
-
     def _capped(self) -> bool:
-        """Whether the source has to record fewer of the exits than before, or may record more."""
+        """Return whether the rate cap has changed how many of the exits are recorded."""
         status, cap = self.connection.status, self.request.rate_cap
         if status is None or not cap.adjust(status.counters, time.monotonic_ns()):
             return False
         most = self.request.sampling.max_per_s
-        log(f"one exit in {cap.one_in} is recorded now, to stay below {most} a second")
+        log(f"rate cap: recording one exit in {cap.one_in}, to stay below {most} a second")
         return True
 
     def _expire(self) -> None:
-        """The source ends its lease itself, unless it is away or has lost it."""
+        """End a lease that is over, where the source has not: it is away or has lost it."""
         if not self.request.is_over(by_ns=_LATE_NS if self.on else 0):
             return
         self.request = TraceRequest()
-        log("the time for which tracing was switched on is over")
+        log("tracing was switched on for a limited time, which is over")
         if self.on:
-            self._guarded(self._switch_off)
+            with self._noticing_loss():
+                self._switch_off()
 
     def _watch_cost(self) -> None:
-        """Switches off what takes more than it may."""
+        """Switch tracing off when it takes more CPU time than it may."""
         if not self.on or self.connection.status is None:
             return
         self.budget.add(self._cost(self.connection.status))
         if self.budget.is_over():
             sentence = self.budget.stop()
             self.request = TraceRequest()
-            self._guarded(lambda: self._switch_off(lib.KVMLOG_SWITCH_BUDGET, sentence))
+            with self._noticing_loss():
+                self._switch_off(lib.KVMLOG_SWITCH_BUDGET, sentence)
 
     def _cost(self, status: SourceStatus) -> Cost:
-        """What tracing has cost until this status."""
+        """Return what tracing has cost until this status."""
         return Cost(
             status.cost.probe_ns,
             status.cost.worker_ns,
@@ -345,7 +344,7 @@ class Engine:
         log(sentence)
 
     def _check_prototypes(self, status: SourceStatus) -> None:
-        """KVM, or another build of it, was loaded after switching on: has the source check it."""
+        """Have the source check a KVM that was loaded after tracing was switched on."""
         state = (status.attached, status.vendor)
         if state == self._checked:
             return
@@ -361,7 +360,7 @@ class Engine:
             self.trouble = str(error)
 
     def _lost(self, sentence: str) -> None:
-        """The source is gone: keep the ring going and wait."""
+        """Leave a source that is gone: the ring goes on, and the engine waits."""
         self.connection.lose()
         if self.on:
             self.on = False
@@ -371,7 +370,8 @@ class Engine:
 
     def _waiting(self, sentence: str) -> None:
         if sentence != self.trouble:
-            log(sentence + (" (tracing goes on when it is back)" if self.request.on else ""))
+            resumes = " (tracing resumes when the source returns)" if self.request.on else ""
+            log(sentence + resumes)
         self.trouble = sentence
 
 

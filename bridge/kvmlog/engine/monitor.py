@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Guests that come and go while the bridge runs: into its registry, its file, and the filter."""
+"""Keeping up with guests that come and go: the registry, its file, and the guest filter."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class GuestAnnouncements:
         self._missed = 0
 
     def fileno(self) -> int:
-        """For the selector."""
+        """Return the descriptor, for the selector."""
         return self._engine.pump.guests_fd()
 
     def handle(self) -> None:
-        """Hands them to the engine; where too many came at once it looks around instead."""
+        """Hand them to the engine; where too many came at once, scan all processes instead."""
         with self._engine.cpu_time:
             records, missed = self._engine.pump.guests()
             self._engine.announce(records)
@@ -43,10 +43,10 @@ class GuestAnnouncements:
 
 
 class GuestMonitor:
-    """Keeps the engine's registry of guests up to date, and the source on those that were chosen.
+    """Keep the engine's registry of guests up to date, and the source on the filtered ones.
 
     `events`: for the selector, with handle() for when it is readable; None where the kernel has
-    none: then, while a filter is on, it looks around every second.
+    none: then, while a filter is on, all processes are scanned every second.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -59,12 +59,12 @@ class GuestMonitor:
         self._registry.save()
 
     def fileno(self) -> int:
-        """Of the events, which have to be there."""
+        """Return the descriptor of the events, which have to be there."""
         assert self.events is not None
         return self.events.fileno()
 
     def handle(self) -> None:
-        """Takes KVM's events: a guest is known before its first exit."""
+        """Take KVM's events: a guest is known before its first exit."""
         assert self.events is not None
         for pid in self.events.handle():
             self._registry.appeared(pid)
@@ -74,11 +74,11 @@ class GuestMonitor:
         self.save()
 
     def tick(self) -> None:
-        """Once a second: who has ended, and, while a filter is on, who is new."""
+        """Find, once a second, who has ended and, while a filter is on, who is new."""
         with self._engine.cpu_time:
-            self._look()
+            self._update()
 
-    def _look(self) -> None:
+    def _update(self) -> None:
         since_s = time.monotonic() - self._scanned_s
         if self._engine.request.guest_filter is not None and (
             self.events is None or since_s >= SCAN_S
@@ -91,21 +91,21 @@ class GuestMonitor:
         self._make_room()
 
     def save(self) -> None:
-        """Writes the file where something has changed, at once or with the next tick."""
+        """Write the file where something has changed, at once or with the next tick."""
         if time.monotonic() - self._saved_s >= SAVE_S and self._registry.save():
             self._saved_s = time.monotonic()
 
     def _make_room(self) -> None:
-        """Statistics of guests that have ended give way to those that come."""
+        """Evict ended guests from the statistics, to have room for those that come."""
         statistics = self._engine.statistics
         if statistics is None:
             return
         gone = statistics.make_room(is_alive)
         if gone:
-            log(f"statistics of ended guests made room for others: {gone} are forgotten")
+            log(f"statistics of {gone} ended guests were removed to make room for others")
 
     def close(self) -> None:
-        """For the last time: what is known stays for who reads the ring."""
+        """Write the file a last time: what is known stays for readers of the ring."""
         if self.events is not None:
             self.events.close()
         self._registry.refresh()
@@ -113,7 +113,7 @@ class GuestMonitor:
 
 
 def is_alive(guest: StatisticsGuest) -> bool:
-    """Whether its process is still there; one that has not been announced yet may be."""
+    """Return whether its process still runs; one that has not been announced yet may."""
     if not guest.tgid:
         return time.monotonic_ns() - guest.last_ns < UNKNOWN_NS
     found = start(guest.tgid)

@@ -33,7 +33,7 @@ class Pump:
         self._failure = 0
 
     def start(self) -> None:
-        """Runs on the socket that was set; not when it runs already."""
+        """Run on the socket that was set; a running pump goes on."""
         if self._thread is not None:
             return
         self._failure = 0
@@ -41,7 +41,7 @@ class Pump:
         self._thread.start()
 
     def stop(self) -> None:
-        """Takes what the socket still holds, then ends the thread."""
+        """Take what the socket still holds, then end the thread."""
         if self._thread is None:
             return
         lib.kvmlog_pump_stop(self.native)
@@ -49,33 +49,33 @@ class Pump:
         self._thread = None
 
     def detach(self) -> None:
-        """Leaves the socket: from here on only the heartbeat is kept."""
+        """Leave the socket: from here on only the heartbeat is kept."""
         self.stop()
         lib.kvmlog_pump_socket(self.native, -1, 0)
         self.start()
 
     def failure(self) -> str | None:
-        """Why the thread ended by itself, None while it runs."""
+        """Return why the thread ended by itself, None while it runs."""
         return os.strerror(-self._failure) if self._failure else None
 
     def alive(self) -> bool:
-        """Whether the thread runs."""
+        """Return whether the thread runs."""
         return self._thread is not None and self._thread.is_alive()
 
     def received(self, cpu: int) -> int:
-        """Messages of one CPU accounted for since tracing was switched on."""
+        """Return the messages of one CPU accounted for since tracing was switched on."""
         return int(lib.kvmlog_pump_received(self.native, cpu))
 
     def count(self, statistics: Any) -> None:
-        """Counts exits in a struct kvmlog_statistics from here on; ffi.NULL: in none."""
+        """Count exits in a struct kvmlog_statistics from here on; ffi.NULL: in none."""
         lib.kvmlog_pump_count(self.native, statistics)
 
     def guests_fd(self) -> int:
-        """A descriptor that is readable while guests() has something."""
+        """Return a descriptor that is readable while guests() has something."""
         return int(lib.kvmlog_pump_guests_fd(self.native))
 
     def guests(self) -> tuple[bytes, int]:
-        """Guests announced since the last call, as whole records of type GUEST.
+        """Return guests announced since the last call, as whole records of type GUEST.
 
         And how many, since ever, there was no room for.
         """
@@ -85,11 +85,11 @@ class Pump:
         return ffi.buffer(guests)[: count * ffi.sizeof("struct kvmlog_record_guest")], missed[0]
 
     def settle(self, cpu: int, messages: int, dropped: int) -> None:
-        """Writes down what is missing at the end of one CPU's messages; see pump.c."""
+        """Write down what is missing at the end of one CPU's messages; see pump.c."""
         lib.kvmlog_pump_settle(self.native, cpu, messages, max(0, dropped))
 
     def statistics(self) -> dict[str, Any]:
-        """Fields of struct kvmlog_pump_statistics; `bad_by_kind` only where not zero."""
+        """Return struct kvmlog_pump_statistics by field; `bad_by_kind` only where not zero."""
         raw = ffi.new("struct kvmlog_pump_statistics *")
         lib.kvmlog_pump_read(self.native, raw)
         result: dict[str, Any] = {name: int(getattr(raw, name)) for name in _SCALARS}
@@ -98,7 +98,7 @@ class Pump:
         return result
 
     def close(self) -> None:
-        """Ends the thread and frees the pump; a second call does nothing."""
+        """End the thread and free the pump; a second call does nothing."""
         self.stop()
         if self.native != ffi.NULL:
             lib.kvmlog_pump_free(self.native)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The cap on exits recorded a second: `one_in` raised while there are too many, and lowered again.
 
-It looks at what the source counted between two ticks of the engine, so what comes within the first
+It samples what the source counted between two ticks of the engine, so what comes within the first
 second of a storm is recorded in full.
 """
 
@@ -29,9 +29,9 @@ class RateCap:
         self._calm = 0
 
     def adjust(self, counters: Mapping[str, int], now_ns: int) -> bool:
-        """Takes note of the source's counters at a time (ns); whether `one_in` is another now.
+        """Take the source's counters at a time (ns); return whether `one_in` has changed.
 
-        It is doubled as often as is needed at once, and halved once, after three calm looks.
+        It is doubled as often as is needed at once, and halved once, after three calm samples.
         """
         most = self._asked.max_per_s
         if most is None:
@@ -53,11 +53,11 @@ class RateCap:
         changed = fresh != self.one_in
         self.one_in = fresh
         if changed:
-            # What the last configuration lets through after this look is not this one's doing.
+            # What the last configuration lets through after this sample is not this one's doing.
             self._before = None
         return changed
 
     def pause(self) -> None:
-        """The source was away or off: its next counters are a beginning."""
+        """Begin anew with the next counters: the source was away or off."""
         self._before = None
         self._calm = 0

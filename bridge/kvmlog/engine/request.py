@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What was asked of the switch last: on or off, for which guests, and for how long.
+"""The last request to the switch: on or off, for which guests, and for how long.
 
 It outlives the source: whenever the source is configured again, it is for the guests that match
 now and for what is left of the time.
@@ -54,7 +54,7 @@ class GuestFilter:
             )
 
     def tgids(self) -> tuple[int, ...]:
-        """The processes that match now, those of the first words first; all that there are."""
+        """Return all processes that match now, those of the first words first."""
         found = self._pinned.matching(self._registry.running())
         return tuple(dict.fromkeys(guest.pid for guest in found))
 
@@ -77,7 +77,7 @@ class TraceRequest:
     def begin(
         cls, guest_filter: GuestFilter | None, for_s: float | None, sampling: Sampling = EVERY_EXIT
     ) -> TraceRequest:
-        """On, from now."""
+        """Return a request for tracing from now on."""
         until_ns = None
         if for_s is not None:
             until_ns = time.monotonic_ns() + round(for_s * _NS_PER_S)
@@ -85,17 +85,17 @@ class TraceRequest:
         return cls(True, guest_filter, tgids, until_ns, sampling, RateCap(sampling))
 
     def remaining_ms(self) -> int:
-        """What is left of the time, at least 1; 0 without an end."""
+        """Return what is left of the time, at least 1; 0 without an end."""
         if self.until_ns is None:
             return 0
         return max(1, -(-(self.until_ns - time.monotonic_ns()) // _NS_PER_MS))
 
     def is_over(self, by_ns: int = -_NOTHING_LEFT_NS) -> bool:
-        """Whether the time is over, by so much."""
+        """Return whether the time is over, by so much."""
         return self.until_ns is not None and time.monotonic_ns() >= self.until_ns + by_ns
 
     def config(self) -> SwitchConfig:
-        """For the source, now. It limits processes and leases: a longer lease is renewed."""
+        """Return the source's configuration as of now; a lease beyond its limit is renewed."""
         if not self.on:
             return SwitchConfig(on=False)
         tgids = self.tgids
@@ -111,19 +111,19 @@ class TraceRequest:
         )
 
     def is_met_by(self, status: SourceStatus | None) -> bool:
-        """Everything, without end: wanted, and what the source does already."""
+        """Return whether all exits without end are requested, and traced already."""
         plain = self.guest_filter is None and self.until_ns is None and self.sampling == EVERY_EXIT
         if not plain or status is None or status.tgids or status.lease_ms:
             return False
         return status.one_in <= 1 and not (status.on_ms or status.off_ms)
 
     def needs_renewal(self, status: SourceStatus | None) -> bool:
-        """Whether the source's lease has to be renewed, for it was too short for all our time."""
+        """Return whether the source's lease, which was too short for our time, is to be renewed."""
         has_ms = 0 if status is None else status.lease_ms
         return self.remaining_ms() > has_ms + _RENEW_MS and has_ms < lib.KVMLOG_MAX_LEASE_MS // 2
 
     def describe(self) -> dict[str, Any]:
-        """For the status answer."""
+        """Return the members of the status answer."""
         chosen = None
         if self.guest_filter is not None:
             chosen = {"vm": list(self.guest_filter.words), "tgids": len(self.tgids)}

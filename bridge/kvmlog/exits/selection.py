@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which records a reader wants: by reason, by how long they took, and by guest."""
+"""A selection of records: by reason, duration and guest."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _ISAS: Final = {name: n for n, name in enum_names("kvmlog_isa", "KVMLOG_ISA_").i
 
 @dataclass(frozen=True)
 class Selection:
-    """reasons: (enum kvmlog_isa, basic reason), returns: KVM_EXIT_*; empty and 0: all.
+    """Criteria; empty, 0 and None select all.
 
-    guests: of whom, None: of all.
+    reasons: (enum kvmlog_isa, basic reason); returns: KVM_EXIT_*; guests: those selected.
     """
 
     reasons: frozenset[tuple[int, int]] = frozenset()
@@ -32,7 +32,7 @@ class Selection:
     def of(
         cls, reasons: Iterable[Reason], slower_than_ns: int = 0, guests: GuestView | None = None
     ) -> Selection:
-        """Exits of these reasons, KVM_EXIT_* among them."""
+        """Make a selection of exits with these reasons, which may include KVM_EXIT_*."""
         found = list(reasons)
         return cls(
             frozenset((_ISAS[r.isa], r.number) for r in found if r.isa != KVM),
@@ -43,11 +43,11 @@ class Selection:
 
     @property
     def all(self) -> bool:
-        """Nothing is left out."""
+        """True if nothing is left out."""
         return not (self.reasons or self.returns or self.slower_than_ns or self.guests)
 
     def shows(self, record: AnyRecord) -> bool:
-        """Whether a record is shown: exits and guests as chosen; losses, switches always."""
+        """Return whether to show a record: exits as selected, losses and switches always."""
         if self.guests is not None and not self.guests.shows(record):
             return False
         if not isinstance(record, Record):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What every source of records is to the log engine."""
+"""The interface of a source of records, as the log engine uses it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ISAS = enum_names("kvmlog_isa", "KVMLOG_ISA_")
 
 
 class SourceGoneError(SourceError):
-    """The source is not there (any more): the engine waits until it returns."""
+    """The source is absent, or gone: the engine waits until it returns."""
 
 
 # In a note of a source in whose KVM only returns to user space can be seen.
@@ -32,7 +32,7 @@ class SwitchConfig:
     on_ms: int = 0
     off_ms: int = 0
     lease_ms: int = 0  # off by itself after this long; 0: not
-    cause: int = lib.KVMLOG_SWITCH_COMMAND  # of being off, as the SWITCH record tells it
+    cause: int = lib.KVMLOG_SWITCH_COMMAND  # of being off, as the SWITCH record has it
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class SourceCost:
 
 @dataclass(frozen=True)
 class SourceStatus:
-    """What the source says of itself."""
+    """A source's report of itself."""
 
     on: bool
     attached: bool
@@ -80,7 +80,7 @@ class SourceStatus:
 
 
 def describe_status(status: SourceStatus) -> dict[str, Any]:
-    """It in plain values, for the status answer."""
+    """Return it in plain values, for the status answer."""
     cpus = status.cpus.values()
     return {
         "version": status.version,
@@ -111,7 +111,7 @@ class Source(ABC):
 
     @abstractmethod
     def open(self) -> SourceStatus:
-        """Becomes the source's one receiver; an open source is not opened again."""
+        """Become the source's one receiver; an open source is not opened again."""
 
     @abstractmethod
     def switch(self, config: SwitchConfig) -> SourceStatus:
@@ -123,20 +123,20 @@ class Source(ABC):
 
     @abstractmethod
     def pump(self, native: Any) -> None:
-        """Says to a native pump that does not run (struct kvmlog_pump) where the batches come."""
+        """Set, in a native pump that does not run, where the batches come (struct kvmlog_pump)."""
 
     @abstractmethod
     def status(self) -> SourceStatus:
-        """Asks the source."""
+        """Ask the source."""
 
     @abstractmethod
     def pending(self) -> bytes:
-        """Exits whose re-entry has not come: whole records, KVMLOG_F_NO_REENTRY set."""
+        """Return exits whose re-entry has not come: whole records, KVMLOG_F_NO_REENTRY set."""
 
     @abstractmethod
     def notes(self) -> list[str]:
-        """What an operator should know, such as a check that could not be made."""
+        """Return remarks for the operator, such as a check that could not be made."""
 
     @abstractmethod
     def close(self) -> None:
-        """Stops being the receiver, which switches tracing off; a second call does nothing."""
+        """Stop being the receiver, which switches tracing off; a second call does nothing."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Prototypes and layouts as the running kernel has them (bridge/native/btf)."""
+"""Prototypes and layouts of the running kernel, from its BTF (bridge/native/btf)."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ class Btf(Closeable):
         ]
 
     def close(self) -> None:
-        """Gives the types back; a second call does nothing."""
+        """Release the types; a second call does nothing."""
         lib.kvmlog_btf_close(self._native)
         self._native = ffi.NULL
 
     def signature(self, name: str) -> str | None:
-        """Parameter types of a tracepoint, without its data pointer, or of a function.
+        """Return the parameter types of a tracepoint, without its data pointer, or a function.
 
         "struct kvm_vcpu *, unsigned int"; None when there is no such thing.
         """
@@ -63,13 +63,13 @@ class Btf(Closeable):
         return str(ffi.string(text).decode("ascii", "replace"))
 
     def offset(self, struct: str, member: str) -> int | None:
-        """Bytes from the start of a struct to a member, "arch.regs"; None when it has none."""
+        """Return the byte offset of a struct's member, "arch.regs"; None when it has none."""
         offset, size = ffi.new("__u32 *"), ffi.new("__u32 *")
         rc = lib.kvmlog_btf_member(self._native, struct.encode(), member.encode(), offset, size)
         return None if rc else int(offset[0])
 
     def tracepoint(self, name: str) -> Tracepoint | None:
-        """What is needed to attach to a tracepoint with its type; None when there is none."""
+        """Return the type of a tracepoint; None when there is none."""
         module = ffi.new("int *")
         type_id = lib.kvmlog_btf_tracepoint(self._native, name.encode(), module)
         if type_id < 0:
@@ -78,7 +78,7 @@ class Btf(Closeable):
 
 
 def signatures(names: Iterable[str]) -> tuple[dict[str, str], str | None]:
-    """Parameter lists by name, for those that this kernel has, and why there are none at all."""
+    """Return the parameter lists that this kernel has, by name, and why there are none at all."""
     try:
         with Btf() as btf:
             found = {name: btf.signature(name) for name in names}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Guests of the statistics by name: what they are called in a table, and which --vm means."""
+"""Guests of the statistics: their labels in tables, and the guests that --vm names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kvmlog.ring.statistics.reader import StatisticsGuest
 
 
 class StatisticsNames:
-    """Names of the guests that statistics have, from the bridge's registry of guests.
+    """Labels of the guests in the statistics, from the bridge's registry of guests.
 
     A guest is "web1"; "web1#2" by the source's number where its process has several; "web1:4242"
     by its process where it has ended, or several run under one name; "comm:4242" where it has no
@@ -28,7 +28,7 @@ class StatisticsNames:
         self._accepted: set[str] = set()  # words that named a guest once
 
     def update(self, guests: Mapping[int, StatisticsGuest]) -> None:
-        """Names them all anew."""
+        """Label all guests anew."""
         self._names.reload()
         self.guests = {
             one.id: self._names.of_process(one.tgid, one.start_boottime_ns) if one.tgid else None

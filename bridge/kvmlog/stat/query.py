@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which groups of the statistics are asked for, and in which order they come."""
+"""A query of the statistics: by what exits are grouped, sorted and limited."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BY_WORDS: Final[Mapping[str, By]] = {
     "detail": By.DETAIL,
     "return": By.RETURN,
 }
-# The bridge keeps only one of them with a group.
+# The bridge counts exits by only one of these beside guest and reason.
 _APART: Final = ("vcpu", "detail", "return")
 
 SORTS: Final[Mapping[str, Callable[[Row], float]]] = {
@@ -44,7 +44,7 @@ RETURN_SORTS: Final = ("count", "total", "vmm", "paused")
 
 @dataclass(frozen=True)
 class Query:
-    """Which groups are shown, and how; top: at most so many, None: all."""
+    """Groups requested, and their order; top: the first so many, None: all."""
 
     by: By = DEFAULT_BY
     sort: str = "total"
@@ -53,11 +53,11 @@ class Query:
 
 
 def by_words(words: Sequence[str]) -> By:
-    """The groups that some of BY_WORDS mean; StatisticsError for what is none, or not kept."""
+    """Return the grouping for words of BY_WORDS; StatisticsError for an unknown or unkept one."""
     for word in words:
         if word not in BY_WORDS:
             raise StatisticsError(
-                f"{word!r} is nothing to group by; give some of {', '.join(BY_WORDS)}"
+                f"{word!r} is not a grouping; give one or more of {', '.join(BY_WORDS)}"
             )
     apart = [word for word in _APART if word in words]
     if len(apart) > 1:
@@ -72,12 +72,18 @@ def by_words(words: Sequence[str]) -> By:
     return found
 
 
-def sort_of(by: By, asked: str | None) -> str:
-    """By what groups are sorted; StatisticsError for a figure that they do not have."""
+def sort_of(by: By, requested: str | None) -> str:
+    """Return the figure to sort by; StatisticsError for one that these groups do not have."""
     sorts = RETURN_SORTS if By.RETURN in by else tuple(SORTS)
-    if asked is None:
+    if requested is None:
         return "vmm" if By.RETURN in by else "total"
-    if asked not in sorts:
-        of = "groups by return have no such figure" if asked in SORTS else "there is no such figure"
-        raise StatisticsError(f"sort {asked!r}: {of}; give {', '.join(sorts[:-1])} or {sorts[-1]}")
-    return asked
+    if requested not in sorts:
+        of = (
+            "groups by return have no such figure"
+            if requested in SORTS
+            else "there is no such figure"
+        )
+        raise StatisticsError(
+            f"sort {requested!r}: {of}; give {', '.join(sorts[:-1])} or {sorts[-1]}"
+        )
+    return requested

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the statistics tell: chosen and sorted groups, their shares, and what is in none of them.
+"""A report on the statistics: groups, sorted, with their shares, and exits in no group.
 
 SHARE of a group is its part of the time in exits (from exit to re-entry) of all groups that
 were chosen, halts left out unless they are asked for. In a table by guest and something else it
@@ -20,7 +20,7 @@ from kvmlog.stat.query import SORTS, Query
 
 
 class Line(NamedTuple):
-    """A group with the label of its guest; its share is part_ns / whole_ns, none if whole is 0."""
+    """A group with its guest's label; its share is part_ns / whole_ns, none if whole_ns is 0."""
 
     row: Row
     guest: str
@@ -29,7 +29,7 @@ class Line(NamedTuple):
 
 
 class GuestFigures(NamedTuple):
-    """A guest, with its exits in the time that the report is of."""
+    """A guest, with its exits in the time that the report covers."""
 
     label: str
     statistics: StatisticsGuest
@@ -39,7 +39,7 @@ class GuestFigures(NamedTuple):
 
 @dataclass(frozen=True)
 class Moment:
-    """What statistics and ring held at a time; lost_records: None where the ring did not tell."""
+    """Statistics and ring at one time; lost_records: None if the ring could not be read."""
 
     snapshot: Snapshot
     lost_records: int | None
@@ -48,7 +48,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Report:
-    """Groups in the order shown, and the account of all exits of the time.
+    """Groups in the order shown, and the account of all exits in that time.
 
     Without a choice of guests, and but for what was forgotten since the report began:
     exits = count of all groups + overflow + forgotten.
@@ -79,7 +79,7 @@ def report(
     query: Query,
     guest_ids: Collection[int] | None = None,
 ) -> Report:
-    """What came after `base` (None: since the statistics began).
+    """Return the report on exits since `base` (None: since the statistics began).
 
     guest_ids: ids of the guests that are shown, None for all. Statistics that began anew since
     `base` are shown as if there had been none.
@@ -118,7 +118,7 @@ def report(
 
 
 def _era(snapshot: Snapshot) -> tuple[str, int]:
-    """Another one after each reset."""
+    """Return a value that changes with each reset."""
     return snapshot.statistics_id, snapshot.since_ns
 
 
@@ -153,11 +153,11 @@ def _guests(
     names: StatisticsNames,
     guest_ids: Collection[int] | None,
 ) -> list[GuestFigures]:
-    """Those that had exits, and those asked for, in the order of their ids."""
+    """Return guests with exits, or those requested, in the order of their ids."""
     found = []
     for one in sorted(snapshot.guests.values()):
         earlier = before.guests.get(one.id) if before else None
-        # Another guest may have got the place of one that was forgotten.
+        # The slot of a forgotten guest may have been given to another.
         same = earlier is not None and earlier.tgid in (0, one.tgid)
         exits = one.exits - (earlier.exits if earlier and same else 0)
         if exits if guest_ids is None else one.id in guest_ids:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Moments of the statistics and of the ring beside them, and the reports that are made of two."""
+"""Samples of statistics and ring, and the reports made of two of them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ from kvmlog.stat.query import Query
 from kvmlog.stat.report import Moment, Report, report
 from kvmlog.util.errors import RingError, SwitchError
 
-# Exits take a moment from the CPU into the statistics.
+# The most that an exit takes from the CPU into the statistics.
 _SETTLE_S: Final = 5.0
-# So long a table waits for what the bridge says of the sampling.
+# How long a table waits for the bridge to report the sampling.
 _ASK_S: Final = 1.0
 
 
 class Sampler:
-    """The statistics of a ring. words: of which guests, empty: of all; warn: takes sentences."""
+    """A sampler of a ring's statistics.
+
+    words: the guests requested, empty: all; warn: receives warnings, a sentence each.
+    """
 
     def __init__(
         self,
@@ -42,7 +45,7 @@ class Sampler:
         self._names = StatisticsNames(GuestNames(ring))
 
     def now(self, settle: bool = False) -> Moment:
-        """This moment; settle: waits for exits that are on their way, if there is a bridge."""
+        """Return a sample; settle: first wait for exits under way, if there is a bridge."""
         info = self._info()
         if settle and info is not None and info.writer_alive:
             if not self._reader.wait_until(time.monotonic_ns(), _SETTLE_S):
@@ -56,16 +59,16 @@ class Sampler:
         )
 
     def since(self, base: Moment | None, now: Moment) -> Report:
-        """What came between two moments, of the guests that were asked for.
+        """Return the report on the exits between two samples, of the guests requested.
 
-        GuestError for a word that no guest answers to.
+        GuestError for a word that matches no guest.
         """
         self._names.update(now.snapshot.guests)
         guest_ids = self._names.matching(self._words) if self._words else None
         return report(now, base, self._names, self._query, guest_ids)
 
     def warn_if_incomplete(self, switch: str) -> None:
-        """One sentence where nothing is being counted, or some of the exits only.
+        """Warn where no exits are being counted, or only some of them.
 
         switch: the bridge's local socket.
         """

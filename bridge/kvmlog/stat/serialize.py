@@ -33,7 +33,7 @@ _REGION_BYTES: Final = 1 << 30
 
 
 def report_object(report: Report) -> dict[str, Any]:
-    """Returns one JSON-ready object; halts are among the rows, with "halt": true."""
+    """Return one JSON-ready object; halts are among the rows, with "halt": true."""
     lines = report.lines + report.halts
     return {
         "statistics_id": report.statistics_id,
@@ -56,7 +56,7 @@ def report_object(report: Report) -> dict[str, Any]:
 
 
 def detail_words(row: Row) -> str:
-    """Returns the detail of a group in words, "" where its exits have none."""
+    """Return the detail of a group in words, "" where its exits have none."""
     if row.detail_kind == DETAIL_EXACT:
         return detail.detail_words(row.isa, row.reason, row.detail)
     if row.detail_kind == DETAIL_REGION:
@@ -66,7 +66,7 @@ def detail_words(row: Row) -> str:
 
 
 def row_object(line: Line, by: By) -> dict[str, Any]:
-    """Returns a group as `rows` of report_object() have it."""
+    """Return a group as `rows` of report_object() have it."""
     row = line.row
     out: dict[str, Any] = {}
     if By.GUEST in by:

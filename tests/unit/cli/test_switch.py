@@ -57,7 +57,9 @@ def test_periods(value: str, seconds: float) -> None:
 @pytest.mark.parametrize("value", ["", "0", "0.0001", "-1", "1w", "s", "1 h", "1e3", "366d", "nan"])
 def test_what_is_no_period_is_refused(value: str) -> None:
     """With what there may be."""
-    with pytest.raises(argparse.ArgumentTypeError, match="no time from 1ms to 365d; give seconds"):
+    with pytest.raises(
+        argparse.ArgumentTypeError, match="is not a time from 1ms to 365d; give seconds"
+    ):
         period_s(value)
 
 
@@ -115,7 +117,7 @@ def test_the_caps_doing_is_told_from_what_was_asked_for() -> None:
     ("arguments", "sentence"),
     [
         (("on", "--one-in", "0"), '"one_in" is 0; give a whole number from 1 to 1000000'),
-        (("on", "--window", "5"), "no sampling window; give ms open and ms closed"),
+        (("on", "--window", "5"), "is not a sampling window; give ms on and ms off"),
         (("on", "--window", "5/0"), '"off_ms" is 0; give a whole number from 1'),
         (("off", "--one-in", "2"), "go with on; off switches off for all"),
     ],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The configuration file: what is taken, and the sentence for what is not."""
+"""The configuration file: its values, and the messages for its problems."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def options(command: str, *given: str) -> argparse.Namespace:
 
 
 def test_the_file_goes_over_the_defaults_and_options_over_both(tmp_path: Path) -> None:
-    """And each value says where it comes from."""
+    """Each value has its origin."""
     path = written(tmp_path, '[bridge]\nslots = 2048\nsource = "bpf"\n[rpc]\nuser = "x"\n')
     config = Config.of(options("bridge", "--config", path, "--source", "kmod"))
     assert (config.bridge.slots, config.bridge.source, config.rpc.user) == (2048, "kmod", "x")
@@ -83,7 +83,7 @@ def test_the_file_goes_over_the_defaults_and_options_over_both(tmp_path: Path) -
 def test_what_is_wrong_is_one_sentence_with_file_key_and_remedy(
     tmp_path: Path, text: str, words: str
 ) -> None:
-    """Never a traceback."""
+    """The message is one line."""
     path = written(tmp_path, text)
     with pytest.raises(ConfigError) as caught:
         Config.load(path)
@@ -94,7 +94,7 @@ def test_what_is_wrong_is_one_sentence_with_file_key_and_remedy(
 
 
 def test_every_problem_is_told_and_the_first_says_how_many_more(tmp_path: Path) -> None:
-    """All sentences for `config check`, one for who only wants to start."""
+    """`config check` gets every problem, a start the first one and a count."""
     path = written(tmp_path, '[bridge]\nslots = 3\nsouce = "bpf"\n[udp]\nlisten = 5\n')
     with pytest.raises(ConfigError) as caught:
         Config.load(path)
@@ -120,14 +120,14 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_an_option_is_checked_as_the_key_is() -> None:
-    """With the option's name in the place of file and key."""
+    """The message has the option's name in place of file and key."""
     with pytest.raises(ConfigError, match=r"^--slots 1000: give a power of two from 1024 to "):
         Config.of(options("bridge", "--slots", "1000"))
 
 
 @pytest.mark.parametrize("name", KEYS)
 def test_every_default_is_a_value_that_its_key_takes(name: str) -> None:
-    """And one that TOML can carry there and back."""
+    """Every default is valid and survives TOML."""
     one = KEYS[name]
     assert one.value(one.default) == one.default
     carried = tomllib.loads(f"x = {toml_value(one.default)}")["x"]
@@ -136,7 +136,7 @@ def test_every_default_is_a_value_that_its_key_takes(name: str) -> None:
 
 
 def test_the_default_file_says_what_holds_without_it(tmp_path: Path) -> None:
-    """As it is, and with every key uncommented."""
+    """The default file holds the defaults, as it is and with every key uncommented."""
     lines = [
         line.removeprefix("#") if line.startswith("#") and line[1:2].islower() else line
         for line in default_file().splitlines()
@@ -175,7 +175,7 @@ def test_any_value_is_taken_or_refused_in_words(value: object, name: str) -> Non
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(st.sampled_from([*SECTIONS, "x"]) | st.text(), values, max_size=3))
 def test_any_tables_give_values_or_printable_sentences(tables: dict[str, object]) -> None:
-    """Whatever the names are."""
+    """Untrusted names and values are printable in the messages."""
     _, problems = check("f", tables)
     assert [one for one in problems if not one.isprintable()] == []
 
@@ -195,7 +195,7 @@ class Again:
 
 
 def test_reload_applies_live_keys_and_names_those_that_want_a_restart(tmp_path: Path) -> None:
-    """Keys of the other process are not its business."""
+    """Keys of the other process are ignored."""
     again = Again("bridge")
     applied: list[str] = []
     again.reload.on("udp.listen", apply=lambda config: applied.append(config.udp.listen))

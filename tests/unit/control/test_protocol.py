@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The grammar of commands, as bytes from outside."""
+"""The grammar of commands, from untrusted bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kvmlog.util.errors import SwitchError
 
 @pytest.mark.parametrize("word", ["on", "off", "status", "pending", "guests"])
 def test_words(word: str) -> None:
-    """Each alone, over the local socket."""
+    """Each word alone is a command over the local socket."""
     assert protocol.parse("unix", word.encode()) == Command(word, word)
 
 
@@ -39,7 +39,7 @@ def test_words(word: str) -> None:
     ],
 )
 def test_on_with_arguments(arguments: bytes, expected: Command) -> None:
-    """Either, both, or none."""
+    """Either argument, both, or none."""
     assert protocol.parse("unix", b"on " + arguments) == expected
 
 
@@ -119,19 +119,19 @@ samplings = st.builds(
 def test_what_is_formatted_is_parsed(
     vm: tuple[str, ...], for_s: int | None, recorded: Sampling
 ) -> None:
-    """Whatever the names hold, in ASCII."""
+    """format_on() and parse() agree in ASCII, whatever the names hold."""
     formatted = protocol.format_on(vm, for_s, recorded).encode("ascii")
     assert protocol.parse("unix", formatted) == Command("on", "on", vm, for_s, recorded)
 
 
 def test_too_many_names_for_one_command() -> None:
-    """Said before it is sent."""
+    """A command that is too long is refused before it is sent."""
     with pytest.raises(SwitchError, match=r"64 guests make a command of .* bytes; at most 8192"):
         protocol.format_on(("x" * 200,) * 64, None)
 
 
 @given(rest=st.binary(max_size=100))
 def test_any_arguments_are_parsed_or_refused(rest: bytes) -> None:
-    """Never a traceback."""
+    """Any bytes give a command or a sentence."""
     asked = protocol.parse("unix", b"on {" + rest)
     assert bool(asked.word) != bool(asked.sentence)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Signed datagrams: nothing forged, nothing twice, nothing old."""
+"""Signed datagrams: none that is forged, replayed or old is accepted."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def signed(number: int, time_ns: int) -> SignedRequest:
 
 
 def test_a_request_comes_out_as_it_went_in() -> None:
-    """To the nanosecond, with blanks in the command and the newline that a shell adds."""
+    """A request survives to the nanosecond, with blanks in the command and a shell's newline."""
     datagram, nonce = udp_auth.format_request(KEY, "on or off", HERE, NOW_NS)
     expected = SignedRequest(NOW_NS, nonce, b"on or off")
     assert udp_auth.parse_request(KEY, datagram, HERE) == expected
@@ -45,7 +45,7 @@ def test_a_request_comes_out_as_it_went_in() -> None:
 
 
 def test_the_format_is_the_one_that_is_documented() -> None:
-    """HMAC-SHA256 as any other program computes it; a time in whole seconds will do."""
+    """An HMAC-SHA256 of another program is accepted, with a time in whole seconds."""
     # printf '%s' "kvmlog1 1800000000 ab...ab on 192.0.2.7:50000" |
     #     openssl dgst -sha256 -mac HMAC -macopt hexkey:000102...1f
     mac = b"0c9861df73d65f10ac46cac38e7826f77ce72a35288179ee4db604b7c6a12350"
@@ -63,7 +63,7 @@ def test_a_request_is_for_one_receiver(receiver: str) -> None:
 
 
 def test_every_changed_byte_is_noticed() -> None:
-    """Of request and answer; and what is cut short."""
+    """No changed or truncated request or answer is accepted."""
     request, nonce = udp_auth.format_request(KEY, "off", HERE, NOW_NS)
     answer = udp_auth.format_answer(KEY, nonce, b"ok off")
     assert udp_auth.parse_answer(KEY, nonce, answer) == b"ok off"
@@ -103,7 +103,7 @@ def test_a_request_is_taken_once() -> None:
 
 @pytest.mark.parametrize("ahead_s", [-31, 31, -3_600, 10**9])
 def test_a_wrong_clock_is_told(ahead_s: int) -> None:
-    """By how much, and in which direction."""
+    """The message says by how much, and in which direction."""
     clock = Clock()
     nonces = Nonces(clock)
     clock.now_ns += 10_000 * S
@@ -114,7 +114,7 @@ def test_a_wrong_clock_is_told(ahead_s: int) -> None:
 
 
 def test_a_new_bridge_takes_nothing_older_than_itself() -> None:
-    """It cannot know which of these were taken before."""
+    """A new bridge cannot know which older requests were accepted."""
     nonces = Nonces(Clock())
     for old_ns in (NOW_NS, NOW_NS - S):
         with pytest.raises(SwitchError, match="older than what this bridge remembers"):
@@ -140,7 +140,7 @@ def test_memory_is_bounded_and_what_is_forgotten_stays_out() -> None:
 
 @given(st.one_of(st.binary(max_size=300), st.binary(max_size=200).map(lambda b: b"kvmlog1 " + b)))
 def test_noise_is_neither_request_nor_answer(noise: bytes) -> None:
-    """And raises nothing."""
+    """Garbage is refused and raises nothing."""
     assert udp_auth.parse_request(KEY, noise, HERE) is None
     assert udp_auth.parse_answer(KEY, b"0" * 32, noise) is None
 
@@ -162,7 +162,7 @@ def test_a_damaged_request_is_none(seed: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "ab" * 31, "xy" * 32, "ab" * 32 + " !", "\u00e4" * 64])
 def test_what_is_no_key_is_refused(tmp_path: Path, text: str) -> None:
-    """The sentence says how to make one."""
+    """The message says how to make one."""
     path = tmp_path / "key"
     path.write_text(text, encoding="utf-8")
     path.chmod(0o600)
@@ -172,7 +172,7 @@ def test_what_is_no_key_is_refused(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("mode", [0o644, 0o660, 0o601, 0o666])
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
-    """With its mode and what to do."""
+    """The message has the mode and the remedy."""
     path = tmp_path / "key"
     path.write_text("ab" * 32, encoding="utf-8")
     path.chmod(mode)

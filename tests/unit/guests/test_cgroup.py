@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What cgroup paths tell, by the paths that are seen on hosts."""
+"""Container, pod and machine from cgroup paths, as real hosts have them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ KUBEPODS = "/kubepods.slice/kubepods-burstable.slice"
 def test_container_pod_and_machine_are_found(
     path: str, container: str | None, pod: str | None, machine: str | None
 ) -> None:
-    """Of both cgroup drivers, all usual runtimes, and nothing where there is nothing."""
+    """Paths of both cgroup drivers and all usual runtimes give all parts that they hold."""
     assert placement(path) == Placement(container, pod, machine)
 
 

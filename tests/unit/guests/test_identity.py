@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who a guest is, by the command lines that are seen on hosts."""
+"""The identity of guests, from command lines as real hosts have them."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ LINES = [
 
 
 def words(line: str) -> list[bytes]:
-    """As the shell would split it."""
+    """Split a line as the shell does."""
     return [word.encode() for word in shlex.split(line)]
 
 
@@ -97,12 +97,12 @@ def words(line: str) -> list[bytes]:
 def test_name_and_uuid_are_those_of_the_command_line(
     line: str, kind: str, name: str | None, uuid: str | None
 ) -> None:
-    """As each monitor reads its own options, and not where they only look like options."""
+    """Options are parsed as each monitor parses its own; values that look like options are not."""
     assert identify(words(line), "0::/\n") == Identity(kind, name, uuid)
 
 
 def test_kubevirt_is_shown_by_namespace_and_found_by_each_name() -> None:
-    """Only within a pod: elsewhere an underscore is just one."""
+    """The name is split only within a pod: elsewhere an underscore means nothing."""
     path = (
         f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{POD.replace('-', '_')}"
         f".slice/cri-containerd-{CONTAINER}.scope"
@@ -120,7 +120,7 @@ def test_kubevirt_is_shown_by_namespace_and_found_by_each_name() -> None:
 
 
 def test_libvirts_machine_is_another_name() -> None:
-    """As machinectl shows it."""
+    """The alias is the name that machinectl shows."""
     path = r"/machine.slice/machine-qemu\x2d3\x2dweb1.scope/libvirt/emulator"
     found = identify(words(LIBVIRT), f"0::{path}\n")
     assert (found.name, found.aliases, found.cgroup) == ("web1", ("qemu-3-web1",), path)
@@ -140,13 +140,13 @@ def test_libvirts_machine_is_another_name() -> None:
     ],
 )
 def test_a_hostile_name_is_shown_and_not_obeyed(raw: bytes, shown: str) -> None:
-    """Whoever starts a guest chooses its name."""
+    """A name is made printable and cut: whoever starts a guest chooses it."""
     assert identify([b"qemu-kvm", b"-name", raw], "").name == shown
 
 
 @given(st.lists(st.binary(max_size=60), max_size=20), st.text(max_size=200))
 def test_any_command_line_gives_an_identity(line: list[bytes], cgroup: str) -> None:
-    """Printable and bounded, whatever the words are."""
+    """Its texts are printable and bounded, whatever the words are."""
     found = identify([b"qemu-kvm", *line], cgroup)
     for text in (found.name or "", found.cgroup, *found.aliases):
         assert text.isprintable()
@@ -156,7 +156,7 @@ def test_any_command_line_gives_an_identity(line: list[bytes], cgroup: str) -> N
 
 @given(st.text(max_size=40).map(lambda name: name.replace("=", ",") + "x"))
 def test_doubled_commas_give_the_name_back(name: str) -> None:
-    """As whoever calls QEMU has to write them."""
+    """QEMU's QemuOpts need a comma in a value doubled."""
     argument = name.replace(",", ",,").encode()
     assert qemu_values(argument, b"guest") == {b"guest": name.encode()}
     assert qemu_values(b"guest=" + argument + b",process=x", b"guest") == {
@@ -167,7 +167,7 @@ def test_doubled_commas_give_the_name_back(name: str) -> None:
 
 @given(st.one_of(st.text(max_size=400), st.binary(max_size=2000)), st.integers(1, 300))
 def test_cleaning_twice_changes_nothing(text: str | bytes, most: int) -> None:
-    """What was written is found again as it was."""
+    """A cleaned text is clean, so what was written is read back unchanged."""
     once = clean(text, most)
     assert clean(once, most) == once
     assert once.isprintable()

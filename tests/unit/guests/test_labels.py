@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What guests are called beside their records, while numbers are given again and again."""
+"""Labels of guests beside their records, while numbers are reused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ START = 5_000
 
 
 class Host:
-    """Guests that come, are announced, and stand in the file or do not yet."""
+    """Guests that appear, are announced, and are in the file or not yet."""
 
     def __init__(self, folder: Path) -> None:
         self.proc = FakeProc(folder / "proc")
@@ -28,31 +28,31 @@ class Host:
         self._ring = str(folder / "ring")
 
     def begin(self, pid: int, name: str = "", comm: str = "qemu-system-x86") -> None:
-        """A guest; without a name one of a VMM that nobody knows."""
+        """Start a guest; without a name, one of an unknown VMM."""
         words = [b"qemu-system-x86_64", b"-name", name.encode()] if name else [b"vmm"]
         self.proc.begin(pid, START, words, comm=comm.encode())
         self.registry.appeared(pid)
 
     def announce(self, number: int, pid: int, ns: int) -> GuestRecord:
-        """As the bridge hears of it."""
+        """Announce a VM to the registry, as the source does."""
         record = announced(number, pid, ns)
         self.registry.announce(record)
         return record
 
     def labels(self) -> GuestLabels:
-        """Of a reader that begins now."""
+        """Return the labels of a reader that begins now."""
         self.registry.save()
         return GuestLabels(GuestNames(self._ring))
 
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
-    """Without guests."""
+    """A host without guests."""
     return Host(tmp_path)
 
 
 def announced(number: int, pid: int, ns: int) -> GuestRecord:
-    """As it stands in the stream."""
+    """Return the announcement as the stream has it."""
     start_ns = START * TICK_NS
     raw = make.guest_bytes(b"q", tgid=pid, guest=number, ns=ns, start_boottime_ns=start_ns)
     record = decode_record(raw)
@@ -96,7 +96,7 @@ def test_width(host: Host, name: str, comm: str, pid: int, text: str) -> None:
 
 
 def test_unknown_numbers_have_no_label(host: Host) -> None:
-    """Never announced, or announced much later; losses and switches are nobody's."""
+    """A number that was never announced, or much later, is unknown; a loss has no guest."""
     host.begin(100, "web1")
     host.announce(1, 100, 9 * S)
     text = text_of(host.labels())
@@ -120,7 +120,7 @@ def test_the_stream_is_ahead_of_the_file(host: Host) -> None:
 
 
 def test_who_is_announced_but_not_known_has_no_label(host: Host) -> None:
-    """Rather none than that of the number's last owner; the file tells a moment later."""
+    """There is no label rather than that of the number's last owner, until the file has it."""
     host.begin(100, "web1")
     host.announce(1, 100, 9 * S)
     labels = host.labels()

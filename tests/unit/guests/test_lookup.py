@@ -53,7 +53,7 @@ def test_a_word_means_every_guest_that_it_matches(word: str, expected: list[Gues
 
 
 def test_an_item_stands_once_under_a_word() -> None:
-    """Also where two of its words are the same one once they are made fit to be shown."""
+    """Two of its words may become the same one when they are made printable."""
     index: WordIndex[int] = WordIndex()
     index.add(1, ("a\x1b", "a\\x1b", None))
     assert index.matching("a\x1b") == index.matching("a\\x1b") == [1]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The names as readers see them: whose record it is, whom a word means."""
+"""Guests as readers see them: by the number of a record, by process, by word."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ NEITHER = Guest(9, 0, "x", "other", "x:9", False, ended_realtime_ns=1)
 
 @pytest.fixture
 def ring(tmp_path: Path) -> str:
-    """The path of a ring, with guests."""
+    """Return the path of a ring with guests."""
     put(str(tmp_path / "ring"), OLD, NEW, NEITHER)
     return str(tmp_path / "ring")
 
 
 def put(ring: str, *guests: Guest) -> None:
-    """As the bridge does: another file in the place of the old one."""
+    """Replace the file, as the bridge does."""
     fresh = Path(f"{ring}.guests.new")
     fresh.write_bytes(encode(bytes(16), guests))
     fresh.rename(f"{ring}.guests")
@@ -77,7 +77,7 @@ def test_words_match_running_and_ended(ring: str) -> None:
 
 
 def test_a_word_that_matches_none_lists_those_known(ring: str) -> None:
-    """And the rest of the words is not taken for the whole."""
+    """The message lists the known guests; the words that match give no partial result."""
     with pytest.raises(GuestError) as caught:
         GuestNames(ring).matching(["old", "web9"])
     assert str(caught.value) == (

@@ -17,7 +17,7 @@ from tests.support.proc_tree import FakeProc
 
 @pytest.fixture
 def fake(tmp_path: Path) -> FakeProc:
-    """Without processes."""
+    """A /proc without processes."""
     return FakeProc(tmp_path)
 
 
@@ -29,7 +29,7 @@ def test_a_process_is_read_whole(fake: FakeProc) -> None:
 
 
 def test_none_for_what_is_gone_or_a_zombie(fake: FakeProc) -> None:
-    """Neither has a command line that says anything."""
+    """A process that is gone, or a zombie, has no command line."""
     fake.begin(7, 1234, [b"qemu-kvm"])
     assert read_process(8, fake.root) is None
     fake.become_zombie(7, 1234)
@@ -82,7 +82,7 @@ def test_a_long_command_line_is_cut_between_words(fake: FakeProc) -> None:
 
 
 def test_only_processes_with_a_vm_are_listed(fake: FakeProc) -> None:
-    """In ascending order; what is no process, or not readable, is passed over."""
+    """Pids are in ascending order; entries that are no readable process are skipped."""
     fake.begin(20, 1)
     fake.begin(3, 1)
     fake.begin(5, 1, holds_vm=False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The registry of guests over a folder that looks like /proc: who is who, for how long."""
+"""The registry of guests, over a folder that looks like /proc."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UUID = "c7a5fdbd-edaf-9455-926a-d65c16db1809"
 
 @pytest.fixture
 def fake(tmp_path: Path) -> FakeProc:
-    """Without processes."""
+    """A /proc without processes."""
     folder = tmp_path / "proc"
     folder.mkdir()
     return FakeProc(folder)
@@ -30,12 +30,12 @@ def fake(tmp_path: Path) -> FakeProc:
 
 @pytest.fixture
 def registry(tmp_path: Path, fake: FakeProc) -> GuestRegistry:
-    """Without guests."""
+    """A registry without guests."""
     return GuestRegistry(str(tmp_path / "ring.guests"), root=fake.root)
 
 
 def qemu(name: str, *more: bytes) -> list[bytes]:
-    """Its command line."""
+    """Return the command line of a QEMU guest."""
     return [b"/usr/bin/qemu-system-x86_64", b"-name", f"guest={name}".encode(), *more]
 
 
@@ -55,17 +55,17 @@ def seen(
 
 
 def names(registry: GuestRegistry) -> list[str]:
-    """Of those that run."""
+    """Return the names of the running guests."""
     return [guest.name for guest in registry.running()]
 
 
 def of_pid(registry: GuestRegistry, pid: int) -> list[Guest]:
-    """All entries with it."""
+    """Return all guests with this pid."""
     return [guest for guest in registry.guests() if guest.pid == pid]
 
 
 def test_an_announced_guest_is_named_at_once(registry: GuestRegistry, fake: FakeProc) -> None:
-    """By what its process was started with."""
+    """A guest's name and UUID come from its process's command line."""
     fake.begin(7, 500, qemu("web1", b"-uuid", UUID.upper().encode()))
     before_ns = time.time_ns()
     registry.announce(seen(3, 7, 500, ns=99))
@@ -85,7 +85,7 @@ def test_an_announced_guest_is_named_at_once(registry: GuestRegistry, fake: Fake
 
 
 def test_a_guest_without_a_name_is_comm_and_pid(registry: GuestRegistry, fake: FakeProc) -> None:
-    """And says that it has none."""
+    """The name is made printable, and `named` is false."""
     fake.begin(7, 500, [b"./my-monitor"], comm=b"my\x1bmonitor")
     registry.announce(seen(1, 7, 500))
     (guest,) = registry.running()
@@ -93,7 +93,7 @@ def test_a_guest_without_a_name_is_comm_and_pid(registry: GuestRegistry, fake: F
 
 
 def test_a_reused_pid_never_inherits_a_name(registry: GuestRegistry, fake: FakeProc) -> None:
-    """Neither the new process the old name, nor the old record the new name."""
+    """The new process does not get the old name, nor the old record the new name."""
     fake.begin(7, 500, qemu("old"))
     registry.announce(seen(1, 7, 500))
     fake.begin(7, 900, [b"./my-monitor"], comm=b"my-monitor")
@@ -127,7 +127,7 @@ def test_a_reused_pid_does_not_inherit_after_a_restart(
 
 
 def test_a_process_that_is_gone_is_comm_and_pid(registry: GuestRegistry) -> None:
-    """What the record itself says."""
+    """The guest is known by the record's comm and pid."""
     registry.announce(seen(4, 7, 500, comm=b"qemu-kvm"))
     (guest,) = registry.guests()
     assert (guest.name, guest.named, guest.start_ticks) == ("qemu-kvm:7", False, 500)
@@ -196,7 +196,7 @@ def test_a_guest_has_all_its_numbers(registry: GuestRegistry, fake: FakeProc) ->
 
 
 def test_scan_finds_all_that_hold_a_vm(registry: GuestRegistry, fake: FakeProc) -> None:
-    """Without any exit of theirs."""
+    """Guests are found before they have exits."""
     fake.begin(7, 500, qemu("web1"))
     fake.begin(8, 501, qemu("no-vm"), holds_vm=False)
     fake.begin(9, 502, qemu("web2"))
@@ -228,7 +228,7 @@ def found_pids(registry: GuestRegistry, *words: str) -> dict[str, list[int]]:
 
 
 def test_find_takes_names_uuids_and_pids(registry: GuestRegistry, fake: FakeProc) -> None:
-    """In any spelling; several guests may share a name."""
+    """UUIDs match in any spelling; several guests may share a name."""
     fake.begin(7, 500, qemu("web", b"-uuid", UUID.encode()))
     fake.begin(8, 500, qemu("web"))
     fake.begin(9, 500, qemu("7"))
@@ -248,7 +248,7 @@ def test_find_takes_names_uuids_and_pids(registry: GuestRegistry, fake: FakeProc
 def test_find_looks_for_guests_that_nobody_has_told_of(
     registry: GuestRegistry, fake: FakeProc
 ) -> None:
-    """And takes none that has ended."""
+    """A guest that has ended is not found."""
     fake.begin(7, 500, qemu("web1"))
     assert found_pids(registry, "web1") == {"web1": [7]}
     fake.end(7)
@@ -257,7 +257,7 @@ def test_find_looks_for_guests_that_nobody_has_told_of(
 
 
 def test_find_lists_the_guests_there_are(registry: GuestRegistry, fake: FakeProc) -> None:
-    """Twenty, and how many more; none at all is said too."""
+    """The message lists twenty, and how many more; or that there is none at all."""
     with pytest.raises(GuestError, match=r"'a\\x1b'; there is no running guest at all"):
         registry.find(["a\x1b"])
     for pid in range(100, 125):
@@ -325,7 +325,7 @@ def test_the_number_of_running_guests_is_bounded(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """And that is said, once."""
+    """The oldest are kept as ended, and the log says so once."""
     monkeypatch.setattr(registry_module, "RUNNING_MOST", 2)
     for pid in (7, 8, 9, 10):
         fake.begin(pid, 500, qemu(f"web{pid}"))

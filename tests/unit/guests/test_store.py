@@ -44,7 +44,7 @@ LEAST = Guest(8, 0, "", "other", ":8", False)
 
 @pytest.fixture
 def fake(tmp_path: Path) -> FakeProc:
-    """With two guests."""
+    """A /proc with two guests."""
     folder = tmp_path / "proc"
     folder.mkdir()
     fake = FakeProc(folder)
@@ -55,12 +55,12 @@ def fake(tmp_path: Path) -> FakeProc:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where no file is yet."""
+    """A path without a file."""
     return tmp_path / "ring.guests"
 
 
-def open_book(path: Path, fake: FakeProc) -> GuestRegistry:
-    """As the bridge does at its start."""
+def open_registry(path: Path, fake: FakeProc) -> GuestRegistry:
+    """Open the registry as the bridge does at its start."""
     return GuestRegistry(str(path), root=fake.root)
 
 
@@ -126,7 +126,7 @@ def test_the_largest_file_is_read() -> None:
 
 
 def test_a_later_member_is_passed_over() -> None:
-    """What a later version adds without changing the meaning of the rest."""
+    """A later version may add members without changing the meaning of the rest."""
     assert decode("f", document(extra=1)) == (boot_id(), [GUEST])
     assert decode("f", guest(extra={"a": []})) == (boot_id(), [GUEST])
 
@@ -204,9 +204,9 @@ def test_no_damage_is_a_traceback(data: st.DataObject) -> None:
 def test_a_file_of_no_use_is_begun_anew(
     path: Path, fake: FakeProc, raw: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """With a line in the log; the bridge runs on."""
+    """The log has a line, and the bridge goes on."""
     path.write_bytes(raw)
-    registry = open_book(path, fake)
+    registry = open_registry(path, fake)
     assert registry.guests() == []
     assert f"{path}: " in capfd.readouterr().err
     assert registry.save()
@@ -225,19 +225,19 @@ def test_what_is_no_file_of_that_size_is_not_read(
         os.mkfifo(path)
     else:
         path.mkdir()
-    assert open_book(path, fake).guests() == []
+    assert open_registry(path, fake).guests() == []
     assert "its guests are forgotten" in capfd.readouterr().err
 
 
 def test_a_restart_goes_on(path: Path, fake: FakeProc) -> None:
-    """Who has ended still has a name, also if it ended while no bridge ran."""
-    registry = open_book(path, fake)
+    """An ended guest keeps its name, also if it ended while no bridge ran."""
+    registry = open_registry(path, fake)
     registry.scan()
     fake.end(7)
     registry.refresh()
     assert registry.save()
     fake.end(8)
-    again = open_book(path, fake)
+    again = open_registry(path, fake)
     assert [(g.name, g.ended_realtime_ns is not None) for g in again.guests()] == [
         ("web7", True),
         ("web8", True),
@@ -250,7 +250,7 @@ def test_another_boot_is_another_world(
 ) -> None:
     """Its pids and starts name other processes; that is no fault."""
     path.write_bytes(encode(bytes(16), [replace(GUEST, ended_realtime_ns=None)]))
-    registry = open_book(path, fake)
+    registry = open_registry(path, fake)
     assert registry.guests() == []
     assert capfd.readouterr().err == ""
     assert registry.save()
@@ -259,7 +259,7 @@ def test_another_boot_is_another_world(
 
 def test_only_changes_are_saved(path: Path, fake: FakeProc) -> None:
     """The first registry makes the file; scanning the same again changes nothing."""
-    registry = open_book(path, fake)
+    registry = open_registry(path, fake)
     assert [registry.save(), registry.save()] == [True, False]
     registry.scan()
     assert [registry.save(), registry.save()] == [True, False]
@@ -267,7 +267,7 @@ def test_only_changes_are_saved(path: Path, fake: FakeProc) -> None:
     registry.scan()
     registry.refresh()
     assert not registry.save()
-    again = open_book(path, fake)
+    again = open_registry(path, fake)
     assert not again.save()
     assert path.stat().st_ino == before.st_ino
 
@@ -281,7 +281,7 @@ def test_the_file_is_for_root_and_the_group(
     before = os.umask(0o777)
     try:
         path.with_name("ring.guests.new").write_bytes(b"of a bridge that was killed")
-        assert open_book(path, fake).save()
+        assert open_registry(path, fake).save()
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
@@ -293,7 +293,7 @@ def test_what_cannot_be_written_is_said_once_and_tried_again(
     path: Path, fake: FakeProc, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The bridge runs on without."""
-    registry = open_book(path / "none" / "ring.guests", fake)
+    registry = open_registry(path / "none" / "ring.guests", fake)
     registry.scan()
     assert [registry.save(), registry.save()] == [False, False]
     assert capfd.readouterr().err.count("guests cannot be saved") == 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is read out of uevents, and what a socket of the kernel's does with floods and forgeries."""
+"""Uevents, parsed, and received from the kernel through floods and forgeries."""
 
 from __future__ import annotations
 
@@ -51,27 +51,27 @@ needs_root = pytest.mark.skipif(
     ],
 )
 def test_only_a_vm_that_was_made_is_one(event: bytes, tid: int | None) -> None:
-    """Not one that ended, another device's, one that somebody made up, or garbage."""
+    """Ended VMs, other devices, synthetic events and garbage are none."""
     assert created_by(event) == tid
 
 
 @given(st.binary(max_size=300))
 def test_garbage_is_nothing(garbage: bytes) -> None:
-    """Neither alone, nor in front of an event, nor in the place of its pid."""
+    """Garbage gives no thread alone, in front of an event, or in place of its pid."""
     assert created_by(garbage) is None
     assert created_by(b"x" + garbage + EVENT) is None
     assert created_by(EVENT[: EVENT.index(b"PID")] + garbage) is None or b"PID=" in garbage
 
 
 def ready(events: VmEvents) -> None:
-    """Something has arrived."""
+    """Wait until something has arrived."""
     poll = select.poll()
     poll.register(events, select.POLLIN | select.POLLERR)
     assert poll.poll(WAIT_MS)
 
 
 def test_a_quiet_socket_has_nothing(tmp_path: Path) -> None:
-    """And does not wait for it."""
+    """handle() does not block."""
     with_socket = VmEvents.open(str(tmp_path))
     assert with_socket is not None
     assert with_socket.handle() == []

@@ -18,7 +18,7 @@ GOOD = batch(exits(0, 3), cpu=2, sequence=7, dropped=5, epoch=9)
 
 
 def verdict(message: bytes, port: int = 0, truncated: bool = False, size: int | None = None) -> int:
-    """What kvmlog_batch_check says; `size`: what recvmsg is said to have returned."""
+    """Return the result of kvmlog_batch_check; `size`: the value that recvmsg returned."""
     head = message[:64].ljust(64, b"\0")
     out = ffi.new("struct kvmlog_batch *")
     length = len(message) if size is None else size

@@ -51,6 +51,6 @@ def test_another_block_is_refused(at: int, value: bytes, sentence: str) -> None:
 
 @given(raw=st.binary(max_size=300))
 def test_any_bytes_are_a_block_or_refused(raw: bytes) -> None:
-    """Never a traceback, whatever a server sends."""
+    """Bytes of any kind give a block or BlockError."""
     with pytest.raises(BlockError):
         block.decode(block.MAGIC + b"\1\0" + raw)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Any header gives a reading or a sentence, never a crash."""
+"""Any header gives a reading or an error message, never a crash."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def damage(draw: st.DrawFn) -> list[tuple[int, bytes]]:
 def test_a_damaged_header_is_read_or_refused_with_a_sentence(
     good: Path, tmp_path: Path, patches: list[tuple[int, bytes]], cut: int | None
 ) -> None:
-    """All of the reader's calls, then a writer that takes the file over or replaces it."""
+    """Make all of a reader's calls, then let a writer continue or replace the file."""
     raw = bytearray(good.read_bytes())
     for offset, patch in patches:
         raw[offset : offset + len(patch)] = patch

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Snapshots: which records they hold, what they say about those they do not."""
+"""Snapshots: the records that they hold, and the count of those that they missed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def times(records: bytes) -> list[int]:
 
 
 def test_the_newest_records_come_oldest_first(writer: RingWriter) -> None:
-    """All of them, fewer, none, more than there are."""
+    """A count of all, fewer, none, and more than there are."""
     append(writer, 0, 10)
     with RingReader(writer.path) as reader:
         assert times(reader.snapshot().records) == list(range(10))
@@ -84,7 +84,7 @@ def test_records_that_are_gone_are_counted(writer: RingWriter) -> None:
 
 
 def test_an_index_ahead_of_the_writer_gives_nothing(writer: RingWriter) -> None:
-    """Also the largest numbers."""
+    """An index ahead of the writer gives no record, the largest ones included."""
     append(writer, 0, 10)
     with RingReader(writer.path) as reader:
         for since in (11, 2**63, 2**64 - 1, 2**70):
@@ -93,7 +93,7 @@ def test_an_index_ahead_of_the_writer_gives_nothing(writer: RingWriter) -> None:
 
 
 def test_negative_numbers_are_refused(writer: RingWriter) -> None:
-    """With a sentence."""
+    """Negative numbers are refused with a message."""
     with RingReader(writer.path) as reader:
         with pytest.raises(RingError, match="negative"):
             reader.snapshot(-1)
@@ -183,7 +183,7 @@ def test_a_file_cut_under_the_reader_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_a_missing_ring_says_what_to_do(tmp_path: Path) -> None:
-    """And a directory or a fifo is no ring and does not hang."""
+    """A directory or a FIFO is no ring, and opening it does not block."""
     with pytest.raises(RingMissingError, match="start the bridge"):
         RingReader(tmp_path / "ring")
     with pytest.raises(RingFormatError, match="not a regular file"):
@@ -194,7 +194,7 @@ def test_a_missing_ring_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_a_closed_reader_says_so(writer: RingWriter) -> None:
-    """Instead of touching what is unmapped."""
+    """A closed reader raises and touches no unmapped memory."""
     reader = RingReader(writer.path)
     reader.close()
     reader.close()

@@ -70,7 +70,7 @@ def test_an_unknown_type_keeps_what_all_records_share_and_its_bytes() -> None:
 
 
 def test_a_part_of_a_record_is_refused() -> None:
-    """Not guessed at."""
+    """A buffer that ends in mid-record is refused."""
     with pytest.raises(ValueError, match="no whole number"):
         unpack_records(bytes(103))
     with pytest.raises(struct.error):
@@ -78,6 +78,6 @@ def test_a_part_of_a_record_is_refused() -> None:
 
 
 def test_enum_names_come_from_the_header() -> None:
-    """Lower case, without the prefix."""
+    """Names are in lower case, without the prefix."""
     names = enum_names("kvmlog_ring_state", "KVMLOG_RING_")
     assert names == {1: "running", 2: "stopped", 3: "replaced"}

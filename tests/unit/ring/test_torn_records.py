@@ -26,7 +26,7 @@ HANG_S = 120 + RING_RECORDS // 100_000
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
-    """One end, running: it has said that it is ready."""
+    """One side of the race, running: it has reported that it is ready."""
     command = [sys.executable, "-m", "tests.support.ring_stress", *map(str, arguments)]
     end = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert end.stdout is not None
@@ -35,13 +35,13 @@ def start(*arguments: object) -> subprocess.Popen[str]:
 
 
 def kill(end: subprocess.Popen[str]) -> None:
-    """SIGKILL, wherever it is; nothing when it has ended."""
+    """Send SIGKILL, wherever it is; do nothing when it has ended."""
     with end:
         end.send_signal(signal.SIGKILL)
 
 
 def finish(end: subprocess.Popen[str]) -> str:
-    """What it printed until its end, which has to be a success."""
+    """Return its output up to its end, which has to be a success."""
     output, _ = end.communicate(timeout=HANG_S)
     assert end.returncode == 0
     return output

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Making a ring, going on with one, replacing one, and being the only writer."""
+"""Creating, continuing and replacing a ring, as its only writer."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_file_is_whole_closed_to_others_and_has_all_its_blocks(tmp_path: Pat
 
 
 def test_who_may_read_the_ring_cannot_lock_it(tmp_path: Path) -> None:
-    """0600, also one that was open to the group: else they keep the bridge from starting."""
+    """The lock file gets mode 0600, an older one too: a reader's lock would keep the bridge out."""
     path, lock = tmp_path / "ring", tmp_path / "ring.lock"
     lock.touch()
     lock.chmod(0o640)
@@ -59,13 +59,13 @@ def test_who_may_read_the_ring_cannot_lock_it(tmp_path: Path) -> None:
 
 
 def test_the_default_is_65536_slots() -> None:
-    """As documented."""
+    """The default is the documented one."""
     assert DEFAULT_SLOTS == 65_536
 
 
 @pytest.mark.parametrize("slots", [0, -1, 1, 512, 1000, 1025, 2**25, 65_535])
 def test_slots_are_a_power_of_two_within_limits(tmp_path: Path, slots: int) -> None:
-    """The sentence says which."""
+    """The message has the limits."""
     with pytest.raises(RingError, match="power of two from 1024 to 16777216"):
         RingWriter(str(tmp_path / "ring"), slots)
 
@@ -88,7 +88,7 @@ def test_a_ring_of_the_same_geometry_goes_on(tmp_path: Path) -> None:
 
 
 def test_reserve_is_never_lowered(tmp_path: Path) -> None:
-    """Not by a restart: it still guards the slots that a dead writer had begun to fill."""
+    """A restart keeps it: it guards the slots that a killed writer had begun to fill."""
     path = tmp_path / "ring"
     with RingWriter(str(path), SLOTS) as writer:
         writer.append(make.exit_bytes() * 3)
@@ -148,7 +148,7 @@ def test_another_geometry_replaces_the_ring(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("field", ["format_version", "schema_version", "record_bytes", "head"])
 def test_a_ring_that_cannot_be_continued_is_replaced(tmp_path: Path, field: str) -> None:
-    """Another version's or a damaged one."""
+    """The ring of another version, or a damaged one, is replaced."""
     path = tmp_path / "ring"
     with RingWriter(str(path), SLOTS):
         pass
@@ -202,7 +202,7 @@ def test_a_leftover_of_a_killed_start_does_not_hinder(tmp_path: Path) -> None:
 
 
 def test_a_second_writer_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
-    """In another process."""
+    """The lock holds across processes."""
     path = str(tmp_path / "ring")
     code = f"from kvmlog.ring.writer import RingWriter; RingWriter({path!r}, {SLOTS})"
     with RingWriter(path, SLOTS):
@@ -215,7 +215,7 @@ def test_a_second_writer_is_refused_with_the_pid_of_the_first(tmp_path: Path) ->
 
 
 def no_room(path: Path, wrapper: list[str], prelude: str) -> str:
-    """What a writer says where there is no room for its ring."""
+    """Return the message of a writer that has no room for its ring."""
     code = (
         f"{prelude}\n"
         "from kvmlog.util.errors import KvmlogError\n"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Rates per peer and sparing log lines, by a clock that the test moves."""
+"""Rates per peer and limited log lines, by a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Clock:
 
 
 def test_a_burst_then_so_many_a_second() -> None:
-    """What the wait says is how long it takes, to the request."""
+    """The wait that is returned is exact: a request after it passes, one before it does not."""
     clock = Clock()
     buckets = TokenBuckets(2.0, 3.0, clock=clock)
     assert [buckets.wait_s("a") for _ in range(3)] == [0, 0, 0]
@@ -30,13 +30,13 @@ def test_a_burst_then_so_many_a_second() -> None:
 
 
 def test_peers_do_not_share() -> None:
-    """One that has used up its own takes nothing from another."""
+    """A peer that has used up its own bucket takes nothing from another's."""
     buckets = TokenBuckets(1.0, 1.0, clock=Clock())
     assert (buckets.wait_s("a"), buckets.wait_s("a"), buckets.wait_s("b")) == (0, 1, 0)
 
 
 def test_a_full_bucket_holds_no_more_than_the_burst() -> None:
-    """However long nothing came."""
+    """A bucket holds no more than its burst, however long it was idle."""
     clock = Clock()
     buckets = TokenBuckets(10.0, 2.0, clock=clock)
     buckets.wait_s("a")
@@ -45,7 +45,7 @@ def test_a_full_bucket_holds_no_more_than_the_burst() -> None:
 
 
 def test_many_peers_do_not_fill_memory() -> None:
-    """Those that have recovered are forgotten first, the others keep their level."""
+    """Peers with full buckets are forgotten first, the others keep their level."""
     clock = Clock()
     buckets = TokenBuckets(1.0, 1.0, most=10, clock=clock)
     for peer in range(10):
@@ -60,7 +60,7 @@ def test_many_peers_do_not_fill_memory() -> None:
 
 
 def test_lines_left_out_are_counted() -> None:
-    """And told by the next one that is written."""
+    """The next line that is written has the count."""
     clock = Clock()
     lines: list[str] = []
     log = LogLimiter(lines.append, per_s=1.0, burst=2.0, clock=clock)
@@ -76,7 +76,7 @@ def test_lines_left_out_are_counted() -> None:
 
 
 def test_costly_work_takes_a_share_of_the_time() -> None:
-    """A tenth: after 2 s of it, 18 s of rest, however often it is asked for."""
+    """A share of a tenth: 2 s of work, then 18 s of rest, however often it is requested."""
     clock = Clock()
     ran_at = []
 
@@ -94,7 +94,7 @@ def test_costly_work_takes_a_share_of_the_time() -> None:
 
 
 class Strangers:
-    """Work of `each_s` that is asked for at all times; when it was begun, in seconds."""
+    """Request work of `each_s` all the time; return when it was begun, in seconds."""
 
     def __init__(self, allowance: TimeAllowance, clock: Clock, each_s: float) -> None:
         self._allowance = allowance
@@ -102,7 +102,7 @@ class Strangers:
         self._each_s = each_s
 
     def ask(self, for_s: float) -> int:
-        """For so long, every millisecond: how often it was done."""
+        """Request it every millisecond for so long; return how often it was done."""
         done = 0
         end_s = self._clock.now_s + for_s
         while self._clock.now_s < end_s:
@@ -116,7 +116,7 @@ class Strangers:
 
 @pytest.mark.parametrize("each_s", [0.001, 0.01, 0.5])
 def test_an_allowance_is_a_burst_and_then_a_share_of_the_time(each_s: float) -> None:
-    """However long one piece takes; idle time brings back the burst, and no more."""
+    """The share holds however long one piece takes; idle time restores the burst and no more."""
     clock = Clock()
     strangers = Strangers(TimeAllowance(0.1, 1.0, clock), clock, each_s)
     for _ in range(2):
@@ -125,7 +125,7 @@ def test_an_allowance_is_a_burst_and_then_a_share_of_the_time(each_s: float) -> 
 
 
 def test_an_allowance_is_charged_for_what_fails() -> None:
-    """A refusal takes time as well."""
+    """Time of work that raises counts as well."""
     clock = Clock()
     allowance = TimeAllowance(0.1, 1.0, clock)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""sd_notify: what a service manager would read."""
+"""sd_notify: the datagrams that a service manager receives."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[so
 
 
 def test_each_state_is_a_datagram(manager: tuple[socket.socket, str]) -> None:
-    """With the words of sd_notify(3); newlines in a status start no line of their own."""
+    """The fields are those of sd_notify(3); a newline in a status starts no new field."""
     end, name = manager
     notifier = Notifier({"NOTIFY_SOCKET": name})
     before_us = time.monotonic_ns() // 1000
@@ -49,7 +49,7 @@ def test_each_state_is_a_datagram(manager: tuple[socket.socket, str]) -> None:
 
 
 def test_the_watchdog_beats_no_more_often_than_needed(manager: tuple[socket.socket, str]) -> None:
-    """Half of its time; ready() is the first beat."""
+    """The watchdog is fed every half of its time, first by ready()."""
     end, name = manager
     notifier = Notifier({"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "7200000000"})
     assert (notifier.watchdog_s, notifier.interval_s) == (7200.0, 3600.0)
@@ -87,12 +87,12 @@ def test_children_do_not_inherit_the_manager() -> None:
 def test_the_watchdog_is_this_process_s_or_none(
     environment: dict[str, str], watched: float | None
 ) -> None:
-    """As sd_watchdog_enabled(3) has it."""
+    """The variables are read as sd_watchdog_enabled(3) does."""
     assert Notifier(environment).watchdog_s == watched
 
 
 def test_a_manager_that_is_gone_stops_nobody(tmp_path: Path) -> None:
-    """It is noted."""
+    """A datagram that cannot be delivered sets `failed`."""
     notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "gone")})
     notifier.ready("x")
     assert notifier.failed is True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Durations and local times, at their borders."""
+"""Durations and local times, at their boundaries."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from kvmlog.util import units
     ],
 )
 def test_duration_has_three_digits_and_a_unit(ns: int, text: str) -> None:
-    """Rounded to what is shown, with the unit changing where rounding reaches 1,000."""
+    """A duration is rounded to the digits shown; the unit changes where rounding reaches 1,000."""
     assert units.duration(ns) == text
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Users' names and standing: asked for once in a while, however often somebody knocks."""
+"""Users' names and memberships: looked up once in a while, however often they are needed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kvmlog.util.users import _CACHED, _Cached, refusal, standing, user_name
 
 
 def test_the_user_database_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For a name as for a membership; it may be a directory server's."""
+    """Both names and memberships are cached; either may come from a directory server."""
     asked: list[int] = []
     ask = pwd.getpwuid
 
@@ -30,7 +30,7 @@ def test_the_user_database_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_many_users_do_not_fill_memory() -> None:
-    """Whoever makes up uids has the others asked for again, at most."""
+    """Made-up uids only make the others be looked up again."""
     asked: list[int] = []
 
     @_Cached

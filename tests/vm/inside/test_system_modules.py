@@ -106,7 +106,7 @@ def test_unloaded_and_loaded_while_on(bridge: Bridge) -> None:
     records = bridge.records(begin)
     causes = ring_bytes.switch_causes(records)
     assert causes[2:] == [(1, lib.KVMLOG_SWITCH_COMMAND), (0, lib.KVMLOG_SWITCH_COMMAND)]
-    assert "(tracing goes on when it is back)" in bridge.log()
+    assert "(tracing resumes when the source returns)" in bridge.log()
 
 
 def test_kvm_unloaded_and_loaded_while_on(bridge: Bridge) -> None:

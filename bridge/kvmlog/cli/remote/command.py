@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`kvmlog remote HOST COMMAND`: what the commands show of this host, of another one."""
+"""`kvmlog remote HOST COMMAND`: the commands for another host, through its `kvmlog rpc`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DEFAULT_TIMEOUT_S: Final = 10.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The server, how to reach it, and the sub-commands with the options of the local ones."""
+    """Add the server, the options to reach it, and the commands with their local options."""
     parser.add_argument(
         "host", metavar="HOST", help="HOST, HOST:PORT, [IPv6]:PORT or https://HOST:PORT"
     )
@@ -42,29 +42,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_link(parser: argparse.ArgumentParser, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
-    """Adds who we are and whom to trust, for connect()."""
-    parser.add_argument("--token-file", metavar="FILE", help="the token to show, alone in a file")
-    parser.add_argument("--tls-ca", metavar="FILE", help="PEM: whom to trust as the server's CA")
-    parser.add_argument("--tls-cert", metavar="FILE", help="PEM: our own certificate")
-    parser.add_argument("--tls-key", metavar="FILE", help="PEM: its key")
+    """Add credentials, trust and timeout, for connect()."""
+    parser.add_argument(
+        "--token-file", metavar="FILE", help="file that holds only the token to authenticate with"
+    )
+    parser.add_argument(
+        "--tls-ca",
+        metavar="FILE",
+        help="PEM file of the CA to verify the server with (default: the system's)",
+    )
+    parser.add_argument("--tls-cert", metavar="FILE", help="PEM file of the client certificate")
+    parser.add_argument("--tls-key", metavar="FILE", help="PEM file of its key")
     parser.add_argument(
         "--timeout",
         metavar="S",
         type=float,
         default=timeout_s,
-        help="how long to wait for connection and reply (default %(default)g s)",
+        help="seconds to wait for connection and reply (default %(default)g)",
     )
     parser.set_defaults(refuse_remote=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
-    """The exit status of the sub-command; RpcError when the server does not do it."""
+    """Return the exit status of the command; RpcError when the server refuses or fails."""
     with connect(args, args.host) as client:
         return int(args.act(client, args))
 
 
 def connect(args: argparse.Namespace, host: str) -> Client:
-    """A client as the options of add_link() say; ends with status 2 for a timeout that is none."""
+    """Return a client for the options of add_link(); exit with status 2 for a bad timeout."""
     if not 0 < args.timeout <= MOST_TIMEOUT_S:
         args.refuse_remote(
             f"--timeout {args.timeout:g}: give more than 0 s and at most {MOST_TIMEOUT_S:.0f}"
@@ -169,7 +175,7 @@ def _explain(client: Client, args: argparse.Namespace) -> int:
 
 
 def _json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--json", action="store_true", help="JSON, for programs")
 
 
 def _add_dump(parser: argparse.ArgumentParser) -> None:
@@ -181,19 +187,24 @@ def _add_tail(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_guests(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--all", action="store_true", help="those that have ended, too")
+    parser.add_argument("--all", action="store_true", help="include guests that have ended")
     _json(parser)
 
 
 def _add_pending(parser: argparse.ArgumentParser) -> None:
-    selection.add_vm(parser, "only vCPUs of this guest; several: of any of them")
+    selection.add_vm(parser, "show only vCPUs of this guest; repeatable")
     _json(parser)
 
 
 def _add_explain(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("reason", nargs="?", metavar="REASON", help="none: list all")
-    parser.add_argument("--isa", choices=ISAS, help="of this kind of CPU only")
-    parser.add_argument("--list", action="store_true", dest="as_list", help="one line for each")
+    parser.add_argument(
+        "reason",
+        nargs="?",
+        metavar="REASON",
+        help="a name, its beginning, or a number (default: list all)",
+    )
+    parser.add_argument("--isa", choices=ISAS, help="only reasons of this architecture")
+    parser.add_argument("--list", action="store_true", dest="as_list", help="one line per reason")
     _json(parser)
 
 

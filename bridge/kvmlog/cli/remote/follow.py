@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`kvmlog remote HOST tail`: polls a server for what has come since the last poll."""
+"""`kvmlog remote HOST tail`: poll a server for new records."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def follow(
     slower_than_ns: int = 0,
     enough: Callable[[int], bool] = lambda _exits: False,
 ) -> int:
-    """Prints `count` records from before and all that come; RpcError.
+    """Print the newest `count` records, then new ones as they come; RpcError.
 
-    enough: asked after each poll, with how many exits have been printed; returns these when it
-    says so, else follows until interrupted.
+    enough: called after each poll with the number of exits printed; when it returns true, return
+    that number. Otherwise follow until interrupted.
     """
     page = client.records(max(1, count), vm=vm, reason=reason, slower_than_ns=slower_than_ns)
     print(lines.HEADER)
@@ -62,7 +62,7 @@ def _guests(client: Client) -> GuestView:
 
 
 def _print(page: Records, guests: GuestView) -> int:
-    """Prints a page; how many exits are on it."""
+    """Print a page; return the number of exits on it."""
     shown = page.decoded()
     guests.learn(shown)
     span = page.span

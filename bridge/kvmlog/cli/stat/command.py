@@ -27,10 +27,10 @@ _FAILED: Final = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the sub-command's flags."""
+    """Add the options of `kvmlog stat`."""
     add_options(parser)
     parser.add_argument(
-        "--reset", action="store_true", help="have the bridge begin the statistics anew, and end"
+        "--reset", action="store_true", help="reset the statistics in the bridge, and exit"
     )
     records.add_ring(parser)
     records.add_switch(parser)
@@ -38,20 +38,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "command",
         nargs=argparse.REMAINDER,
         metavar="-- COMMAND ...",
-        help="run this, and show on stderr (or in -o) what came while it ran; ends with its "
-        "exit status",
+        help="run this command, show on stderr (or in -o) the exits while it ran, and exit with "
+        "its exit status",
     )
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What there is to ask of any statistics, here or elsewhere."""
+    """Add the options that any statistics take, on this host or another."""
     parser.epilog = tables.LEGEND
     parser.add_argument(
         "-i",
         dest="interval",
         metavar="S",
         type=options.interval_s,
-        help="a table every S seconds, of what came in them (default: one, since the "
+        help="print a table every S seconds, of the exits in them (default: one table, since the "
         "statistics began)",
     )
     parser.add_argument(
@@ -59,14 +59,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         dest="count",
         metavar="COUNT",
         type=records.positive,
-        help="with -i: so many tables, then end",
+        help="with -i: stop after COUNT tables",
     )
     parser.add_argument(
         "--by",
         type=options.by,
         default=DEFAULT_BY,
         metavar="KEY,...",
-        help="groups: guest, reason, and one of vcpu, detail, return, separated by commas "
+        help="group by guest, reason, and one of vcpu, detail, return, separated by commas "
         "(default guest,reason)",
     )
     parser.add_argument(
@@ -74,16 +74,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME|UUID|PID",
-        help="only this guest (kvmlog guests lists them); several: all of them",
+        help="show only this guest (see kvmlog guests); repeatable",
     )
     parser.add_argument(
         "--sort",
         choices=list(SORTS),
-        help="by this figure, the greatest first (default total; by return: vmm)",
+        help="sort by this figure, greatest first (default total; by return: vmm)",
     )
-    parser.add_argument("--top", type=records.positive, metavar="N", help="only the first N groups")
     parser.add_argument(
-        "--halts", action="store_true", help="exits that halted among all others, and in SHARE"
+        "--top", type=records.positive, metavar="N", help="show only the first N groups"
+    )
+    parser.add_argument(
+        "--halts",
+        action="store_true",
+        help="list exits that halted among the others, and count them in SHARE",
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object per table, times in ns")
@@ -92,13 +96,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "-o",
         dest="output",
         metavar="FILE",
-        help="print there (default: stdout)",
+        help="write to FILE (default: stdout)",
     )
     parser.set_defaults(usage_error=parser.error, reset=False, command=[])
 
 
 def run(args: argparse.Namespace) -> int:
-    """0, or the exit status of the command; KvmlogError when there are no statistics."""
+    """Return 0, or the command's exit status; KvmlogError when there are no statistics."""
     if args.command[:1] == ["--"]:
         del args.command[0]
     query = options.query(args)
@@ -134,7 +138,7 @@ def _every(
     show: Callable[[Report], None],
     ended: Callable[[float], bool],
 ) -> Moment:
-    """A report per interval, until ended(seconds to wait) or so many; where the last one ended."""
+    """Show a report per interval until ended(seconds to wait), or -n; return the last sample."""
     for shown, left_s in enumerate(_ticks(args.interval)):
         if shown == args.count or ended(left_s):
             break
@@ -150,7 +154,7 @@ def _asleep(seconds: float) -> bool:
 
 
 def _around(args: argparse.Namespace, sampler: Sampler, show: Callable[[Report], None]) -> int:
-    """Runs the command, shows what came meanwhile, and returns its exit status."""
+    """Run the command, show the exits meanwhile, and return its exit status."""
     base = sampler.now(settle=True)
     try:
         with running(args.command) as command:
@@ -171,7 +175,7 @@ def _around(args: argparse.Namespace, sampler: Sampler, show: Callable[[Report],
 
 
 def _ticks(interval_s: float) -> Iterator[float]:
-    """How long to wait for the next multiple of the interval; those that are over are left out."""
+    """Yield the seconds to wait for the next multiple of the interval; missed ones are skipped."""
     due = time.monotonic()
     while True:
         due += interval_s
@@ -182,7 +186,7 @@ def _ticks(interval_s: float) -> Iterator[float]:
 
 
 def printer(args: argparse.Namespace, stack: contextlib.ExitStack) -> Callable[[Report], None]:
-    """What prints a report in the form and to the place that were asked for."""
+    """Return a function that prints a report in the requested form and place."""
     stream: TextIO = sys.stderr if args.command else sys.stdout
     if args.output is not None:
         stream = stack.enter_context(_opened(args.output))
@@ -199,7 +203,7 @@ def printer(args: argparse.Namespace, stack: contextlib.ExitStack) -> Callable[[
 
 
 class _CsvPrinter:
-    """One header for all reports; what is in none of the groups goes to stderr."""
+    """A printer of CSV: one header for all reports; exits in no group are noted on stderr."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

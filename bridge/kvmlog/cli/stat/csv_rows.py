@@ -15,9 +15,9 @@ _SPAN: Final = ("since_realtime_ns", "until_realtime_ns")
 
 
 def csv_lines(report: Report, header: bool = True) -> list[str]:
-    """Returns lines without newlines: names of the columns, if wanted, and one line per group.
+    """Return lines without newlines: the header, if requested, and one line per group.
 
-    The first two columns say of what time it is (CLOCK_REALTIME, ns). No value: empty; truth: 1, 0.
+    The first two columns are the time covered (CLOCK_REALTIME, ns). No value: empty; truth: 1, 0.
     """
     span = (report.since_realtime_ns, report.until_realtime_ns)
     columns = _columns(report.query.by)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What `kvmlog stat` can be asked for, and what it says of an option that makes no sense."""
+"""Parsers for the options of `kvmlog stat`, and the query they describe."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_INTERVAL_S: Final = 86_400.0
 
 
 def by(value: str) -> By:
-    """Parses "guest,reason" and the like, for argparse."""
+    """Parse "guest,reason" and the like, for argparse."""
     try:
         return by_words([word.strip() for word in value.split(",")])
     except StatisticsError as error:
@@ -24,20 +24,21 @@ def by(value: str) -> By:
 
 
 def interval_s(value: str) -> float:
-    """Parses a number of seconds, for argparse."""
+    """Parse a number of seconds, for argparse."""
     try:
         seconds = float(value)
     except ValueError:
         seconds = math.nan
     if not MIN_INTERVAL_S <= seconds <= MAX_INTERVAL_S:
         raise argparse.ArgumentTypeError(
-            f"{value!r} is no interval; give {MIN_INTERVAL_S:g} to {MAX_INTERVAL_S:,.0f} seconds"
+            f"{value!r} is not an interval; give {MIN_INTERVAL_S:g} to {MAX_INTERVAL_S:,.0f} "
+            "seconds"
         )
     return seconds
 
 
 def query(args: argparse.Namespace) -> Query:
-    """What the options ask for; ends with status 2 where they contradict each other."""
+    """Return the query; exit with status 2 if options contradict each other."""
     try:
         sort = sort_of(args.by, args.sort)
     except StatisticsError as error:

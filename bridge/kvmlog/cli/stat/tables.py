@@ -43,7 +43,7 @@ _Field: TypeAlias = tuple[Column, Callable[[Line], str]]
 
 
 def blocks(report: Report) -> list[Block]:
-    """Returns what there is to print: a heading, tables, and what is in none of them."""
+    """Return what there is to print: a heading, tables, and what is in none of them."""
     found: list[Block] = [heading(report)]
     groups, halts = _tables(report)
     if report.lines:
@@ -63,7 +63,7 @@ def blocks(report: Report) -> list[Block]:
 
 
 def heading(report: Report) -> str:
-    """Returns from when to when, and how many exits: "11-20 19:46:02 to ...: 812 exits"."""
+    """Return from when to when, and how many exits: "11-20 19:46:02 to ...: 812 exits"."""
     since, until = (
         datetime.fromtimestamp(ns // units.NS_PER_S).strftime("%Y-%m-%d %H:%M:%S")
         for ns in (report.since_realtime_ns, report.until_realtime_ns)
@@ -73,7 +73,7 @@ def heading(report: Report) -> str:
 
 
 def missing_words(report: Report) -> str:
-    """Returns what the tables cannot show and why, "" when there is no such thing."""
+    """Return what the tables cannot show and why, "" when there is no such thing."""
     full = "the memory for statistics is full (kvmlog bridge --statistics-mib)"
     amounts = (
         (report.overflow, "exit", f"without a group: {full}"),
@@ -92,12 +92,12 @@ def missing_words(report: Report) -> str:
 
 
 def lacks_reason(row: Row) -> bool:
-    """Whether its exits have neither reason nor times (reasons.lacks_reason)."""
+    """Return whether its exits have neither reason nor times (reasons.lacks_reason)."""
     return row.isa == lib.KVMLOG_ISA_NONE and not row.reason and not row.total_ns
 
 
 def share(part: int, whole: int) -> str:
-    """Returns "12.3%", rounded; "" where there is no whole, or nothing of it."""
+    """Return "12.3%", rounded; "" where there is no whole, or nothing of it."""
     if not whole or not part:
         return ""
     tenths = (part * 1_000 * 2 + whole) // (whole * 2)
@@ -105,7 +105,7 @@ def share(part: int, whole: int) -> str:
 
 
 def _tables(report: Report) -> tuple[Table, Table]:
-    """One of the groups and one of the halts, with the same columns, lined up."""
+    """Return tables of groups and of halts, with the same columns and widths."""
     fields = _fields(report)
     groups, halts = (
         [[cell(line) for _, cell in fields] for line in lines]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A command that `kvmlog stat` runs, and looks on as perf stat does.
+"""A command that `kvmlog stat` runs and observes, as perf stat does.
 
 Ctrl-C and Ctrl-\\ go to all of the terminal's foreground processes, so the command gets them by
-itself: here they are only kept from ending the look. SIGTERM and SIGHUP come to this process
+itself: here they are only kept from ending the observation. SIGTERM and SIGHUP come to this process
 alone and are passed on.
 """
 
@@ -29,7 +29,7 @@ _PASSED_ON: Final = (signal.SIGTERM, signal.SIGHUP)
 
 
 class CommandError(KvmlogError):
-    """The command could not be started; `status` is what a shell ends with then."""
+    """The command could not be started; `status`: the exit status of a shell in that case."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -44,27 +44,27 @@ class Command:
         self._descriptor = os.pidfd_open(process.pid)
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Whether it has ended, within so long (None: waits until it has)."""
+        """Wait at most so long (None: without limit); return whether it has ended."""
         ready, _, _ = select.select([self._descriptor], [], [], timeout_s)
         return bool(ready)
 
     @property
     def status(self) -> int:
-        """Its exit status, 128 + n if signal n ended it; waits for its end."""
+        """Wait for the end; return the exit status, 128 + n if signal n ended it."""
         status = self._process.wait()
         return SIGNALLED - status if status < 0 else status
 
     def close(self) -> None:
-        """Waits for its end, and forgets it."""
+        """Wait for the end, and release the descriptor."""
         self._process.wait()
         os.close(self._descriptor)
 
 
 @contextlib.contextmanager
 def running(arguments: Sequence[str]) -> Iterator[Command]:
-    """Starts a command on this process's own stdin, stdout and stderr; CommandError.
+    """Start a command on this process's own stdin, stdout and stderr; CommandError.
 
-    Signals are as told above until the end of the block, which waits for the command.
+    Signals are handled as described above until the block ends, which waits for the command.
     """
     process: subprocess.Popen[bytes] | None = None
     early: list[int] = []

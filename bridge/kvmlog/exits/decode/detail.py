@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a record's `detail` is, per (isa, reason), and how to say it.
+"""The kind of a record's `detail`, by ISA and reason, and the detail in words.
 
-Whether the field holds anything is told by KVMLOG_F_DETAIL_VALID, not here.
+KVMLOG_F_DETAIL_VALID, not this module, tells whether the field holds anything.
 Sources: VMX: Intel SDM volume 3, "Basic Exit Reasons" and "Exit Qualification";
 SVM: AMD APM volume 2, chapter 15 (EXITINFO1, EXITINFO2 per intercept); arm64:
 Arm ARM DDI 0487, ESR_EL2 and HPFAR_EL2, and the SMC Calling Convention.
@@ -75,7 +75,7 @@ _KINDS: Final[Mapping[int, Mapping[int, int]]] = {
 
 
 def detail_kind(isa: int, reason: int) -> int:
-    """Returns what the detail of this reason is: one of enum kvmlog_detail.
+    """Return the kind of this reason's detail: one of enum kvmlog_detail.
 
     KVMLOG_DETAIL_NONE for a reason that has none or is unknown.
     """
@@ -84,7 +84,7 @@ def detail_kind(isa: int, reason: int) -> int:
 
 
 def detail_words(isa: int, reason: int, detail: int, info1: int | None = None) -> str:
-    """Returns a valid detail in words: "port 0x3f8 (com1)", "gpa 0xfee000b0 (lapic eoi)".
+    """Return a valid detail in words: "port 0x3f8 (com1)", "gpa 0xfee000b0 (lapic eoi)".
 
     info1: the record's, if valid; with it a VMX access to a control or debug register has
     its direction ("mov to cr3"), which SVM has in the reason. A detail of a reason that
@@ -112,7 +112,7 @@ def detail_words(isa: int, reason: int, detail: int, info1: int | None = None) -
 
 
 def detail_name(isa: int, reason: int, detail: int) -> str | None:
-    """Returns the short name of what the detail numbers: "com1", "tsc-deadline", "#PF".
+    """Return the short name of the thing that the detail numbers: "com1", "tsc-deadline", "#PF".
 
     None for a number without a name; registers and addresses of the guest have none.
     """
@@ -121,9 +121,9 @@ def detail_name(isa: int, reason: int, detail: int) -> str | None:
 
 
 def detail_note(isa: int, reason: int, detail: int) -> str | None:
-    """Returns what stands behind a port or a guest physical address, in a few words.
+    """Return a few words on the device behind a port or a guest physical address.
 
-    What depends on the guest's machine begins with "likely". None for other details.
+    Where it depends on the guest's machine, they begin with "likely". None for other details.
     """
     kind = detail_kind(isa, reason)
     if kind == lib.KVMLOG_DETAIL_PORT:
@@ -134,7 +134,7 @@ def detail_note(isa: int, reason: int, detail: int) -> str | None:
 
 
 def detail_kind_name(kind: int) -> str:
-    """Returns a word for one of enum kvmlog_detail, as the JSON output has it."""
+    """Return a word for one of enum kvmlog_detail, as the JSON output has it."""
     return _KIND_NAMES.get(kind, hex(kind))
 
 

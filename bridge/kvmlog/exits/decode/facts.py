@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Decoded bits, for programs and for people; and the words that VMX and SVM share."""
+"""Decoded bits, for programs and people; names and phrases that VMX and SVM share."""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-# What stands in a fact: JSON can carry all of it.
+# The value of a fact, of a type that JSON has.
 Fact = str | int | bool | list[str]
 
 # As both vendors number them in instructions (Intel SDM volume 3, "Exit Qualification for
@@ -17,7 +17,7 @@ GENERAL_REGISTERS: Final = (
 
 
 class Facts(NamedTuple):
-    """Decoded bits by name, and a phrase that says what matters of them."""
+    """Decoded bits by name, and a phrase with the most important of them."""
 
     facts: dict[str, Fact]
     words: str
@@ -27,7 +27,7 @@ NOTHING: Final = Facts({}, "")
 
 
 def io_words(*, is_in: bool, bytes_each: int, string: bool, rep: bool) -> str:
-    """Returns "out, 1 byte", "in, 4 bytes, string, rep"."""
+    """Return "out, 1 byte", "in, 4 bytes, string, rep"."""
     words = ["in" if is_in else "out", f"{bytes_each} byte" + ("" if bytes_each == 1 else "s")]
     words += [word for word, is_set in (("string", string), ("rep", rep)) if is_set]
     return ", ".join(words)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What lies at a guest physical address of a PC.
+"""Devices and memory at guest physical addresses of a PC.
 
-Only the VMM knows the layout. Named are the places that every PC has at the same address;
-the rest is said as likely, from the layouts of QEMU's q35 and i440fx machines
+Only the VMM knows the layout. Regions that every PC has at the same address are named;
+the others are described as likely, from the layouts of QEMU's q35 and i440fx machines
 (docs/system and hw/i386 in QEMU: ECAM at 0xb0000000, low RAM up to 2 to 3.5 GiB).
-Fixed places: Intel SDM volume 3 (local APIC 0xfee00000), Intel's PCH data sheets
+Fixed regions: Intel SDM volume 3 (local APIC 0xfee00000), Intel's PCH data sheets
 (I/O APIC 0xfec00000, HPET 0xfed00000), TCG PC Client Platform TPM Profile (0xfed40000),
 IBM PC (VGA window at 0xa0000), KVM_SET_IDENTITY_MAP_ADDR and KVM_SET_TSS_ADDR as QEMU
 calls them (0xfeffc000).
@@ -28,8 +28,8 @@ _HPET_REGISTERS: Final[dict[int, str]] = {
     0xF0: "counter",
 }
 
-# First address behind the place, name or None, words. Sorted; the last has no end.
-_PLACES: Final[tuple[tuple[int, str | None, str], ...]] = (
+# First address behind the region, name or None, words. Sorted; the last has no end.
+_REGIONS: Final[tuple[tuple[int, str | None, str], ...]] = (
     (0xA0000, None, "low RAM, below 640 KiB"),
     (0xC0000, "vga", "legacy VGA memory"),
     (0xE0000, None, "option ROMs"),
@@ -56,8 +56,8 @@ _ABOVE: Final = "above 4 GiB: likely RAM, or a 64-bit BAR far above it"
 
 
 def gpa_name(gpa: int) -> str | None:
-    """Returns "lapic eoi" for 0xfee000b0; None where no fixed device lies."""
-    _, name, _ = _place(gpa)
+    """Return "lapic eoi" for 0xfee000b0; None where no fixed device lies."""
+    _, name, _ = _region(gpa)
     offset = gpa % _PAGE
     register: str | None = None
     if name == "lapic":
@@ -70,9 +70,9 @@ def gpa_name(gpa: int) -> str | None:
 
 
 def gpa_note(gpa: int) -> str:
-    """Returns what lies there in words; what depends on the machine begins with "likely"."""
-    return _place(gpa)[2]
+    """Describe the region; a description that depends on the machine begins with "likely"."""
+    return _region(gpa)[2]
 
 
-def _place(gpa: int) -> tuple[int, str | None, str]:
-    return next((place for place in _PLACES if gpa < place[0]), (0, None, _ABOVE))
+def _region(gpa: int) -> tuple[int, str | None, str]:
+    return next((region for region in _REGIONS if gpa < region[0]), (0, None, _ABOVE))

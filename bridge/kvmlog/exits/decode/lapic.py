@@ -53,12 +53,12 @@ REGISTERS: Final[dict[int, str]] = {
 
 
 def register_name(offset: int) -> str | None:
-    """Returns "eoi" for the byte offset 0xb0 into the APIC's page; None if reserved."""
+    """Return "eoi" for the byte offset 0xb0 into the APIC's page; None if reserved."""
     return REGISTERS.get(offset // REGISTER_BYTES)
 
 
 def x2apic_name(msr: int) -> str | None:
-    """Returns "x2apic-eoi" for MSR 0x80b; None for an MSR that is no x2APIC register."""
+    """Return "x2apic-eoi" for MSR 0x80b; None for an MSR that is no x2APIC register."""
     if not X2APIC_FIRST <= msr <= X2APIC_LAST:
         return None
     name = REGISTERS.get(msr - X2APIC_FIRST)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Names of model-specific registers that guests touch.
+"""Names of the model-specific registers that guests access.
 
 The name is the manual's, in small letters, without IA32_ or MSR_. Numbers that both vendors
 use mean the same on both. Three tables: fixed numbers of Intel's and the common space, of
@@ -342,7 +342,7 @@ RANGES: Final[tuple[MsrRange, ...]] = (
 
 
 def msr_name(msr: int) -> str | None:
-    """Returns "tsc-deadline" for 0x6e0, "mc3-status" for 0x40d; None for one without a name."""
+    """Return "tsc-deadline" for 0x6e0, "mc3-status" for 0x40d; None for one without a name."""
     name = MSRS.get(msr) or lapic.x2apic_name(msr)
     if name:
         return name

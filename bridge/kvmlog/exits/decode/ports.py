@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 
 class PortRange(NamedTuple):
-    """Ports `first` to `last` belong to `name`; what that is, in words."""
+    """A range of ports, `first` to `last`: the device's name, and a description of it."""
 
     first: int
     last: int
@@ -95,13 +95,13 @@ LIKELY: Final[tuple[PortRange, ...]] = (
 
 
 def port_name(port: int) -> str | None:
-    """Returns "com1" for 0x3f8; None for a port that no fixed device has."""
+    """Return "com1" for 0x3f8; None for a port that no fixed device has."""
     found = _find(PORTS, port)
     return found.name if found else None
 
 
 def port_note(port: int) -> str | None:
-    """Returns what answers there in words; a guess begins with "likely"."""
+    """Describe the device that answers there; a guess begins with "likely"."""
     found = _find(PORTS, port) or _find(LIKELY, port)
     return found.words if found else None
 

@@ -85,12 +85,12 @@ def _nested_page_fault(info1: int, _info2: int) -> Facts:
     facts, words = _fault(info1)
     page_walk = bool(info1 >> 33 & 1)
     facts["page_walk"] = page_walk
-    said = [words]
+    parts = [words]
     if facts["reserved_bit"]:
         # How KVM marks addresses that it has to emulate (kvm_mmu_set_mmio_spte_mask).
-        said.append("reserved bit set: KVM's mark of an emulated device")
+        parts.append("reserved bit set: KVM's mark of an emulated device")
     if page_walk:
-        said.append("in a walk of the guest's page tables")
+        parts.append("in a walk of the guest's page tables")
     for bit, name, word in (
         (6, "shadow_stack_access", "shadow stack"),
         (31, "rmp", "by the RMP check"),
@@ -103,8 +103,8 @@ def _nested_page_fault(info1: int, _info2: int) -> Facts:
         if info1 >> bit & 1:
             facts[name] = True
             if word:
-                said.append(word)
-    return Facts(facts, ", ".join(said))
+                parts.append(word)
+    return Facts(facts, ", ".join(parts))
 
 
 def _task_switch(info1: int, info2: int) -> Facts:

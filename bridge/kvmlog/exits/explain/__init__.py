@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Explanations of exit reasons: what each is, what causes many of it, what to try."""
+"""Explanations of exit reasons: meaning, common causes, remedies.
+
+tables.explain() joins a reason with its texts; explanation and serialize load none of them.
+"""

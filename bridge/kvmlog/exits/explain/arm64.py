@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What each exception class of arm64 is. Sources: arm64.py and explanation.py."""
+"""The meaning of each exception class of arm64. Sources: reasons/arm64.py and explanation.py."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What each SVM exit code is. Sources: svm.py and explanation.py."""
+"""The meaning of each SVM exit code. Sources: reasons/svm.py and explanation.py."""
 
 from __future__ import annotations
 

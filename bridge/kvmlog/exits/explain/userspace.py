@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What each KVM_EXIT_* is: why the vCPU's thread left the kernel for the VMM.
+"""The meaning of each KVM_EXIT_*: why the vCPU's thread left the kernel for the VMM.
 
 Sources: userspace.py and explanation.py. Those of other architectures, and those that KVM
 does not use any more, have a common text each.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What each VMX exit reason is. Sources: vmx.py and explanation.py."""
+"""The meaning of each VMX exit reason. Sources: reasons/vmx.py and explanation.py."""
 
 from __future__ import annotations
 

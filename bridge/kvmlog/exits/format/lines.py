@@ -3,10 +3,9 @@
 
 The columns of an exit: local time, the guest's name or, where that is not known,
 the source's number of it, vCPU, host CPU, reason, its detail in words, time from
-exit to re-entry, of it outside the kernel (in the VMM; pauses do not count), of
-it halted; then whatever else is worth saying. A time that is none is "-". A
-record that lacks a reason, and so times, has KVM_EXIT_* in the reason's column.
-Other records are one sentence after the time.
+exit to re-entry, the part outside the kernel (in the VMM; without pauses), the
+part halted; then notes. A missing time is "-". A record without reason and times
+has KVM_EXIT_* in the reason's column. Other records are one sentence after the time.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ HEADER: Final = _COLUMNS.format(
     *("TOTAL", "VMM", "HALT", "NOTES"),
 ).rstrip()
 
-# What to say when a flag is set, in this order.
+# The note for each flag, in this order.
 _FLAG_WORDS: Final[tuple[tuple[int, str], ...]] = (
     (lib.KVMLOG_F_NESTED, "nested"),
     (lib.KVMLOG_F_PROTECTED, "protected"),
@@ -49,7 +48,7 @@ _PAUSE_NS: Final = 1_000_000
 def format_record(
     record: AnyRecord, wall_ns: int, utc_offset_s: int, label: Label | None = None
 ) -> str:
-    """Returns one line, without newline, for a record of any type.
+    """Return one line, without newline, for a record of any type.
 
     wall_ns: the record's time as CLOCK_REALTIME ns (RingReader.wall_ns).
     utc_offset_s: seconds that local time is east of UTC.
@@ -63,14 +62,14 @@ def format_record(
 
 
 def sentence_line(words: str) -> str:
-    """Returns a line of the reader's own (a gap, a replaced ring), with an empty time column."""
+    """Return a line of the reader's own (a gap, a replaced ring), with an empty time column."""
     return f"{'':<21} -- {words}"
 
 
 def exit_notes(record: Record, unsaid: int = 0) -> list[str]:
-    """Returns what a line says about an exit beyond its columns, in words.
+    """Return the notes on an exit, beyond its columns.
 
-    unsaid: flags (enum kvmlog_flag) that go without saying.
+    unsaid: flags (enum kvmlog_flag) to leave out.
     """
     notes = names.reason_flags(record.isa, record.reason)
     lacks_reason = names.lacks_reason(record)
@@ -107,16 +106,16 @@ class ExitCells(NamedTuple):
 
 
 def exit_cells(record: Record, unsaid: int = 0) -> ExitCells:
-    """Returns the columns of an exit, as the lines and `kvmlog pending` have them.
+    """Return the columns of an exit, as the lines and `kvmlog pending` have them.
 
-    unsaid: flags that the notes leave out.
+    unsaid: flags to leave out of the notes.
     """
     halted_ns = names.halted_ns(record)
     reason = names.reason_name(record.isa, record.reason)
     total = units.duration(record.total_ns)
     if names.lacks_reason(record):
-        told = record.flags & lib.KVMLOG_F_USER_REASON
-        reason = names.user_reason_name(record.user_reason) if told else "-"
+        returned = record.flags & lib.KVMLOG_F_USER_REASON
+        reason = names.user_reason_name(record.user_reason) if returned else "-"
         total = "-"
     words = ""
     if record.flags & lib.KVMLOG_F_DETAIL_VALID:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Records that are no exits, in words: losses, guests, switching, clocks, CPUs."""
+"""Sentences for records other than exits: losses, guests, switching, clocks, CPUs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _CLOCK_NAMES: Final = enum_names("kvmlog_clock_event", "KVMLOG_CLOCK_")
 
 
 def note_words(note: AnyRecord, guest: Guest | None = None) -> str:
-    """Returns a sentence, without time, for a record of any type but EXIT.
+    """Return a sentence, without time, for a record of any type but EXIT.
 
     guest: who it is that a GUEST record announces, where that is known.
     """
@@ -66,7 +66,7 @@ def note_words(note: AnyRecord, guest: Guest | None = None) -> str:
 
 
 def loss_words(loss: LossRecord) -> str:
-    """Returns how many records or messages are missing, where and why."""
+    """Return how many records or messages are missing, where and why."""
     one = "message" if loss.cause == lib.KVMLOG_LOSS_MESSAGE else "record"
     amount = counted(loss.lost, one) if loss.lost else f"an unknown number of {one}s"
     where = "" if loss.cpu == NO_CPU else f" on CPU {loss.cpu}"
@@ -76,25 +76,25 @@ def loss_words(loss: LossRecord) -> str:
 
 
 def counted(number: int, one: str) -> str:
-    """Returns a number with its noun: "1 record", "65,536 records"."""
+    """Return a number with its noun: "1 record", "65,536 records"."""
     return f"{number:,} {one}" if number == 1 else f"{number:,} {one}s"
 
 
 def comm(guest: GuestRecord) -> str:
-    """Returns the process name up to its NUL; what is not printable ASCII escaped."""
+    """Return the process name up to its NUL; what is not printable ASCII escaped."""
     raw = bytes(guest.comm).split(b"\0", 1)[0]
     text = raw.decode("ascii", "backslashreplace")
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
 def cause_name(note: LossRecord | SwitchRecord) -> str:
-    """Returns the cause as one word: "buffer_full", "receiver_gone"."""
+    """Return the cause as one word: "buffer_full", "receiver_gone"."""
     names = _LOSS_NAMES if isinstance(note, LossRecord) else _SWITCH_NAMES
     return names.get(note.cause, str(note.cause))
 
 
 def event_name(note: ClockRecord) -> str:
-    """Returns the event of a clock record as one word: "step"."""
+    """Return the event of a clock record as one word: "step"."""
     return _CLOCK_NAMES.get(note.event, str(note.event))
 
 

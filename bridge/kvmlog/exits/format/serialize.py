@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One JSON-ready object per record: every number as it is, and its name beside it.
+"""Records as JSON-ready objects: every number as recorded, with its name beside it.
 
 Keys are the field names of include/uapi/kvmlog/record.h. Added: `time` (ISO 8601,
 local, microseconds), `wall_ns` (CLOCK_REALTIME), and for each code its name; of a detail
-`detail_name` and `detail_note` where there is something to say, and what the CPU said of the
-exit as `info_words` and, by its parts, `info_facts` (qualification.decode).
+`detail_name` and `detail_note` where they exist, and the CPU's information on the exit as
+`info_words` and, by its parts, `info_facts` (qualification.decode).
 A field whose flag is clear is left out, so that a zero is always a measured zero; so
 are reason and times of a record that lacks them (reasons.lacks_reason).
 """
@@ -53,7 +53,7 @@ _GUARDED: Final[dict[str, int]] = {
     "delay_kernel_us": lib.KVMLOG_F_DELAY_VALID,
     "delay_user_us": lib.KVMLOG_F_DELAY_VALID,
 }
-# What a record that lacks a reason lacks.
+# Fields that a record without a reason does not have.
 _OF_EXITS: Final[frozenset[str]] = frozenset(
     ("reason", "total_ns", "user_ns", "halt_ns", "paused_ns")
 )
@@ -62,10 +62,10 @@ _OF_EXITS: Final[frozenset[str]] = frozenset(
 def record_object(
     record: AnyRecord, wall_ns: int, utc_offset_s: int, guest: Guest | None = None
 ) -> dict[str, Any]:
-    """Returns a dict of numbers and names for a record of any type.
+    """Return a dict of numbers and names for a record of any type.
 
-    wall_ns, utc_offset_s: as for text.format_record. Integers are up to 64 bits.
-    guest: whose record it is, where that is known: `guest_name`, `guest_uuid`, `guest_pid`.
+    wall_ns, utc_offset_s: as for lines.format_record. Integers are up to 64 bits.
+    guest: the guest of the record, where it is known: `guest_name`, `guest_uuid`, `guest_pid`.
     """
     out: dict[str, Any] = {
         "time": units.local_time(wall_ns, utc_offset_s).isoformat(timespec="microseconds"),
@@ -106,10 +106,10 @@ def _exit_names(record: Record) -> dict[str, Any]:
     if record.flags & lib.KVMLOG_F_DETAIL_VALID:
         names |= _detail_names(record)
     if record.flags & lib.KVMLOG_F_INFO_VALID:
-        said = qualification.decode(record.isa, record.reason, record.info1, record.info2)
-        if said.facts:
-            names["info_words"] = said.words
-            names["info_facts"] = said.facts
+        info = qualification.decode(record.isa, record.reason, record.info1, record.info2)
+        if info.facts:
+            names["info_words"] = info.words
+            names["info_facts"] = info.facts
     if record.flags & lib.KVMLOG_F_USER_REASON:
         names["user_reason_name"] = user_reason_name(record.user_reason)
     return names

@@ -39,12 +39,12 @@ _ISA_NAMES: Final[Mapping[int, str]] = {
 
 
 def isa_name(isa: int) -> str:
-    """Returns "vmx", "svm", "arm64" or "none"; a number for an unknown one."""
+    """Return "vmx", "svm", "arm64" or "none"; a number for an unknown one."""
     return _ISA_NAMES.get(isa, hex(isa))
 
 
 def lacks_reason(record: Record) -> bool:
-    """Whether the record has neither reason nor times: its zeros were not measured.
+    """Return whether the record has neither reason nor times: its zeros were not measured.
 
     The source bpf writes such ones where KVM shows it no exits (neither kvm_amd nor
     kvm_intel runs): one for each return from KVM_RUN, with user_reason only.
@@ -53,7 +53,7 @@ def lacks_reason(record: Record) -> bool:
 
 
 def halted_ns(record: Record) -> int:
-    """Returns how long the vCPU halted in the kernel, in ns; of a halt under way, up to now.
+    """Return how long the vCPU halted in the kernel, in ns; of a halt under way, up to now.
 
     KVM tells of a halt at its end only: halt_ns of a record from the middle of one is 0.
     """
@@ -64,14 +64,14 @@ def halted_ns(record: Record) -> int:
 
 
 def basic_reason(isa: int, reason: int) -> int:
-    """Returns `reason` without the flags that VMX keeps in its high half."""
+    """Return `reason` without the flags that VMX keeps in its high half."""
     if isa == lib.KVMLOG_ISA_VMX:
         return reason & int(lib.KVMLOG_VMX_BASIC_MASK)
     return reason
 
 
 def reason_name(isa: int, reason: int) -> str:
-    """Returns the kernel's name of an exit reason, without flags.
+    """Return the kernel's name of an exit reason, without flags.
 
     isa: enum kvmlog_isa; reason: u32 as the record has it. Unknown: a number
     such as "0x7f".
@@ -81,7 +81,7 @@ def reason_name(isa: int, reason: int) -> str:
 
 
 def reason_flags(isa: int, reason: int) -> list[str]:
-    """Returns the flags of a VMX exit reason in words, lowest bit first.
+    """Return the flags of a VMX exit reason in words, lowest bit first.
 
     A bit without a word is a number. Other ISAs have no flags in the reason.
     """
@@ -93,7 +93,7 @@ def reason_flags(isa: int, reason: int) -> list[str]:
 
 
 def user_reason_name(number: int) -> str:
-    """Returns the name of a KVM_EXIT_* number, for example "KVM_EXIT_IO".
+    """Return the name of a KVM_EXIT_* number, for example "KVM_EXIT_IO".
 
     Unknown: a number such as "KVM_EXIT_99".
     """

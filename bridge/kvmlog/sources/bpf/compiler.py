@@ -47,7 +47,7 @@ LOCKDOWN: Final = (
 
 
 def compile_text(macros: dict[str, int], tree: Path | None) -> Any:
-    """The compiled text as bcc's module, with its maps made."""
+    """Compile the text; return bcc's module, with its maps made."""
     try:
         from bcc import BPF
     except ImportError as error:
@@ -68,7 +68,7 @@ def compile_text(macros: dict[str, int], tree: Path | None) -> Any:
 
 
 def load(code: bytes, program: dict[str, Any]) -> int:
-    """The program's descriptor; SourceError, and the verifier's words on stderr."""
+    """Load a program; return its descriptor. SourceError, and the verifier's words on stderr."""
     log = ffi.new("char[]", _LOG_BYTES)
     module = program["module"]
     fd = lib.kvmlog_bpf_load(
@@ -94,7 +94,7 @@ def load(code: bytes, program: dict[str, Any]) -> int:
 
 
 def compile_and_load(plan: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
-    """The answer and the descriptors that go with it."""
+    """Return the answer and the descriptors that go with it."""
     begin = time.monotonic()
     headers = find_headers()
     with header_tree(headers) as tree:

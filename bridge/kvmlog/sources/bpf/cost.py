@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the BPF programs cost, by the kernel's own statistics of their run time.
+"""The cost of the BPF programs, from the kernel's own statistics of their run time.
 
 The kernel counts it only while asked to (BPF_ENABLE_STATS), for all programs of the host, and that
 costs two readings of the clock a run: so it is asked for short windows. What an exit costs in them
@@ -38,13 +38,13 @@ class CostMeter:
         self._counted = 0
 
     def start(self) -> None:
-        """The first window begins now."""
+        """Begin the first window."""
         self._end.clear()
         self._thread = threading.Thread(target=self._run, name="kvmlog-cost", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends a window that is open, which still counts; a second call does nothing."""
+        """End a window that is open, which still counts; a second call does nothing."""
         if self._thread is None:
             return
         self._end.set()
@@ -52,7 +52,7 @@ class CostMeter:
         self._thread = None
 
     def total_ns(self, seen: int) -> int:
-        """CPU time of the programs for so many exits since they were loaded.
+        """Return the CPU time of the programs for so many exits since they were loaded.
 
         0 until the first window has ended, which then tells for the exits before too.
         """

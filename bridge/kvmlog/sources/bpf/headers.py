@@ -34,7 +34,7 @@ class Headers:
 
 
 def find_headers(release: str | None = None, root: Path = Path("/")) -> Headers:
-    """Those of BCC_KERNEL_SOURCE, else of the running kernel, else of any that is installed.
+    """The headers of BCC_KERNEL_SOURCE, else the running kernel's, else any that are installed.
 
     release: as `uname -r` says it; root: below which the system's own are. SourceError names the
     package to install.
@@ -84,7 +84,7 @@ def _at(path: Path, words: str) -> Headers | None:
 
 @contextmanager
 def header_tree(headers: Headers) -> Iterator[Path | None]:
-    """The headers as one tree, while it lasts; None as in Headers."""
+    """Provide the headers as one tree, while the context lasts; None as in Headers."""
     if headers.path is None or headers.common is None:
         yield headers.path
         return

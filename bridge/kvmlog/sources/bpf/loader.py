@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Has the child process compile and load a plan, and takes over what it made.
+"""The loader: has the child process compile and load a plan, and takes over the descriptors.
 
 LLVM stays in the child: it needs 160 MB, and none of it is ever needed again.
 """
@@ -37,7 +37,7 @@ class Loaded:
     load_s: float
 
     def close(self) -> None:
-        """The kernel frees what nobody else holds."""
+        """Close the descriptors; the kernel frees what nobody else holds."""
         for fd in (*self.maps.values(), *self.programs.values()):
             with contextlib.suppress(OSError):
                 os.close(fd)
@@ -46,7 +46,7 @@ class Loaded:
 
 
 def compile_plan(plan: Plan) -> Loaded:
-    """Maps and programs of the plan, in the kernel; SourceError with the remedy."""
+    """Load maps and programs of the plan into the kernel; SourceError with the remedy."""
     request = {
         "macros": plan.macros,
         "programs": [dataclasses.asdict(program) for program in plan.programs],

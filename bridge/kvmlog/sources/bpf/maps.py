@@ -35,13 +35,13 @@ class Maps:
             )
 
     def close(self) -> None:
-        """Unmaps them; a second call does nothing. The pump must have left them."""
+        """Unmap them; a second call does nothing. The pump must have left them."""
         if self.native != ffi.NULL:
             lib.kvmlog_bpf_maps_free(self.native)
             self.native = ffi.NULL
 
     def configure(self, config: SwitchConfig, epoch: int, until_ns: int) -> None:
-        """Writes the configuration beside the one that holds, then lets it hold.
+        """Write the configuration beside the active one, then make it the active one.
 
         until_ns: CLOCK_MONOTONIC when its lease ends, 0 without one.
         """
@@ -66,12 +66,12 @@ class Maps:
         control.active = number
 
     def lease(self, until_ns: int) -> None:
-        """A new end of the lease of the configuration that holds."""
+        """Set a new end of the active configuration's lease."""
         control = self.native.control
         control.configs[control.active & 1].until_ns = until_ns
 
     def begin(self, pump: Any) -> None:
-        """Nothing runs: losses are counted from 0, and programs will see that tracing is on.
+        """Begin, while nothing runs: losses count from 0, and programs will see tracing on.
 
         pump: the native one that takes the records, or None.
         """
@@ -86,38 +86,38 @@ class Maps:
         self.native.control.on = 1
 
     def end(self) -> None:
-        """Programs that begin from here on do nothing; returns when no other runs any more."""
+        """Stop the programs: new runs do nothing; return when no earlier one runs any more."""
         for number in range(self.native.count):
             self.native.cpus[number].on = 0
         self.native.control.on = 0
         lib.kvmlog_bpf_quiesce()
 
     def forget(self) -> None:
-        """Nothing runs: all slots and guests go."""
+        """Clear all slots and guests, while nothing runs."""
         lib.kvmlog_bpf_forget(self.native)
         lib.kvmlog_bpf_clear(self._fds["kvmlog_threads"], ffi.sizeof("__u32"))
         lib.kvmlog_bpf_empty(self._fds["kvmlog_free"])
         lib.kvmlog_bpf_clear(self._fds["kvmlog_guests"], ffi.sizeof("struct kvmlog_bpf_guest_key"))
 
     def drained(self) -> bool:
-        """The pump has taken every record."""
+        """Return whether the pump has taken every record."""
         cpus = self.native.cpus
         return all(cpus[n].head == cpus[n].tail for n in range(self.native.count))
 
     def pending(self) -> bytes:
-        """Exits that wait for their re-entry, as whole records."""
+        """Return exits that wait for their re-entry, as whole records."""
         records = ffi.new("struct kvmlog_record[]", lib.KVMLOG_BPF_THREADS)
         count = lib.kvmlog_bpf_pending(self.native, records)
         return bytes(ffi.buffer(records, count * lib.KVMLOG_RECORD_BYTES))
 
     def counters(self) -> dict[str, int]:
-        """Fields of struct kvmlog_counters, of what programs did."""
+        """Return struct kvmlog_counters by field, of what programs did."""
         counters = ffi.new("struct kvmlog_counters *")
         lib.kvmlog_bpf_counters(self.native, counters)
         return {name: int(getattr(counters, name)) for name in _COUNTERS}
 
     def cpus(self) -> dict[int, CpuStatus]:
-        """Of each possible CPU; `messages` counts records here."""
+        """Return the status of each possible CPU; `messages` counts records here."""
         return {
             number: CpuStatus(
                 dropped=self.native.cpus[number].dropped_table

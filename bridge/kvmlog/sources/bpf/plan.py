@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What this kernel offers to BPF, and so which programs are loaded, with which constants.
+"""The plan for this kernel: which BPF programs are loaded, with which constants.
 
 Three ways to get an exit's reason:
     vcpu   read from the vendor's vCPU, at offsets from BTF (SVM);
@@ -79,7 +79,7 @@ def loaded_vendor() -> str | None:
 
 
 def waiting_for() -> str | None:
-    """What has to come before programs can be attached; None when all is there."""
+    """Return what has to come before programs can be attached; None when all is there."""
     if not Path("/sys/module/kvm").is_dir():
         return "kvm"
     if loaded_vendor() is None and Path("/proc/modules").exists():
@@ -88,13 +88,13 @@ def waiting_for() -> str | None:
 
 
 def possible_cpus() -> int:
-    """How many there can be: one more than the highest number (cpu/possible, "0-3")."""
+    """Return the number of possible CPUs: the highest number plus one (cpu/possible, "0-3")."""
     text = Path("/sys/devices/system/cpu/possible").read_text(encoding="ascii")
     return max(int(number) for number in re.findall(r"\d+", text)) + 1
 
 
 def machine_macros() -> dict[str, int]:
-    """What the text has to know on any kernel."""
+    """Return the macros that the text takes on any kernel."""
     return {
         "KVMLOG_CPUS": possible_cpus(),
         "KVMLOG_DECODE_ASSISTS": int(_cpu_has("decodeassists")),
@@ -105,11 +105,11 @@ def machine_macros() -> dict[str, int]:
     }
 
 
-def make_plan(wanted: str = "auto") -> Plan:
-    """The plan for the KVM that is loaded now.
+def make_plan(reason: str = "auto") -> Plan:
+    """Return the plan for the KVM that is loaded now.
 
-    wanted: one of REASONS. SourceGoneError when KVM is not loaded, SourceError when this kernel
-    cannot be traced in the way that is wanted.
+    reason: one of REASONS. SourceGoneError when KVM is not loaded, SourceError when this kernel
+    cannot be traced in the way that is requested.
     """
     missing = waiting_for()
     if missing is not None:
@@ -123,18 +123,18 @@ def make_plan(wanted: str = "auto") -> Plan:
     macros = machine_macros()
     try:
         with Btf() as btf:
-            return _Planner(btf, vendor, macros).plan(wanted)
+            return _Planner(btf, vendor, macros).plan(reason)
     except BtfMissingError as error:
-        if wanted == "vcpu":
+        if reason == "vcpu":
             raise SourceError(
                 f"reasons cannot be read from the vCPU without BTF ({error}); "
                 "use --bpf-reason event or auto"
             ) from None
-        return _Planner(None, vendor, macros).plan(wanted)
+        return _Planner(None, vendor, macros).plan(reason)
 
 
 class _Planner:
-    """Collects macros and programs for one kernel."""
+    """Macros and programs for one kernel, as they are collected."""
 
     def __init__(self, btf: Btf | None, vendor: str | None, macros: dict[str, int]) -> None:
         self._btf = btf
@@ -143,20 +143,20 @@ class _Planner:
         self._macros = macros | {"KVMLOG_ISA": self._isa}
         self._programs: list[Program] = []
 
-    def plan(self, wanted: str) -> Plan:
+    def plan(self, reason: str) -> Plan:
         self._task()
         # In the order of attaching: whoever ends or completes an exit before whoever begins one.
         self._raw("kvmlog_sched_process_exit", "sched_process_exit")
         if self._vendor is None:
-            if wanted != "auto":
+            if reason != "auto":
                 raise SourceError(
-                    f"--bpf-reason {wanted}: this KVM shows no exits (neither kvm_amd nor "
+                    f"--bpf-reason {reason}: this KVM shows no exits (neither kvm_amd nor "
                     "kvm_intel runs); use --bpf-reason auto for returns to user space"
                 )
             self._raw("kvmlog_kvm_userspace_exit", "kvm_userspace_exit")
             return self._made("none", f"returns from KVM_RUN only: {NO_EXITS}")
         why_not = self._vcpu()
-        if wanted == "vcpu" and (why_not is not None or self._isa != lib.KVMLOG_ISA_SVM):
+        if reason == "vcpu" and (why_not is not None or self._isa != lib.KVMLOG_ISA_SVM):
             raise SourceError(
                 "reasons cannot be read from the vCPU here "
                 f"({why_not or 'VMX keeps them in the CPU'}); use --bpf-reason event or auto"
@@ -164,7 +164,7 @@ class _Planner:
         self._raw("kvmlog_kvm_entry", "kvm_entry")
         self._raw("kvmlog_kvm_userspace_exit", "kvm_userspace_exit")
         self._raw("kvmlog_kvm_vcpu_wakeup", "kvm_vcpu_wakeup")
-        if wanted != "event" and why_not is None and self._isa == lib.KVMLOG_ISA_SVM:
+        if reason != "event" and why_not is None and self._isa == lib.KVMLOG_ISA_SVM:
             self._raw("kvmlog_kvm_exit", "kvm_exit")
             return self._made("vcpu", f"reasons from {self._vendor}'s vCPU, at offsets from BTF")
         if self._isa == lib.KVMLOG_ISA_VMX and why_not is None:
@@ -187,7 +187,7 @@ class _Planner:
         )
 
     def _raw(self, function: str, tracepoint: str) -> None:
-        """A raw tracepoint, with its type where BTF tells it."""
+        """Add a raw tracepoint, with its type where BTF has it."""
         found = self._btf.tracepoint(tracepoint) if self._btf is not None else None
         if found is None:
             self._programs.append(Program(function, tracepoint, lib.KVMLOG_BPF_RAW))
@@ -205,7 +205,7 @@ class _Planner:
         )
 
     def _task(self) -> None:
-        """Where struct task_struct has what is read of it."""
+        """Add the offsets of what is read of struct task_struct."""
         if self._btf is None:
             return
         offsets = {
@@ -221,7 +221,7 @@ class _Planner:
             self._macros["KVMLOG_AT_RUN_DELAY"] = run_delay
 
     def _vcpu(self) -> str | None:
-        """Where struct kvm_vcpu has what is read of it; None, or why it cannot be known."""
+        """Add the offsets of what is read of struct kvm_vcpu; return why there are none."""
         btf = self._btf
         if btf is None:
             return "this kernel shows no BTF"
@@ -346,7 +346,7 @@ def _event_folder(event: str) -> Path:
 
 
 def _may_be_protected() -> bool:
-    """Guests here may be SEV-ES, SEV-SNP or TDX ones, whose registers KVM does not know."""
+    """Return whether guests may be SEV-ES, SEV-SNP or TDX ones, with registers KVM cannot read."""
     switches = ("kvm_amd/parameters/sev_es", "kvm_intel/parameters/tdx")
     for switch in switches:
         with contextlib.suppress(OSError):

@@ -12,7 +12,7 @@ FILES: Final = ("maps.c", "write.c", "guest.c", "slot.c", "exit.c", "reentry.c")
 
 
 def _folders() -> tuple[Path, list[Path]]:
-    """The folder of the text, and those that its #include lines are relative to."""
+    """Return the text's folder, and those that its #include lines are relative to."""
     installed = _PACKAGE / "include"
     if installed.is_dir():
         return installed / "bpf", [installed / "uapi", installed, installed / "bpf"]
@@ -22,7 +22,7 @@ def _folders() -> tuple[Path, list[Path]]:
 
 
 def program_text() -> str:
-    """All files as one text; bcc finds maps and programs only in the text itself."""
+    """Return all files as one text; bcc finds maps and programs only in the text itself."""
     folder, _ = _folders()
     parts = []
     for name in FILES:
@@ -32,5 +32,5 @@ def program_text() -> str:
 
 
 def include_flags() -> list[str]:
-    """For the compiler."""
+    """Return the compiler's options."""
     return [f"-I{folder}" for folder in _folders()[1]]

@@ -65,11 +65,11 @@ class BpfSource(Source):
         self._epoch = 0
         self._own = dict.fromkeys(_COUNTERS, 0)  # what this process did itself
         self._notes_before = 0  # the pump's, when it became ours
-        self._missed = 0  # told in LOSS records
+        self._missed = 0  # reported in LOSS records
         self._failed: tuple[float, str] | None = None  # not before this time again, and why
 
     def open(self) -> SourceStatus:
-        """Compiles and loads, where KVM is there; where it is not, waits for it."""
+        """Compile and load, where KVM is there; where it is not, wait for it."""
         if self._open:
             return self.status()
         _check_capabilities()
@@ -110,7 +110,7 @@ class BpfSource(Source):
                 else "KVM was loaded anew; compiling the BPF programs again"
             )
         if self._config is not None:
-            self._tell_misses()
+            self._report_misses()
         return self._status()
 
     def pending(self) -> bytes:
@@ -223,12 +223,12 @@ class BpfSource(Source):
             return
         if self._maps is not None:
             self._end(self._maps)
-            self._tell_misses()
+            self._report_misses()
         self._note_switch(False, cause)
         self._config = None
 
     def _end_lease(self) -> bool:
-        """Switches off when the lease is over; True then. The programs have done nothing since."""
+        """Switch off when the lease is over; return whether it is. Programs do nothing since."""
         over = (
             self._config is not None
             and bool(self._until_ns)
@@ -239,7 +239,7 @@ class BpfSource(Source):
         return over
 
     def _end(self, maps: Maps) -> None:
-        """Detaches, and brings in what is still under way."""
+        """Detach, and bring in what is still under way."""
         self._detach()
         maps.end()
         deadline = time.monotonic() + DRAIN_S
@@ -263,7 +263,7 @@ class BpfSource(Source):
             lib.kvmlog_pump_unwatch(self._pump)
 
     def _notes_written(self) -> int:
-        """What the pump wrote in our name."""
+        """Return how many notes the pump wrote in our name."""
         if self._pump is None:
             return 0
         statistics = ffi.new("struct kvmlog_pump_statistics *")
@@ -277,13 +277,13 @@ class BpfSource(Source):
         lib.kvmlog_pump_append(self._pump, native, len(records) // RECORD_BYTES)
 
     def _misses(self) -> int:
-        """Exits that the kernel left out, since the programs were loaded."""
+        """Return the exits that the kernel left out since the programs were loaded."""
         if self._loaded is None:
             return 0
         first = next(name for name in _FIRST if name in self._loaded.programs)
         return max(0, int(lib.kvmlog_bpf_misses(self._loaded.programs[first])))
 
-    def _tell_misses(self) -> None:
+    def _report_misses(self) -> None:
         missed = self._misses()
         if missed > self._missed and self._pump is not None:
             lib.kvmlog_pump_lost(self._pump, missed - self._missed, missed)
@@ -334,7 +334,7 @@ class BpfSource(Source):
 
 
 def _attach(program: Program, fd: int) -> int:
-    """The link's descriptor; closing it detaches."""
+    """Attach a program; return the link's descriptor, which detaches when closed."""
     if program.kind == lib.KVMLOG_BPF_EVENT:
         link = lib.kvmlog_bpf_attach_event(fd, program.event_id)
     else:
@@ -350,7 +350,7 @@ def _attach(program: Program, fd: int) -> int:
 
 
 def _stamp() -> tuple[int, ...]:
-    """Changes whenever kvm, kvm_amd or kvm_intel are loaded anew: offsets are of one build."""
+    """Return what changes when KVM's modules are reloaded: offsets are of one build."""
     stamps = []
     for name in ("kvm", "kvm_amd", "kvm_intel"):
         with contextlib.suppress(OSError):
@@ -359,7 +359,7 @@ def _stamp() -> tuple[int, ...]:
 
 
 def _check_limits(config: SwitchConfig) -> None:
-    """The same limits as the module's (netlink.h)."""
+    """Raise SourceError beyond the module's limits (netlink.h)."""
     if not 1 <= config.one_in <= lib.KVMLOG_MAX_ONE_IN:
         raise SourceError(f"one in {config.one_in}: give 1 to {lib.KVMLOG_MAX_ONE_IN}")
     if (config.on_ms == 0) != (config.off_ms == 0):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""SWITCH records (record.h), which the kernel module writes itself, and for BPF programs we."""
+"""SWITCH records (record.h): the module writes its own, this writes those of the source bpf."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kvmlog.sources.base import SwitchConfig
 
 
 def switch_record(config: SwitchConfig, on: bool, cause: int, epoch: int, ns: int) -> bytes:
-    """One record; cause: enum kvmlog_switch_cause; ns: CLOCK_MONOTONIC."""
+    """Return one record; cause: enum kvmlog_switch_cause; ns: CLOCK_MONOTONIC."""
     record = ffi.new(
         "struct kvmlog_record_switch *",
         {

@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from collections.abc import Iterator
+from typing import Any, Final
 
 from pyroute2.netlink.exceptions import NetlinkError
 
@@ -26,8 +26,6 @@ ABSENT: Final = (
     "or from the source tree with 'make kmod' and 'insmod build/kmod/KERNEL/kvmlog.ko'"
 )
 RELOADED: Final = "reconnecting: the kernel module was reloaded"
-
-_T = TypeVar("_T")
 
 
 class KmodSource(Source):
@@ -49,11 +47,13 @@ class KmodSource(Source):
         self.close()
         receiver: Kvmlog | None = None
         try:
-            self._control = _asked(Kvmlog)
+            with _source_errors():
+                self._control = Kvmlog()
             status = self.status()
             _check_format(status)
-            receiver = _asked(Kvmlog)
-            _asked(receiver.subscribe)
+            with _source_errors():
+                receiver = Kvmlog()
+                receiver.subscribe()
         except BaseException:
             if receiver is not None:
                 receiver.close()
@@ -69,15 +69,15 @@ class KmodSource(Source):
         """
         control = self._open_control()
         prototypes = self._running_prototypes() if config.on else {}
-        with contextlib.suppress(AlreadyError):
-            _asked(lambda: control.configure(config, prototypes))
+        with contextlib.suppress(AlreadyError), _source_errors():
+            control.configure(config, prototypes)
         try:
             return self.status()
         except SourceGoneError:
             # The module was reloaded and serves another receiver: what it did is undone.
-            if config.on and self._control is not None:
-                with contextlib.suppress(SourceError):
-                    _asked(lambda: control.configure(SwitchConfig(on=False), {}))
+            if config.on:
+                with contextlib.suppress(SourceError), _source_errors():
+                    control.configure(SwitchConfig(on=False), {})
             raise
 
     def pump(self, native: Any) -> None:
@@ -86,14 +86,16 @@ class KmodSource(Source):
         lib.kvmlog_pump_socket(native, self._receiver.fileno(), self._receiver.prid)
 
     def status(self) -> SourceStatus:
-        status = _asked(self._open_control().status)
+        with _source_errors():
+            status = self._open_control().status()
         if self._receiver is not None and status.receiver != self._receiver.port_id:
             raise SourceGoneError(RELOADED)
         self._prototypes = tuple(status.prototypes)
         return status
 
     def pending(self) -> bytes:
-        return _asked(self._open_control().pending)
+        with _source_errors():
+            return self._open_control().pending()
 
     def notes(self) -> list[str]:
         return list(self._notes)
@@ -117,10 +119,11 @@ class KmodSource(Source):
         return self._control
 
 
-def _asked(request: Callable[[], _T]) -> _T:
-    """Make a request of the module; what the kernel answers instead is raised as SourceError."""
+@contextlib.contextmanager
+def _source_errors() -> Iterator[None]:
+    """Raise as SourceError what the kernel answers instead, or that it does not answer."""
     try:
-        return request()
+        yield
     except NetlinkError as error:
         raise _source_error(error.code, str(error.args[1])) from None
     except TimeoutError:

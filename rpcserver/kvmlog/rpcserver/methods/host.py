@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from kvmlog.control.client import SwitchClient
+from kvmlog.exits.explain import tables
 from kvmlog.exits.explain.serialize import explained_object
-from kvmlog.exits.explain.tables import explain
 from kvmlog.exits.reasons import lookup
 from kvmlog.guests.names import GuestNames
 from kvmlog.guests.serialize import exits_by_process, guest_object
@@ -89,4 +89,4 @@ def explain_reasons(call: Call) -> list[Any]:
             f"kvmExplain: the ISA is {faults.shown(isa)}; give one of {', '.join(lookup.ISAS)}.",
         )
     found = lookup.all_reasons() if word is None else reasons(word, isa)
-    return [marshal(explained_object(explain(one))) for one in found]
+    return [marshal(explained_object(tables.explain(one))) for one in found]

@@ -98,7 +98,7 @@ def test_what_overflowed_has_room_again_when_guests_are_forgotten(tmp_path: Path
 
 
 def running_are(one: int, youngest: int) -> Callable[[StatisticsGuest], bool]:
-    """For make_room(): that number, and all from `youngest` on."""
+    """Return a predicate for make_room(): that number, and all from `youngest` on, are alive."""
     return lambda guest: guest.number == one or guest.number >= youngest
 
 
@@ -158,7 +158,7 @@ def test_room_is_made_only_when_it_is_tight_and_of_the_longest_gone_first(tmp_pa
 
 
 def test_where_all_run_nobody_is_forgotten(tmp_path: Path) -> None:
-    """However tight it is."""
+    """Running guests are kept, however little room there is."""
     with Counting(tmp_path) as counting:
         counting.feed(many_kinds(20_000, 60, 3))
         before = len(counting.writer.guests())

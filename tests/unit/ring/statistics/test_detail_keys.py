@@ -30,7 +30,7 @@ BY_DETAIL = By.GUEST | By.REASON | By.DETAIL
 
 
 def kinds(rows: list[Row]) -> dict[int, int]:
-    """How many rows of each kind of detail."""
+    """Return the number of rows of each kind of detail."""
     found = [row.detail_kind for row in rows]
     return {kind: found.count(kind) for kind in set(found)}
 
@@ -75,7 +75,7 @@ def test_a_detail_is_counted_under_its_key(
 
 
 def test_without_its_flag_there_is_no_detail(tmp_path: Path) -> None:
-    """Whatever the field holds; and a key of 0 is another thing."""
+    """A detail of 0 is not the same as none, whatever the field holds."""
     with Counting(tmp_path) as counting:
         counting.feed(exits(2, reason=IO, detail=[7, 8]), exits(1, reason=IO, flags=VALID))
         told = {(row.detail_kind, row.detail): row.count for row in counting.rows(BY_DETAIL)}
@@ -120,7 +120,7 @@ def test_a_lack_of_room_does_not_use_up_the_keys_of_a_reason(tmp_path: Path) -> 
 
 
 def test_sums_by_vcpu_detail_and_return_equal_those_by_reason(tmp_path: Path) -> None:
-    """For each guest and reason, whatever else the exits differ in."""
+    """The limit is per guest and reason, whatever else the exits differ in."""
     random = np.random.default_rng(11)
     count = 20_000
     with Counting(tmp_path, mib=8) as counting:

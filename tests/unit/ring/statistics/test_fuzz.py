@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Any content of the file gives rows or a sentence, never a crash; in a child, which may crash."""
+"""Any file gives rows or an error message, never a crash; tried in a child, which may crash."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EDGES = (0, 1, 2, 37, 127, 128, 255, 256, 2**16 - 1, 2**31, 2**32 - 1, 2**63, 2*
 
 
 def some_exits() -> Records:
-    """Of four guests, and of all kinds of rows."""
+    """Exits of four guests, with all kinds of rows."""
     random = np.random.default_rng(1)
     count = 600
     return exits(
@@ -84,7 +84,7 @@ PARTS = _parts()
 
 
 def read(path: Path, good: Path) -> None:
-    """All that a reader does; a snapshot or a sentence."""
+    """Make all of a reader's calls: a snapshot or an error message."""
     with StatisticsReader(good) as reader:
         base = reader.snapshot()
     try:
@@ -102,7 +102,7 @@ def read(path: Path, good: Path) -> None:
 
 
 def write(folder: Path) -> None:
-    """All that a writer does; it goes on, or has begun anew, and counts rightly from there."""
+    """Make all of a writer's calls: it continues or begins anew, and counts correctly then."""
     with Counting(folder) as counting:
         before = counting.snapshot().exits
         counting.writer.begin(fresh=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which guest an exit is counted under: numbers begin again and change, guests stay."""
+"""The guest that an exit is counted for: numbers begin again and change, guests stay."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ IO, NPF = 0x7B, 0x400
 
 
 def told(counting: Counting) -> list[tuple[int, int, int]]:
-    """Of each guest: process, the source's number given last, exits; as its rows say, too."""
+    """Return process, last number and exits of each guest, checked against its rows."""
     snapshot = counting.snapshot()
     sums = dict.fromkeys(snapshot.guests, 0)
     for row in snapshot.rows(By.GUEST):
@@ -109,7 +109,7 @@ def test_exits_before_the_announcement_after_off_and_on_are_moved_to_the_right_g
 
 
 def test_two_vms_of_one_process_are_new_guests_after_off_and_on(tmp_path: Path) -> None:
-    """Nobody can tell which is which, so neither goes on."""
+    """They cannot be told apart, so neither is continued."""
     with Counting(tmp_path) as counting:
         counting.feed(note(1, 100), note(2, 100), exits(1, guest=1), exits(2, guest=2))
         counting.writer.begin(fresh=False)
@@ -127,7 +127,7 @@ def test_a_second_vm_of_a_process_is_another_guest(tmp_path: Path) -> None:
 
 
 def test_a_guest_that_is_announced_again_with_its_number_is_there(tmp_path: Path) -> None:
-    """And so a further VM of its process is no continuation of it."""
+    """A further VM of its process does not continue it."""
     with Counting(tmp_path) as counting:
         counting.feed(note(1, 100), exits(1, guest=1))
         counting.writer.begin(fresh=False)
@@ -153,7 +153,7 @@ def test_a_source_that_was_loaded_again_has_the_numbers_of_others(
 def test_a_number_that_is_given_to_another_process_is_that_ones_from_then_on(
     tmp_path: Path,
 ) -> None:
-    """Even without a word that the source was loaded again; what stands in the cache is not its."""
+    """Numbers that begin again unannounced do not reuse the cached guests."""
     with Counting(tmp_path) as counting:
         counting.feed(note(1, 100), exits(3, guest=1), note(1, 200), exits(4, guest=1))
         assert told(counting) == [(100, 1, 3), (200, 1, 4)]

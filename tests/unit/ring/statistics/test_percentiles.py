@@ -22,7 +22,7 @@ QUANTILES = {"p50_ns": 0.5, "p90_ns": 0.9, "p99_ns": 0.99, "p999_ns": 0.999}
 
 
 def lognormal(seed: int, mean: float = 9.0, sigma: float = 2.0) -> Durations:
-    """As exits really are: most short, some very long."""
+    """A realistic distribution: most exits short, some very long."""
     values = np.random.default_rng(seed).lognormal(mean, sigma, COUNT)
     durations: Durations = values.astype(np.uint64)
     return durations
@@ -62,7 +62,7 @@ def assert_percentiles(row: Row, durations: Durations) -> None:
 
 
 def assert_exact(row: Row, durations: Durations) -> None:
-    """What is not estimated."""
+    """Check count, sum, minimum and maximum, which are exact."""
     told = (row.count, row.total_ns, row.min_ns, row.max_ns)
     lowest, highest = int(durations.min()), int(durations.max())
     assert told == (len(durations), int(durations.sum()), lowest, highest)
@@ -111,7 +111,7 @@ def groups(durations: Durations, seed: int) -> dict[str, Any]:
 def test_merged_percentiles_are_those_of_all_together(
     tmp_path: Path, by: By, field: str | None
 ) -> None:
-    """Over the guests, over the reasons, over both, and over neither."""
+    """Groups of guests, reasons, both and neither have the percentiles of their exits."""
     durations = lognormal(4)
     records = exits(COUNT, **groups(durations, 5))
     with Counting(tmp_path) as counting:
@@ -148,7 +148,7 @@ def test_an_interval_is_measured_from_its_own_exits_only(tmp_path: Path) -> None
 
 
 def test_an_interval_in_which_nothing_came_has_no_rows(tmp_path: Path) -> None:
-    """Neither of reasons nor of anything else."""
+    """There are no rows, whatever they are grouped by."""
     with Counting(tmp_path) as counting:
         counting.feed(exits(100, total_ns=5))
         base, now = counting.snapshot(), counting.snapshot()
@@ -177,7 +177,7 @@ def upper_edge(ns: int) -> int:
 def test_rough_percentiles_are_upper_edges_of_powers_of_two(
     tmp_path: Path, name: str, by: By
 ) -> None:
-    """Of vCPUs and details; never beyond the longest exit."""
+    """Percentiles of vCPUs and details are rough, but never beyond the longest exit."""
     durations = DISTRIBUTIONS[name]
     with Counting(tmp_path) as counting:
         counting.feed(exits(len(durations), total_ns=durations))

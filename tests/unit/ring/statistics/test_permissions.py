@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who may read the statistics: root and the group of the file, by its permissions."""
+"""The statistics can be read by root and the file's group only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ as_root = pytest.mark.skipif(
 
 
 def become_nobody(group: int) -> None:
-    """Without any privilege, in this group only."""
+    """Become an unprivileged user in this group only."""
     os.setgroups([])
     os.setgid(group)
     os.setuid(NOBODY)
@@ -30,7 +30,7 @@ def become_nobody(group: int) -> None:
 
 @as_root
 def test_a_member_of_the_files_group_reads_while_it_is_written(open_folder: Path) -> None:
-    """And cannot write; nothing but the group's right to read is needed."""
+    """Members can read and not write, with nothing but the group's permission."""
     with Counting(open_folder) as counting:
         os.chown(counting.path, 0, GROUP)
         counting.feed(exits(12))
@@ -49,7 +49,7 @@ def test_a_member_of_the_files_group_reads_while_it_is_written(open_folder: Path
 
 @as_root
 def test_others_get_a_sentence(open_folder: Path) -> None:
-    """That says whom to be."""
+    """Others get a message that says which group to join."""
     with Counting(open_folder) as counting:
         os.chown(counting.path, 0, GROUP)
 
@@ -62,7 +62,7 @@ def test_others_get_a_sentence(open_folder: Path) -> None:
 
 
 def test_the_file_is_for_its_owner_and_group_only(tmp_path: Path) -> None:
-    """Whatever the umask."""
+    """The mode is 0640, whatever the umask."""
     before = os.umask(0)
     try:
         with Counting(tmp_path) as counting:

@@ -20,7 +20,7 @@ EXITS = 100
 
 @pytest.fixture
 def left(tmp_path: Path) -> Snapshot:
-    """What a bridge that ended in order has left: one guest, one reason, and their rows."""
+    """Leave the file of a bridge that ended in order: one guest, one reason, and their rows."""
     with Counting(tmp_path) as counting:
         counting.feed(note(1, 100), exits(EXITS, total_ns=5_000, vcpu=3))
         return counting.snapshot()
@@ -165,7 +165,7 @@ DAMAGE = {
 @pytest.mark.usefixtures("left")
 @pytest.mark.parametrize("name", DAMAGE)
 def test_what_was_left_unfinished_or_damaged_is_begun_anew(tmp_path: Path, name: str) -> None:
-    """As a kill leaves it, or worse: never gone on with; a reader gets rows or a sentence."""
+    """A file left in mid-update is never continued; a reader gets rows or an error message."""
     path = tmp_path / "ring.statistics"
     part, field, value = DAMAGE[name]
     struct = f"struct kvmlog_statistics_{part}" if part else HEADER
@@ -246,6 +246,6 @@ def test_without_a_file_there_are_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mib", [0, -1, lib.KVMLOG_STATISTICS_MAX_MIB + 1])
 def test_a_size_that_cannot_be_is_refused(tmp_path: Path, mib: int) -> None:
-    """With the limits."""
+    """The message has the limits."""
     with pytest.raises(StatisticsError, match=f"{mib} MiB of statistics: give 1 to 4096"):
         Counting(tmp_path, mib)

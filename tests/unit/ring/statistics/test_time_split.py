@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who spent the time: KVM, the VMM, waiting, idle and paused share each exit out, without rest."""
+"""The parts of each exit's time: KVM, VMM, waiting, idle and paused add up to the total."""
 
 from __future__ import annotations
 
@@ -291,7 +291,7 @@ def test_returns_are_told_apart_and_an_interruption_is_one(counting: Counting) -
 
 
 def test_records_that_are_no_exits_are_not_counted(counting: Counting) -> None:
-    """Of any other type, and of none: a record of zeros before and after one was counted."""
+    """Records of any other type, and records of zeros before and after an exit, change nothing."""
     counting.writer.reset()
     others = [exits(3, type=number, total_ns=7) for number in (0, *range(2, 9), 255)]
     blank = exits(2, type=0, isa=0, source=0, guest=0)

@@ -25,7 +25,7 @@ KILLS = 30
 
 
 def counts(snapshot: Snapshot) -> dict[tuple[object, ...], int]:
-    """Of each guest and reason."""
+    """Return the counts of each guest and reason."""
     return {(row.guest, row.reason): row.count for row in snapshot.rows(PER_REASON)}
 
 
