@@ -38,16 +38,16 @@ class Server:
         self._reader.start()
 
     def client(self) -> Any:
-        """A stock client, xmlrpc.client.ServerProxy; what its methods return, no type can know."""
+        """Return a stock client, xmlrpc.client.ServerProxy, whose methods have no types."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return ServerProxy(f"http://{host}:{self.port}/", use_builtin_types=True)
 
     def connect(self) -> socket.socket:
-        """A raw connection."""
+        """Open a raw connection."""
         return socket.create_connection((self.host, self.port), timeout=REPLY_S)
 
     def exchange(self, data: bytes, *, end: bool = False) -> bytes:
-        """Sends bytes, reads to the end of the connection; `end` sends an end of file first."""
+        """Send bytes and read to the end of the connection; `end` sends an end of file first."""
         with self.connect() as connection:
             # A server that refuses early may be gone before everything is sent.
             with contextlib.suppress(ConnectionError):
@@ -57,7 +57,7 @@ class Server:
             return read_all(connection)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> str:
-        """Ends it by a signal; returns all that it wrote to stderr. May be called again."""
+        """End it by a signal; return all that it wrote to stderr. May be called again."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
@@ -70,7 +70,7 @@ class Server:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """What a connection gives until its end or reset."""
+    """Read a connection until its end or reset."""
     data = b""
     with contextlib.suppress(ConnectionError):
         while chunk := connection.recv(65_536):
@@ -87,7 +87,7 @@ def rpc_server(
     extra: Sequence[str] = (),
     prefix: Sequence[str] = (),
 ) -> Iterator[Server]:
-    """A server on a port of the kernel's choice; ended and checked for status 0 afterwards.
+    """Run a server on a port of the kernel's choice; afterwards end it and check for status 0.
 
     user: run it as this uid, with the same number as its only group. extra: more options; prefix:
     a command that execs what follows it.
@@ -124,12 +124,12 @@ def rpc_server(
 
 
 def post(body: bytes, *, length: str | None = None, headers: str = "") -> bytes:
-    """A request as bytes, asking for the connection's end; `length` replaces the true one."""
+    """Return a request that asks to close the connection; `length` replaces the true one."""
     size = str(len(body)) if length is None else length
     head = "POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Type: text/xml\r\nConnection: close\r\n"
     return f"{head}{headers}Content-Length: {size}\r\n\r\n".encode() + body
 
 
 def status_of(reply: bytes) -> int:
-    """The HTTP status of a reply; 0 for none."""
+    """Return the HTTP status of a reply; 0 for none."""
     return int(reply.split(b" ", 2)[1]) if reply.startswith(b"HTTP/1.1 ") else 0

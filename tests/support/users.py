@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Other users and other places of this machine, for tests of who may do what; needs root."""
+"""Other users, groups and networks of this machine, for tests of access; needs root."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ as_root: Final = pytest.mark.skipif(
 )
 
 NOBODY: Final = 65_534
-# A user of every Debian, of a primary group of its own with the same name.
+# A user that every Debian has, with a primary group of the same name.
 MEMBER: Final = "games"
 MEMBER_UID: Final = 5
 MEMBER_GID: Final = 60
@@ -26,7 +26,7 @@ ADDRESS: Final = "192.0.2.7"
 
 
 def run_as(uid: int, program: str, *arguments: str, prefix: tuple[str, ...] = ()) -> str:
-    """What a Python program prints that another user runs; it has the stdlib only."""
+    """Run a Python program as another user, with the stdlib only; return what it prints."""
     done = subprocess.run(
         [*prefix, "/usr/bin/python3", "-c", program, *arguments],
         user=uid,
@@ -43,7 +43,7 @@ def run_as(uid: int, program: str, *arguments: str, prefix: tuple[str, ...] = ()
 
 
 def group_file(folder: Path, line: str) -> list[str]:
-    """A prefix for a command that sees a group kvmlog of this line in /etc/group."""
+    """Return a prefix for a command that sees this line, a group kvmlog, in /etc/group."""
     path = folder / "group"
     path.write_text(Path("/etc/group").read_text(encoding="utf-8") + line, encoding="utf-8")
     script = 'mount --bind "$1" /etc/group && shift && exec "$@"'
@@ -51,11 +51,11 @@ def group_file(folder: Path, line: str) -> list[str]:
 
 
 def own_network() -> list[str]:
-    """A prefix for a command in a network of its own, which has ADDRESS beside loopback."""
+    """Return a prefix for a command in its own network, which has ADDRESS beside loopback."""
     script = f'ip link set lo up && ip address add {ADDRESS}/32 dev lo && exec "$@"'
     return ["unshare", "--net", "sh", "-c", script, "sh"]
 
 
 def same_network(pid: int) -> list[str]:
-    """A prefix for a command in the network of that process."""
+    """Return a prefix for a command in the network of that process."""
     return ["nsenter", "--net", f"--target={pid}"]

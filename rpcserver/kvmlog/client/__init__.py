@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A typed client of `kvmlog rpc`."""
+"""A typed client of `kvmlog rpc`: `from kvmlog.client import Client`.
+
+Its replies are the classes of kvmlog.client.replies. It imports nothing of the server.
+"""
 
 from kvmlog.client.client import Client
 from kvmlog.client.connection import RpcError, RpcFaultError, RpcUnreachableError

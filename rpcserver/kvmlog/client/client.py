@@ -32,10 +32,10 @@ from kvmlog.util.closeable import Closeable
 
 
 class Client(Closeable):
-    """One server. Raises RpcError, RpcFaultError for the server's refusals. One thread at a time.
+    """A client of one server, for one thread at a time. Raises RpcError, RpcFaultError for a fault.
 
-    url_or_host: "host1", "host1:50080", "https://host1:50080". token: who calls, as `kvmlog rpc`
-    knows it. tls_ca: PEM file with the certificates to trust (default: the system's), tls_cert and
+    url_or_host: "host1", "host1:50080", "https://host1:50080". token: a token of the server's token
+    file. tls_ca: PEM file with the certificates to trust (default: the system's), tls_cert and
     tls_key: PEM files of the client's own; any of the three means TLS. timeout_s: for connecting,
     and for each call. connect_tries: how often connecting is tried; a call is never repeated.
     """
@@ -61,15 +61,15 @@ class Client(Closeable):
 
     @property
     def name(self) -> str:
-        """Whom it calls, as HOST:PORT."""
+        """The server, as HOST:PORT."""
         return self._connection.name
 
     def close(self) -> None:
-        """Ends the connection; a later call makes another."""
+        """Close the connection; a later call opens another."""
         self._connection.close()
 
     def call(self, method: str, *parameters: Any) -> Any:
-        """Any method as it is: what XML-RPC carries of its result."""
+        """Call any method; return its result as XML-RPC carries it."""
         return self._connection.call(method, *parameters)
 
     def switch(
@@ -79,7 +79,7 @@ class Client(Closeable):
         for_s: float | None = None,
         recorded: Sampling = EVERY_EXIT,
     ) -> Switched:
-        """Switches tracing, as SwitchClient.switch() does."""
+        """Switch tracing, as SwitchClient.switch() does; return what holds now."""
         params: dict[str, Any] = {"on": on, **recorded.arguments()}
         if vm:
             params["vm"] = list(vm)
@@ -88,7 +88,7 @@ class Client(Closeable):
         return replies.parse_switch(self._connection.call("kvmSwitch", params))
 
     def status(self) -> Status:
-        """What bridge and ring tell."""
+        """Return the status of bridge and ring."""
         return replies.parse_status(self._connection.call("kvmStatus"))
 
     def records(
@@ -99,10 +99,10 @@ class Client(Closeable):
         reason: Sequence[str] = (),
         slower_than_ns: int = 0,
     ) -> Records:
-        """The newest records, or the first from the position (ring_id, index) on.
+        """Return the newest records, or the first from the position (ring_id, index) on.
 
-        vm, reason, slower_than_ns: of these guests and reasons, and exits that took so long; losses
-        and switches are always among them. The server bounds the count of a reply.
+        vm, reason, slower_than_ns: only exits of these guests and reasons that took so long; losses
+        and switches are always included. The server bounds the count of a reply.
         """
         params: dict[str, Any] = {"form": "binary"}
         if count is not None:
@@ -117,7 +117,7 @@ class Client(Closeable):
     def statistics(
         self, view: Query | None = None, vm: Sequence[str] = (), over_s: float | None = None
     ) -> tuple[Report, list[str]]:
-        """A report, and what is to be known of it; over_s: of the next seconds."""
+        """Return a report, and notes about it; over_s: of the next seconds."""
         view = view or Query()
         params = parameters(view, vm, over_s)
         return report_of(
@@ -125,20 +125,20 @@ class Client(Closeable):
         )
 
     def pending(self, vm: Sequence[str] = ()) -> Pending:
-        """vCPUs that are in an exit now, longest first."""
+        """Return the vCPUs that are in an exit now, longest first."""
         params: dict[str, Any] = {"form": "binary"}
         if vm:
             params["vm"] = list(vm)
         return replies.parse_pending(self._connection.call("kvmPending", params))
 
     def guests(self, ended: bool = False) -> Guests:
-        """The guests that run; ended: those that have ended, too."""
+        """Return the running guests; ended: those that have ended, too."""
         return replies.parse_guests(self._connection.call("kvmGuests", {"all": ended}))
 
     def explain(
         self, reason: str | None = None, isa: Literal["vmx", "svm", "arm64"] | None = None
     ) -> list[Explained]:
-        """The exit reasons that a name or number means; None: all."""
+        """Return the exit reasons that a name or number means; None: all."""
         given = [word for word in (reason, isa) if word is not None]
         return replies.parse_explain(self._connection.call("kvmExplain", *given))
 

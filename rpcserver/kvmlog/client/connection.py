@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A client's connection: HTTP/1.1, kept open, every failure a sentence.
+"""A client's connection: HTTP/1.1, kept open, with a sentence for every failure.
 
-Connecting is tried again, a call never is: whether a call that got no reply was carried out
-nobody knows.
+Connecting is retried, a call never is: nobody knows whether a call without a reply was carried out.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from kvmlog.util.errors import KvmlogError
 
 DEFAULT_PORT: Final = int(DEFAULT_LISTEN.rpartition(":")[2])
 CONNECT_TRIES: Final = 3
-# The system's own bound is beyond it, and an exception of its own.
+# Far longer ones overflow in the system, which raises an exception of its own.
 MOST_TIMEOUT_S: Final = 1e6
 _RETRY_S: Final = 0.3
 # The longest reply, 65,536 records in base64, is a sixth of it.
@@ -42,15 +41,15 @@ _NAME: Final = re.compile(r"(?=.{1,254}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\
 
 
 class RpcError(KvmlogError):
-    """A call failed: the server cannot be reached, or did not give a reply."""
+    """A failed call: the server cannot be reached, or sent no proper reply."""
 
 
 class RpcUnreachableError(RpcError):
-    """Nobody listens there, or the way there is closed."""
+    """The server cannot be reached: nobody listens there, or the network refuses."""
 
 
 class RpcFaultError(RpcError):
-    """The server's own sentence; `code` as docs/rpc.md has them."""
+    """A fault from the server, with its sentence; codes: docs/rpc.md, "Faults"."""
 
     def __init__(self, code: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -58,9 +57,9 @@ class RpcFaultError(RpcError):
 
 
 def parse_address(text: str, port: int = DEFAULT_PORT, tls: bool = False) -> tuple[str, int, bool]:
-    """(host, port, whether with TLS) of HOST, HOST:PORT, [IPv6]:PORT, or a URL of http or https.
+    """Parse HOST, HOST:PORT, [IPv6]:PORT or an http(s) URL; return (host, port, with TLS).
 
-    port, tls: where the text does not say. RpcError for what is none of these.
+    port, tls: defaults, for a text without these. RpcError for anything else.
     """
     url = text if "://" in text else f"{'https' if tls else 'http'}://{text}"
     try:
@@ -82,9 +81,9 @@ def parse_address(text: str, port: int = DEFAULT_PORT, tls: bool = False) -> tup
 
 
 class Connection:
-    """One connection to a server, made with the first call. Not for several threads at once.
+    """A connection to a server, opened by the first call; for one thread at a time.
 
-    tls: how to check the server, None: plain HTTP. A token goes to loopback or through TLS only.
+    tls: how to verify the server; None: plain HTTP. A token goes to loopback or through TLS only.
     """
 
     def __init__(
@@ -119,39 +118,39 @@ class Connection:
         )
 
     def close(self) -> None:
-        """Ends the connection; the next call makes another."""
+        """Close the connection; the next call opens another."""
         self._http.close()
 
     def call(self, method: str, *parameters: Any, longer_s: float = 0.0) -> Any:
-        """The result of one call; RpcFaultError for a fault, RpcError for no reply.
+        """Return the result of one call; RpcFaultError for a fault, RpcError for no reply.
 
         longer_s: how much longer than usual the server may take.
         """
         body = dumps(parameters, method).encode("utf-8")
-        within_s = min(self._timeout_s + longer_s, MOST_TIMEOUT_S)
+        timeout_s = min(self._timeout_s + longer_s, MOST_TIMEOUT_S)
         self._connect()
         assert self._http.sock is not None
         try:
-            self._http.sock.settimeout(within_s)
+            self._http.sock.settimeout(timeout_s)
             self._http.request("POST", "/RPC2", body, self._headers)
             reply = self._http.getresponse()
             content = reply.read(_REPLY_BYTES + 1)
         except TimeoutError:
             self.close()
             raise RpcError(
-                f"{self.name}: no reply to {method} within {within_s:g} s; "
+                f"{self.name}: no reply to {method} within {timeout_s:g} s; "
                 "the server may yet carry it out"
             ) from None
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise RpcError(
                 f"{self.name}: the connection ended before the reply to {method} "
-                f"({_words(error)}); look at the server's log"
+                f"({_reason(error)}); look at the server's log"
             ) from None
         if reply.status != http.HTTPStatus.OK:
             self.close()
-            said = content.decode("utf-8", "replace").strip()[:_SHOWN_CHARACTERS]
-            raise RpcError(f"{self.name}: refused with HTTP {reply.status}: {ascii(said)[1:-1]}")
+            text = content.decode("utf-8", "replace").strip()[:_SHOWN_CHARACTERS]
+            raise RpcError(f"{self.name}: refused with HTTP {reply.status}: {ascii(text)[1:-1]}")
         if len(content) > _REPLY_BYTES:
             self.close()
             raise RpcError(f"{self.name}: a reply of more than {_REPLY_BYTES} bytes; ask for less")
@@ -159,26 +158,26 @@ class Connection:
 
     def _connect(self) -> None:
         if self._http.sock is not None:
-            # A server that has closed an idle connection has made it readable: its end.
+            # An idle connection that the server has closed is readable: there is an end of file.
             if not select.select([self._http.sock], [], [], 0)[0]:
                 return
             self.close()
-        for left in reversed(range(self._tries)):
+        for tries_left in reversed(range(self._tries)):
             try:
                 self._http.connect()
                 return
             except ssl.SSLError as error:
                 self.close()
                 raise RpcError(
-                    f"{self.name}: no TLS connection ({_words(error)}); look at --tls-ca and at "
+                    f"{self.name}: no TLS connection ({_reason(error)}); look at --tls-ca and at "
                     "the server's certificate"
                 ) from None
             except OSError as error:
                 self.close()
-                known = not isinstance(error, socket.gaierror)
-                if not left or not known:
+                unknown_host = isinstance(error, socket.gaierror)
+                if not tries_left or unknown_host:
                     raise RpcUnreachableError(
-                        f"{self.name}: cannot be reached ({_words(error)}); is kvmlog rpc running "
+                        f"{self.name}: cannot be reached ({_reason(error)}); is kvmlog rpc running "
                         "there, and the port right?"
                     ) from None
             time.sleep(_RETRY_S)
@@ -210,7 +209,7 @@ class Connection:
 
 
 def _is_host(host: str) -> bool:
-    """Whether the resolver can be asked for it: it raises its own errors for what it cannot be."""
+    """Return whether it is a name or address; for anything else the resolver raises others."""
     with contextlib.suppress(ValueError):
         ipaddress.ip_address(host)
         return True
@@ -228,7 +227,7 @@ def _is_loopback(host: str) -> bool:
     return False
 
 
-def _words(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
     if isinstance(error, OSError):

@@ -20,13 +20,13 @@ from kvmlog.ring.reader import RingInfo
 from kvmlog.ring.records import AnyRecord, unpack_records
 
 _T = TypeVar("_T")
-# Members of the bridge's status that are text, whatever they look like.
+# Members of the bridge's status that stay text, whatever they look like.
 _TEXTS: Final = frozenset({"vm", "version", "name", "notes", "trouble", "stopped"})
 
 
 @dataclass(frozen=True)
 class Switched:
-    """What the bridge does now. matched: per word of vm the pids that it named; for_s: seconds."""
+    """The state after kvmSwitch. matched: the pids of each word of vm; for_s: None for no end."""
 
     on: bool
     matched: dict[str, list[int]]
@@ -36,10 +36,10 @@ class Switched:
 
 @dataclass(frozen=True)
 class Records:
-    """Whole records in the order they came; ask on with (span.ring_id, span.next_index).
+    """Whole records in the order they came; the next page is at (span.ring_id, span.next_index).
 
-    more: others have come since. replaced: the ring is another than the one asked for, and this
-    begins with its first record.
+    more: others have come since. replaced: the position was in another ring, and this page begins
+    with the first record of the present one.
     """
 
     span: Span
@@ -48,13 +48,13 @@ class Records:
     replaced: bool = False
 
     def decoded(self) -> list[AnyRecord]:
-        """All of them, as the classes of kvmlog.ring.records."""
+        """Return all of them, as the classes of kvmlog.ring.records."""
         return unpack_records(self.raw)
 
 
 @dataclass(frozen=True)
 class Pending:
-    """vCPUs in an exit: total of the host, the records that were shown, and how many were not."""
+    """vCPUs in an exit: the host's total, those in the reply as records, and how many are not."""
 
     pending: int
     left_out: int
@@ -63,7 +63,7 @@ class Pending:
 
 @dataclass(frozen=True)
 class Status:
-    """What bridge and ring tell; where one does not, it is None and its sentence says why."""
+    """The status of bridge and ring; None for one that is unavailable, with a sentence why."""
 
     version: str
     bridge: dict[str, Any] | None
@@ -74,12 +74,12 @@ class Status:
 
 @dataclass(frozen=True)
 class Guests:
-    """guests: those asked for. exits: counted of each, None: there are no statistics."""
+    """Guests, and the exits counted of each; exits: None without statistics."""
 
     guests: list[Guest]
     exits: dict[tuple[int, int], int] | None  # by (pid, start_ticks)
-    ended: int  # how many are known that have ended
-    problems: list[str] = field(default_factory=list)  # why they may be old, or fewer
+    ended: int  # number of known guests that have ended
+    problems: list[str] = field(default_factory=list)  # why the list may be old or incomplete
 
 
 def parse_switch(reply: Any) -> Switched:
@@ -152,7 +152,7 @@ def parse_explain(reply: Any) -> list[Explained]:
 
 
 def numbers(value: Any, name: str = "") -> Any:
-    """A struct of many things with its digits as numbers, but for members that are text."""
+    """Return a struct with its strings of digits as integers, except in members that are text."""
     if isinstance(value, dict):
         return {key: numbers(member, key) for key, member in value.items()}
     if isinstance(value, list):

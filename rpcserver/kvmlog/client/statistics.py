@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What kvmStatistics is asked for, and its reply as the report that the server made."""
+"""The parameters of kvmStatistics, and its reply as the report that the server made."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ _ACCOUNT: Final = (
 )
 
 
-def parameters(view: Query, vm: Sequence[str], over_s: float | None) -> dict[str, Any]:
-    """The struct that asks for a view; over_s: of the next seconds."""
-    asked: dict[str, Any] = {
-        "by": [word for word, flag in BY_WORDS.items() if flag in view.by],
-        "sort": view.sort,
-        "halts": view.halts,
+def parameters(query: Query, vm: Sequence[str], over_s: float | None) -> dict[str, Any]:
+    """Return the parameters for a query; over_s: of the next seconds."""
+    params: dict[str, Any] = {
+        "by": [word for word, flag in BY_WORDS.items() if flag in query.by],
+        "sort": query.sort,
+        "halts": query.halts,
     }
-    if view.top is not None:
-        asked["top"] = view.top
+    if query.top is not None:
+        params["top"] = query.top
     if vm:
-        asked["vm"] = list(vm)
+        params["vm"] = list(vm)
     if over_s is not None:
-        asked["over_s"] = over_s
-    return asked
+        params["over_s"] = over_s
+    return params
 
 
-def report_of(reply: Any, view: Query) -> tuple[Report, list[str]]:
-    """The server's report, and its notes; RpcError for a reply that is none."""
+def report_of(reply: Any, query: Query) -> tuple[Report, list[str]]:
+    """Parse a kvmStatistics reply: return the report and its notes. RpcError for another reply."""
     try:
-        return _report(reply, view), list(reply["notes"])
+        return _report(reply, query), list(reply["notes"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RpcError(
             f"the statistics lack something ({type(error).__name__}: {ascii(str(error))[:80]}); "
@@ -60,14 +60,14 @@ def report_of(reply: Any, view: Query) -> tuple[Report, list[str]]:
         ) from None
 
 
-def _report(reply: Mapping[str, Any], view: Query) -> Report:
-    lines = [_line(one, view.by) for one in reply["rows"]]
+def _report(reply: Mapping[str, Any], query: Query) -> Report:
+    lines = [_line(one, query.by) for one in reply["rows"]]
     left_out = int(reply["rows_left_out"])
     return Report(
-        query=view,
+        query=query,
         statistics_id=reply["statistics_id"],
-        lines=[line for line in lines if view.halts or not line.row.halt],
-        halts=[line for line in lines if not view.halts and line.row.halt],
+        lines=[line for line in lines if query.halts or not line.row.halt],
+        halts=[line for line in lines if not query.halts and line.row.halt],
         left_out=left_out,
         guests=[_guest(one) for one in reply["guests"]],
         shown_exits=int(reply["shown_exits"]),

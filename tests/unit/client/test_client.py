@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The typed client: addresses, what it refuses to do, and reports as the server made them."""
+"""The typed client: addresses, arguments that it refuses, and reports as the server made them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.support.statistics_rows import HLT, Made, guest, named, row, told
     ],
 )
 def test_addresses(text: str, expected: tuple[str, int, bool]) -> None:
-    """With or without port and scheme."""
+    """An address is accepted with or without port and scheme."""
     assert parse_address(text) == expected
 
 
@@ -70,15 +70,15 @@ def test_addresses(text: str, expected: tuple[str, int, bool]) -> None:
         "host1,host2",
     ],
 )
-def test_what_is_no_address_is_refused(text: str) -> None:
-    """Before anything is sent."""
+def test_invalid_addresses_are_refused(text: str) -> None:
+    """An invalid address is refused before anything is sent."""
     with pytest.raises(RpcError, match="no server's address; give HOST, HOST:PORT or https://"):
         Client(text)
 
 
 @pytest.mark.parametrize("port", [0, -1, 65_536])
-def test_a_port_that_is_none_is_refused(port: int) -> None:
-    """That of the address as well as that which holds without one."""
+def test_invalid_ports_are_refused(port: int) -> None:
+    """The default port is checked where the address names none."""
     with pytest.raises(RpcError, match=f"port {port}: no port of a server; give 1 to 65535"):
         Client("host1", port)
     assert Client("host1:7", port).name == "host1:7"
@@ -86,13 +86,13 @@ def test_a_port_that_is_none_is_refused(port: int) -> None:
 
 @pytest.mark.parametrize("timeout_s", [0, -1, 1e300, float("inf"), float("nan")])
 def test_a_timeout_that_no_socket_takes_is_refused(timeout_s: float) -> None:
-    """Before it connects."""
+    """The client refuses the timeout before it connects."""
     with pytest.raises(RpcError, match=re.escape(f"timeout {timeout_s:g} s: give more")):
         Client("host1", timeout_s=timeout_s)
 
 
 def test_a_token_is_never_sent_in_the_clear() -> None:
-    """Loopback is no network; everything else needs TLS."""
+    """A token is sent to loopback, and to everywhere else through TLS only."""
     for local in ("localhost", "127.0.0.1", "127.9.9.9:7", "[::1]:7", "https://192.0.2.1"):
         Client(local, token="abc").close()
     for remote in ("192.0.2.1", "host1:7", "http://host1", "localhost.example"):
@@ -101,14 +101,14 @@ def test_a_token_is_never_sent_in_the_clear() -> None:
 
 
 @pytest.mark.parametrize("token", ["", "a b", "a\r\nX-Other: b", "é"])
-def test_a_token_that_is_none_is_refused(token: str) -> None:
-    """It would become another header."""
+def test_invalid_tokens_are_refused(token: str) -> None:
+    """No token can break out of its header."""
     with pytest.raises(RpcError, match="the token is empty, or has characters that no token has"):
         Client("127.0.0.1", token=token)
 
 
 def test_files_of_tls(tmp_path: Path) -> None:
-    """Said by their names: not there, no PEM, a key alone, and options that plain HTTP has not."""
+    """Errors name the file: missing, no PEM, a key alone, or TLS options with plain HTTP."""
     wrong = tmp_path / "wrong.pem"
     wrong.write_text("x")
     with pytest.raises(RpcError, match=r"missing: cannot be read; give a PEM file"):
@@ -133,7 +133,7 @@ def test_files_of_tls(tmp_path: Path) -> None:
     ],
 )
 def test_a_report_comes_back_as_it_was(tmp_path: Path, by: By) -> None:
-    """Through strings: every row, guest, share and account, for text and for JSON."""
+    """Every row, guest, share and account survives as strings, for text and for JSON."""
     one, other = guest(1, 100, exits=3), guest(2, 200, exits=2)
     rows = [
         row(
@@ -166,7 +166,7 @@ def test_a_report_comes_back_as_it_was(tmp_path: Path, by: By) -> None:
     assert (found.shown_exits, found.left_out, notes) == (13, report.left_out, ["off"])
 
 
-def test_a_reply_that_lacks_something_is_said() -> None:
-    """Of a server of another version."""
+def test_incomplete_replies_are_refused() -> None:
+    """The sentence names the cause: a server of another version."""
     with pytest.raises(RpcError, match=r"lack something .*; use client and server of one version"):
         report_of({"rows": []}, Query())

@@ -73,7 +73,7 @@ def guests(call: Call) -> dict[str, Any]:
     }
 
 
-def explain(call: Call) -> list[Any]:
+def explain_reasons(call: Call) -> list[Any]:
     """Serve kvmExplain: what an exit reason is; without one, all."""
     for value in call.parameters:
         if not isinstance(value, str) or not 0 < len(value) <= _WORD_CHARACTERS:

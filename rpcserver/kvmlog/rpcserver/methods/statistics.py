@@ -53,7 +53,7 @@ def statistics(call: Call) -> dict[str, Any]:
     given = params.parse(call.parameters, "kvmStatistics", _STATISTICS)
     try:
         by = by_words(given.get("by", ["guest", "reason"]))
-        view = Query(
+        query = Query(
             by,
             sort_of(by, given.get("sort")),
             given.get("top", DEFAULT_TOP),
@@ -62,7 +62,7 @@ def statistics(call: Call) -> dict[str, Any]:
     except StatisticsError as error:
         raise faults.fault(faults.INVALID_PARAMETERS, f"kvmStatistics: {error}.") from error
     with _slot(call.caller_key, waits="over_s" in given):
-        return _reply(call, view, given)
+        return _reply(call, query, given)
 
 
 @contextlib.contextmanager
@@ -89,10 +89,10 @@ def _busy(what: str) -> Fault:
     return faults.fault(faults.BUSY, f"{what} are under way; try again later.")
 
 
-def _reply(call: Call, view: Query, given: dict[str, Any]) -> dict[str, Any]:
+def _reply(call: Call, query: Query, given: dict[str, Any]) -> dict[str, Any]:
     notes: list[str] = []
     with open_statistics(call) as reader:
-        sampler = Sampler(reader, call.ring_path, view, given.get("vm", ()), notes.append)
+        sampler = Sampler(reader, call.ring_path, query, given.get("vm", ()), notes.append)
         sampler.warn_if_incomplete(call.switch_path)
         base = None
         if "over_s" in given:

@@ -170,7 +170,7 @@ METHODS: Final[Mapping[str, Method]] = {
     ),
     "kvmExplain": Method(
         "host",
-        "explain",
+        "explain_reasons",
         Role.READ,
         (("array",), ("array", "string"), ("array", "string", "string")),
         "What an exit reason (name or number; without: all) is, what causes many of it, what "

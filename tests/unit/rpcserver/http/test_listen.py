@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where the server agrees to listen."""
+"""Addresses that the server listens on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from kvmlog.util.errors import KvmlogError
     ],
 )
 def test_loopback_is_taken(text: str, expected: tuple[str, int]) -> None:
-    """Every address of this machine alone."""
+    """Every loopback address is accepted."""
     assert parse_listen(text) == expected
     assert is_loopback(expected[0])
 
@@ -56,7 +56,7 @@ def test_beyond_loopback_takes_credentials(text: str) -> None:
         "127.0.0.1:\u0663",
     ],
 )
-def test_no_address_is_refused(text: str) -> None:
-    """What is no HOST:PORT gets a sentence too."""
+def test_invalid_addresses_are_refused(text: str) -> None:
+    """Anything but HOST:PORT gets a sentence."""
     with pytest.raises(ListenError, match="--listen"):
         parse_listen(text)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Requests as bytes: what is a call, and that nothing else gets through."""
+"""Requests as bytes: calls are parsed, and nothing else gets through."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEPTH = 32
 
 
 def code_of(body: bytes) -> int:
-    """The fault that a body is answered with."""
+    """Return the code of the fault that a body is answered with."""
     with pytest.raises(Fault) as caught:
         parse_call(body, DEPTH)
     assert caught.value.faultString.isascii()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Values in replies, and numbers again at the client."""
+"""Values in replies, and their numbers at the client."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from kvmlog.rpcserver.methods.marshal import marshal
     ],
 )
 def test_what_values_become(value: Any, expected: Any) -> None:
-    """One type for each member, whatever its size."""
+    """A member has the same type, whatever its value."""
     assert marshal(value) == expected
 
 
@@ -44,7 +44,7 @@ values = st.recursive(
 
 @given(value=values)
 def test_every_value_survives_xml(value: Any) -> None:
-    """What marshal() gives, a stock parser reads."""
+    """A stock parser reads what marshal() returns."""
     # A line end within text is one character to every XML parser.
     given = marshal(value)
     text = dumps((given,), methodresponse=True)
@@ -53,7 +53,7 @@ def test_every_value_survives_xml(value: Any) -> None:
 
 
 def test_numbers_again_but_for_texts() -> None:
-    """A guest that is called by a number stays a text; nothing is null again."""
+    """A guest whose name is a number keeps it as text; an empty string becomes None."""
     reply = {"lease_s": "", "filter": {"vm": ["42"], "tgids": "42"}, "limit": "-3", "source": "x"}
     assert numbers(reply) == {
         "lease_s": None,

@@ -43,7 +43,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def slow(at_least: int = 1) -> Selection:
-    """Records of index at_least - 1 and above of those that are slow."""
+    """Select slow records of index at_least - 1 and above."""
     return Selection.of([], at_least)
 
 
@@ -53,18 +53,18 @@ def pager(ring: RingReader, selection: Selection, *, decoded: bool = False) -> P
 
 
 def indices(page: Page) -> list[int]:
-    """Which records it has."""
+    """Return the indices of its records."""
     return [one.ns for one in unpack_records(page.records)]
 
 
 def expected(first: int, end: int) -> list[int]:
-    """Slow records first .. end - 1."""
+    """Return the indices of slow records from first to end - 1."""
     return list(range(first + -first % SLOW_EVERY, end, SLOW_EVERY))
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 100, 65_536])
 def test_the_newest_of_a_selection(path: str, count: int) -> None:
-    """As many as asked for, up to all, and all that there are from first_index on."""
+    """A page has as many as requested, and all of the selection from its first_index on."""
     with RingReader(path) as ring:
         page = pager(ring, slow()).newest(count)
     assert indices(page) == expected(WRITTEN - SLOTS, WRITTEN)[-count:]
@@ -74,7 +74,7 @@ def test_the_newest_of_a_selection(path: str, count: int) -> None:
 
 
 def test_a_selection_is_paged_without_a_gap(path: str) -> None:
-    """From a position that was overwritten: each once, and the pages join."""
+    """From an overwritten position on each record comes once, and the pages join."""
     found: list[int] = []
     with RingReader(path) as ring:
         at = (ring.info().ring_id, 1)
@@ -91,8 +91,8 @@ def test_a_selection_is_paged_without_a_gap(path: str) -> None:
     assert found == expected(WRITTEN - SLOTS, WRITTEN)
 
 
-def test_nothing_found_is_told_with_what_was_looked_at(path: str) -> None:
-    """The whole ring by the newest, as many as a reply may have by a position."""
+def test_an_empty_page_reports_what_was_searched(path: str) -> None:
+    """newest() searches the whole ring, since() as many records as a reply may have."""
     none = slow(2 * WRITTEN)
     with RingReader(path) as ring:
         newest = pager(ring, none).newest(5)
@@ -104,7 +104,7 @@ def test_nothing_found_is_told_with_what_was_looked_at(path: str) -> None:
 
 
 def test_an_empty_ring_has_none(tmp_path: Path) -> None:
-    """Neither way."""
+    """Pages of an empty ring are empty, from both ends."""
     ring_path = str(tmp_path / "ring")
     with RingWriter(ring_path, 1_024), RingReader(ring_path) as ring:
         newest = pager(ring, slow()).newest(5)
@@ -113,22 +113,22 @@ def test_an_empty_ring_has_none(tmp_path: Path) -> None:
     assert (newest.more, since.more) == (False, False)
 
 
-def newest_of(path: str) -> None:
-    """Looks at the whole ring, and finds nothing."""
+def search_newest(path: str) -> None:
+    """Search the whole ring, and find nothing."""
     with RingReader(path) as ring:
         pager(ring, slow(2 * WRITTEN)).newest(5)
 
 
-def since_of(path: str) -> None:
-    """Looks at all that a reply may have, and finds nothing."""
+def search_since(path: str) -> None:
+    """Search all that a reply may have, and find nothing."""
     with RingReader(path) as ring:
         pager(ring, slow(2 * WRITTEN)).since(("00" * 16, 0), 5)
 
 
-@pytest.mark.parametrize("look", [newest_of, since_of])
-def test_several_at_once_take_little_memory(path: str, look: Callable[[str], None]) -> None:
-    """Less than the ring has; decoded at once it is six times its bytes."""
-    threads = [threading.Thread(target=look, args=(path,)) for _ in range(2)]
+@pytest.mark.parametrize("search", [search_newest, search_since])
+def test_several_at_once_take_little_memory(path: str, search: Callable[[str], None]) -> None:
+    """Two searches take less memory than the ring; decoded at once it takes six times its size."""
+    threads = [threading.Thread(target=search, args=(path,)) for _ in range(2)]
     tracemalloc.start()
     try:
         for thread in threads:

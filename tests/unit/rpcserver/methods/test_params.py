@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Members of a call's struct, as a hostile client may send them."""
+"""Parameters as a hostile client may send them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KNOWN = {"for_s": params.seconds(0.001, 60), "count": params.integer(1, 60)}
 
 
 def body(name: str, value: str) -> bytes:
-    """A call with one member; value: its XML."""
+    """Return a call with one member; value: its XML."""
     member = f"<member><name>{name}</name><value>{value}</value></member>"
     struct = f"<param><value><struct>{member}</struct></value></param>"
     text = f"<methodCall><methodName>x</methodName><params>{struct}</params></methodCall>"
@@ -35,8 +35,8 @@ def body(name: str, value: str) -> bytes:
         f"<string>{'9' * 400}</string>",
     ],
 )
-def test_no_number_is_more_than_a_refusal(name: str, value: str) -> None:
-    """A fault that names the member: never a defect of the server, with a traceback in its log."""
+def test_no_number_causes_a_defect(name: str, value: str) -> None:
+    """Every number out of range is a fault that names the member, and no other exception."""
     _, parameters = parse_call(body(name, value), 32)
     with pytest.raises(Fault) as caught:
         params.parse(parameters, "x", KNOWN)
