@@ -9,13 +9,14 @@
 #define KVMLOG_NATIVE_API_H
 
 #include <kvmlog/netlink.h>
+#include <kvmlog/reasons.h>
 #include <kvmlog/record.h>
 #include <kvmlog/ring.h>
 #include <kvmlog/statistics.h>
 
 #include "shared.h"
 
-/* --- ring_map.c: one mapping of a ring file --- */
+/* --- ring/map.c: one mapping of a ring file --- */
 
 struct kvmlog_ring {
 	struct kvmlog_ring_header *header;
@@ -31,7 +32,7 @@ int kvmlog_ring_map(struct kvmlog_ring *ring, int fd, __u64 capacity, __u64 reco
 void kvmlog_ring_unmap(struct kvmlog_ring *ring);
 int kvmlog_ring_whole(const struct kvmlog_ring *ring);
 
-/* --- ring_read.c --- */
+/* --- ring/read.c --- */
 
 /* What one copy gave: records first_index .. next_index - 1. */
 struct kvmlog_span {
@@ -47,13 +48,18 @@ int kvmlog_ring_since(const struct kvmlog_ring *ring, __u64 index, __u64 count, 
 		      __u64 buffer_bytes, struct kvmlog_span *span);
 int kvmlog_ring_read_header(const struct kvmlog_ring *ring, struct kvmlog_ring_header *copy);
 
-/* --- ring_write.c --- */
+/* --- ring/write.c --- */
 
 struct kvmlog_writer;
 
 struct kvmlog_writer *kvmlog_writer_new(int fd, __u64 capacity, __u64 record_bytes);
 void kvmlog_writer_free(struct kvmlog_writer *writer);
 void kvmlog_writer_append(struct kvmlog_writer *writer, const void *records, __u64 count);
+void kvmlog_writer_loss(struct kvmlog_writer *writer, __u32 cause, __u64 lost, __u64 total,
+			__u16 cpu);
+
+/* --- ring/header.c --- */
+
 void kvmlog_writer_start(struct kvmlog_writer *writer, __u32 pid, __u64 start_ticks,
 			 const __u8 *boot_id);
 void kvmlog_writer_state(struct kvmlog_writer *writer, __u32 state);
@@ -61,11 +67,9 @@ void kvmlog_writer_switched(struct kvmlog_writer *writer, __u32 on, __u32 source
 void kvmlog_writer_statistics(struct kvmlog_writer *writer, const __u8 *id);
 void kvmlog_writer_counters(struct kvmlog_writer *writer, const struct kvmlog_counters *counters);
 void kvmlog_writer_heartbeat(struct kvmlog_writer *writer);
-void kvmlog_writer_loss(struct kvmlog_writer *writer, __u32 cause, __u64 lost, __u64 total,
-			__u16 cpu);
 void kvmlog_writer_header(struct kvmlog_writer *writer, struct kvmlog_ring_header *copy);
 
-/* --- batch.c: one message of the source, checked --- */
+/* --- pump/batch.c: what a message of the source is --- */
 
 enum kvmlog_batch_verdict {
 	KVMLOG_BATCH_OK = 0,
@@ -80,11 +84,7 @@ enum kvmlog_batch_verdict {
 	KVMLOG_BATCH_VERDICTS = 9,
 };
 
-/* `head`: the first KVMLOG_BATCH_OFFSET bytes; `bytes`: what recvmsg returned. */
-int kvmlog_batch_check(const void *head, __u64 bytes, __u32 sender_port, int truncated,
-		       __u16 family, struct kvmlog_batch *batch);
-
-/* --- pump.c, pump_netlink.c, pump_bpf.c: from the source into the ring --- */
+/* --- pump/: from the source into the ring --- */
 
 struct kvmlog_pump_statistics {
 	__u64 wakeups; /* returns of poll() */
@@ -129,19 +129,16 @@ void kvmlog_pump_append(struct kvmlog_pump *pump, const struct kvmlog_record *re
 void kvmlog_pump_read(struct kvmlog_pump *pump, struct kvmlog_pump_statistics *statistics);
 __u64 kvmlog_pump_received(struct kvmlog_pump *pump, __u32 cpu);
 void kvmlog_pump_settle(struct kvmlog_pump *pump, __u32 cpu, __u64 messages, __u64 dropped);
-int kvmlog_pump_message(struct kvmlog_pump *pump, const void *message, __u64 bytes,
-			__u32 sender_port);
 
-/* --- statistics_map.c: a statistics file, mapped, or a copy of one --- */
+/* --- statistics/map.c: a statistics file, mapped, or a copy of one --- */
 
 struct kvmlog_statistics_map;
 
 int kvmlog_statistics_layout(__u64 bytes, struct kvmlog_statistics_header *layout);
 struct kvmlog_statistics_map *kvmlog_statistics_open(int fd, __u64 bytes, int writable);
 void kvmlog_statistics_close(struct kvmlog_statistics_map *map);
-int kvmlog_statistics_whole(const struct kvmlog_statistics_map *map);
 
-/* --- statistics*.c: the writer's side --- */
+/* --- statistics/statistics.c: the writer's side --- */
 
 struct kvmlog_statistics *kvmlog_statistics_new(struct kvmlog_writer *writer,
 						struct kvmlog_statistics_map *map, int *error);
@@ -156,10 +153,8 @@ void kvmlog_statistics_list(struct kvmlog_statistics *statistics,
 			    struct kvmlog_statistics_guest *guests, __u8 *retired);
 void kvmlog_statistics_describe(struct kvmlog_statistics *statistics,
 				struct kvmlog_statistics_header *copy);
-void kvmlog_statistics_feed(struct kvmlog_statistics *statistics,
-			    const struct kvmlog_record *records, __u64 count);
 
-/* --- statistics_read.c --- */
+/* --- statistics/snapshot.c --- */
 
 struct kvmlog_statistics_map *kvmlog_statistics_snapshot(const struct kvmlog_statistics_map *map,
 							 __u64 *torn, int *error);
@@ -169,7 +164,7 @@ void kvmlog_statistics_copied(const struct kvmlog_statistics_map *copy,
 int kvmlog_statistics_header_now(const struct kvmlog_statistics_map *map,
 				 struct kvmlog_statistics_header *header);
 
-/* --- statistics_query.c --- */
+/* --- statistics/query.c --- */
 
 enum kvmlog_statistics_by {
 	KVMLOG_BY_GUEST = 1 << 0,
@@ -211,22 +206,25 @@ __s64 kvmlog_statistics_query(const struct kvmlog_statistics_map *now,
 			      const __u8 *guests, struct kvmlog_statistics_group *groups,
 			      __u32 capacity);
 
-/* --- btf.c: prototypes as the running kernel has them --- */
+/* --- btf/btf.c: types as the running kernel has them --- */
 
 struct kvmlog_btf;
 
 struct kvmlog_btf *kvmlog_btf_open(const char *vmlinux_path, int *error);
 void kvmlog_btf_close(struct kvmlog_btf *btf);
 int kvmlog_btf_module(struct kvmlog_btf *btf, const char *name);
+
+/* --- btf/signature.c --- */
+
 int kvmlog_btf_signature(struct kvmlog_btf *btf, const char *name, char *text, __u64 text_bytes);
 
-/* --- btf_layout.c --- */
+/* --- btf/member.c --- */
 
 int kvmlog_btf_member(struct kvmlog_btf *btf, const char *name, const char *path, __u32 *offset,
 		      __u32 *bytes);
 int kvmlog_btf_tracepoint(struct kvmlog_btf *btf, const char *name, int *module);
 
-/* --- bpf_programs.c --- */
+/* --- bpf/programs.c --- */
 
 enum kvmlog_bpf_kind {
 	KVMLOG_BPF_RAW = 1,   /* raw tracepoint */
@@ -243,7 +241,7 @@ int kvmlog_bpf_enable_stats(void);
 int kvmlog_bpf_run_time(int program, __u64 *ns);
 void kvmlog_bpf_quiesce(void);
 
-/* --- bpf_maps.c --- */
+/* --- bpf/maps.c --- */
 
 struct kvmlog_bpf_maps {
 	struct kvmlog_bpf_control *control;
@@ -258,7 +256,9 @@ struct kvmlog_bpf_maps {
 struct kvmlog_bpf_maps *kvmlog_bpf_maps_new(int control_fd, int cpus_fd, int records_fd,
 					    int slots_fd, __u32 count);
 void kvmlog_bpf_maps_free(struct kvmlog_bpf_maps *maps);
-const struct kvmlog_record *kvmlog_bpf_part(struct kvmlog_bpf_maps *maps, __u32 number);
+
+/* --- bpf/counters.c, bpf/pending.c, bpf/tables.c --- */
+
 void kvmlog_bpf_counters(const struct kvmlog_bpf_maps *maps, struct kvmlog_counters *counters);
 int kvmlog_bpf_pending(const struct kvmlog_bpf_maps *maps, struct kvmlog_record *records);
 void kvmlog_bpf_forget(const struct kvmlog_bpf_maps *maps);
@@ -266,18 +266,5 @@ void kvmlog_bpf_empty(int queue_fd);
 void kvmlog_bpf_clear(int map_fd, __u32 key_bytes);
 int kvmlog_bpf_add_tgid(int map_fd, __u32 config, __u32 tgid);
 void kvmlog_bpf_drop_tgids(int map_fd, __u32 config);
-
-/* --- stress.c: the torn-record test's two ends --- */
-
-struct kvmlog_stress {
-	__u64 read; /* records looked at */
-	__u64 torn; /* of them not whole */
-	__u64 snapshots;
-	__u64 overwritten; /* discarded by the protocol */
-};
-
-void kvmlog_stress_write(struct kvmlog_writer *writer, __u64 records, __u64 batch);
-int kvmlog_stress_read(const struct kvmlog_ring *ring, __u64 until, __u64 count, int head_only,
-		       struct kvmlog_stress *result);
 
 #endif

@@ -14,6 +14,7 @@
 #ifndef _KVMLOG_DETAIL_H
 #define _KVMLOG_DETAIL_H
 
+#include <kvmlog/reasons.h>
 #include <kvmlog/record.h>
 
 /* As KVM numbers them (asm/kvm_vcpu_regs.h). */
@@ -23,38 +24,8 @@ enum kvmlog_guest_register_number {
 	KVMLOG_RIP = 16,
 };
 
-/* Those whose address comes from another tracepoint. */
 enum {
-	KVMLOG_VMX_EPT_VIOLATION = 48,
-	KVMLOG_VMX_EPT_MISCONFIG = 49,
-};
-
-enum {
-	VMX_EXCEPTION = 0,
-	VMX_EXTERNAL_INTERRUPT = 1,
-	VMX_CPUID = 10,
-	VMX_INVLPG = 14,
-	VMX_VMCALL = 18,
-	VMX_CR_ACCESS = 28,
-	VMX_DR_ACCESS = 29,
-	VMX_IO = 30,
-	VMX_RDMSR = 31,
-	VMX_WRMSR = 32,
-	VMX_EOI_INDUCED = 45,
-
 	VMX_INTR_INFO_VALID = 1U << 31,
-	VMX_FLAGS = 0xffff0000U, /* entry failure, SGX, ...: another kind of information */
-
-	SVM_CR = 0x00, /* reads 0x00-0x0f, writes 0x10-0x1f */
-	SVM_DR = 0x20, /* reads 0x20-0x2f, writes 0x30-0x3f */
-	SVM_EXCEPTION = 0x40,
-	SVM_EXCEPTION_LAST = 0x5f,
-	SVM_CPUID = 0x72,
-	SVM_INVLPG = 0x79,
-	SVM_IOIO = 0x7b,
-	SVM_MSR = 0x7c,
-	SVM_VMMCALL = 0x81,
-	SVM_NPF = 0x400,
 };
 
 static __always_inline __u64 leaf_and_subleaf(kvmlog_vcpu_t vcpu)
@@ -74,34 +45,35 @@ static __always_inline bool from_register(struct kvmlog_record *record, __u64 va
 static __always_inline bool vmx_detail(struct kvmlog_record *record, kvmlog_vcpu_t vcpu,
 				       __u32 intr_info, bool protected)
 {
-	if (record->reason & VMX_FLAGS)
+	/* Flags come with another kind of information. */
+	if (record->reason & ~KVMLOG_VMX_BASIC_MASK)
 		return false;
 	switch (record->reason) {
-	case VMX_EXCEPTION:
-	case VMX_EXTERNAL_INTERRUPT:
+	case KVMLOG_VMX_EXCEPTION_NMI:
+	case KVMLOG_VMX_EXTERNAL_INTERRUPT:
 		record->detail = intr_info & 0xff;
 		return intr_info & VMX_INTR_INFO_VALID;
-	case VMX_CPUID:
+	case KVMLOG_VMX_CPUID:
 		return from_register(record, leaf_and_subleaf(vcpu), protected);
-	case VMX_INVLPG:
+	case KVMLOG_VMX_INVLPG:
 		record->detail = record->info1;
 		return true;
-	case VMX_VMCALL:
+	case KVMLOG_VMX_VMCALL:
 		return from_register(record, kvmlog_guest_register(vcpu, KVMLOG_RAX), protected);
-	case VMX_CR_ACCESS:
+	case KVMLOG_VMX_CR_ACCESS:
 		record->detail = record->info1 & 0xf;
 		return true;
-	case VMX_DR_ACCESS:
+	case KVMLOG_VMX_DR_ACCESS:
 		record->detail = record->info1 & 0x7;
 		return true;
-	case VMX_IO:
+	case KVMLOG_VMX_IO_INSTRUCTION:
 		record->detail = record->info1 >> 16 & 0xffff;
 		return true;
-	case VMX_RDMSR:
-	case VMX_WRMSR:
+	case KVMLOG_VMX_MSR_READ:
+	case KVMLOG_VMX_MSR_WRITE:
 		return from_register(record, (__u32)kvmlog_guest_register(vcpu, KVMLOG_RCX),
 				     protected);
-	case VMX_EOI_INDUCED:
+	case KVMLOG_VMX_EOI_INDUCED:
 		record->detail = record->info1 & 0xff;
 		return true;
 	}
@@ -112,27 +84,27 @@ static __always_inline bool svm_detail(struct kvmlog_record *record, kvmlog_vcpu
 				       bool protected)
 {
 	switch (record->reason) {
-	case SVM_CPUID:
+	case KVMLOG_SVM_CPUID:
 		return from_register(record, leaf_and_subleaf(vcpu), protected);
-	case SVM_IOIO:
+	case KVMLOG_SVM_IOIO:
 		record->detail = record->info1 >> 16 & 0xffff;
 		return true;
-	case SVM_MSR:
+	case KVMLOG_SVM_MSR:
 		return from_register(record, (__u32)kvmlog_guest_register(vcpu, KVMLOG_RCX),
 				     protected);
-	case SVM_NPF:
+	case KVMLOG_SVM_NPF:
 		record->detail = record->info2;
 		return true;
-	case SVM_VMMCALL:
+	case KVMLOG_SVM_VMMCALL:
 		return from_register(record, kvmlog_guest_register(vcpu, KVMLOG_RAX), protected);
-	case SVM_INVLPG:
+	case KVMLOG_SVM_INVLPG:
 		record->detail = record->info1;
 		return kvmlog_has_decode_assists();
-	case SVM_CR ... SVM_EXCEPTION - 1:
+	case KVMLOG_SVM_READ_CR0 ... KVMLOG_SVM_EXCP_BASE - 1:
 		record->detail = record->reason & 0xf;
 		return true;
-	case SVM_EXCEPTION ... SVM_EXCEPTION_LAST:
-		record->detail = record->reason - SVM_EXCEPTION;
+	case KVMLOG_SVM_EXCP_BASE ... KVMLOG_SVM_LAST_EXCP:
+		record->detail = record->reason - KVMLOG_SVM_EXCP_BASE;
 		return true;
 	}
 	return false;

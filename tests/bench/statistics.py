@@ -20,6 +20,7 @@ from kvmlog.native import ffi, lib
 from kvmlog.ring.statistics.reader import By, StatisticsReader
 from kvmlog.ring.statistics.writer import StatisticsWriter
 from kvmlog.ring.writer import RingWriter
+from tests.native import lib as testing
 
 GUESTS, VCPUS, REASONS = 200, 8, 30
 EXITS_PER_ROW = 40
@@ -39,7 +40,7 @@ def fill(statistics: StatisticsWriter) -> None:
                 record.guest, record.vcpu = guest + 1, vcpu
                 record.reason = 0x60 + index % REASONS
                 record.total_ns = 2_000 * (1 + index // REASONS)
-            lib.kvmlog_statistics_feed(statistics.native, records, len(records))
+            testing.kvmlog_test_count(statistics.native, records, len(records))
     statistics.flush()
 
 

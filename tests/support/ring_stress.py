@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The two ends of the torn-record tests, as processes of their own (native/stress.c).
+"""The two ends of the torn-record tests, as processes of their own (tests/native/ring_race.c).
 
     python -m tests.support.ring_stress read  PATH UNTIL COUNT protocol|head
     python -m tests.support.ring_stress write PATH RECORDS BATCH
@@ -16,9 +16,11 @@ import os
 import sys
 from pathlib import Path
 
-from kvmlog.native import ffi, lib
+from kvmlog.native import lib
 from kvmlog.ring.header import HEADER_BYTES, MAGIC
 from kvmlog.ring.writer import RingWriter
+from tests.native import ffi
+from tests.native import lib as testing
 
 
 def make_ring_file(path: Path, capacity: int, record_bytes: int) -> None:
@@ -43,9 +45,9 @@ def read(path: str, until: int, count: int, head_only: bool) -> dict[str, int]:
     descriptor = os.open(path, os.O_RDONLY)
     ring = ffi.new("struct kvmlog_ring *")
     assert lib.kvmlog_ring_map(ring, descriptor, *geometry(descriptor), 0) == 0
-    result = ffi.new("struct kvmlog_stress *")
+    result = ffi.new("struct kvmlog_test_race *")
     print("ready", flush=True)
-    assert lib.kvmlog_stress_read(ring, until, count, head_only, result) == 0
+    assert testing.kvmlog_test_race_read(ring, until, count, head_only, result) == 0
     return {name: getattr(result, name) for name, _ in ffi.typeof(result[0]).fields}
 
 
@@ -55,7 +57,7 @@ def write(path: str, records: int, batch: int) -> None:
     writer = lib.kvmlog_writer_new(descriptor, *geometry(descriptor))
     assert writer != ffi.NULL
     print("ready", flush=True)
-    lib.kvmlog_stress_write(writer, records, batch)
+    testing.kvmlog_test_race_write(writer, records, batch)
 
 
 def main(role: str, path: str, *numbers: str) -> None:
@@ -69,7 +71,7 @@ def main(role: str, path: str, *numbers: str) -> None:
         slots, records, batch = map(int, numbers)
         with RingWriter(path, slots) as writer:
             print("ready", flush=True)
-            lib.kvmlog_stress_write(writer.native, records, batch)
+            testing.kvmlog_test_race_write(writer.native, records, batch)
 
 
 if __name__ == "__main__":

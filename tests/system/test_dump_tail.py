@@ -241,7 +241,7 @@ def test_losses_are_shown_whatever_is_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--reason", "hltt"), "'hltt' is no exit reason; near it: "),
+        (("--reason", "hltt"), "'hltt' is not an exit reason; similar: "),
         (("--slower-than", "1 parsec"), "'1 parsec': no time; give a number and ns, us, ms or s"),
         (("--slower-than", "-1ms"), "expected one argument"),
     ],

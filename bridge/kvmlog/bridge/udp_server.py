@@ -146,7 +146,7 @@ class UdpServer(DatagramServer):
             self._log(f"udp {format_endpoint(sender)}: signature not ours, not answered")
             return None
         try:
-            self._nonces.take(request)
+            self._nonces.accept(request)
         except udp_auth.ReplayedError:
             # An error would be taken for the answer to the first one.
             self._switch.count(self.channel, "replayed")

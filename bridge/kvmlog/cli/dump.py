@@ -18,11 +18,11 @@ DEFAULT_COUNT: Final = 100
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the sub-command's flags."""
-    add_wishes(parser)
+    add_options(parser)
     records.add_ring(parser)
 
 
-def add_wishes(parser: argparse.ArgumentParser, *, words: bool = False) -> None:
+def add_options(parser: argparse.ArgumentParser, *, words: bool = False) -> None:
     """What there is to ask of any ring; words: leaves reasons as they are, for another host."""
     parser.add_argument(
         "-n",
@@ -41,27 +41,27 @@ def add_wishes(parser: argparse.ArgumentParser, *, words: bool = False) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints the records; returns 0. Raises RingError when the ring cannot be read."""
     with RingReader(args.ring) as ring:
-        view = selection.view_of(args.ring, args.vm)
-        wanted = selection.chosen(args, view)
-        snapshot = _enough(ring, args.count, wanted, view)
+        view = selection.guest_view(args.ring, args.vm)
+        chosen = selection.from_arguments(args, view)
+        snapshot = _enough(ring, args.count, chosen, view)
         if not args.json:
             print(lines.HEADER)
         for line in records.lines(
-            ring, snapshot, wanted, view, newest=args.count, as_json=args.json
+            ring, snapshot, chosen, view, newest=args.count, as_json=args.json
         ):
             print(line)
     return 0
 
 
-def _enough(ring: RingReader, count: int, wanted: Selection, view: GuestView) -> Snapshot:
-    """The newest records, as many as hold `count` that are wanted, or all that there are."""
+def _enough(ring: RingReader, count: int, chosen: Selection, view: GuestView) -> Snapshot:
+    """The newest records, as many as hold `count` that are chosen, or all that there are."""
     looked_at = count
     while True:
         snapshot = ring.snapshot(count=looked_at)
         found = unpack_records(snapshot.records)
         view.learn(found)
-        if wanted.all or len(found) < looked_at:
+        if chosen.all or len(found) < looked_at:
             return snapshot
-        if sum(map(wanted.shows, found)) >= count:
+        if sum(map(chosen.shows, found)) >= count:
             return snapshot
         looked_at *= 8

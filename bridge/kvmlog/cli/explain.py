@@ -9,9 +9,11 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from kvmlog.exits.explain import lookup, vmx
-from kvmlog.exits.explain.explanation import AnyReason, Explanation
-from kvmlog.exits.format import objects
+from kvmlog.exits.explain import vmx
+from kvmlog.exits.explain.explanation import Explained, Explanation
+from kvmlog.exits.explain.serialize import explained_object
+from kvmlog.exits.explain.tables import explain
+from kvmlog.exits.reasons import lookup
 
 _WIDTH: Final = 88
 _DECIMAL: Final = frozenset(("vmx", lookup.KVM))  # as their headers write numbers
@@ -41,15 +43,15 @@ def run(args: argparse.Namespace) -> int:
     else:
         found = lookup.find(args.reason, args.isa)
         if not found:
-            args.usage_error(lookup.unknown_words(args.reason, args.isa))
-    show(found, args.json, args.as_list or args.reason is None)
+            args.usage_error(lookup.unknown_message(args.reason, args.isa))
+    show([explain(one) for one in found], args.json, args.as_list or args.reason is None)
     return 0
 
 
-def show(found: Sequence[AnyReason], as_json: bool, as_list: bool) -> None:
+def show(found: Sequence[Explained], as_json: bool, as_list: bool) -> None:
     """Prints what is known of them."""
     if as_json:
-        lines: Iterable[str] = (json.dumps(objects.reason_object(one)) for one in found)
+        lines: Iterable[str] = (json.dumps(explained_object(one)) for one in found)
     elif as_list:
         lines = map(list_line, found)
     else:
@@ -58,14 +60,14 @@ def show(found: Sequence[AnyReason], as_json: bool, as_list: bool) -> None:
         print(line)
 
 
-def list_line(reason: AnyReason) -> str:
+def list_line(reason: Explained) -> str:
     """Returns ISA, number, name and meaning in columns."""
     return f"{reason.isa:<5}  {_number(reason):>10}  {reason.name:<28}  {reason.meaning}"
 
 
-def text_lines(found: Sequence[AnyReason]) -> Iterator[str]:
+def text_lines(found: Sequence[Explained]) -> Iterator[str]:
     """Yields the explanations; reasons that have one in common stand above it together."""
-    shared: dict[Explanation, list[AnyReason]] = {}
+    shared: dict[Explanation, list[Explained]] = {}
     for reason in found:
         shared.setdefault(reason.explanation, []).append(reason)
     for position, (explanation, group) in enumerate(shared.items()):
@@ -78,7 +80,7 @@ def text_lines(found: Sequence[AnyReason]) -> Iterator[str]:
         yield from _explanation_lines(explanation)
 
 
-def _head(reason: AnyReason) -> str:
+def _head(reason: Explained) -> str:
     kind = "return to the VMM" if reason.isa == lookup.KVM else f"{reason.isa} exit"
     return f"{reason.name} ({kind} {_number(reason)}): {reason.meaning}."
 
@@ -106,5 +108,5 @@ def _wrapped(words: str, indent: str, first: str | None = None) -> list[str]:
     )
 
 
-def _number(reason: AnyReason) -> str:
+def _number(reason: Explained) -> str:
     return str(reason.number) if reason.isa in _DECIMAL else hex(reason.number)

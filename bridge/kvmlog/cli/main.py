@@ -8,9 +8,10 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
+from kvmlog.cli.examples import add_examples
 from kvmlog.util.errors import KvmlogError
 
 # Name, module with add_arguments(parser) and run(args) -> int, one line of help. Modules are
@@ -42,16 +43,16 @@ EXIT_FAILED: Final = 1
 EXIT_INTERRUPTED: Final = 130
 EXIT_PIPE_CLOSED: Final = 141  # as a shell reports death by SIGPIPE
 
-EXIT_WORDS: Final = """\
+EXIT_STATUS: Final = """\
 exit status:
-  0         done
-  1         failed, with a sentence on stderr that says what to do
-  2         an option or argument that makes no sense
+  0         success
+  1         failure, with a message on stderr that says what to do
+  2         invalid option or argument
   126, 127  kvmlog stat: its command cannot be run; is not found
-  128 + n   kvmlog stat: signal n ended its command, whose exit status is otherwise passed on;
-            kvmlog demo: signal n ended it, and it has put all back
-  130       ended by Ctrl-C; stat -i and tail, which end in no other way, end with 0
-  141       nobody reads what is printed any more"""
+  128 + n   kvmlog stat: signal n ended its command (otherwise the command's own exit status);
+            kvmlog demo: signal n ended it, after everything was restored
+  130       interrupted by Ctrl-C; 0 for stat -i and tail, which are ended this way
+  141       standard output was closed early (SIGPIPE)"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: list[str]) -> int:
     try:
-        parser = _parser(given[0] if given else "")
+        parser = _parser(given[:1])
         args, unknown = parser.parse_known_args(given)
         if unknown:
             known = f"kvmlog {given[0]} --help lists those there are"
@@ -97,21 +98,27 @@ def _drop_output() -> None:
     os.close(nowhere)
 
 
-def _parser(chosen: str) -> argparse.ArgumentParser:
-    """All sub-commands by name; the options of the chosen one."""
+def full_parser() -> argparse.ArgumentParser:
+    """Return the parser with the options of all commands, for shell completion and tests."""
+    return _parser([name for name, _, _ in COMMANDS])
+
+
+def _parser(chosen: Collection[str]) -> argparse.ArgumentParser:
+    """Return a parser that knows all commands by name, and the options of the chosen ones."""
     parser = argparse.ArgumentParser(
         prog="kvmlog",
         description="Why and for how long KVM guests leave the CPU.",
-        epilog=EXIT_WORDS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=EXIT_STATUS,
     )
+    add_examples(parser, "")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, module_name, text in COMMANDS:
         command = commands.add_parser(name, help=text, description=text)
-        if name == chosen:
+        if name in chosen:
             module = importlib.import_module(module_name)
             module.add_arguments(command)
             command.set_defaults(run=module.run)
+            add_examples(command, name)
     return parser
 
 

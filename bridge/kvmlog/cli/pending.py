@@ -13,7 +13,7 @@ from kvmlog.cli import records, selection, table
 from kvmlog.cli.records import Clocks
 from kvmlog.cli.table import Column, Table
 from kvmlog.control.client import SwitchClient
-from kvmlog.exits.format import lines, objects
+from kvmlog.exits.format import lines, serialize
 from kvmlog.exits.format.notes import counted
 from kvmlog.guests.view import GuestView
 from kvmlog.native import lib
@@ -54,15 +54,15 @@ def run(args: argparse.Namespace) -> int:
     """
     client = SwitchClient(args.switch)
     raw, count = client.pending()
-    view = selection.view_of(args.ring, args.vm)
+    view = selection.guest_view(args.ring, args.vm)
     given = [record for record in unpack_records(raw) if isinstance(record, Record)]
     view.learn(given)
     found = [record for record in given if view.shows(record)]
     clocks = Clocks(time.time_ns() - time.monotonic_ns(), time.localtime().tm_gmtoff)
     show(found, clocks, view, args.json)
-    say_left_out(count - len(given))
+    print_left_out(count - len(given))
     if not given:
-        say_why_none(client.status().get("source", {}).get("notes", []))
+        print_why_none(client.status().get("source", {}).get("notes", []))
     return 0
 
 
@@ -76,14 +76,14 @@ def show(found: list[Record], clocks: Clocks, view: GuestView, as_json: bool) ->
         table.show("no vCPU is in an exit")
 
 
-def say_why_none(notes: list[str]) -> None:
+def print_why_none(notes: list[str]) -> None:
     """A line on stderr where none can be seen: NO_EXITS among what the source says of itself."""
     for note in notes:
         if NO_EXITS in note:
             print(f"kvmlog: {note}", file=sys.stderr)
 
 
-def say_left_out(count: int) -> None:
+def print_left_out(count: int) -> None:
     """A line on stderr for those that the bridge did not give."""
     if count > 0:
         print(f"and {counted(count, 'vCPU')} more, for less long", file=sys.stderr)
@@ -98,4 +98,4 @@ def _row(record: Record, view: GuestView, to_wall_ns: int, offset_s: int) -> lis
 
 def _json(record: Record, view: GuestView, to_wall_ns: int, offset_s: int) -> str:
     guest = view.labels.guest(record)
-    return json.dumps(objects.record_object(record, record.exit_ns + to_wall_ns, offset_s, guest))
+    return json.dumps(serialize.record_object(record, record.exit_ns + to_wall_ns, offset_s, guest))

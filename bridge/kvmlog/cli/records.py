@@ -4,15 +4,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from kvmlog.config.schema import DEFAULT_RING, DEFAULT_SOCKET
-from kvmlog.exits.format import objects
 from kvmlog.exits.format.lines import format_record, sentence_line
 from kvmlog.exits.format.notes import counted
 from kvmlog.exits.selection import Selection
+from kvmlog.guests.labels import Label
 from kvmlog.guests.view import GuestView
 from kvmlog.ring.reader import RingReader, Snapshot
 from kvmlog.ring.records import AnyRecord, GuestRecord, Record, unpack_records
@@ -54,10 +53,19 @@ def record_lines(
         wall_ns = record.ns + clocks.to_wall_ns
         label = view.labels.label(record)
         if as_json:
-            guest = None if label is None else label.guest
-            yield json.dumps(objects.record_object(record, wall_ns, clocks.utc_offset_s, guest))
+            yield _json_line(record, wall_ns, clocks.utc_offset_s, label)
         else:
             yield format_record(record, wall_ns, clocks.utc_offset_s, label)
+
+
+def _json_line(record: AnyRecord, wall_ns: int, utc_offset_s: int, label: Label | None) -> str:
+    # Imported here, because lines of text need neither.
+    import json
+
+    from kvmlog.exits.format.serialize import record_object
+
+    guest = None if label is None else label.guest
+    return json.dumps(record_object(record, wall_ns, utc_offset_s, guest))
 
 
 def in_time_order(records: list[AnyRecord]) -> list[AnyRecord]:

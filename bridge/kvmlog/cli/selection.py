@@ -8,16 +8,13 @@ import re
 import sys
 from typing import Final
 
-from kvmlog.control.protocol import LEAST_FOR_S, MOST_FOR_S
-from kvmlog.exits.explain import lookup
+from kvmlog.exits.reasons import lookup
 from kvmlog.exits.selection import Selection
 from kvmlog.guests.names import GuestNames
 from kvmlog.guests.view import GuestView
 
 _NS: Final = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s)")
-_S: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
-_PERIOD: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd]|)")
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, words: bool = False) -> None:
@@ -45,7 +42,7 @@ def add_vm(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("--vm", action="append", default=[], metavar="NAME|UUID|PID", help=text)
 
 
-def view_of(ring: str, words: list[str]) -> GuestView:
+def guest_view(ring: str, words: list[str]) -> GuestView:
     """The guests of a ring, and those of --vm among them.
 
     A file of guests that cannot be used is said on stderr, and the guests are numbers.
@@ -56,7 +53,7 @@ def view_of(ring: str, words: list[str]) -> GuestView:
     return GuestView(names, words)
 
 
-def chosen(args: argparse.Namespace, view: GuestView) -> Selection:
+def from_arguments(args: argparse.Namespace, view: GuestView) -> Selection:
     """What these arguments choose; view: of the guests that --vm names, if it names any."""
     found = (reason for one in args.reason for reason in one)
     return Selection.of(found, args.slower_than, view if args.vm else None)
@@ -72,23 +69,8 @@ def duration_ns(value: str) -> int:
     return round(float(match[1]) * _NS[match[2]])
 
 
-def period_s(value: str) -> float:
-    """Parses "60", "90s", "5m", "1h" and the like into seconds, for argparse.
-
-    At least 0.001, at most a year, as the bridge takes it.
-    """
-    match = _PERIOD.fullmatch(value)
-    seconds = 0.0 if match is None else round(float(match[1]) * _S[match[2]], 3)
-    if match is None or not LEAST_FOR_S <= seconds <= MOST_FOR_S:
-        raise argparse.ArgumentTypeError(
-            f"{value!r}: no time from 1ms to 365d; give seconds, or a number and ms, s, m, h or d, "
-            "as in 5m"
-        )
-    return seconds
-
-
 def _reason(value: str) -> list[lookup.Reason]:
     found = lookup.find(value)
     if not found:
-        raise argparse.ArgumentTypeError(lookup.unknown_words(value, None))
+        raise argparse.ArgumentTypeError(lookup.unknown_message(value, None))
     return found

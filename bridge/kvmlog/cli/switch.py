@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 import time
-from typing import Any
+from typing import Any, Final
 
 from kvmlog.cli import selection
 from kvmlog.config.schema import DEFAULT_SOCKET
 from kvmlog.control.client import SwitchClient, accepted
+from kvmlog.control.protocol import LEAST_FOR_S, MOST_FOR_S
 from kvmlog.control.sampling import (
     EVERY_EXIT,
     MOST_ONE_IN,
@@ -22,10 +24,13 @@ from kvmlog.control.udp_auth import read_key
 from kvmlog.control.udp_client import UdpClient
 from kvmlog.util.errors import SwitchError
 
+_S: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+_PERIOD: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd]|)")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `kvmlog switch`."""
-    add_wishes(parser)
+    add_options(parser)
     parser.add_argument(
         "--switch",
         default=DEFAULT_SOCKET,
@@ -40,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_wishes(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """What there is to ask of any bridge, here or elsewhere."""
     parser.add_argument("state", choices=("on", "off"))
     selection.add_vm(
@@ -51,7 +56,7 @@ def add_wishes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--for",
         dest="for_s",
-        type=selection.period_s,
+        type=period_s,
         metavar="TIME",
         help="off by itself after so many seconds, or 90s, 5m, 1h (default: on until switched off)",
     )
@@ -80,14 +85,14 @@ def add_wishes(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when the bridge acknowledged; SwitchError otherwise."""
-    recorded = sampling_of(args)
+    recorded = requested_sampling(args)
     if args.udp or args.key:
         return _by_udp(args, plain=not args.vm and args.for_s is None and recorded == EVERY_EXIT)
     answer = SwitchClient(args.switch).switch(args.state == "on", args.vm, args.for_s, recorded)
     if not args.vm and args.for_s is None and recorded == EVERY_EXIT:
         print(answer)
     else:
-        print_granted(accepted(answer), args.for_s, recorded)
+        print_accepted(accepted(answer), args.for_s, recorded)
     return 0
 
 
@@ -104,7 +109,7 @@ def _by_udp(args: argparse.Namespace, plain: bool) -> int:
     return 0
 
 
-def sampling_of(args: argparse.Namespace) -> Sampling:
+def requested_sampling(args: argparse.Namespace) -> Sampling:
     """What the options ask for; ends with status 2 where they contradict each other."""
     window = args.window or (None, None)
     members = {
@@ -126,7 +131,7 @@ def sampling_of(args: argparse.Namespace) -> Sampling:
         raise
 
 
-def print_granted(answer: dict[str, Any], for_s: float | None, recorded: Sampling) -> None:
+def print_accepted(answer: dict[str, Any], for_s: float | None, recorded: Sampling) -> None:
     """Says what a bridge that took the wishes does now."""
     matched = answer.get("matched", {})
     for word, pids in matched.items():
@@ -139,6 +144,21 @@ def print_granted(answer: dict[str, Any], for_s: float | None, recorded: Samplin
     if for_s is not None:
         end = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() + for_s))
         print(f"until {end} ({for_s:g} s), then off by itself")
+
+
+def period_s(value: str) -> float:
+    """Parses "60", "90s", "5m", "1h" and the like into seconds, for argparse.
+
+    At least 0.001, at most a year, as the bridge takes it.
+    """
+    match = _PERIOD.fullmatch(value)
+    seconds = 0.0 if match is None else round(float(match[1]) * _S[match[2]], 3)
+    if match is None or not LEAST_FOR_S <= seconds <= MOST_FOR_S:
+        raise argparse.ArgumentTypeError(
+            f"{value!r}: no time from 1ms to 365d; give seconds, or a number and ms, s, m, h or d, "
+            "as in 5m"
+        )
+    return seconds
 
 
 def _window(value: str) -> tuple[int, int]:

@@ -31,11 +31,11 @@ REPLACED: Final = "the ring was replaced; what the old one got since the last po
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the sub-command's flags."""
-    add_wishes(parser)
+    add_options(parser)
     records.add_ring(parser)
 
 
-def add_wishes(parser: argparse.ArgumentParser, *, words: bool = False) -> None:
+def add_options(parser: argparse.ArgumentParser, *, words: bool = False) -> None:
     """What there is to ask of any ring; words: leaves reasons as they are, for another host."""
     parser.add_argument(
         "-n",
@@ -58,12 +58,12 @@ def run(args: argparse.Namespace) -> int:
 def _follow(args: argparse.Namespace) -> None:
     path: str = args.ring
     ring = RingReader(path)
-    view = selection.view_of(path, args.vm)
-    wanted = selection.chosen(args, view)
+    view = selection.guest_view(path, args.vm)
+    chosen = selection.from_arguments(args, view)
     snapshot = ring.snapshot(count=args.count)
     print(lines.HEADER)
     # That many from before were asked for; that the ring held fewer is no gap.
-    _print(ring, snapshot, wanted, view, overwritten=0)
+    _print(ring, snapshot, chosen, view, overwritten=0)
     idle_polls = 0
     while True:
         time.sleep(POLL_S)
@@ -77,7 +77,7 @@ def _follow(args: argparse.Namespace) -> None:
         if snapshot.ring_id != following:
             print(lines.sentence_line(REPLACED))
             snapshot = ring.snapshot(since=0)
-        _print(ring, snapshot, wanted, view, overwritten=snapshot.overwritten)
+        _print(ring, snapshot, chosen, view, overwritten=snapshot.overwritten)
 
 
 def _looked_up_again(ring: RingReader, path: str) -> RingReader:
@@ -94,13 +94,13 @@ def _looked_up_again(ring: RingReader, path: str) -> RingReader:
 
 
 def _print(
-    ring: RingReader, snapshot: Snapshot, wanted: Selection, view: GuestView, overwritten: int
+    ring: RingReader, snapshot: Snapshot, chosen: Selection, view: GuestView, overwritten: int
 ) -> None:
     if overwritten:
         print(records.overwritten_line(overwritten))
     if snapshot.records:
         view.reload()
         view.learn(unpack_records(snapshot.records))
-    for line in records.lines(ring, snapshot, wanted, view):
+    for line in records.lines(ring, snapshot, chosen, view):
         print(line)
     sys.stdout.flush()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A key of the configuration: its type, default, bounds and words, and the check of a value.
+"""Configuration keys: their type, default, bounds and help, and the check of a value.
 
 A key is a field of one of the dataclasses in kvmlog.config.schema, made by key().
 """
@@ -27,12 +27,12 @@ _TYPE_WORDS: Final = {
 
 
 class RefusedValueError(KvmlogError):
-    """A value that cannot be taken: what is allowed, without saying where it stands."""
+    """A value that a key does not take; the message says what is allowed, not which key it is."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """One key. Name and type come from the field that it describes."""
+    """One key; name and type are those of its field."""
 
     section: str
     name: str
@@ -50,11 +50,11 @@ class Key:
 
     @property
     def full(self) -> str:
-        """section.name, as messages and `kvmlog config show` have it."""
+        """The key as "section.name", as in messages and `kvmlog config show`."""
         return f"{self.section}.{self.name}"
 
     def value(self, given: object) -> Any:
-        """The value as the section's field holds it; RefusedValueError says what is allowed."""
+        """Return the value as the section's field holds it; RefusedValueError for a wrong one."""
         # TOML's reader takes numbers that no float is large enough for.
         if self.type in (int, float) and type(given) is int and abs(given) > _MOST_INT:
             raise RefusedValueError("give a smaller number")
@@ -78,7 +78,7 @@ class Key:
         return given
 
     def bounds(self) -> str:
-        """ "1 to 64"; "" for a key without."""
+        """Return the bounds as text, "1 to 64"; "" for a key without."""
         if self.low is None or self.high is None:
             return ""
         return f"{self.low:.15g} to {self.high:.15g}"
@@ -102,11 +102,11 @@ def key(
     live: bool = False,
     metavar: str | None = None,
 ) -> Any:
-    """A field of a section.
+    """Return a field of a section's dataclass that describes a key.
 
     help: one phrase, for the default file, docs/operations.md and --help. commands: which of
-    "bridge" and "rpc" use it; option: their command-line option. low and high: both or none, the
-    bounds included. check: raises RefusedValueError for what type, bounds and choices cannot tell.
+    "bridge" and "rpc" use it; option: their command-line option. low and high: inclusive bounds,
+    both or none. check: raises RefusedValueError where type, bounds and choices are not enough.
     live: SIGHUP applies it.
     """
     return field(
@@ -128,7 +128,7 @@ def key(
 
 
 def keys_of(section: str, kind: type) -> list[Key]:
-    """The keys of a section's dataclass, in their order."""
+    """Return the keys of a section's dataclass, in their order."""
     hints = get_type_hints(kind)
     found = []
     for one in fields(kind):
@@ -141,7 +141,7 @@ def keys_of(section: str, kind: type) -> list[Key]:
 
 
 def power_of_two(low: int, high: int) -> Callable[[int], None]:
-    """A check: one of the powers of two from low to high."""
+    """Return a check that takes the powers of two from low to high."""
 
     def check(given: int) -> None:
         if given & (given - 1) or not low <= given <= high:
@@ -151,7 +151,7 @@ def power_of_two(low: int, high: int) -> Callable[[int], None]:
 
 
 def address(given: str) -> None:
-    """A check: HOST:PORT, IPv6 in brackets; which hosts are allowed the server says."""
+    """Check for HOST:PORT, IPv6 in brackets; the server decides which hosts are allowed."""
     host, _, port = given.rpartition(":")
     plain = host.removeprefix("[").removesuffix("]")
     digits = port.isascii() and port.isdigit() and len(port) <= 5
@@ -160,7 +160,7 @@ def address(given: str) -> None:
 
 
 def absolute(given: str) -> None:
-    """A check: "" for none, or a path from the root: a service has no directory of its own."""
+    """Check for "" or an absolute path: a service has no working directory of its own."""
     if given and not given.startswith("/"):
         raise RefusedValueError('give a path that begins with "/"')
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reading the configuration: the command line over the file over the defaults."""
+"""The loaded configuration: the command line over the file over the defaults."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHOWN: Final = 60
 
 
 class ConfigError(KvmlogError):
-    """The configuration cannot be used. `problems`: a sentence for each thing that is wrong."""
+    """The configuration cannot be used. `problems`: a sentence for each problem."""
 
     def __init__(self, problems: list[str]) -> None:
         more = len(problems) - 1
@@ -34,10 +34,10 @@ class ConfigError(KvmlogError):
 
 @dataclass(frozen=True)
 class Config:
-    """All values, by section: config.rpc.listen. `origins`: where each came from.
+    """All values by section: config.rpc.listen.
 
-    origins: "section.key" to "default", the file's path or the option. path: the file that was
-    read; None: none.
+    origins: where each value comes from, "section.key" to "default", the file's path or the option.
+    path: the file that was read; None: none.
     """
 
     bridge: BridgeKeys = field(default_factory=BridgeKeys)
@@ -49,16 +49,16 @@ class Config:
 
     @classmethod
     def load(cls, path: str | None = None) -> Config:
-        """The file over the defaults. path None: /etc/kvmlog/kvmlog.toml when it exists.
+        """Load the file over the defaults. path None: /etc/kvmlog/kvmlog.toml where it exists.
 
-        ConfigError for a file that is not there, cannot be read, is no TOML, or says what no key
-        takes.
+        ConfigError for a file that is missing, cannot be read, is not TOML, or has an unknown key
+        or a wrong value.
         """
         return cls._make(path, {})
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> Config:
-        """As load(args.config), under the options of add_options() that were given."""
+        """Load the file of args.config, and the given options of add_options() over it."""
         given = {
             name: getattr(args, name)
             for name, one in KEYS.items()
@@ -67,7 +67,7 @@ class Config:
         return cls._make(args.config, given)
 
     def get(self, name: str) -> Any:
-        """The value of "section.key"."""
+        """Return the value of "section.key"."""
         section, _, key = name.partition(".")
         return getattr(getattr(self, section), key)
 
@@ -105,9 +105,9 @@ class Config:
 
 
 def add_options(parser: argparse.ArgumentParser, command: str) -> None:
-    """--config, and the options of all keys that `command` ("bridge", "rpc") uses.
+    """Add --config, and the options of all keys that `command` ("bridge", "rpc") uses.
 
-    An option that was not given is None: Config.of() then has the file's value, or the default.
+    An option that is not given is None; Config.of() then takes the file's value, or the default.
     """
     parser.add_argument(
         "--config",
@@ -136,9 +136,9 @@ def add_options(parser: argparse.ArgumentParser, command: str) -> None:
 
 
 def read(path: str) -> dict[str, Any]:
-    """A file's tables; ConfigError with one sentence when there are none to be had."""
+    """Read a file's tables; ConfigError where it cannot be read or is not TOML."""
     try:
-        # A FIFO would have nobody write into it.
+        # O_NONBLOCK: a FIFO must not block.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -161,7 +161,7 @@ def read(path: str) -> dict[str, Any]:
 
 
 def check(path: str, tables: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The values by "section.key", and a sentence for each that cannot be taken."""
+    """Return the values by "section.key", and a sentence for each problem."""
     values: dict[str, Any] = {}
     problems: list[str] = []
     for section, table in tables.items():
@@ -185,7 +185,7 @@ def check(path: str, tables: Mapping[str, Any]) -> tuple[dict[str, Any], list[st
 
 
 def _unknown_section(section: str, table: object) -> str:
-    """A key outside any section stands where a section does."""
+    """Describe an unknown section, which may be a key outside any section."""
     homes = [full for full, one in KEYS.items() if one.name == section]
     if homes and not isinstance(table, dict):
         return f"{section}: stands in no section; did you mean {' or '.join(homes)}?"
@@ -194,7 +194,7 @@ def _unknown_section(section: str, table: object) -> str:
 
 
 def _unknown(section: str, name: str) -> str:
-    """Which key may have been meant: the same word of another section, or the nearest here."""
+    """Describe an unknown key, with the same one of another section or the nearest of this one."""
     own = [one.name for one in KEYS.values() if one.section == section]
     elsewhere = [full for full, one in KEYS.items() if one.name == name]
     if elsewhere and not difflib.get_close_matches(name, own, 1):
@@ -212,7 +212,7 @@ def _nearest(word: str, words: list[str], shown: list[str]) -> str:
 
 
 def _quoted(word: str) -> str:
-    """A bare word as it is, anything else so that it cannot be taken for part of the sentence."""
+    """Return a bare word as it is, anything else quoted."""
     bare = word.isascii() and word.replace("_", "").replace("-", "").isalnum()
     return word if bare and len(word) <= _SHOWN else _shown(word)
 

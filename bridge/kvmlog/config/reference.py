@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The schema in words: the commented default file, and the table of docs/operations.md."""
+"""The schema as text: the commented default file, and the tables of docs/operations.md."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from kvmlog.config.schema import KEYS, SECTIONS
 _HEAD: Final = """\
 # kvmlog: configuration of the services kvmlog-bridge and kvmlog-rpc (and of `kvmlog bridge` and
 # `kvmlog rpc`, whose options go before what stands here).
-# Each key stands here with its default, commented out. `kvmlog config check` tells what is wrong,
-# `kvmlog config show` what holds; `systemctl reload` applies the keys marked so, a restart all.
+# Each key is shown with its default, commented out. `kvmlog config check` reports all problems,
+# `kvmlog config show` the values in effect. `systemctl reload` applies the keys that say so, a
+# restart applies all.
 """
 _WIDTH: Final = 96
 
 
 def toml_value(value: Any) -> str:
-    """A value as TOML writes it."""
+    """Format a value as TOML."""
     if isinstance(value, str):
         # JSON's strings are TOML's, as long as nothing has to be escaped by surrogates.
         return json.dumps(value, ensure_ascii=False)
@@ -32,7 +33,7 @@ def toml_value(value: Any) -> str:
 
 
 def remarks(one: Key) -> list[str]:
-    """What a reader should know beyond the words of `help`."""
+    """Return what a key's help does not say: its choices, its bounds, whether reload applies it."""
     words = []
     if one.choices:
         words.append("one of " + ", ".join(one.choices))
@@ -44,7 +45,7 @@ def remarks(one: Key) -> list[str]:
 
 
 def default_file() -> str:
-    """A file with every key and its default, all of them commented out."""
+    """Return the default file: every key with its default, commented out."""
     parts = [_HEAD]
     for section, kind in SECTIONS.items():
         parts.append(f"\n# {kind.__doc__}\n[{section}]\n")
@@ -57,7 +58,7 @@ def default_file() -> str:
 
 
 def reference() -> str:
-    """The keys as Markdown tables."""
+    """Return the keys as Markdown tables."""
     parts = []
     for section, kind in SECTIONS.items():
         parts.append(f"`[{section}]` {kind.__doc__}\n\n")

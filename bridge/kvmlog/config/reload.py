@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reading the configuration again while a process runs (SIGHUP)."""
+"""Reloading the configuration of a running process (SIGHUP)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from kvmlog.util.errors import KvmlogError
 
 
 class Reload:
-    """What a running process has of its configuration, and how it takes another.
+    """The configuration of a running process, and the appliers of its live keys.
 
-    command: "bridge" or "rpc", whose keys count. read: the configuration as it is now, from file
-    and command line; it raises ConfigError.
+    command: "bridge" or "rpc", the one whose keys matter. read: loads the configuration again, from
+    file and command line; it raises ConfigError.
     """
 
     def __init__(
@@ -29,10 +29,10 @@ class Reload:
         self._running = {name: config.get(name) for name in self._used}
 
     def on(self, *names: str, apply: Callable[[Config], None], always: bool = False) -> None:
-        """Calls apply(config) when one of these live keys has changed.
+        """Register apply(config), to be called when one of these live keys has changed.
 
-        apply raises KvmlogError and leaves everything as it was when it cannot. always: also when
-        no key has changed: for files that are named in the configuration.
+        apply raises KvmlogError and changes nothing when it fails. always: call it even when no
+        key has changed, for files that the configuration names.
         """
         for name in names:
             if name not in self._used or not KEYS[name].live:
@@ -40,7 +40,7 @@ class Reload:
         self._appliers.append((names, apply, always))
 
     def now(self) -> None:
-        """Reads again, applies, and logs in one line what came of it; nothing is raised."""
+        """Read again, apply, and log the result in one line; nothing is raised."""
         try:
             config = self._read()
         except KvmlogError as error:

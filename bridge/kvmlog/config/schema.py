@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every key of /etc/kvmlog/kvmlog.toml: adding one is adding a field here.
+"""Every key of /etc/kvmlog/kvmlog.toml: to add one, add a field here.
 
-From these come the check of the file, the attributes of Config, the options of `kvmlog bridge` and
-`kvmlog rpc`, the default file, and the table in docs/operations.md (a test compares).
+The check of the file, the attributes of Config, the options of `kvmlog bridge` and `kvmlog rpc`,
+the default file and the tables of docs/operations.md (compared by a test) all come from these.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ DEFAULT_PERCENT: Final = 2.0
 DEFAULT_LISTEN: Final = "127.0.0.1:50080"
 DEFAULT_USER: Final = "kvmlog-rpc"
 
-# How bpf learns an exit's reason.
+# Where the BPF programs take an exit's reason from.
 REASONS: Final = ("auto", "vcpu", "event")
-# Plain commands on loopback: from those who may switch, from anybody, from nobody.
+# Who may send unsigned commands on loopback.
 PLAIN: Final = ("owner", "any", "off")
 
 _BRIDGE: Final = ("bridge",)
@@ -41,20 +41,20 @@ def _statistics_mib(given: int) -> None:
 
 @dataclass(frozen=True)
 class BridgeKeys:
-    """The bridge, and the two places in which others find it."""
+    """The bridge, and the two paths by which others find it."""
 
     source: str = key(
         "auto",
-        "where the records come from: the kernel module, BPF programs that need no module, "
-        "or auto, the module where it is loaded or can be, else bpf",
+        "where the records come from: kmod (the kernel module), bpf (BPF programs, which need no "
+        "module) or auto (the module where it is loaded or can be loaded, else bpf)",
         option="--source",
         commands=_BRIDGE,
         choices=("auto", "kmod", "bpf"),
     )
     bpf_reason: str = key(
         "auto",
-        "how bpf learns an exit's reason: from the vCPU (SVM with BTF), from the event kvm_exit "
-        "(works everywhere, costs 600 instructions more), or auto, whichever fits",
+        "where bpf takes an exit's reason from: vcpu (SVM with BTF), event (the tracepoint "
+        "kvm_exit; works everywhere, costs 600 instructions more) or auto (whichever fits)",
         option="--bpf-reason",
         commands=_BRIDGE,
         choices=REASONS,
@@ -62,14 +62,14 @@ class BridgeKeys:
     ring: str = key(DEFAULT_RING, "ring file", option="--ring", commands=_BOTH, metavar="PATH")
     slots: int = key(
         DEFAULT_SLOTS,
-        "records that the ring holds, a power of two",
+        "capacity of the ring in records, a power of two",
         option="--slots",
         commands=_BRIDGE,
         check=power_of_two(lib.KVMLOG_RING_MIN_SLOTS, lib.KVMLOG_RING_MAX_SLOTS),
     )
     statistics_mib: int = key(
         DEFAULT_MIB,
-        "size of the statistics, a file beside the ring; 0: none",
+        "size of the statistics file beside the ring, in MiB; 0: no statistics",
         option="--statistics-mib",
         commands=_BRIDGE,
         metavar="MIB",
@@ -77,7 +77,7 @@ class BridgeKeys:
     )
     switch: str = key(
         DEFAULT_SOCKET,
-        "the bridge's local socket for commands",
+        "local socket for commands to the bridge",
         option="--switch",
         commands=_BOTH,
         metavar="SOCKET",
@@ -90,7 +90,7 @@ class UdpKeys:
 
     listen: str = key(
         DEFAULT_UDP,
-        "address for commands",
+        "address to take commands on",
         option="--udp",
         commands=_BRIDGE,
         metavar="HOST:PORT",
@@ -99,7 +99,7 @@ class UdpKeys:
     )
     key_file: str = key(
         "",
-        "key for signed commands, without which only loopback is listened on",
+        "file with the key for signed commands; without it only loopback addresses are allowed",
         option="--udp-key",
         commands=_BRIDGE,
         metavar="FILE",
@@ -107,8 +107,8 @@ class UdpKeys:
     )
     plain: str = key(
         PLAIN[0],
-        "who may send plain commands, on loopback: owner, sockets of root and of the group "
-        "kvmlog; any, every local user; off, nobody",
+        "who may send unsigned commands on loopback: owner (sockets of root and of the group "
+        "kvmlog), any (every local user) or off (nobody)",
         option="--udp-plain",
         commands=_BRIDGE,
         choices=PLAIN,
@@ -122,7 +122,7 @@ class RpcKeys:
 
     listen: str = key(
         DEFAULT_LISTEN,
-        "address to serve on; port 0 chooses one",
+        "address to listen on; port 0: any free port",
         option="--listen",
         commands=_RPC,
         metavar="HOST:PORT",
@@ -130,14 +130,14 @@ class RpcKeys:
     )
     user: str = key(
         DEFAULT_USER,
-        'whom it becomes when it is started as root; "root" stays root',
+        'user to run as when started as root; "root": stay root',
         option="--user",
         commands=_RPC,
         metavar="NAME",
     )
     tls_cert: str = key(
         "",
-        "certificate for TLS, PEM, with those that lead to its CA",
+        "TLS certificate with its chain, PEM",
         option="--tls-cert",
         commands=_RPC,
         metavar="FILE",
@@ -145,7 +145,7 @@ class RpcKeys:
     )
     tls_key: str = key(
         "",
-        "the certificate's key, PEM",
+        "private key of the certificate, PEM",
         option="--tls-key",
         commands=_RPC,
         metavar="FILE",
@@ -153,7 +153,7 @@ class RpcKeys:
     )
     tls_ca: str = key(
         "",
-        "CAs whose certificates clients may show, PEM; without token_file every client has to",
+        "CAs of client certificates, PEM; without token_file every client needs a certificate",
         option="--tls-ca",
         commands=_RPC,
         metavar="FILE",
@@ -161,7 +161,7 @@ class RpcKeys:
     )
     switch_names: tuple[str, ...] = key(
         (),
-        "names in client certificates that may switch, the others may read; empty: all may",
+        "names in client certificates that may switch; the others may only read; empty: all may",
         option="--switch-name",
         commands=_RPC,
         metavar="NAME",
@@ -169,7 +169,7 @@ class RpcKeys:
     )
     token_file: str = key(
         "",
-        "tokens that clients may show (kvmlog rpc --new-token)",
+        "file with the tokens of clients (kvmlog rpc --new-token)",
         option="--token-file",
         commands=_RPC,
         metavar="FILE",
@@ -177,7 +177,7 @@ class RpcKeys:
     )
     requests_per_s: int = key(
         200,
-        "requests that one peer may make a second, and five times as many at once; 0: no limit",
+        "requests per second of one peer, with bursts of five times as many; 0: no limit",
         option="--requests-per-s",
         commands=_RPC,
         low=0,
@@ -187,12 +187,12 @@ class RpcKeys:
 
 @dataclass(frozen=True)
 class BudgetKeys:
-    """What tracing may cost."""
+    """The cost of tracing."""
 
     cpu_percent: float = key(
         DEFAULT_PERCENT,
-        "share of all CPUs' time that tracing may take, in percent; above it, it is switched "
-        "off; 0: no limit",
+        "share of all CPUs' time that tracing may take, in percent; tracing that costs more is "
+        "switched off; 0: no limit",
         option="--budget",
         metavar="PERCENT",
         commands=_BRIDGE,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The switch's client over the local socket, for any process that may use it."""
+"""The switch's client over the local socket."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ _ANSWER_BYTES: Final = 1 << 16
 
 
 class SwitchClient:
-    """Sends commands to a running bridge; usable from any process that may use the socket."""
+    """Client of a running bridge, for any process that may use its socket."""
 
     def __init__(self, path: str, timeout_s: float = 5.0) -> None:
         self.path = path
         self.timeout_s = timeout_s
 
     def send(self, command: str) -> str:
-        """The bridge's answer as it came: "ok on", "ok status {...}", "error: sentence".
+        """Send a command and return the bridge's answer: "ok on", "ok status {...}", "error: ...".
 
         SwitchError when no bridge answers.
         """
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as link:
             link.settimeout(self.timeout_s)
             try:
-                # Connected first: from then on only the bridge can send here. To a socket that
-                # has an address already anybody could.
+                # Connect first: then only the bridge can send to this socket. Anybody could send
+                # to one that has an address before it is connected.
                 link.connect(self.path)
-                link.bind("")  # an abstract address of the kernel's choice, for the answer
+                link.bind("")  # the kernel chooses an abstract address for the answer
                 link.send(command.encode())
                 return link.recv(_ANSWER_BYTES).decode("utf-8", "replace")
             except TimeoutError:
@@ -53,14 +53,15 @@ class SwitchClient:
         for_s: float | None = None,
         recorded: Sampling = EVERY_EXIT,
     ) -> str:
-        """Switches tracing and returns the answer; SwitchError when it was not acknowledged.
+        """Switch tracing on or off and return the answer; SwitchError when it was refused.
 
         BudgetError, once, when tracing has been switched off meanwhile because it cost too much:
-        an `off` is done then too, an `on` is not.
+        `off` is carried out nevertheless, `on` is not.
 
-        vm: only guests with these names, UUIDs or pids, now and later, all of them running now;
-        for_s: off by itself after so many seconds (0.001 to 31,536,000); recorded: which of their
-        exits; each replaces what was before. The answer to these is "ok on {...}", see accepted().
+        vm: only guests with these names, UUIDs or pids; each word has to match a running guest, and
+        names and UUIDs also match later ones. for_s: switch off again after so many seconds (0.001
+        to 31,536,000). recorded: which of their exits. Each replaces the earlier setting. The
+        answer to these is "ok on {...}", see accepted().
         """
         command = format_on(tuple(vm), for_s, recorded) if on else "off"
         answer = self.send(command)
@@ -71,20 +72,20 @@ class SwitchClient:
         return answer
 
     def guests(self) -> int:
-        """Has the bridge look for guests, and write down whom it found; how many run."""
-        answer = _answered(self.send("guests"), "guests", self.path)
+        """Have the bridge look for guests and update the file of guests; return how many run."""
+        answer = _parse_ok(self.send("guests"), "guests", self.path)
         return int(answer.get("running", 0))
 
     def status(self) -> dict[str, Any]:
-        """The status answer; SwitchError when there is none."""
-        return _answered(self.send("status"), "status", self.path)
+        """Return the status answer; SwitchError when there is none."""
+        return _parse_ok(self.send("status"), "status", self.path)
 
     def pending(self) -> tuple[bytes, int]:
-        """Exits that wait for their re-entry: whole records, longest first, and how many there are.
+        """Return the pending exits as whole records, longest first, and how many there are.
 
-        The bridge gives at most 256 records. SwitchError when it gives no answer.
+        The bridge sends at most 256 records. SwitchError when there is no answer.
         """
-        answer = _answered(self.send("pending"), "pending", self.path)
+        answer = _parse_ok(self.send("pending"), "pending", self.path)
         try:
             return bytes.fromhex(answer["records"]), int(answer["count"])
         except (KeyError, TypeError, ValueError):
@@ -94,16 +95,16 @@ class SwitchClient:
 
 
 def accepted(answer: str) -> dict[str, Any]:
-    """What `on` with arguments was answered: {"matched": {word: [pid, ...]}, "for_s": seconds}.
+    """Parse the answer to `on` with arguments: {"matched": {word: [pid, ...]}, "for_s": seconds}.
 
-    Beside these, members of Sampling. A member stands there when it was asked for. SwitchError when
-    it was not acknowledged.
+    The fields of Sampling may follow; each stands there if it was requested. SwitchError when the
+    command was refused.
     """
-    return _answered(answer, "on", "the switch")
+    return _parse_ok(answer, "on", "the switch")
 
 
-def _answered(answer: str, word: str, path: str) -> dict[str, Any]:
-    """The JSON object behind "ok WORD "; SwitchError when it is another answer."""
+def _parse_ok(answer: str, word: str, path: str) -> dict[str, Any]:
+    """Return the JSON object behind "ok WORD "; SwitchError for any other answer."""
     words = answer.removeprefix(f"ok {word} ")
     if words == answer:
         raise _refusal(answer)

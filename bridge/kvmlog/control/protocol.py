@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a datagram of the switch asks for (docs/switch.md): the grammar, and its limits.
+"""The switch's protocol (docs/switch.md): the grammar of its datagrams, and their limits.
 
-Everything here comes from outside: nothing raises for bad input, it is answered in a sentence.
+All input is untrusted: parse() raises nothing, it returns a sentence for the answer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 from kvmlog.control.sampling import EVERY_EXIT, PARAMS, Sampling
 from kvmlog.util.errors import SwitchError
 
-# A command is a word; over the local socket one with arguments. More than this is not read.
+# The largest commands that are read. Only those over the local socket have arguments.
 COMMAND_BYTES: Final = 512
 UNIX_COMMAND_BYTES: Final = 8192
 MOST_NAMES: Final = 64
@@ -23,12 +23,12 @@ NAME_CHARACTERS: Final = 256
 LEAST_FOR_S: Final = 0.001
 MOST_FOR_S: Final = 31_536_000  # a year
 
-# How an error begins that tells that tracing was switched off for its cost.
+# The prefix of the error that reports that tracing was switched off for its cost.
 BUDGET: Final = "budget: "
 
 _ENDS: Final = b"\0\r\n"
 _WORDS: Final = ("on", "off", "status", "pending", "guests", "reset")
-# For those who may read the ring: the local socket's mode decides.
+# Only for those who may read the ring, which the local socket's mode ensures.
 _LOCAL: Final = {
     "pending": "pending is asked for over the local socket (kvmlog pending)",
     "guests": "guests are asked for over the local socket (kvmlog guests)",
@@ -41,35 +41,35 @@ _SHOWN_CHARACTERS: Final = 32
 
 @dataclass(frozen=True)
 class Command:
-    """One datagram: `kind`, under which it is counted, and what is to be done, or why nothing."""
+    """One datagram: `kind`, under which it is counted, and the command, or why there is none."""
 
     kind: str
-    word: str = ""  # empty: nothing
+    word: str = ""  # empty: nothing to do
     vm: tuple[str, ...] = ()  # names, UUIDs, pids; empty: all guests
-    for_s: float | None = None  # None: without end
+    for_s: float | None = None  # None: no time limit
     sampling: Sampling = EVERY_EXIT
-    sentence: str = ""  # why nothing is done
+    sentence: str = ""  # why there is nothing to do
 
     @property
     def has_arguments(self) -> bool:
-        """Whether it is more than its word."""
+        """Whether the command is more than its word."""
         return bool(self.vm) or self.for_s is not None or self.sampling != EVERY_EXIT
 
 
 def limit(channel: str) -> int:
-    """The most bytes of a command on this channel ("unix" or "udp")."""
+    """Return the size limit of a command on this channel ("unix" or "udp"), in bytes."""
     return UNIX_COMMAND_BYTES if channel == "unix" else COMMAND_BYTES
 
 
 def parse(channel: str, datagram: bytes, truncated: bool = False) -> Command:
-    """The command in a datagram; `truncated`: there was more than limit(channel)."""
+    """Parse a datagram; `truncated`: it was larger than limit(channel)."""
     if truncated or len(datagram) > limit(channel):
         most = f"a command has at most {limit(channel)} bytes"
         return Command("oversized", sentence=f"{most}; send on, off or status")
     raw = datagram.rstrip(_ENDS)
     if not raw:
         return Command("empty", sentence="empty command; send on, off or status")
-    # Two bridges that answer each other's answers would never end.
+    # Not to be answered: two bridges would answer each other's answers for ever.
     if raw.startswith((b"ok ", b"error: ")):
         return Command("answer")
     if not all(0x20 <= byte < 0x7F for byte in raw):
@@ -87,9 +87,9 @@ def parse(channel: str, datagram: bytes, truncated: bool = False) -> Command:
 
 
 def format_on(vm: tuple[str, ...], for_s: float | None, recorded: Sampling = EVERY_EXIT) -> str:
-    """The command `on` with these arguments, as parse() takes it.
+    """Format the command `on` with these arguments, as parse() takes it.
 
-    SwitchError when it is longer than the bridge reads.
+    SwitchError when it is longer than UNIX_COMMAND_BYTES.
     """
     arguments: dict[str, Any] = {}
     if vm:
@@ -173,7 +173,7 @@ def _no_constant(name: str) -> Any:
 
 
 def _shown(value: Any) -> str:
-    """A value from outside, short, in ASCII and without anything that a terminal obeys."""
+    """Return an untrusted value as short ASCII without terminal escape sequences."""
     text = value if isinstance(value, str) else json.dumps(value)
     cut = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
     return ascii(cut) if isinstance(value, str) else cut

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which of the exits are recorded, as the switch is asked for it, and its limits."""
+"""Sampling: which of the exits are recorded, and the limits of its parameters."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ PARAMS: Final = tuple(_LIMITS)
 
 @dataclass(frozen=True)
 class Sampling:
-    """One exit in `one_in` on average, at times that lie in windows, at most so many.
+    """One exit in `one_in` on average, within sampling windows, up to a rate cap.
 
-    on_ms, off_ms: the window is open for so long, then closed for so long; 0 and 0: always open.
-    max_per_s: exits recorded a second on average, beyond which one_in is raised (cap.py); None: no
+    on_ms, off_ms: how long the window is open, then closed; 0 and 0: always open. max_per_s: exits
+    recorded a second on average, above which one_in is raised (kvmlog.engine.ratecap); None: no
     cap.
     """
 
@@ -40,7 +40,7 @@ class Sampling:
 
     @classmethod
     def parse(cls, arguments: dict[str, Any]) -> Sampling:
-        """Those of PARAMS that stand in `arguments`; SwitchError for values that cannot be."""
+        """Take PARAMS from `arguments`; SwitchError for values out of bounds."""
         found = {name: _number(name, arguments[name]) for name in PARAMS if name in arguments}
         if ("on_ms" in found) != ("off_ms" in found):
             given, other = ("on_ms", "off_ms") if "on_ms" in found else ("off_ms", "on_ms")
@@ -50,7 +50,7 @@ class Sampling:
         return cls(**found)
 
     def arguments(self) -> dict[str, int]:
-        """What parse() makes this of; empty where each exit is recorded."""
+        """Return the arguments that parse() turns into this; empty where every exit is recorded."""
         return {
             name: value
             for name in PARAMS
@@ -62,7 +62,10 @@ EVERY_EXIT: Final = Sampling()
 
 
 def describe_sampling(recorded: dict[str, Any]) -> list[str]:
-    """One line for each of its limits; members of Sampling, and one_in_now of a status."""
+    """Describe each setting that is in effect in a line.
+
+    recorded: the fields of Sampling, and of a status one_in_now, which the rate cap may raise.
+    """
     words = []
     one_in = int(recorded["one_in"])
     now = int(recorded.get("one_in_now", one_in))

@@ -10,11 +10,12 @@ from kvmlog.util import sock_diag
 from kvmlog.util.errors import SwitchError
 from kvmlog.util.sock_diag import Endpoint
 
+# For error messages; the default is that of kvmlog.config.schema.
 EXAMPLE: Final = "127.0.0.1:50000"
 
 
 def parse_address(text: str) -> tuple[str, int]:
-    """HOST:PORT or [HOST]:PORT as host and port; SwitchError for anything else."""
+    """Parse HOST:PORT or [HOST]:PORT; SwitchError for anything else."""
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
@@ -23,12 +24,12 @@ def parse_address(text: str) -> tuple[str, int]:
 
 
 def resolve(text: str) -> tuple[socket.AddressFamily, Any]:
-    """Family and socket address of HOST:PORT; SwitchError when there is none."""
+    """Resolve HOST:PORT to a family and a socket address; SwitchError when there is none."""
     host, port = parse_address(text)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "no host's name"
+        why = error.strerror if isinstance(error, OSError) else "not a host name"
         raise SwitchError(
             f"{text}: {host} cannot be resolved ({why}); give an IP address"
         ) from None
@@ -36,11 +37,11 @@ def resolve(text: str) -> tuple[socket.AddressFamily, Any]:
 
 
 def format_address(name: Any) -> str:
-    """HOST:PORT of a socket's address; IPv4 within IPv6 as the IPv4 that it is."""
+    """Format a socket's address as HOST:PORT, an IPv4-mapped one as IPv4."""
     return format_endpoint((sock_diag.address(name[0]), name[1]))
 
 
 def format_endpoint(end: Endpoint) -> str:
-    """HOST:PORT, IPv6 in brackets."""
+    """Format as HOST:PORT, IPv6 in brackets."""
     host, port = end
     return f"[{host}]:{port}" if host.version == 6 else f"{host}:{port}"

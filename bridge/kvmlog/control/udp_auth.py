@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Signed datagrams of the switch: the key, the format, and no command twice (docs/switch.md).
+"""Signed datagrams of the switch: the key, the format, and replay protection (docs/switch.md).
 
     request   kvmlog1 TIME NONCE COMMAND HMAC
     answer    kvmlog1 answer NONCE HMAC TEXT
 
-Both HMACs are of SHA-256, in hex. The request's is over "kvmlog1 TIME NONCE COMMAND RECEIVER", so
-that hosts with the same key do not take each other's datagrams; the answer's over "kvmlog1 answer
-NONCE TEXT", so that it answers this request and no other. Neither can be taken for the other one:
-a TIME has digits only.
+Both HMACs are SHA-256, in hex. The request's is over "kvmlog1 TIME NONCE COMMAND RECEIVER", so
+that hosts with the same key do not take each other's datagrams; the answer's is over "kvmlog1
+answer NONCE TEXT", so that it answers this request and no other. Neither can be mistaken for the
+other: TIME has digits only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAGIC: Final = b"kvmlog1 "
 WINDOW_S: Final = 30.0
 KEY_BYTES: Final = 32
 REQUEST_BYTES: Final = 1024
-# About 10 MB when full, which only who has the key can make it.
+# About 10 MB when full; only an owner of the key can fill it.
 NONCES: Final = 65_536
 
 _NS: Final = 1_000_000_000
@@ -40,7 +40,7 @@ _ANSWER: Final = re.compile(rb"kvmlog1 answer ([0-9a-f]{32}) ([0-9a-f]{64}) (.*)
 
 @dataclass(frozen=True)
 class SignedRequest:
-    """A request whose signature is right; whether it is fresh and new Nonces tells."""
+    """A request with a valid signature; Nonces decides whether it is fresh."""
 
     time_ns: int  # since the epoch, by the sender's clock
     nonce: bytes  # 32 hex digits
@@ -48,7 +48,7 @@ class SignedRequest:
 
 
 def read_key(path: str) -> bytes:
-    """The key in a file: 64 or more hex digits. SecretError, SwitchError when it is none."""
+    """Read a key from a file: 64 or more hex digits; SecretError, SwitchError."""
     text = read_secret(path, "UDP key").strip()
     try:
         key = bytes.fromhex(text.decode("ascii"))
@@ -63,14 +63,17 @@ def read_key(path: str) -> bytes:
 
 
 def format_request(key: bytes, command: str, receiver: str, now_ns: int) -> tuple[bytes, bytes]:
-    """A signed request to RECEIVER ("192.0.2.1:50000", "[2001:db8::1]:50000"), and its nonce."""
+    """Return a signed request and its nonce.
+
+    receiver: address of the bridge, "192.0.2.1:50000" or "[2001:db8::1]:50000".
+    """
     nonce = secrets.token_hex(16).encode()
     text = b"kvmlog1 %d.%09d %s %s" % (now_ns // _NS, now_ns % _NS, nonce, command.encode())
     return text + b" " + _mac(key, text + b" " + receiver.encode()), nonce
 
 
 def parse_request(key: bytes, datagram: bytes, receiver: str) -> SignedRequest | None:
-    """The request in a datagram; None when it is malformed, forged or for another receiver."""
+    """Verify a request; None when it is malformed, forged or for another receiver."""
     found = _REQUEST.fullmatch(datagram)
     if found is None:
         return None
@@ -82,13 +85,13 @@ def parse_request(key: bytes, datagram: bytes, receiver: str) -> SignedRequest |
 
 
 def format_answer(key: bytes, nonce: bytes, text: bytes) -> bytes:
-    """A signed answer to the request of this nonce."""
+    """Sign an answer to the request with this nonce."""
     mac = _mac(key, b"kvmlog1 answer " + nonce + b" " + text)
     return b"kvmlog1 answer " + nonce + b" " + mac + b" " + text
 
 
 def parse_answer(key: bytes, nonce: bytes, datagram: bytes) -> bytes | None:
-    """The text of the answer to the request of this nonce; None when it is not that."""
+    """Return the text of the answer to the request with this nonce; None for anything else."""
     found = _ANSWER.fullmatch(datagram)
     if found is None or found[1] != nonce:
         return None
@@ -97,30 +100,30 @@ def parse_answer(key: bytes, nonce: bytes, datagram: bytes) -> bytes | None:
 
 
 class ReplayedError(Exception):
-    """This very request was taken before."""
+    """The request has been accepted before."""
 
 
 class Nonces:
-    """Which requests were taken: each once, and none too old to be remembered.
+    """The nonces of accepted requests: each is accepted once, and none that is too old.
 
-    What is forgotten leaves its time behind: nothing older is taken any more, even when the
-    clock was set back. A new bridge takes nothing older than itself, for it knows no nonces.
+    No request is accepted that is older than the newest forgotten nonce, even when the clock was
+    set back, or older than this object, which knows no earlier nonces.
     """
 
     def __init__(self, clock: Callable[[], int] = time.time_ns, most: int = NONCES) -> None:
         """clock: ns since the epoch."""
         self._clock = clock
         self._most = most
-        self._taken: dict[bytes, int] = {}
+        self._accepted: dict[bytes, int] = {}
         self._floor_ns = clock()
 
-    def take(self, request: SignedRequest) -> None:
-        """Remembers a request that may be carried out.
+    def accept(self, request: SignedRequest) -> None:
+        """Accept a request and remember its nonce.
 
         ReplayedError, or SwitchError with the sentence for the sender.
         """
         now_ns = self._clock()
-        if request.nonce in self._taken:
+        if request.nonce in self._accepted:
             raise ReplayedError
         ahead_s = (request.time_ns - now_ns) / _NS
         if abs(ahead_s) > WINDOW_S:
@@ -129,25 +132,25 @@ class Nonces:
                 f"the command's time is {abs(ahead_s):.3f} s {word} this host's clock, at most "
                 f"{WINDOW_S:g} s are allowed; set the clocks"
             )
-        if len(self._taken) >= self._most:
+        if len(self._accepted) >= self._most:
             self._forget(now_ns)
         if request.time_ns <= self._floor_ns:
             raise SwitchError(
                 "the command is older than what this bridge remembers; send it again, and if that "
                 "does not help, set the clocks"
             )
-        if len(self._taken) >= self._most:
+        if len(self._accepted) >= self._most:
             raise SwitchError(
                 f"{self._most} commands came within {2 * WINDOW_S:g} s; send it again later"
             )
-        self._taken[request.nonce] = request.time_ns
+        self._accepted[request.nonce] = request.time_ns
 
     def _forget(self, now_ns: int) -> None:
-        """Those that the window keeps out from now on."""
+        """Forget the nonces of requests that the window refuses from now on."""
         end_ns = now_ns - int(WINDOW_S * _NS)
-        old = [nonce for nonce, time_ns in self._taken.items() if time_ns < end_ns]
+        old = [nonce for nonce, time_ns in self._accepted.items() if time_ns < end_ns]
         for nonce in old:
-            self._floor_ns = max(self._floor_ns, self._taken.pop(nonce))
+            self._floor_ns = max(self._floor_ns, self._accepted.pop(nonce))
 
 
 def _mac(key: bytes, text: bytes) -> bytes:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Signed commands to a bridge on another host, and answers that can be believed."""
+"""The switch's client over UDP: signed commands to a bridge on another host, signed answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LEAST_S: Final = 0.001
 
 
 class UdpClient:
-    """Sends to HOST:PORT, one of the bridge's own addresses: it is signed too."""
+    """Client of the bridge at HOST:PORT, an address of its own host, since that is signed too."""
 
     def __init__(self, text: str, key: bytes, timeout_s: float = 5.0) -> None:
         self.text = text
@@ -24,7 +24,7 @@ class UdpClient:
         self._timeout_s = timeout_s
 
     def send(self, command: str) -> str:
-        """The bridge's own answer: "ok on", "error: sentence". SwitchError when none comes."""
+        """Send a command and return the verified answer; SwitchError when none arrives."""
         family, address = resolve(self.text)
         with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as link:
             try:
@@ -47,7 +47,7 @@ class UdpClient:
                 ) from None
 
     def _answer(self, link: socket.socket, nonce: bytes) -> str:
-        """Waits for it, past datagrams that are not signed for this request."""
+        """Wait for the answer, ignoring datagrams that are not signed for this request."""
         end = time.monotonic() + self._timeout_s
         while True:
             link.settimeout(max(end - time.monotonic(), _LEAST_S))

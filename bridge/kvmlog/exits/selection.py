@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from kvmlog.exits.explain import lookup
-from kvmlog.exits.explain.lookup import Reason
+from kvmlog.exits.reasons.lookup import KVM, Reason
 from kvmlog.exits.reasons.names import basic_reason
 from kvmlog.guests.view import GuestView
 from kvmlog.native import lib
@@ -36,8 +35,8 @@ class Selection:
         """Exits of these reasons, KVM_EXIT_* among them."""
         found = list(reasons)
         return cls(
-            frozenset((_ISAS[r.isa], r.number) for r in found if r.isa != lookup.KVM),
-            frozenset(r.number for r in found if r.isa == lookup.KVM),
+            frozenset((_ISAS[r.isa], r.number) for r in found if r.isa != KVM),
+            frozenset(r.number for r in found if r.isa == KVM),
             slower_than_ns,
             guests,
         )

@@ -1,2 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which guest a process is: its name, its UUID, and the numbers that the source gave it."""
+"""The guests of this host: processes, their names and UUIDs, and the sources' numbers for them.
+
+model: Guest and the file of guests; names: GuestNames, which reads that file; lookup: the guests
+that a word means; labels and view: guests as records show them; serialize: guests as JSON.
+The bridge's side: registry: GuestRegistry; uevents: new VMs; identity, cgroup, command_line and
+proc: the identity of a process; store: the file on disk; sanitize: untrusted text.
+"""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a cgroup's path tells of a process: its container, its pod, its machine.
+"""Container, pod and machine of a process, from the path of its cgroup.
 
 Sources: cgroups(7) for /proc/PID/cgroup; Kubernetes, pkg/kubelet/cm (pod cgroups of both
 drivers); the scopes of containerd, CRI-O, Docker and Podman; systemd-machined's scopes, which
@@ -19,7 +19,7 @@ _POD: Final = re.compile(
     rf"pod({_HEX}{{8}}(?:[-_]{_HEX}{{4}}){{3}}[-_]{_HEX}{{12}}|{_HEX}{{32}})(?=[./:]|$)"
 )
 # docker-ID.scope, cri-containerd-ID.scope, crio-ID.scope, libpod-ID.scope, /docker/ID, and
-# SLICE:cri-containerd:ID, which is what a wrong driver makes of it.
+# SLICE:cri-containerd:ID, which a misconfigured cgroup driver makes of it.
 _CONTAINER: Final = re.compile(rf"(?:^|[/:_-])(?<!conmon-)({_HEX}{{64}})(?=[./]|$)")
 # machine-qemu\x2d3\x2dweb1.scope (systemd), machine/qemu-3-web1.libvirt-qemu (without).
 _SCOPE: Final = re.compile(r"/machine-([^/]+)\.scope(?=/|$)")
@@ -28,17 +28,17 @@ _ESCAPE: Final = re.compile(rb"\\x([0-9a-f]{2})")
 
 
 class Placement(NamedTuple):
-    """Where a process runs; each None where the path does not say."""
+    """Container, pod and machine that a process runs in; None: the path does not say."""
 
     container: str | None  # 64 hexadecimal digits
     pod: str | None  # UID; with dashes, but for static pods
-    machine: str | None  # systemd-machined's name, of libvirt "qemu-3-web1"
+    machine: str | None  # systemd-machined's name; libvirt's is "qemu-3-web1"
 
 
 def cgroup_path(text: str) -> str:
-    """The path from the lines of /proc/PID/cgroup; "" for the root, or none.
+    """Return the path from the lines of /proc/PID/cgroup; "" for the root, or none.
 
-    Version 2's; where that says nothing, as on hosts with both, that of systemd or of cpu.
+    It is that of version 2, or where that is the root, as on hybrid hosts, that of systemd or cpu.
     """
     found: dict[str, str] = {}
     for line in text.splitlines():
@@ -53,7 +53,7 @@ def cgroup_path(text: str) -> str:
 
 
 def placement(path: str) -> Placement:
-    """What a path says; of nested containers the innermost."""
+    """Parse a path; of nested containers the innermost counts."""
     pod = _POD.search(path)
     machine = _SCOPE.search(path) or _WITHOUT.search(path)
     containers = _CONTAINER.findall(path)
@@ -65,6 +65,6 @@ def placement(path: str) -> Placement:
 
 
 def _unescaped(name: str) -> str:
-    """A unit's name as it was before systemd-escape(1) wrote its bytes as \\xNN."""
+    """Undo systemd-escape(1), which writes the bytes of a unit's name as \\xNN."""
     raw = _ESCAPE.sub(lambda code: bytes([int(code[1], 16)]), name.encode("utf-8", "replace"))
     return raw.decode("utf-8", "backslashreplace")

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command lines of QEMU and of other virtual machine monitors, read as they read them."""
+"""Command lines of QEMU and other virtual machine monitors, parsed as they parse them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-# QEMU's options without an argument (qemu-options.hx), those of old versions too; all others take
-# the next word, whatever it looks like: the kernel's command line may be "-name".
+# QEMU's options without an argument (qemu-options.hx), also of old versions. Every other one takes
+# the next word, whatever it looks like: a guest's kernel command line may be "-name".
 _QEMU_FLAGS: Final = frozenset(
     b"""
     S alt-grab async-teardown audio-help ctrl-grab curses daemonize enable-fips enable-hax
@@ -19,12 +19,12 @@ _QEMU_FLAGS: Final = frozenset(
     xen-domid-restrict
     """.split()
 )
-# Their value is the text of whoever owns the guest, not an option, whatever it looks like.
+# Their values are the guest owner's text, never options, whatever they look like.
 _FREE_TEXT: Final = frozenset({b"--append", b"--cmdline", b"--params", b"-p"})
 
 
 def qemu_options(words: Sequence[bytes]) -> Iterable[tuple[bytes, bytes]]:
-    """(option without its dash or dashes, argument) of each that has one, in their order."""
+    """Yield each option that has an argument, without its dashes, and the argument, in order."""
     at = 0
     while at < len(words):
         word = words[at]
@@ -38,9 +38,9 @@ def qemu_options(words: Sequence[bytes]) -> Iterable[tuple[bytes, bytes]]:
 
 
 def qemu_values(argument: bytes, implied: bytes) -> dict[bytes, bytes]:
-    """The key=value pairs of an argument; a first part without key is that of `implied`.
+    """Return the key=value pairs of an argument; a first part without a key belongs to `implied`.
 
-    A doubled comma stands for one that belongs to the value (qemu's QemuOpts).
+    A doubled comma is a comma in the value (QEMU's QemuOpts).
     """
     parts = [b""]
     at = 0
@@ -67,7 +67,7 @@ def qemu_values(argument: bytes, implied: bytes) -> dict[bytes, bytes]:
 
 
 def long_option(words: Sequence[bytes], option: bytes) -> bytes | None:
-    """The value of `--option value` or `--option=value`, the last one; None without.
+    """Return the last value of `--option value` or `--option=value`; None without.
 
     "--" ends the options.
     """

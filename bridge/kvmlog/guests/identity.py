@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who a guest is, from what its process was started with. Pure functions: /proc is read elsewhere.
+"""The identity of a guest, from its process's command line and cgroup. Pure functions.
 
 Sources: qemu(1) and system/vl.c (-name and -uuid are merged, the last one counts); libvirt's
 qemu_command.c, which gives both; Firecracker's docs (--id, which the jailer passes on);
@@ -25,14 +25,16 @@ _QEMU: Final = re.compile(rb"\.?(qemu(-[a-z]+)?-system-.+|qemu-kvm.*|qemu|kvm)")
 _KUBEVIRT: Final = re.compile(
     r"([a-z0-9](?:[-a-z0-9]*[a-z0-9])?)_([a-z0-9](?:[-.a-z0-9]*[a-z0-9])?)"
 )
-# What a socket is called that is not called after its guest; then its folder is.
-_COMMON: Final = re.compile(r"(api|clh|clh-api|ch|ch-api|cloud-hypervisor|firecracker|fc|vmm|vm)")
+# Names of sockets that are not named after their guests; then their folders are.
+_COMMON_NAMES: Final = re.compile(
+    r"(api|clh|clh-api|ch|ch-api|cloud-hypervisor|firecracker|fc|vmm|vm)"
+)
 _SHARED_FOLDERS: Final = ("", "run", "tmp", "api", "vm")
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What is known of a guest; texts are fit to be shown (words.clean)."""
+    """The identity of a guest; texts are printable (sanitize.clean)."""
 
     kind: str  # qemu, firecracker, cloud-hypervisor, crosvm, kvmtool, other
     name: str | None = None
@@ -44,19 +46,19 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class _Called:
-    """Name and UUID of a command line."""
+class _NameAndUuid:
+    """Name and UUID from a command line."""
 
     name: bytes | str | None = None
     uuid: bytes | None = None
 
 
 def identify(command_line: Sequence[bytes], cgroup_text: str) -> Identity:
-    """Who the process with this command line and these lines of /proc/PID/cgroup runs."""
+    """Identify the guest of a process with this command line and lines of /proc/PID/cgroup."""
     kind, read = _monitor(command_line)
-    called = read(command_line[1:])
-    name = clean(called.name).strip() if called.name else ""
-    uuid = normal_uuid(called.uuid.decode("ascii", "replace")) if called.uuid else None
+    found = read(command_line[1:])
+    name = clean(found.name).strip() if found.name else ""
+    uuid = normal_uuid(found.uuid.decode("ascii", "replace")) if found.uuid else None
     path = cgroup.cgroup_path(cgroup_text)
     place = cgroup.placement(path)
     aliases = [clean(place.machine)] if place.machine else []
@@ -75,8 +77,8 @@ def identify(command_line: Sequence[bytes], cgroup_text: str) -> Identity:
     )
 
 
-def _qemu(words: Sequence[bytes]) -> _Called:
-    name = uuid = of_smbios = None
+def _qemu(words: Sequence[bytes]) -> _NameAndUuid:
+    name = uuid = smbios_uuid = None
     for option, argument in qemu_options(words):
         if option == b"name":
             name = qemu_values(argument, b"guest").get(b"guest", name)
@@ -85,29 +87,31 @@ def _qemu(words: Sequence[bytes]) -> _Called:
         elif option == b"smbios":
             values = qemu_values(argument, b"type")
             if values.get(b"type") == b"1":
-                of_smbios = values.get(b"uuid", of_smbios)
-    return _Called(name, uuid or of_smbios)
+                smbios_uuid = values.get(b"uuid", smbios_uuid)
+    return _NameAndUuid(name, uuid or smbios_uuid)
 
 
-def _firecracker(words: Sequence[bytes]) -> _Called:
-    return _Called(long_option(words, b"--id") or _of_socket(long_option(words, b"--api-sock")))
+def _firecracker(words: Sequence[bytes]) -> _NameAndUuid:
+    return _NameAndUuid(
+        long_option(words, b"--id") or _name_of_socket(long_option(words, b"--api-sock"))
+    )
 
 
-def _cloud_hypervisor(words: Sequence[bytes]) -> _Called:
+def _cloud_hypervisor(words: Sequence[bytes]) -> _NameAndUuid:
     platform = long_option(words, b"--platform") or b""
     values = dict(part.partition(b"=")[::2] for part in platform.split(b","))
-    return _Called(_of_socket(long_option(words, b"--api-socket")), values.get(b"uuid"))
+    return _NameAndUuid(_name_of_socket(long_option(words, b"--api-socket")), values.get(b"uuid"))
 
 
-def _by_name(words: Sequence[bytes]) -> _Called:
-    return _Called(long_option(words, b"--name"))
+def _by_name(words: Sequence[bytes]) -> _NameAndUuid:
+    return _NameAndUuid(long_option(words, b"--name"))
 
 
-def _other(words: Sequence[bytes]) -> _Called:
-    return _Called()
+def _other(words: Sequence[bytes]) -> _NameAndUuid:
+    return _NameAndUuid()
 
 
-_MONITORS: Final[tuple[tuple[bytes, str, Callable[[Sequence[bytes]], _Called]], ...]] = (
+_MONITORS: Final[tuple[tuple[bytes, str, Callable[[Sequence[bytes]], _NameAndUuid]], ...]] = (
     (b"firecracker", "firecracker", _firecracker),
     (b"cloud-hypervisor", "cloud-hypervisor", _cloud_hypervisor),
     (b"crosvm", "crosvm", _by_name),
@@ -116,7 +120,9 @@ _MONITORS: Final[tuple[tuple[bytes, str, Callable[[Sequence[bytes]], _Called]], 
 )
 
 
-def _monitor(command_line: Sequence[bytes]) -> tuple[str, Callable[[Sequence[bytes]], _Called]]:
+def _monitor(
+    command_line: Sequence[bytes],
+) -> tuple[str, Callable[[Sequence[bytes]], _NameAndUuid]]:
     program = command_line[0].rpartition(b"/")[2] if command_line else b""
     if _QEMU.fullmatch(program):
         return "qemu", _qemu
@@ -127,8 +133,8 @@ def _monitor(command_line: Sequence[bytes]) -> tuple[str, Callable[[Sequence[byt
     return "other", _other
 
 
-def _of_socket(argument: bytes | None) -> str | None:
-    """A guest without a name is often told by its socket: /run/vms/web1.sock, .../web1/api.sock.
+def _name_of_socket(argument: bytes | None) -> str | None:
+    """Take the name from a socket's path: /run/vms/web1.sock, .../web1/api.sock.
 
     argument: PATH, path=PATH or fd=N.
     """
@@ -137,7 +143,7 @@ def _of_socket(argument: bytes | None) -> str | None:
     path = clean(argument.removeprefix(b"path="), CGROUP_CHARACTERS)
     folder, _, file = path.rpartition("/")
     stem = file.partition(".")[0]
-    if not _COMMON.fullmatch(stem.lower()):
+    if not _COMMON_NAMES.fullmatch(stem.lower()):
         return stem or None
     folder = folder.rpartition("/")[2]
     return None if folder in _SHARED_FOLDERS else folder

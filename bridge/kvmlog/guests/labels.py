@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a guest is called in a line: its name, in the width of a column.
+"""Labels of guests: their names in the width of a column.
 
-A record has only the number that the source gave the guest; numbers begin again when the source is
-loaded again. What they mean stands in the bridge's file of guests and, as records of type GUEST, in
-the stream, which is ahead of the file.
+A record has only the number that the source gave its guest, and numbers begin again when the source
+is loaded again. The bridge's file of guests says which guest has a number, and so do the stream's
+records of type GUEST, which are ahead of the file.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from kvmlog.ring.records import AnyRecord, GuestRecord, Record
 WIDTH: Final = 16
 
 _CUT: Final = "…"
-# Exits of other CPUs may be a hair earlier than the announcement of their guest.
+# Exits on other CPUs may be slightly earlier than the announcement of their guest.
 _SLACK_NS: Final = 1_000_000_000
-# Announcements kept of a stream that is followed for months.
+# Limit of the announcements kept, since a stream may be followed for months.
 _ANNOUNCED_MOST: Final = 4_096
 
 
 class Label(NamedTuple):
-    """text: at most WIDTH characters."""
+    """The label of a guest, at most WIDTH characters, and the guest."""
 
     text: str
     guest: Guest
 
 
 class GuestLabels:
-    """Labels for records that are read in pieces; learn() each piece before it is asked for."""
+    """Labels for records that are read in pieces; pass each piece to learn() first."""
 
     def __init__(self, names: GuestList) -> None:
         self.names = names
         self._announced: dict[tuple[int, int], GuestRecord] = {}  # (number, ns)
-        self._newest: dict[int, list[GuestRecord]] = {}  # of each number, by time
+        self._by_number: dict[int, list[GuestRecord]] = {}  # of each number, by time
         self._several: set[tuple[int, int]] = set()  # processes with more than one VM at once
 
     def learn(self, records: Iterable[AnyRecord]) -> None:
-        """Takes note of who is announced, and of which processes have more than one VM."""
+        """Take note of announcements, and of processes with more than one VM."""
         exits: list[Record] = []
         for record in records:
             if isinstance(record, GuestRecord):
@@ -53,25 +53,25 @@ class GuestLabels:
                 self._several.add(_key(guest))
 
     def guest(self, record: AnyRecord) -> Guest | None:
-        """Whose record this is; None where it is not known, or it is no guest's."""
+        """Return the guest of a record; None where it is unknown, or the record has none."""
         if isinstance(record, GuestRecord):
             return self._of_announcement(record)
         if not isinstance(record, Record):
             return None
         ns = record.exit_ns + record.total_ns
         filed = self.names.of_number(record.guest, ns)
-        told = self._told(record.guest, ns)
-        if told is None or (
-            filed is not None and _announced_ns(filed, record.guest, ns) >= told.ns
+        announced = self._announcement(record.guest, ns)
+        if announced is None or (
+            filed is not None and _announced_ns(filed, record.guest, ns) >= announced.ns
         ):
             return filed
-        return self._of_announcement(told)
+        return self._of_announcement(announced)
 
     def label(self, record: AnyRecord) -> Label | None:
-        """What to call the record's guest; None as for guest().
+        """Return the label of a record's guest; None as for guest().
 
-        A process with more than one VM at once has the number behind its name. A name that is too
-        long loses its end, "comm:pid" that of comm.
+        The number follows the name where a process has more than one VM at once. A name that is too
+        long is cut, "comm:pid" within comm.
         """
         guest = self.guest(record)
         if guest is None:
@@ -81,8 +81,8 @@ class GuestLabels:
         if not guest.named and ":" in name:
             name, pid = name.rsplit(":", 1)
             end = f":{pid}{end}"
-        room = WIDTH - len(end)
-        return Label((name if len(name) <= room else name[: room - 1] + _CUT) + end, guest)
+        width = WIDTH - len(end)
+        return Label((name if len(name) <= width else name[: width - 1] + _CUT) + end, guest)
 
     def _announce(self, record: GuestRecord) -> None:
         key = (record.guest, record.ns)
@@ -90,24 +90,24 @@ class GuestLabels:
             return
         if len(self._announced) >= _ANNOUNCED_MOST:
             oldest = self._announced.pop(next(iter(self._announced)))
-            self._newest[oldest.guest].remove(oldest)
+            self._by_number[oldest.guest].remove(oldest)
         self._announced[key] = record
-        of_number = self._newest.setdefault(record.guest, [])
+        of_number = self._by_number.setdefault(record.guest, [])
         of_number.append(record)
-        of_number.sort(key=lambda told: told.ns)
+        of_number.sort(key=lambda announced: announced.ns)
 
-    def _told(self, number: int, ns: int) -> GuestRecord | None:
-        """The stream's own announcement that holds for a number at a time."""
-        before = (r for r in reversed(self._newest.get(number, ())) if r.ns <= ns + _SLACK_NS)
+    def _announcement(self, number: int, ns: int) -> GuestRecord | None:
+        """Return the stream's announcement that holds for a number at a time."""
+        before = (r for r in reversed(self._by_number.get(number, ())) if r.ns <= ns + _SLACK_NS)
         return next(before, None)
 
-    def _of_announcement(self, told: GuestRecord) -> Guest | None:
-        guest = self.names.of_process(told.tgid, told.start_boottime_ns)
+    def _of_announcement(self, record: GuestRecord) -> Guest | None:
+        guest = self.names.of_process(record.tgid, record.start_boottime_ns)
         if guest is not None:
             return guest
         # The BPF source does not always know when the process was started.
-        filed = self.names.of_number(told.guest, told.ns)
-        return filed if filed is not None and filed.pid == told.tgid else None
+        filed = self.names.of_number(record.guest, record.ns)
+        return filed if filed is not None and filed.pid == record.tgid else None
 
 
 def _key(guest: Guest) -> tuple[int, int]:
@@ -120,9 +120,9 @@ def _announced_ns(guest: Guest, number: int, ns: int) -> int:
 
 
 def _has_another(guest: Guest, record: Record) -> bool:
-    """Whether another VM of the process was announced while this one goes on.
+    """Return whether another VM of the process was announced while this one goes on.
 
-    Switched off and on again a VM gets another number, but has no more exits under the old one.
+    When tracing is switched on again a VM gets another number, and no more exits under the old one.
     """
     own_ns = _announced_ns(guest, record.guest, record.exit_ns)
     return own_ns >= 0 and any(

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One guest, and the file of guests as bytes (docs/guests.md): the bridge writes, all others read.
 
-The file may be damaged or made by somebody else: what is read back is held to the same bounds as
-what is written.
+The file may be damaged or forged: reading checks the bounds that writing keeps.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ ENDED_MOST: Final = 1_024
 NUMBERS_MOST: Final = 16
 ALIASES_MOST: Final = 4
 CGROUP_CHARACTERS: Final = 1_024
-# All entries at their largest are below it: more is no file of the bridge.
+# More than all entries at their largest: a larger file is not the bridge's.
 FILE_BYTES: Final = 128 << 20
 _ID_CHARACTERS: Final = 64
 
@@ -41,10 +40,10 @@ class Guest:
     start_ticks: int  # /proc/PID/stat, field 22, in clock ticks since boot; 0: unknown
     comm: str
     kind: str  # qemu, firecracker, cloud-hypervisor, crosvm, kvmtool, other
-    name: str  # never empty: "comm:pid" where the guest has none
+    name: str  # never empty: "comm:pid" for a guest without a name
     named: bool  # whether `name` is the guest's own
     uuid: str | None = None  # lower case, with dashes
-    aliases: tuple[str, ...] = ()  # what it is also found by: "namespace_vm" and "vm" of KubeVirt
+    aliases: tuple[str, ...] = ()  # other names: "namespace_vm" and "vm" with KubeVirt
     cgroup: str = ""  # path below the cgroup root
     container: str | None = None  # the container's id
     pod: str | None = None  # UID of the Kubernetes pod
@@ -54,7 +53,7 @@ class Guest:
 
 
 def encode(boot_id: bytes, guests: Iterable[Guest]) -> bytes:
-    """The whole file. boot_id: 16 bytes, of the boot in which the guests run."""
+    """Return the content of the file. boot_id: 16 bytes, of the boot in which the guests run."""
     document = {
         "format": FORMAT,
         "version": VERSION,
@@ -65,7 +64,7 @@ def encode(boot_id: bytes, guests: Iterable[Guest]) -> bytes:
 
 
 def decode(path: str, raw: bytes) -> tuple[bytes, list[Guest]]:
-    """Boot id and guests of a file's bytes; GuestError for anything but a whole file of ours."""
+    """Parse the content of a file into boot id and guests; GuestError for anything else."""
     try:
         document = json.loads(raw)
     except (ValueError, RecursionError):
@@ -89,7 +88,7 @@ def decode(path: str, raw: bytes) -> tuple[bytes, list[Guest]]:
 
 
 def read_file(path: str, fd: int) -> bytes:
-    """All of an open file of guests; GuestError when it is none by its kind or size."""
+    """Read an open file of guests; GuestError for one of the wrong kind or size."""
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         raise _foreign(path, "no regular file")
@@ -100,9 +99,9 @@ def read_file(path: str, fd: int) -> bytes:
 
 
 def open_file(path: str) -> int:
-    """A descriptor for reading; FileNotFoundError, or GuestError where it cannot be opened."""
+    """Open the file for reading; FileNotFoundError, or GuestError where it cannot be opened."""
     try:
-        # A FIFO of that name must not hang who reads.
+        # O_NONBLOCK: a FIFO must not block.
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         raise
@@ -113,7 +112,7 @@ def open_file(path: str) -> int:
 
 
 def _guest(entry: Any) -> Guest:
-    """One entry of the file; ValueError, TypeError or KeyError for what the bridge never writes."""
+    """Parse an entry; ValueError, TypeError or KeyError for what the bridge never writes."""
     if not isinstance(entry, dict):
         raise TypeError("a guest that is no object")
     numbers = tuple((_count(number), _count(ns)) for number, ns in _list(entry["numbers"]))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The names of guests for those who read records: the bridge's file of guests (docs/guests.md)."""
+"""The guests of a ring for readers of its records: the bridge's file of guests (docs/guests.md)."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["Guest", "GuestError", "GuestList", "GuestNames"]
 
 # A record's end and its guest's announcement are read on two CPUs, one right after the other.
 _RACE_NS: Final = 10**6
-# Who asks with an exit's begin may ask for a time before its guest was announced.
+# A lookup by an exit's begin may ask for a time before its guest was announced.
 _SLACK_NS: Final = 10**9
 _TICK_NS: Final = 10**9 // os.sysconf("SC_CLK_TCK")
 
 
 class GuestList:
-    """Guests that are given, found by what records and people call them.
+    """A given list of guests, looked up by number, process or word.
 
-    `problem`: why they are fewer than they should be, a sentence.
+    `problem`: why guests may be missing, a sentence.
     """
 
     problem: str | None = None
@@ -32,16 +32,17 @@ class GuestList:
         self._take(guests)
 
     def reload(self) -> bool:
-        """Looks whether there are others now; whether there are."""
+        """Read the guests again; return whether they have changed."""
         return False
 
     def of_number(self, number: int, ns: int) -> Guest | None:
-        """Whose record this is: its guest number, and its time (CLOCK_MONOTONIC, ns).
+        """Return the guest of a record with this guest number and time (CLOCK_MONOTONIC, ns).
 
-        Best is the time it was written, exit_ns + total_ns: an exit may begin long before its
-        guest is announced, but is never written before. Numbers begin again with each load of the
-        source: a number is its last owner's at that time, or, if it had none, that of who was
-        announced within a second. None rather than a guest that came later.
+        The time should be that at which the record was written, exit_ns + total_ns: an exit may
+        begin long before its guest is announced, but is never written before. Numbers begin again
+        with each load of the source: a number belongs to the guest that it was announced for last
+        before that time, else to the first one announced within a second after it; never to a later
+        one.
         """
         announced = self._by_number.get(number, [])
         for slack_ns in (_RACE_NS, _SLACK_NS):
@@ -51,7 +52,7 @@ class GuestList:
         return None
 
     def of_process(self, tgid: int, start_boottime_ns: int) -> Guest | None:
-        """The guest of a process; None for one that the file does not have, or start 0."""
+        """Return the guest of a process; None for an unknown process, or start 0."""
         if start_boottime_ns == 0:
             return None
         return self._by_process.get((tgid, start_boottime_ns // _TICK_NS))
@@ -65,7 +66,7 @@ class GuestList:
         return list(dict.fromkeys(guest for guests in found.values() for guest in guests))
 
     def guests(self) -> list[Guest]:
-        """All of the file: those that have ended, in that order, then those that run."""
+        """Return all guests: those that have ended, in that order, then those that run."""
         return list(self._guests)
 
     def _take(self, guests: Sequence[Guest]) -> None:
@@ -81,42 +82,43 @@ class GuestList:
 
 
 class GuestNames(GuestList):
-    """The guests of a ring, as `<ring>.guests` has them.
+    """The guests of a ring, from the file `<ring>.guests`.
 
-    A missing file is one without guests; for one that cannot be used it is the same, and
-    `problem` is the sentence that says why.
+    There are none where the file is missing or cannot be used; `problem` then says why it cannot.
     """
 
     def __init__(self, ring_path: str) -> None:
         self.path = f"{ring_path}.guests"
-        self._seen: tuple[int, ...] | None = None  # which file it was
+        self._loaded: tuple[int, ...] | None = None  # identity of the file that was read
         super().__init__()
         self.reload()
 
     def reload(self) -> bool:
-        """Reads the file again if it is another one than before; whether it was."""
+        """Read the file again if it has been replaced; return whether the guests have changed."""
         try:
             fd = open_file(self.path)
         except FileNotFoundError:
-            return self._now(None, [], None)
+            return self._update(None, [], None)
         except GuestError as error:
-            return self._now(None, [], str(error))
+            return self._update(None, [], str(error))
         try:
             status = os.fstat(fd)
-            seen = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
-            if seen == self._seen:
+            identity = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
+            if identity == self._loaded:
                 return False
             try:
                 _, guests = decode(self.path, read_file(self.path, fd))
             except (GuestError, OSError) as error:
-                return self._now(seen, [], str(error))
-            return self._now(seen, guests, None)
+                return self._update(identity, [], str(error))
+            return self._update(identity, guests, None)
         finally:
             os.close(fd)
 
-    def _now(self, seen: tuple[int, ...] | None, guests: list[Guest], problem: str | None) -> bool:
-        changed = (seen, problem) != (self._seen, self.problem)
-        self._seen, self.problem = seen, problem
+    def _update(
+        self, identity: tuple[int, ...] | None, guests: list[Guest], problem: str | None
+    ) -> bool:
+        changed = (identity, problem) != (self._loaded, self.problem)
+        self._loaded, self.problem = identity, problem
         if changed:
             self._take(guests)
         return changed

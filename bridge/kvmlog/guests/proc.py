@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Processes as /proc shows them (proc(5)), and which of them hold a VM."""
+"""Processes from /proc (proc(5)), and those among them that hold a VM."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Final
 
 from kvmlog.util.process import start
 
-# As the kernel names the file behind the descriptor that KVM_CREATE_VM gives (kvm_main.c).
+# The kernel's name of the file behind a descriptor of KVM_CREATE_VM (kvm_main.c).
 VM_LINK: Final = "anon_inode:kvm-vm"
-# What the kernel takes for one argument at most (MAX_ARG_STRLEN).
+# The kernel's limit of one argument (MAX_ARG_STRLEN).
 COMMAND_LINE_BYTES: Final = 128 << 10
 _CGROUP_BYTES: Final = 64 << 10
 _STATUS_BYTES: Final = 4 << 10
@@ -20,7 +20,7 @@ _STATUS_BYTES: Final = 4 << 10
 
 @dataclass(frozen=True)
 class Process:
-    """One process at one time."""
+    """A process at one moment."""
 
     pid: int
     start_ticks: int  # clock ticks since boot
@@ -30,7 +30,7 @@ class Process:
 
 
 def read_process(pid: int, root: str = "/proc") -> Process | None:
-    """All that names a guest; None for a process that is gone, a zombie, or may not be read."""
+    """Read what identifies a guest; None for a process that is gone, a zombie, or not readable."""
     before = start(pid, root)
     if before is None or not before.alive:
         return None
@@ -41,12 +41,12 @@ def read_process(pid: int, root: str = "/proc") -> Process | None:
         cgroup = _read(f"{folder}/cgroup", _CGROUP_BYTES)
     except OSError:
         return None
-    # Between two reads the pid may have become another's: only then the start differs.
+    # The pid may have been reused between two reads: then the start differs.
     if start(pid, root) != before:
         return None
     words = command_line.split(b"\0")
     if len(command_line) > COMMAND_LINE_BYTES:
-        # What was cut in the middle is no word.
+        # The last word may be cut in the middle.
         words.pop()
     elif not words[-1]:
         words.pop()
@@ -60,7 +60,7 @@ def read_process(pid: int, root: str = "/proc") -> Process | None:
 
 
 def thread_group(tid: int, root: str = "/proc") -> int | None:
-    """The process of a thread; None for one that has ended."""
+    """Return the process of a thread; None for one that has ended."""
     try:
         status = _read(f"{root}/{tid}/status", _STATUS_BYTES)
         _, found, rest = status.partition(b"\nTgid:")
@@ -70,7 +70,7 @@ def thread_group(tid: int, root: str = "/proc") -> int | None:
 
 
 def vm_processes(root: str = "/proc") -> list[int]:
-    """The pids of all processes that hold a VM's descriptor, in ascending order."""
+    """Return the pids of all processes that hold a VM's descriptor, in ascending order."""
     with contextlib.suppress(OSError):
         pids = sorted(int(name) for name in os.listdir(root) if name.isdecimal())
         return [pid for pid in pids if _holds_vm(f"{root}/{pid}/fd")]
@@ -80,7 +80,7 @@ def vm_processes(root: str = "/proc") -> list[int]:
 def _holds_vm(folder: str) -> bool:
     with contextlib.suppress(OSError):
         for descriptor in os.listdir(folder):
-            # One descriptor may be closed meanwhile, and the next one be the VM's.
+            # A descriptor may be closed meanwhile; the next one may be the VM's.
             with contextlib.suppress(OSError):
                 if os.readlink(f"{folder}/{descriptor}") == VM_LINK:
                     return True

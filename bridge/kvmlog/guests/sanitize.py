@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Names and UUIDs from outside, made fit to be shown, kept and compared."""
+"""Untrusted names and UUIDs, made safe to print, to keep and to compare."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _UUID: Final = re.compile("-?".join(f"([0-9a-f]{{{digits}}})" for digits in (8, 
 
 
 def clean(text: str | bytes, most: int = NAME_CHARACTERS) -> str:
-    """The text in at most `most` characters, all of them printable.
+    """Return the text in at most `most` characters, all of them printable.
 
-    Whoever starts a guest chooses its name: terminals and logs must not obey it. Bytes that are
-    no UTF-8 are shown as \\xNN, control and format characters as Python escapes them.
+    Anybody may start a guest and choose its name, which must not control terminals or logs. Bytes
+    that are not UTF-8 become \\xNN, control and format characters Python's escapes.
     """
-    # No character becomes less than one: what is cut here would be cut below.
+    # Cutting early is safe, since escaping never shortens the text.
     if isinstance(text, bytes):
         text = text[: 4 * most].decode("utf-8", "backslashreplace")
     text = text[:most]
@@ -26,7 +26,7 @@ def clean(text: str | bytes, most: int = NAME_CHARACTERS) -> str:
 
 
 def normal_uuid(text: str) -> str | None:
-    """Lower case with dashes, from any case with or without; None for what is no UUID."""
+    """Return a UUID in lower case with dashes, from any spelling; None for anything else."""
     parts = _UUID.fullmatch(text.lower())
     return None if parts is None else "-".join(parts.groups())
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Guests as JSON-ready objects, with the exits that the statistics counted of them."""
+"""Guests as JSON-ready objects, with their exits from the statistics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Process: TypeAlias = tuple[int, int]  # pid, start in clock ticks since boot
 
 
 def exits_by_process(ring: str) -> Counter[Process] | None:
-    """What the statistics counted of each process; None where there are none."""
+    """Return the number of exits of each process; None where there are no statistics."""
     try:
         with StatisticsReader(ring + SUFFIX) as reader:
             guests = reader.snapshot().guests.values()
@@ -31,7 +31,7 @@ def exits_by_process(ring: str) -> Counter[Process] | None:
 
 
 def guest_object(guest: Guest, exits: Mapping[Process, int] | None) -> dict[str, Any]:
-    """Returns names and numbers; `exits` null where there are no statistics, `uuid` without one."""
+    """Return a guest's object; `exits` is null without statistics, `uuid` without a UUID."""
     ended = guest.ended_realtime_ns
     return {
         "name": guest.name,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The file of guests on disk, as the bridge reads and replaces it."""
+"""The file of guests on disk: loaded at the bridge's start, replaced by each save."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _MODE: Final = 0o640
 
 
 def load(path: str, boot_id: bytes) -> list[Guest] | None:
-    """The guests of an existing file of this boot; None for none, or one to begin anew.
+    """Return the guests of an existing file of this boot; None where there is no usable one.
 
-    Why a file that is there is of no use goes to the log.
+    The log says why a file cannot be used.
     """
     try:
         fd = model.open_file(path)
@@ -40,7 +40,7 @@ def load(path: str, boot_id: bytes) -> list[Guest] | None:
 
 
 def save(path: str, boot_id: bytes, guests: Iterable[Guest]) -> None:
-    """Puts a new file in the place of the old one, so that readers see either. OSError."""
+    """Replace the file, so that readers see either the old or the new one. OSError."""
     temporary = f"{path}.new"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary)

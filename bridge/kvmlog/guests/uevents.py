@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""VMs as KVM tells of them: uevents of /dev/kvm (kvm_uevent_notify_change, virt/kvm/kvm_main.c).
+"""KVM's announcements of VMs: uevents of /dev/kvm (kvm_uevent_notify_change in kvm_main.c).
 
-One "change" each with EVENT=create or destroy, and in PID= the thread that made the VM.
+Each is a "change" with EVENT=create or destroy, and in PID= the thread that created the VM.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import socket
 from typing import Final
 
 from kvmlog.guests.proc import thread_group, vm_processes
+from kvmlog.util.closeable import Closeable
 
 # linux/netlink.h; the socket module has no name for it.
 NETLINK_KOBJECT_UEVENT: Final = 15
@@ -18,12 +19,12 @@ _KERNELS_GROUP: Final = 1
 # The kernel's own limit is 2,048 bytes of variables (UEVENT_BUFFER_SIZE) and the path.
 _EVENT_BYTES: Final = 8192
 _BUFFER_BYTES: Final = 1 << 18
-# At most so many per call: the caller has other work, and a selector calls again.
+# Limit per call: the caller has other work, and a selector calls again.
 _EVENTS_AT_ONCE: Final = 256
 
 
-class VmEvents:
-    """A socket that tells when a process makes a VM; for a selector."""
+class VmEvents(Closeable):
+    """A socket, for a selector, that receives an event when a process creates a VM."""
 
     def __init__(self, buffer_bytes: int = _BUFFER_BYTES, root: str = "/proc") -> None:
         """OSError where the kernel gives no such socket."""
@@ -42,21 +43,21 @@ class VmEvents:
 
     @classmethod
     def open(cls, root: str = "/proc") -> VmEvents | None:
-        """None where the kernel gives no such socket: guests are found when they have exits."""
+        """Open it; None where the kernel gives no such socket: exits then announce the guests."""
         try:
             return cls(root=root)
         except OSError:
             return None
 
     def fileno(self) -> int:
-        """For the selector."""
+        """Return the socket's descriptor."""
         return self.socket.fileno()
 
     def handle(self) -> list[int]:
-        """The tgids of processes that made a VM; after a loss, of all that hold one now.
+        """Return the tgids of processes that created a VM; after a loss, of all that hold one now.
 
-        KVM tells before the descriptor is there: the process may not be found by it yet. Never
-        raises for what arrives.
+        KVM sends the event before the descriptor exists: vm_processes() may not find the process
+        yet. No message makes this raise.
         """
         found: dict[int, None] = {}
         lost = False
@@ -68,7 +69,7 @@ class VmEvents:
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     break
-                # Some were lost; which, nobody knows.
+                # Some events were lost, of unknown processes.
                 lost = True
                 continue
             # Only the kernel has the port 0.
@@ -81,17 +82,17 @@ class VmEvents:
         return list(found)
 
     def close(self) -> None:
-        """Closes the socket."""
+        """Close the socket; a second call does nothing."""
         self.socket.close()
 
 
 def created_by(event: bytes) -> int | None:
-    """The thread that made a VM, from an event's bytes; None for all other events, and garbage."""
+    """Return the thread that created a VM, from an event's bytes; None for any other event."""
     head, *variables = event.split(b"\0")
     if not head.startswith(b"change@") or not head.endswith(b"/misc/kvm"):
         return None
     values = dict(variable.partition(b"=")[::2] for variable in variables)
-    # Somebody wrote into the device's uevent file: nothing has happened.
+    # Synthetic: somebody wrote to the device's uevent file, nothing has happened.
     if b"SYNTH_UUID" in values or values.get(b"EVENT") != b"create":
         return None
     pid = values.get(b"PID", b"")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Guests as readers of records show them: what they are called, and which of them are shown."""
+"""The guests of a reader of records: their labels, and the ones that are shown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from kvmlog.ring.records import AnyRecord, GuestRecord, Record
 
 
 class GuestView:
-    """words: names, UUIDs or pids, empty: all guests; GuestError when one names none."""
+    """Labels of guests, and a choice among them.
+
+    words: names, UUIDs or pids of the guests to show, empty: all (kvmlog.guests.lookup). GuestError
+    when a word matches none.
+    """
 
     def __init__(self, names: GuestList, words: Sequence[str] = ()) -> None:
         self._words = tuple(words)
@@ -21,17 +25,17 @@ class GuestView:
         self._chosen = _keys(self._names.matching(self._words))
 
     def reload(self) -> None:
-        """Guests that came since: they have names, and are shown if they match."""
+        """Take in new guests: they get labels, and are shown if a word matches them."""
         if self._names.reload():
             # The file forgets guests that ended long ago; their words are no mistake for that.
             self._chosen = _keys(self._names.matching(self._words, accepted=self._words))
 
     def learn(self, records: Iterable[AnyRecord]) -> None:
-        """Takes note of records that are to be shown (GuestLabels.learn)."""
+        """Take note of records that are to be shown (GuestLabels.learn)."""
         self.labels.learn(records)
 
     def shows(self, record: AnyRecord) -> bool:
-        """Whether a record is of a chosen guest, or of none: losses, switches, clocks, CPUs."""
+        """Return whether a record is a chosen guest's, or no guest's, as losses and clocks are."""
         if not self._words or not isinstance(record, Record | GuestRecord):
             return True
         guest = self.labels.guest(record)

@@ -21,13 +21,13 @@ _HEADER: Final = struct.Struct("<8sHHIII16sQQQQQQQQQi12x")
 
 
 class BlockError(KvmlogError):
-    """The bytes are no block that this version understands."""
+    """Bytes that are no block, or one that this version does not understand."""
 
 
 class Span(NamedTuple):
-    """Which records of which ring, and how the ring was; times in ns.
+    """A range of a ring's records, and the state of the ring at that moment; times in ns.
 
-    Records first_index .. next_index - 1 were looked at; those that were asked for are in the
+    Records first_index .. next_index - 1 were read; those of them that were requested are in the
     block.
     """
 
@@ -35,17 +35,17 @@ class Span(NamedTuple):
     first_index: int
     next_index: int
     written: int  # records since the ring was made
-    overwritten: int  # from the position asked for on: gone before they were read
+    overwritten: int  # records after the requested position that were gone before they were read
     dropped: int  # exits that the source lost, since the ring was made
     lost_records: int  # all losses that count records, since the ring was made
-    monotonic_ns: int  # the three clocks, of one moment
+    monotonic_ns: int  # the three clocks, read at one moment
     realtime_ns: int
     boottime_ns: int
     utc_offset_s: int
 
 
 def encode(span: Span, records: bytes) -> bytes:
-    """The block of whole records."""
+    """Return the block: the header, then `records`, which are whole records."""
     header = _HEADER.pack(
         MAGIC,
         VERSION,
@@ -60,7 +60,7 @@ def encode(span: Span, records: bytes) -> bytes:
 
 
 def decode(block: bytes) -> tuple[Span, bytes]:
-    """Header and records of a block; BlockError for what is none."""
+    """Return header and records of a block; BlockError for anything else."""
     if len(block) < HEADER_BYTES or block[: len(MAGIC)] != MAGIC:
         raise BlockError("the reply is no block of records; is this a kvmlog server?")
     _, version, header, schema, size, count, ring_id, *numbers = _HEADER.unpack_from(block)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Checks a ring file's header before anything is mapped (ring.h; docs/ring-format.md)."""
+"""The checks of a ring file's header before anything is mapped (ring.h; docs/ring-format.md)."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ _STATES: Final = frozenset(ffi.typeof("enum kvmlog_ring_state").elements)
 
 @dataclass(frozen=True)
 class Geometry:
-    """What decides whether a ring can be reused: its slots and their size in bytes."""
+    """Number of slots and bytes per slot: a ring of the same geometry can be continued."""
 
     capacity: int
     record_bytes: int
 
     @property
     def file_bytes(self) -> int:
-        """Header and slots."""
+        """Size of the whole file, header and slots."""
         return HEADER_BYTES + self.capacity * self.record_bytes
 
 
 def open_ring_file(path: str, flags: int) -> int:
-    """A descriptor of the ring file at `path`, or RingMissingError, RingError."""
+    """Return a descriptor of the ring file at `path`; RingMissingError, RingError."""
     return _RING.open(path, flags)
 
 
 def read_header(path: str, fd: int) -> Any:
-    """The header as a cffi struct kvmlog_ring_header, checked; RingFormatError."""
+    """Return the checked header, a cffi struct kvmlog_ring_header; RingFormatError."""
     header = ffi.new("struct kvmlog_ring_header *")
     raw = os.pread(fd, HEADER_BYTES, 0)
     if len(raw) < HEADER_BYTES:
@@ -52,7 +52,7 @@ def read_header(path: str, fd: int) -> Any:
 
 
 def check_header(path: str, header: Any, file_bytes: int) -> Geometry:
-    """The geometry, when this version understands the header and the file holds all of it."""
+    """Return the geometry; RingFormatError for an unknown header or a file that is too short."""
     if bytes(header.magic) != MAGIC:
         raise RingFormatError(
             f"{path}: no kvmlog ring (it begins {bytes(header.magic)!r}, not {MAGIC!r}); "
@@ -78,7 +78,7 @@ def check_header(path: str, header: Any, file_bytes: int) -> Geometry:
 
 
 def is_capacity(slots: int) -> bool:
-    """A power of two within the limits of ring.h."""
+    """Return whether `slots` is a power of two within the limits of ring.h."""
     limits = lib.KVMLOG_RING_MIN_SLOTS <= slots <= lib.KVMLOG_RING_MAX_SLOTS
     return limits and slots & (slots - 1) == 0
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Files of fixed size that readers map: made whole or not at all, opened, their header's start."""
+"""Files of fixed size that readers map: created whole or not at all, opened and checked."""
 
 from __future__ import annotations
 
@@ -20,18 +20,15 @@ _NO_ROOM: Final = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 @dataclass(frozen=True)
 class FileKind:
-    """One sort of such files, and what is raised for those that cannot be used."""
+    """A kind of such files, and the errors for those that cannot be used."""
 
-    absent: str
-    """What is said where there is none: "there is no ring"."""
-
+    absent: str  # how the message for a missing file begins: "there is no ring"
     missing: type[KvmlogError]
     unusable: type[KvmlogError]
-    foreign: type[KvmlogError]
-    """For what this version does not understand."""
+    foreign: type[KvmlogError]  # for content that this version does not understand
 
     def open(self, path: str, flags: int) -> int:
-        """A descriptor of a file that the bridge has made, or one of the errors."""
+        """Return a descriptor of a file that the bridge has made, or raise one of the errors."""
         try:
             fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
         except FileNotFoundError:
@@ -50,7 +47,7 @@ class FileKind:
         return fd
 
     def expect(self, path: str, what: str, found: int, known: int) -> None:
-        """Raises for a version or size in a header that is not the `known` one."""
+        """Raise `foreign` for a version or size in a header that is not the `known` one."""
         if found != known:
             raise self.foreign(
                 f"{path}: {what} {found}, this version knows {known}; "
@@ -58,7 +55,7 @@ class FileKind:
             )
 
     def expect_no_features(self, path: str, unknown: int) -> None:
-        """Raises for bits in a header's incompat_flags that this version does not know."""
+        """Raise `foreign` for incompat_flags of a header that this version does not know."""
         if unknown:
             raise self.foreign(
                 f"{path}: needs features {unknown:#x} that this version does not know; "
@@ -69,9 +66,9 @@ class FileKind:
 def make(
     path: str, size: int, fill: Callable[[int], None], error: type[KvmlogError], remedy: str
 ) -> int:
-    """Makes the file under another name, fills it, renames it to `path`; its descriptor.
+    """Create the file under another name, fill it and rename it to `path`; return its descriptor.
 
-    All blocks are there from the start: a hole on a full tmpfs would be SIGBUS later. `error` with
+    All blocks are allocated at once: a hole on a full tmpfs would be SIGBUS later. `error` with
     `remedy` where there is no room for `size` bytes.
     """
     temporary = f"{path}.new"
@@ -106,8 +103,23 @@ def _allocate(path: str, fd: int, size: int, error: type[KvmlogError], remedy: s
         raise error(f"{path}: cannot be made: {failure.strerror}") from None
 
 
+def file_key(fd: int) -> tuple[int, int]:
+    """Return device and inode of an open file."""
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino
+
+
+def is_replaced(path: str, key: tuple[int, int]) -> bool:
+    """Return whether `path` leads to another file than that of `key`; False where there is none."""
+    try:
+        named = os.stat(path)
+    except OSError:
+        return False
+    return (named.st_dev, named.st_ino) != key
+
+
 def refuse_foreign(path: str, fd: int, magic: bytes, error: type[KvmlogError]) -> None:
-    """`error` for a file with something else in it: a wrong --ring must destroy nothing."""
+    """Raise `error` for a file of another kind: a wrong --ring must destroy nothing."""
     start = os.pread(fd, len(magic), 0)
     if start not in (b"", magic):
         raise error(

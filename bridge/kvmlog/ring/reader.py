@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reading the ring: snapshots that are never torn, and what the header says.
+"""The ring's readers: snapshots without torn records, and the state in the header.
 
-The protocol is told in include/uapi/kvmlog/ring.h; the copying is in bridge/native/ring_read.c.
+include/uapi/kvmlog/ring.h describes the protocol; the copying is C (bridge/native).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from kvmlog.native import ffi, lib
 from kvmlog.ring import header as ring_header
+from kvmlog.ring import mapped_file
 from kvmlog.ring.records import enum_names
 from kvmlog.util.closeable import Closeable
 from kvmlog.util.errors import RingError, RingFormatError, RingMissingError
@@ -26,14 +27,14 @@ _COUNTERS = [name for name, _ in ffi.typeof("struct kvmlog_counters").fields]
 
 @dataclass(frozen=True)
 class RingInfo:
-    """A moment of the ring's header; times in ns, each on the clock of its name."""
+    """The ring's header at one moment; times in ns, each of the clock in its name."""
 
     path: str
     ring_id: str  # hex
     state: str  # running, stopped, replaced
     writer_pid: int
     writer_alive: bool
-    source: str  # none, kmod, bpf: of the last switching on
+    source: str  # none, kmod, bpf: the source that tracing was last switched on with
     switched_on: bool
     config_epoch: int
     capacity: int
@@ -56,7 +57,7 @@ class RingInfo:
 class Snapshot:
     """Records first_index .. next_index - 1 of the ring `ring_id`, oldest first, none torn.
 
-    `overwritten`: how many records that were asked for were already gone.
+    `overwritten`: how many of the requested records were already gone.
     """
 
     ring_id: str
@@ -66,15 +67,14 @@ class Snapshot:
     records: bytes
 
 
-class _Mapping:
+class _Mapping(Closeable):
     """One ring file, open and mapped read-only."""
 
     def __init__(self, path: str) -> None:
         self.fd = ring_header.open_ring_file(path, os.O_RDONLY)
         self.ring = ffi.new("struct kvmlog_ring *")
         try:
-            stat = os.fstat(self.fd)
-            self.file_key = (stat.st_dev, stat.st_ino)
+            self.file_key = mapped_file.file_key(self.fd)
             head = ring_header.read_header(path, self.fd)
             self.ring_id = bytes(head.ring_id).hex()
             self.capacity: int = head.capacity
@@ -87,15 +87,16 @@ class _Mapping:
             raise
 
     def close(self) -> None:
-        lib.kvmlog_ring_unmap(self.ring)
-        os.close(self.fd)
+        if self.fd >= 0:
+            lib.kvmlog_ring_unmap(self.ring)
+            os.close(self.fd)
+            self.fd = -1
 
 
 class RingReader(Closeable):
-    """A ring, opened read-only; follows to the new file when the bridge replaces the ring.
+    """A ring, opened read-only; opens the new file when the bridge replaces the ring.
 
-    Raises RingMissingError, RingFormatError or RingError with a sentence that says what to do.
-    One thread at a time.
+    RingMissingError, RingFormatError or RingError where it cannot be read. Not thread-safe.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -104,18 +105,18 @@ class RingReader(Closeable):
         self._buffer: Any = None
 
     def close(self) -> None:
-        """Unmaps the file; a second call does nothing."""
+        """Unmap the file; a second call does nothing."""
         if self._map is not None:
             self._map.close()
             self._map = None
 
     @property
     def capacity(self) -> int:
-        """Slots of the ring."""
+        """Number of slots."""
         return self._current().capacity
 
     def info(self) -> RingInfo:
-        """The header now, its clocks and counters of one moment."""
+        """Return the header as it is now, its clocks and counters of one moment."""
         header = self._header()
         same_boot = bytes(header.boot_id) == boot_id()
         # The monotonic clock of another boot says nothing about now.
@@ -151,25 +152,25 @@ class RingReader(Closeable):
         )
 
     def snapshot(self, count: int | None = None, since: int | None = None) -> Snapshot:
-        """The newest `count` records, or up to `count` from index `since` on (None: all).
+        """Return the newest `count` records, or up to `count` from index `since` on (None: all).
 
         An index `since` ahead of the writer gives no record. After a replacement the snapshot is
         of the new ring (its ring_id differs), where an old index means nothing: a caller that
-        keeps its place compares ring_id.
+        keeps a position compares ring_id.
         """
         for name, value in (("count", count), ("since", since)):
             if value is not None and value < 0:
                 raise RingError(f"{name} {value} is negative; give 0 or more")
         self._follow()
         mapping = self._current()
-        wanted = mapping.capacity if count is None else min(count, mapping.capacity)
-        buffer = self._room(wanted * mapping.record_bytes)
+        limit = mapping.capacity if count is None else min(count, mapping.capacity)
+        buffer = self._buffer_of(limit * mapping.record_bytes)
         span = ffi.new("struct kvmlog_span *")
         if since is None:
-            rc = lib.kvmlog_ring_newest(mapping.ring, wanted, buffer, len(buffer), span)
+            rc = lib.kvmlog_ring_newest(mapping.ring, limit, buffer, len(buffer), span)
         else:
             start = min(since, 2**64 - 1)
-            rc = lib.kvmlog_ring_since(mapping.ring, start, wanted, buffer, len(buffer), span)
+            rc = lib.kvmlog_ring_since(mapping.ring, start, limit, buffer, len(buffer), span)
         self._check(rc)
         length = (span.next_index - span.first_index) * mapping.record_bytes
         return Snapshot(
@@ -181,7 +182,7 @@ class RingReader(Closeable):
         )
 
     def wall_ns(self, mono_ns: int) -> int:
-        """CLOCK_REALTIME in ns of a CLOCK_MONOTONIC time, by the clocks of the last heartbeat."""
+        """Convert ns of CLOCK_MONOTONIC to CLOCK_REALTIME, by the clocks of the last heartbeat."""
         header = self._header()
         return int(mono_ns + header.realtime_ns - header.monotonic_ns)
 
@@ -199,13 +200,9 @@ class RingReader(Closeable):
         return header
 
     def _follow(self) -> None:
-        """Opens the file that now has the name, when it is another than the one at hand."""
+        """Open the file that has the name now, where it is another one."""
         mapping = self._current()
-        try:
-            named = os.stat(self.path)
-        except OSError:
-            named = None
-        if named is None or (named.st_dev, named.st_ino) == mapping.file_key:
+        if not mapped_file.is_replaced(self.path, mapping.file_key):
             self._check(lib.kvmlog_ring_whole(mapping.ring))
             return
         try:
@@ -215,7 +212,8 @@ class RingReader(Closeable):
         self._map = fresh
         mapping.close()
 
-    def _room(self, size: int) -> Any:
+    def _buffer_of(self, size: int) -> Any:
+        """Return a buffer of at least `size` bytes, the last one where it is large enough."""
         if self._buffer is None or len(self._buffer) < size:
             self._buffer = ffi.new("unsigned char[]", max(size, 1))
         return self._buffer
@@ -230,6 +228,6 @@ class RingReader(Closeable):
 
 
 def boot_id() -> bytes:
-    """This boot's id, 16 bytes (/proc/sys/kernel/random/boot_id)."""
+    """Return this boot's id, 16 bytes (/proc/sys/kernel/random/boot_id)."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         return bytes.fromhex(file.read().strip().replace("-", ""))

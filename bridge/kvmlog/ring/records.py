@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The records as Python sees them.
+"""The record types, and how to decode them.
 
 All layouts and constants come from include/uapi/kvmlog through the cffi extension: `lib.KVMLOG_*`
 and `ffi.typeof("enum kvmlog_...")`. The fields below have the names, units and meanings of their
@@ -54,12 +54,12 @@ class Record(NamedTuple):
 
     @property
     def ns(self) -> int:
-        """The time of the record, under the name that the other types have it."""
+        """Time of the record, under the name that it has in the other types."""
         return self.exit_ns
 
     @property
     def vmm_ns(self) -> int:
-        """The VMM's time (ns): outside the kernel, but for what followed an interruption."""
+        """Time that the VMM took (ns): outside the kernel, less the pauses after -EINTR."""
         return max(0, self.user_ns - self.paused_ns)
 
 
@@ -101,7 +101,7 @@ class LossRecord(NamedTuple):
 
 
 class SwitchRecord(NamedTuple):
-    """struct kvmlog_record_switch: tracing was switched or configured anew."""
+    """struct kvmlog_record_switch: tracing was switched or reconfigured."""
 
     type: int
     isa: int
@@ -122,7 +122,7 @@ class SwitchRecord(NamedTuple):
 
 
 class ClockRecord(NamedTuple):
-    """struct kvmlog_record_clock: what the other clocks showed at `ns`."""
+    """struct kvmlog_record_clock: the other clocks at `ns`."""
 
     type: int
     isa: int
@@ -157,7 +157,7 @@ class CpuRecord(NamedTuple):
 
 
 class UnknownRecord(NamedTuple):
-    """A record of a type that this version does not know: what all records share, and its bytes."""
+    """A record of a type unknown to this version: the fields of all types, and its bytes."""
 
     type: int
     isa: int
@@ -189,7 +189,7 @@ _CODES = {
 
 
 def _unpacker(c_struct: str, fields: tuple[str, ...]) -> struct.Struct:
-    """A struct.Struct for the named fields of a C struct, in C's order, padding skipped."""
+    """Return a struct.Struct for the named fields of a C struct, in C's order, without padding."""
     kind = ffi.typeof(f"struct {c_struct}")
     known = [(name, field) for name, field in kind.fields if not name.startswith("reserved")]
     if tuple(name for name, _ in known) != fields:
@@ -218,7 +218,7 @@ _CPU_UNPACK = _OTHERS[lib.KVMLOG_RECORD_CPU][1]
 
 
 def decode_record(records: Bytes, index: int = 0) -> AnyRecord:
-    """Record number `index` of a buffer of whole records, as the class of its type.
+    """Decode record number `index` of a buffer of whole records, as the class of its type.
 
     struct.error when the buffer ends before it.
     """
@@ -249,7 +249,7 @@ def decode_record(records: Bytes, index: int = 0) -> AnyRecord:
 
 
 def iter_records(records: Bytes) -> Iterator[AnyRecord]:
-    """All records of a buffer in order; ValueError when it holds a part of one."""
+    """Yield all records of a buffer in order; ValueError when it holds a part of one."""
     if len(records) % RECORD_BYTES:
         raise ValueError(f"{len(records)} bytes are no whole number of {RECORD_BYTES}-byte records")
     for index in range(len(records) // RECORD_BYTES):
@@ -257,12 +257,12 @@ def iter_records(records: Bytes) -> Iterator[AnyRecord]:
 
 
 def unpack_records(records: Bytes) -> list[AnyRecord]:
-    """All records of a buffer, as a list."""
+    """Return all records of a buffer as a list."""
     return list(iter_records(records))
 
 
 def enum_names(enum: str, prefix: str) -> dict[int, str]:
-    """Number to name of a C enum, lower case, without `prefix`.
+    """Return the names of a C enum by number, in lower case, without `prefix`.
 
     {1: "exit", ...} for ("kvmlog_record_type", "KVMLOG_RECORD_").
     """

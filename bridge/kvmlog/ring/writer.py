@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Making, taking over and leaving a ring: the one writer's side (docs/ring-format.md).
+"""The ring's one writer: creates, continues and closes the file (docs/ring-format.md).
 
-What is written per record is C (bridge/native/ring_write.c, pump.c); this file decides which file
-is written and that nobody else does.
+The writing of each record is C (bridge/native); this module chooses the file and keeps others
+from writing it.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ _COUNTERS = [name for name, _ in ffi.typeof("struct kvmlog_counters").fields]
 
 
 class RingWriter(Closeable):
-    """The ring at `path`, made or continued, locked against a second writer.
+    """The ring at `path`, created or continued, locked against a second writer.
 
-    A ring of the same geometry goes on with its records and counts; any other file there is marked
-    REPLACED (when it is a ring) and a new one is renamed over it. RingBusyError when another
-    process writes it, RingError when it cannot be made.
+    A ring of the same geometry is continued with its records and counts; any other ring there is
+    marked REPLACED and a new one is renamed over it. `continued`: which of the two;
+    `killed_before`: whether the last writer ended without closing it. RingBusyError when another
+    process writes it, RingError when it cannot be created.
     """
 
     def __init__(self, path: str, slots: int) -> None:
@@ -54,7 +55,7 @@ class RingWriter(Closeable):
             raise
 
     def close(self) -> None:
-        """Ends in order: state STOPPED, lock given back. A second call does nothing."""
+        """Set the state STOPPED and release the lock; a second call does nothing."""
         if self.native != ffi.NULL:
             lib.kvmlog_writer_heartbeat(self.native)
             lib.kvmlog_writer_switched(self.native, 0, lib.KVMLOG_SOURCE_NONE)
@@ -63,29 +64,29 @@ class RingWriter(Closeable):
 
     @property
     def ring_id(self) -> str:
-        """The ring's random id, hex."""
+        """The ring's random id, 32 hex digits."""
         return bytes(self.header().ring_id).hex()
 
     def header(self) -> Any:
-        """A copy of the header, struct kvmlog_ring_header."""
+        """Return a copy of the header, struct kvmlog_ring_header."""
         header = ffi.new("struct kvmlog_ring_header *")
         lib.kvmlog_writer_header(self.native, header)
         return header
 
     def append(self, records: bytes) -> None:
-        """Whole records, as the bytes of their C structs; ValueError for parts."""
+        """Append whole records, the bytes of their C structs; ValueError for parts."""
         size = self.geometry.record_bytes
         if len(records) % size:
             raise ValueError(f"{len(records)} bytes are no whole number of {size}-byte records")
         lib.kvmlog_writer_append(self.native, ffi.from_buffer(records), len(records) // size)
 
     def counters(self) -> dict[str, int]:
-        """The header's counters."""
+        """Return the header's counters by name."""
         counters = self.header().counters
         return {name: getattr(counters, name) for name in _COUNTERS}
 
     def publish_counters(self, counters: dict[str, int]) -> None:
-        """Writes all counters of struct kvmlog_counters, totals since the ring was made.
+        """Write all counters of struct kvmlog_counters, totals since the ring was made.
 
         Modulo 2^64, as C counts: a damaged ring may hold any numbers.
         """
@@ -93,15 +94,15 @@ class RingWriter(Closeable):
         lib.kvmlog_writer_counters(self.native, ffi.new("struct kvmlog_counters *", wrapped))
 
     def switched(self, on: bool, source: int) -> None:
-        """Shows in the header whether tracing is on, and of which source (enum kvmlog_source)."""
+        """Write to the header whether tracing is on, and its source (enum kvmlog_source)."""
         lib.kvmlog_writer_switched(self.native, int(on), source)
 
     def set_statistics(self, statistics_id: bytes) -> None:
-        """Shows in the header which statistics belong to the ring: 16 bytes, zero for none."""
+        """Write to the header which statistics belong to the ring: 16 bytes, zero for none."""
         lib.kvmlog_writer_statistics(self.native, statistics_id)
 
     def _open_or_make(self) -> bool:
-        """Whether an old ring goes on."""
+        """Return whether an old ring is continued."""
         try:
             fd = ring_header.open_ring_file(self.path, os.O_RDWR)
         except RingMissingError:
@@ -129,7 +130,7 @@ class RingWriter(Closeable):
         return False
 
     def _make(self) -> int:
-        """A new ring file under its final name; its descriptor."""
+        """Create a new ring file under its final name; return its descriptor."""
         return mapped_file.make(
             self.path,
             self.geometry.file_bytes,
@@ -169,11 +170,11 @@ class RingWriter(Closeable):
 
 
 def _take_lock(path: str) -> int:
-    """The locked descriptor of PATH.lock, which holds this process's pid."""
+    """Return the locked descriptor of PATH.lock, which holds this process's pid."""
     name = f"{path}.lock"
     try:
         fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _LOCK_MODE)
-        # Also one of before. Who may read a file may lock it, and keep the bridge from starting.
+        # An older one too: who may read a file may lock it, and keep the bridge from starting.
         os.fchmod(fd, _LOCK_MODE)
     except OSError as error:
         raise RingError(
@@ -195,7 +196,7 @@ def _take_lock(path: str) -> int:
 
 
 def _fill_header(fd: int, geometry: ring_header.Geometry) -> None:
-    """Everything but the magic, then the magic."""
+    """Write everything but the magic, then the magic."""
     header = ffi.new("struct kvmlog_ring_header *")
     header.format_version = lib.KVMLOG_RING_FORMAT_VERSION
     header.schema_version = lib.KVMLOG_SCHEMA_VERSION
@@ -211,7 +212,7 @@ def _fill_header(fd: int, geometry: ring_header.Geometry) -> None:
 
 
 def _mark_replaced(fd: int) -> None:
-    """Tells the readers of a ring that lost its name to reopen; leaves what is no ring alone."""
+    """Tell readers of a ring that lost its name to reopen; leave a file that is no ring alone."""
     if os.pread(fd, len(ring_header.MAGIC), 0) != ring_header.MAGIC:
         return
     offset = ffi.offsetof("struct kvmlog_ring_header", "state")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Prototypes and layouts of the running kernel, from its BTF (native/btf)."""
+"""Prototypes and layouts of the running kernel, from its BTF (bridge/native/btf)."""
 
 from __future__ import annotations
 

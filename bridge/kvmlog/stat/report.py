@@ -54,13 +54,13 @@ class Report:
     exits = count of all groups + overflow + forgotten.
     """
 
-    view: Query
+    query: Query
     statistics_id: str
     since_realtime_ns: int
     until_realtime_ns: int
     lines: list[Line]
     halts: list[Line]
-    left_out: int  # groups beyond view.top
+    left_out: int  # groups beyond query.top
     guests: list[GuestFigures]
     shown_exits: int  # of all chosen groups, those left out included
     exits: int
@@ -76,35 +76,35 @@ def report(
     now: Moment,
     base: Moment | None,
     names: StatisticsNames,
-    view: Query,
-    wanted: Collection[int] | None = None,
+    query: Query,
+    guest_ids: Collection[int] | None = None,
 ) -> Report:
     """What came after `base` (None: since the statistics began).
 
-    wanted: ids of the guests that are shown, None for all. Statistics that began anew since
+    guest_ids: ids of the guests that are shown, None for all. Statistics that began anew since
     `base` are shown as if there had been none.
     """
     snapshot = now.snapshot
     if base is not None and _era(base.snapshot) != _era(snapshot):
         base = None
     before = None if base is None else base.snapshot
-    rows = snapshot.rows(view.by, before, wanted)
-    labels = names.labels if By.GUEST in view.by else {}
-    lines = _lines(rows, labels, view)
-    shown = [line for line in lines if view.halts or not line.row.halt]
-    halts = [line for line in lines if not view.halts and line.row.halt]
+    rows = snapshot.rows(query.by, before, guest_ids)
+    labels = names.labels if By.GUEST in query.by else {}
+    lines = _lines(rows, labels, query)
+    shown = [line for line in lines if query.halts or not line.row.halt]
+    halts = [line for line in lines if not query.halts and line.row.halt]
     lost = now.lost_records
     if lost is not None and base is not None and base.lost_records is not None:
         lost = max(0, lost - base.lost_records)
     return Report(
-        view=view,
+        query=query,
         statistics_id=snapshot.statistics_id,
         since_realtime_ns=snapshot.since_realtime_ns if base is None else base.realtime_ns,
         until_realtime_ns=now.realtime_ns,
-        lines=shown[: view.top],
-        halts=halts[: view.top],
-        left_out=len(lines) - len(shown[: view.top]) - len(halts[: view.top]),
-        guests=_guests(snapshot, before, names, wanted),
+        lines=shown[: query.top],
+        halts=halts[: query.top],
+        left_out=len(lines) - len(shown[: query.top]) - len(halts[: query.top]),
+        guests=_guests(snapshot, before, names, guest_ids),
         shown_exits=sum(row.count for row in rows),
         exits=snapshot.exits - (before.exits if before else 0),
         overflow=snapshot.overflow - (before.overflow if before else 0),
@@ -122,23 +122,23 @@ def _era(snapshot: Snapshot) -> tuple[str, int]:
     return snapshot.statistics_id, snapshot.since_ns
 
 
-def _lines(rows: list[Row], labels: dict[int, str], view: Query) -> list[Line]:
-    within_guest = By.GUEST in view.by and view.by != By.GUEST
-    by_return = By.RETURN in view.by
+def _lines(rows: list[Row], labels: dict[int, str], query: Query) -> list[Line]:
+    within_guest = By.GUEST in query.by and query.by != By.GUEST
+    by_return = By.RETURN in query.by
     whole: Counter[int] = Counter()
     for row in rows:
-        if view.halts or not row.halt:
+        if query.halts or not row.halt:
             whole[row.guest if within_guest else 0] += _part(row, by_return)
     lines = [
         Line(
             row,
             labels.get(row.guest, ""),
             _part(row, by_return),
-            whole[row.guest if within_guest else 0] if view.halts or not row.halt else 0,
+            whole[row.guest if within_guest else 0] if query.halts or not row.halt else 0,
         )
         for row in rows
     ]
-    figure = SORTS[view.sort]
+    figure = SORTS[query.sort]
     # What stands second makes the order of equals the same each time.
     return sorted(lines, key=lambda line: (-figure(line.row), line.guest, line.row))
 
@@ -151,7 +151,7 @@ def _guests(
     snapshot: Snapshot,
     before: Snapshot | None,
     names: StatisticsNames,
-    wanted: Collection[int] | None,
+    guest_ids: Collection[int] | None,
 ) -> list[GuestFigures]:
     """Those that had exits, and those asked for, in the order of their ids."""
     found = []
@@ -160,7 +160,7 @@ def _guests(
         # Another guest may have got the place of one that was forgotten.
         same = earlier is not None and earlier.tgid in (0, one.tgid)
         exits = one.exits - (earlier.exits if earlier and same else 0)
-        if exits if wanted is None else one.id in wanted:
+        if exits if guest_ids is None else one.id in guest_ids:
             label = names.labels.get(one.id, "")
             found.append(GuestFigures(label, one, names.guests.get(one.id), exits))
     return found

@@ -30,13 +30,13 @@ class Sampler:
         self,
         reader: StatisticsReader,
         ring: str,
-        view: Query,
+        query: Query,
         words: Sequence[str],
         warn: Callable[[str], None],
     ) -> None:
         self._reader = reader
         self._ring = ring
-        self._view = view
+        self._query = query
         self._words = words
         self._warn = warn
         self._names = StatisticsNames(GuestNames(ring))
@@ -61,10 +61,10 @@ class Sampler:
         GuestError for a word that no guest answers to.
         """
         self._names.update(now.snapshot.guests)
-        wanted = self._names.matching(self._words) if self._words else None
-        return report(now, base, self._names, self._view, wanted)
+        guest_ids = self._names.matching(self._words) if self._words else None
+        return report(now, base, self._names, self._query, guest_ids)
 
-    def say_what_is_counted(self, switch: str) -> None:
+    def warn_if_incomplete(self, switch: str) -> None:
         """One sentence where nothing is being counted, or some of the exits only.
 
         switch: the bridge's local socket.

@@ -1,2 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Everyday tools of all other packages: errors, log, permissions, processes, units."""
+"""Tools of all other packages.
+
+closeable: context managers; errors: the exceptions; log: the log; loop: the bridge's event loop;
+permissions: the group kvmlog and its files; users: which users may use kvmlog; secrets: files that
+hold keys; process: /proc/PID/stat; sock_diag: the owners of sockets; ratelimit: token buckets;
+sdnotify: systemd's readiness and watchdog; units: times and durations as text.
+"""

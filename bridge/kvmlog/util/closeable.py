@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is closed at the end of a `with`."""
+"""The base class of everything that is closed at the end of a `with`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Self
 
 
 class Closeable(ABC):
-    """Its own context manager: close() at the end, whatever happened."""
+    """A context manager that closes itself, whatever happened inside."""
 
     def __enter__(self) -> Self:
         return self
@@ -18,4 +18,4 @@ class Closeable(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Gives back what it holds; a second call does nothing."""
+        """Release everything held; a second call does nothing."""

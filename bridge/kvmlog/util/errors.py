@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What kvmlog raises on purpose.
+"""The exceptions that kvmlog raises on purpose.
 
-Each message is one sentence for the person at the keyboard: the value, the limit and the remedy.
+Each message is one sentence for the user: the value, the limit and the remedy.
 """
 
 from __future__ import annotations
 
 
 class KvmlogError(Exception):
-    """Base of all; str() is the sentence that is shown."""
+    """Base of all; str() is the sentence that the user sees."""
 
 
 class RingError(KvmlogError):
@@ -20,7 +20,7 @@ class RingMissingError(RingError):
 
 
 class RingFormatError(RingError):
-    """The ring file is not one that this version understands."""
+    """The ring file has a format that this version does not understand."""
 
 
 class RingBusyError(RingError):
@@ -32,15 +32,15 @@ class SwitchError(KvmlogError):
 
 
 class BudgetError(SwitchError):
-    """Tracing has been switched off because it cost too much; told once (docs/switch.md)."""
+    """Tracing was switched off because it cost too much; reported once (docs/switch.md)."""
 
 
 class SourceError(KvmlogError):
-    """The source of the records (the kernel module, the BPF programs) is absent or refused."""
+    """The source of the records (kernel module or BPF programs) is missing or refused a command."""
 
 
 class StatisticsError(KvmlogError):
-    """The statistics cannot be used, or hold no such groups."""
+    """The statistics cannot be used, or have no such groups."""
 
 
 class StatisticsMissingError(StatisticsError):

@@ -13,10 +13,10 @@ from typing import TextIO
 
 
 class Log:
-    """Writes lines that begin with the program's name. Usable from any thread.
+    """Writer of lines that begin with the program's name; thread-safe.
 
-    Never waits: what cannot be written at once, because nobody reads a full pipe, is left out,
-    and the next line tells how many were. (A line of over PIPE_BUF bytes may wait.)
+    Never blocks: a line that cannot be written at once, because nobody reads a full pipe, is left
+    out, and the next line says how many were. (A line of more than PIPE_BUF bytes may block.)
     """
 
     def __init__(self, program: str) -> None:
@@ -25,21 +25,21 @@ class Log:
         self._left_out = 0
 
     def audit(self, sentence: str) -> None:
-        """One line about who did what. It says when, local time with its offset (ISO 8601).
+        """Write a line about who did what, with the local time and its offset (ISO 8601).
 
-        Not to the journal, which does.
+        The journal has times of its own and gets none.
         """
         if not _is_journal():
             sentence = f"{datetime.now().astimezone().isoformat(timespec='seconds')} {sentence}"
         self(sentence)
 
     def __call__(self, sentence: str) -> None:
-        """Writes one line; who closed stderr does not want it, and nothing fails for that."""
+        """Write one line; do nothing where stderr is closed."""
         stream = sys.stderr
-        if stream is None:  # there was none from the start
+        if stream is None:  # the process was started without one
             return
         with contextlib.suppress(OSError, ValueError), self._lock:
-            if not _takes(stream):
+            if not _is_writable(stream):
                 self._left_out += 1
                 return
             if self._left_out:
@@ -49,18 +49,18 @@ class Log:
 
 
 def _is_journal() -> bool:
-    """Whether stderr is the stream that systemd has connected to the journal (systemd.exec(5))."""
+    """Return whether stderr is systemd's stream to the journal (systemd.exec(5))."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         stream = os.fstat(sys.stderr.fileno())
         return os.environ.get("JOURNAL_STREAM") == f"{stream.st_dev}:{stream.st_ino}"
     return False
 
 
-def _takes(stream: TextIO) -> bool:
-    """Whether writing a line will not wait."""
+def _is_writable(stream: TextIO) -> bool:
+    """Return whether a line can be written without blocking."""
     try:
         descriptor = stream.fileno()
-    except OSError:  # a stream of Python's own
+    except OSError:  # a stream in memory has no descriptor
         return True
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who may use what the bridge makes: root and, where it exists, the group kvmlog."""
+"""Permissions of the bridge's files: root's and, where it exists, the group kvmlog's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DIRECTORY_MODE: Final = 0o750
 
 
 def group_id() -> int | None:
-    """The group's number, None where the group does not exist."""
+    """Return the group's id; None where the group does not exist."""
     try:
         return grp.getgrnam(GROUP).gr_gid
     except KeyError:
@@ -23,7 +23,7 @@ def group_id() -> int | None:
 
 
 def hand_to_group(target: str | int) -> None:
-    """Gives a path or descriptor to the group; without the group or the right it stays as it is."""
+    """Give a path or descriptor to the group, where the group and the right to do so exist."""
     gid = group_id()
     if gid is None:
         return
@@ -34,7 +34,7 @@ def hand_to_group(target: str | int) -> None:
 
 
 def make_parent(path: str) -> None:
-    """Makes the missing directory of `path`, 0750 and of the group; KvmlogError when it cannot."""
+    """Create the missing directory of `path`, 0750 and of the group; KvmlogError on failure."""
     directory = Path(path).absolute().parent
     if directory.is_dir():
         return
@@ -43,6 +43,6 @@ def make_parent(path: str) -> None:
         directory.chmod(DIRECTORY_MODE)
     except OSError as error:
         raise KvmlogError(
-            f"{directory}: cannot be made ({error.strerror}); make it or choose another place"
+            f"{directory}: cannot be created ({error.strerror}); create it or choose another place"
         ) from None
     hand_to_group(str(directory))

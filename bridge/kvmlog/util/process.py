@@ -5,19 +5,19 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-# Ended, and waiting for its parent to ask why.
+# States of processes that have ended: zombie and dead.
 _DEAD = (b"Z", b"X", b"x")
 
 
 class Start(NamedTuple):
-    """When a process began, in clock ticks since boot, and whether it still does anything."""
+    """Start of a process in clock ticks since boot, and whether it has not ended since."""
 
     ticks: int
     alive: bool
 
 
 def start(pid: int, root: str = "/proc") -> Start | None:
-    """Fields 3 and 22 of stat; None where there is no such process (or its stat makes no sense)."""
+    """Read fields 3 and 22 of stat; None where there is no such process, or no sensible stat."""
     try:
         with open(f"{root}/{pid}/stat", "rb") as file:
             stat = file.read(4096)
@@ -29,9 +29,9 @@ def start(pid: int, root: str = "/proc") -> Start | None:
 
 
 def start_ticks(pid: int, root: str = "/proc") -> int | None:
-    """Start of a process in clock ticks since boot (field 22 of stat); None when there is none.
+    """Return the start of a process in clock ticks since boot; None where there is none.
 
-    With the pid it is a key that no later process shares.
+    Together with the pid it is a key that no later process shares.
     """
     found = start(pid, root)
     return None if found is None else found.ticks

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How often: token buckets per peer, and log lines that a stranger cannot make a flood of."""
+"""Rate limits: token buckets per peer, shares of time, and log lines that cannot flood the log."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Clock = Callable[[], float]
 
 
 class TokenBuckets:
-    """One bucket per peer: `burst` at once, then `per_s`. Usable from any thread.
+    """A token bucket per peer: `burst` calls at once, then `per_s`; thread-safe.
 
-    Bounded: of more than `most` peers those with full buckets are forgotten first, which
-    changes nothing for them.
+    Memory is bounded: beyond `most` peers those with full buckets are forgotten first, which
+    makes no difference to them.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class TokenBuckets:
         self._levels: dict[Hashable, tuple[float, float]] = {}
 
     def wait_s(self, peer: Hashable) -> float:
-        """0 and takes one when the peer may go on; else how long it should wait, in seconds."""
+        """Take a token and return 0, or return how long the peer should wait, in seconds."""
         now = self._clock()
         with self._lock:
             level = self._level(peer, now)
@@ -52,7 +52,7 @@ class TokenBuckets:
 
 
 class TimeShare:
-    """Runs something costly that others can ask for at will, for a `share` of the time at most."""
+    """Costly work that others may request at will, limited to a `share` of the time."""
 
     def __init__(self, work: Callable[[], object], share: float, clock: Clock = time.monotonic):
         self._work = work
@@ -61,7 +61,7 @@ class TimeShare:
         self._rested_s = clock()
 
     def __call__(self) -> bool:
-        """Runs it, unless it has to rest for how long the last time took; whether it ran."""
+        """Run it, unless the last run was too recent for its cost; return whether it ran."""
         begin = self._clock()
         if begin < self._rested_s:
             return False
@@ -72,10 +72,10 @@ class TimeShare:
 
 
 class TimeAllowance:
-    """Time for work that strangers cause: `burst_s` at once, then a `share` of all time.
+    """Time for unauthenticated peers' work: `burst_s` at once, then a `share` of all time.
 
-    The work stands within `with`, after is_left(). One piece may take more than there is left,
-    which has to come in again before the next. One thread at a time.
+    Call is_left(), then do the work within `with`. A piece of work may overdraw the allowance,
+    which has to be refilled before the next one. Not thread-safe.
     """
 
     def __init__(self, share: float, burst_s: float, clock: Clock = time.monotonic) -> None:
@@ -85,7 +85,7 @@ class TimeAllowance:
         self._at = self._began = clock()
 
     def is_left(self) -> bool:
-        """Whether a piece of work may begin."""
+        """Return whether a piece of work may begin."""
         now = self._clock()
         self._left_s = min(self._burst_s, self._left_s + (now - self._at) * self._share)
         self._at = now
@@ -99,7 +99,7 @@ class TimeAllowance:
 
 
 class LogLimiter:
-    """Passes a few lines on and counts the rest, which the next line that passes tells."""
+    """Log that passes a few lines on and counts the rest; the next that passes has the count."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class LogLimiter:
         self._left_out = 0
 
     def __call__(self, line: str) -> None:
-        """Writes the line, or only counts it."""
+        """Write the line, or only count it."""
         with self._lock:
             if self._bucket.wait_s(None) > 0:
                 self._left_out += 1

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a service tells its manager: sd_notify(3), with a datagram to $NOTIFY_SOCKET.
+"""Service notifications: sd_notify(3), with a datagram to $NOTIFY_SOCKET.
 
-Outside a service all of it does nothing.
+Outside a service they do nothing.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import time
 from collections.abc import MutableMapping
 from typing import Final
 
-# A manager that does not take a datagram for so long is not waited for.
+# How long to wait for a manager that does not take a datagram.
 _SEND_S: Final = 1.0
 
 
 class Notifier:
-    """The manager's socket, and its watchdog. One thread at a time.
+    """The manager's socket and watchdog. Not thread-safe.
 
-    interval_s: beat() wants to be called at least this often; None: nobody watches.
+    interval_s: how often beat() has to be called at least; None: there is no watchdog.
     """
 
     def __init__(self, environment: MutableMapping[str, str] = os.environ) -> None:
@@ -33,33 +33,33 @@ class Notifier:
             self.watchdog_s = None
         self.interval_s = None if self.watchdog_s is None else self.watchdog_s / 2
         self._beat = float("-inf")  # of time.monotonic()
-        self._said = ""
-        # Whether a datagram could not be delivered; who starts the process may look once.
+        self._status = ""
+        # Whether a datagram could not be delivered, for the process to report at its start.
         self.failed = False
 
     def ready(self, status: str) -> None:
-        """The service serves, or has read its configuration again."""
-        self._said = status
+        """Report that the service serves, or has reloaded its configuration."""
+        self._status = status
         self._send("READY=1", f"STATUS={status}")
         self.beat()
 
     def status(self, status: str) -> None:
-        """One line for `systemctl status`; the same one again is not sent."""
-        if status != self._said:
-            self._said = status
+        """Set the line in `systemctl status`; an unchanged one is not sent again."""
+        if status != self._status:
+            self._status = status
             self._send(f"STATUS={status}")
 
     def reloading(self) -> None:
-        """The configuration is being read again; ready() follows."""
+        """Report that the configuration is being reloaded; ready() follows."""
         now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._send("RELOADING=1", f"MONOTONIC_USEC={now_us}")
 
     def stopping(self) -> None:
-        """The service ends by itself or because it was told to."""
+        """Report that the service is about to end."""
         self._send("STOPPING=1", "STATUS=stopping")
 
     def beat(self) -> None:
-        """Says that all is well, when it is time to; not called when something hangs."""
+        """Feed the watchdog when it is time to; not to be called while something hangs."""
         now = time.monotonic()
         if self.interval_s is not None and now - self._beat >= self.interval_s:
             self._beat = now
@@ -79,14 +79,14 @@ class Notifier:
 
 
 def _address(text: str) -> str:
-    """A path, or the name of an abstract socket with the leading zero; "" for neither."""
+    """Return a path, or an abstract socket's name with the leading NUL; "" for neither."""
     if text.startswith("@"):
         return "\0" + text[1:]
     return text if text.startswith("/") else ""
 
 
 def _watchdog_s(microseconds: str, pid: str) -> float | None:
-    """sd_watchdog_enabled(3): the time after which a silent service is killed."""
+    """Return the time after which a silent service is killed (sd_watchdog_enabled(3))."""
     if pid and pid != str(os.getpid()):
         return None
     with contextlib.suppress(ValueError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Files that hold secrets: read only when nobody else can have read or written them."""
+"""Files with secrets, read only if no other user can have read or written them."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from kvmlog.util.errors import KvmlogError
 
 MAX_BYTES: Final = 1 << 20
 _OWNER_ONLY: Final = 0o077
-# Of the group root: nobody whom root has not made its member by that. Of any other one members
-# come and go for other reasons: those of the group kvmlog may use the server, not be it.
+# The group root may read: only root makes members of it. Members of any other group come and go
+# for other reasons: those of the group kvmlog may use the server, but not impersonate it.
 _GROUP_MAY_READ: Final = 0o037
 
 
 class SecretError(KvmlogError):
-    """A file with a secret is missing, open to others, or not what it should be."""
+    """A file with a secret is missing, open to others, or of the wrong kind."""
 
 
 class UnreadableError(SecretError):
-    """This user may not read `path`, as it should be when it is another user's."""
+    """This user may not read `path`, which is right where it belongs to another user's service."""
 
     def __init__(self, path: str, what: str) -> None:
         reader = _name(os.geteuid())
@@ -34,13 +34,13 @@ class UnreadableError(SecretError):
 
 
 def read_secret(path: str, what: str, user: str = "") -> bytes:
-    """The file's contents; `what` it is stands in the sentence. SecretError when it is not safe.
+    """Return the file's contents; SecretError, which calls it `what`, where it is not safe.
 
-    It has to be a regular file of mode 0600 or less, of our own user or of root. user: whom we are
-    going to become, or may be, as root: the file may be theirs.
+    It has to be a regular file of mode 0600 or less that belongs to this user or root, or to
+    `user`: the one that root is going to become.
     """
     try:
-        # O_NONBLOCK: a FIFO must not hold us up.
+        # O_NONBLOCK: a FIFO must not block.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(descriptor, "rb") as file:
             _check(path, what, os.fstat(file.fileno()), user)
@@ -71,8 +71,8 @@ def _check(path: str, what: str, status: os.stat_result, user: str) -> None:
         )
     if status.st_uid not in (0, os.geteuid(), reader):
         raise SecretError(
-            f"{path}: the {what} belongs to uid {status.st_uid}, who is neither root nor the user "
-            f"that reads it; chown it to {name}"
+            f"{path}: the {what} belongs to uid {status.st_uid}, which is neither root nor "
+            f"the user that reads it; chown it to {name}"
         )
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whose socket is at the other end: owners of local sockets, asked from the kernel by sock_diag.
+"""Owners of local sockets, by the kernel's sock_diag: the user at the other end of a connection.
 
-Any user may ask. Formats: include/uapi/linux/inet_diag.h. A plain socket is used, because
-pyroute2's DiagSocket can neither ask for one socket nor tell an error.
+Any user may ask. Formats: include/uapi/linux/inet_diag.h. This uses a plain socket, because
+pyroute2's DiagSocket can neither ask for one socket nor report an error.
 """
 
 from __future__ import annotations
@@ -46,26 +46,26 @@ class LocalSocket(NamedTuple):
     """One socket of this machine (of this network namespace)."""
 
     local: Endpoint
-    remote: Endpoint  # of port 0 when it is not connected
+    remote: Endpoint  # port 0: not connected
     state: int  # a TCP state
-    uid: int  # who made it; 0, wrongly, for a socket that nobody holds any more
-    inode: int  # 0: nobody holds it
-    interface: int  # the only one that it uses; 0: any
-    takes_ipv4: bool  # of IPv4, or of IPv6 at any address without IPV6_V6ONLY
+    uid: int  # its creator; 0, wrongly, for a socket that no process has open any more
+    inode: int  # 0: no process has it open
+    interface: int  # the one that it is bound to; 0: any
+    takes_ipv4: bool  # IPv4, or IPv6 at the unspecified address without IPV6_V6ONLY
 
     @property
     def held(self) -> bool:
-        """Whether a process has it open; only then the uid means anything."""
+        """Whether a process has it open; `uid` means something only then."""
         return self.inode != 0
 
 
 def address(text: str) -> IpAddress:
-    """An IP address without its zone; IPv4 within IPv6 (::ffff:127.0.0.1) as the IPv4 it is."""
+    """Parse an IP address, without its zone; an IPv4-mapped one (::ffff:127.0.0.1) as IPv4."""
     return _plain(ipaddress.ip_address(text.partition("%")[0]))
 
 
 def tcp_socket(local: Endpoint, remote: Endpoint) -> LocalSocket | None:
-    """The TCP socket with these two ends, seen from its side; None when this machine has none.
+    """Return the TCP socket with these two ends, seen from its side; None where there is none.
 
     OSError when the kernel cannot be asked.
     """
@@ -76,10 +76,10 @@ def tcp_socket(local: Endpoint, remote: Endpoint) -> LocalSocket | None:
 
 
 def udp_sockets(port: int) -> list[LocalSocket]:
-    """All UDP sockets bound to a local port, at any address, of both families.
+    """Return the UDP sockets bound to a local port, at any address, of both families.
 
-    More than one may be: SO_REUSEADDR. Of MOST_SOCKETS or more some MOST_SOCKETS: any user can
-    make them without number. OSError when the kernel cannot be asked.
+    SO_REUSEADDR allows several. At most MOST_SOCKETS are returned: any user can open any number.
+    OSError when the kernel cannot be asked.
     """
     families = (socket.AF_INET, socket.AF_INET6)
     found = (
@@ -94,7 +94,7 @@ def udp_sockets(port: int) -> list[LocalSocket]:
 def _ask(
     family: int, protocol: int, local: tuple[IpAddress | None, int], remote: Endpoint | None
 ) -> Iterator[LocalSocket]:
-    """One request: of a single socket, or without `remote` of all that have the port."""
+    """Request a single socket, or without `remote` all that have the port."""
     flags = _NLM_F_REQUEST if remote else _NLM_F_REQUEST | _NLM_F_DUMP
     identity = _PORTS.pack(local[1], remote[1] if remote else 0)
     identity += _packed(local[0]) + _packed(remote[0] if remote else None) + bytes(4) + _NO_COOKIE
@@ -140,7 +140,7 @@ def _socket(payload: bytes) -> LocalSocket:
 
 
 def _both_families(payload: bytes) -> bool:
-    """Whether IPV6_V6ONLY is known to be off; the kernel tells it of unconnected sockets."""
+    """Return whether IPV6_V6ONLY is known to be off; the kernel says so of unconnected sockets."""
     at = _ANSWER.size
     while at + _ATTRIBUTE.size < len(payload):
         length, kind = _ATTRIBUTE.unpack_from(payload, at)

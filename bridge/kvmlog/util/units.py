@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Durations and wall-clock times in human units."""
+"""Durations and wall-clock times as text."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _UNITS: Final[tuple[tuple[str, int], ...]] = (("us", 1_000), ("ms", 1_000_000), 
 
 
 def duration(ns: int) -> str:
-    """Returns a duration with three digits and its unit: "812ns", "12.3us", "4.56ms".
+    """Return a duration with three digits and its unit: "812ns", "12.3us", "4.56ms".
 
-    From 1,000 s on in minutes and seconds ("16m40s"), from 1,000 min on in hours
-    ("27h46m"). ns: nanoseconds, not negative.
+    From 1,000 s on it is in minutes and seconds ("16m40s"), from 1,000 min on in hours and
+    minutes ("27h46m"). ns: nanoseconds, not negative.
     """
     if ns < 1_000:
         return f"{ns}ns"
@@ -37,7 +37,7 @@ def duration(ns: int) -> str:
 
 
 def local_time(wall_ns: int, utc_offset_s: int) -> datetime:
-    """Returns local time of a CLOCK_REALTIME value, cut (not rounded) to 1 us.
+    """Return the local time of a CLOCK_REALTIME value, truncated to 1 us.
 
     wall_ns: ns since 1970, UTC. utc_offset_s: seconds east of UTC.
     """
@@ -47,11 +47,11 @@ def local_time(wall_ns: int, utc_offset_s: int) -> datetime:
 
 
 def time_column(wall_ns: int, utc_offset_s: int) -> str:
-    """Returns local month, day and time to the microsecond: "11-20 19:46:02.123456"."""
+    """Return local month, day and time to the microsecond: "11-20 19:46:02.123456"."""
     return local_time(wall_ns, utc_offset_s).strftime("%m-%d %H:%M:%S.%f")
 
 
 def local_iso(realtime_ns: int) -> str:
-    """Returns local time to the microsecond with its offset, as ISO 8601."""
+    """Return local time to the microsecond with its offset, as ISO 8601."""
     offset_s = time.localtime(realtime_ns // NS_PER_S).tm_gmtoff
     return local_time(realtime_ns, offset_s).isoformat(timespec="microseconds")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which users of this machine may use kvmlog: root, the user it runs as, the group kvmlog."""
+"""The users of this machine that may use kvmlog: root, its own user, the group kvmlog."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Final, Generic, TypeVar
 
 from kvmlog.util import permissions
 
-# A membership that was taken away holds so long, and a name; asking LDAP for each datagram would
-# not do.
+# How long a lookup is reused, and a membership that was taken away still holds: asking LDAP for
+# each datagram would be too slow.
 _CACHE_S: Final = 10.0
 _CACHED: Final = 256
 
 _Fact = TypeVar("_Fact")
 
 
-class _Known(Generic[_Fact]):
-    """What `ask` says of users, asked for once in _CACHE_S. Usable from any thread."""
+class _Cached(Generic[_Fact]):
+    """A lookup by uid whose results are reused for _CACHE_S; thread-safe."""
 
     def __init__(self, ask: Callable[[int], _Fact]) -> None:
         self._ask = ask
@@ -44,7 +44,7 @@ class _Known(Generic[_Fact]):
 
 
 def standing(uid: int) -> str:
-    """What a user may use kvmlog by: "root", "owner", "group"; empty for those who may not."""
+    """Return why a user may use kvmlog: "root", "owner" or "group"; "" for one who may not."""
     if uid == 0:
         return "root"
     if uid == os.geteuid():
@@ -53,16 +53,16 @@ def standing(uid: int) -> str:
 
 
 def user_name(uid: int) -> str:
-    """The user's name in ASCII, "uid 4711" for one without."""
+    """Return the user's name in ASCII; "uid 4711" for one without."""
     return _name_of(uid)
 
 
 def refusal(uid: int) -> str:
-    """The sentence for a user who may not."""
+    """Return the sentence for a user who may not use kvmlog."""
     return f"{user_name(uid)} is neither root nor in the group {permissions.GROUP}"
 
 
-@_Known
+@_Cached
 def _name_of(uid: int) -> str:
     try:
         return ascii(pwd.getpwuid(uid).pw_name)[1:-1]
@@ -70,12 +70,12 @@ def _name_of(uid: int) -> str:
         return f"uid {uid}"
 
 
-@_Known
+@_Cached
 def _is_member(uid: int) -> bool:
-    """By the user database alone: a group that only a process was given does not count."""
+    """Return whether the user database has the user in the group; a process's do not count."""
     try:
         user = pwd.getpwuid(uid)
-        wanted = grp.getgrnam(permissions.GROUP).gr_gid
-        return wanted in os.getgrouplist(user.pw_name, user.pw_gid)
+        gid = grp.getgrnam(permissions.GROUP).gr_gid
+        return gid in os.getgrouplist(user.pw_name, user.pw_gid)
     except (KeyError, OSError):
         return False

@@ -24,9 +24,10 @@ from kvmlog.client.connection import (
     RpcUnreachableError,
     parse_address,
 )
-from kvmlog.client.replies import Explained, Guests, Pending, Records, Status, Switched
+from kvmlog.client.replies import Guests, Pending, Records, Status, Switched
 from kvmlog.client.statistics import parameters, report_of
 from kvmlog.control.sampling import EVERY_EXIT, Sampling
+from kvmlog.exits.explain.explanation import Explained
 from kvmlog.stat.query import Query
 from kvmlog.stat.report import Report
 from kvmlog.util.closeable import Closeable

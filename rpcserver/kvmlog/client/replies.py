@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from kvmlog.client.connection import RpcError
 from kvmlog.control.sampling import Sampling
-from kvmlog.exits.explain.explanation import Explanation
+from kvmlog.exits.explain.explanation import Explained, Explanation
 from kvmlog.guests.model import Guest
 from kvmlog.ring.block import Span, decode
 from kvmlog.ring.reader import RingInfo
@@ -80,18 +80,6 @@ class Guests:
     exits: dict[tuple[int, int], int] | None  # by (pid, start_ticks)
     ended: int  # how many are known that have ended
     problems: list[str] = field(default_factory=list)  # why they may be old, or fewer
-
-
-@dataclass(frozen=True)
-class Explained:
-    """An exit reason; isa: "kvm" for KVM_EXIT_*."""
-
-    isa: str
-    number: int
-    name: str
-    flags: tuple[str, ...]
-    meaning: str
-    explanation: Explanation
 
 
 def switched(reply: Any) -> Switched:

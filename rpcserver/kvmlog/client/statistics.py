@@ -64,7 +64,7 @@ def _report(reply: Mapping[str, Any], view: Query) -> Report:
     lines = [_line(one, view.by) for one in reply["rows"]]
     left_out = int(reply["rows_left_out"])
     return Report(
-        view=view,
+        query=view,
         statistics_id=reply["statistics_id"],
         lines=[line for line in lines if view.halts or not line.row.halt],
         halts=[line for line in lines if not view.halts and line.row.halt],

@@ -109,15 +109,15 @@ def test_list_of_an_isa_and_of_a_beginning(capsys: pytest.CaptureFixture[str]) -
     [
         (
             ["ept_violaton"],
-            "'ept_violaton' is no exit reason; near it: EPT_VIOLATION; "
-            "`kvmlog explain --list` has all",
+            "'ept_violaton' is not an exit reason; similar: EPT_VIOLATION; "
+            "`kvmlog explain --list` lists all",
         ),
-        (["0x3ff"], "'0x3ff' is no exit reason; `kvmlog explain --list` has all"),
+        (["0x3ff"], "'0x3ff' is not an exit reason; `kvmlog explain --list` lists all"),
         (
             ["hlt", "--isa", "arm64"],
-            "'hlt' is no exit reason of arm64; `kvmlog explain --list --isa arm64` has all",
+            "'hlt' is not an exit reason of arm64; `kvmlog explain --list --isa arm64` lists all",
         ),
-        (["a\x1b[2J"], "'a\\x1b[2J' is no exit reason; `kvmlog explain --list` has all"),
+        (["a\x1b[2J"], "'a\\x1b[2J' is not an exit reason; `kvmlog explain --list` lists all"),
         (["hlt", "--isa", "mips"], "argument --isa: invalid choice: 'mips' "),
     ],
 )

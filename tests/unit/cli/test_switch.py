@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pytest
 
 from kvmlog.cli import switch
-from kvmlog.cli.selection import period_s
+from kvmlog.cli.switch import period_s
 from kvmlog.control.client import SwitchClient
 from kvmlog.control.sampling import describe_sampling
 

@@ -93,11 +93,11 @@ def test_a_request_is_taken_once() -> None:
     clock = Clock()
     nonces = Nonces(clock)
     clock.now_ns += S
-    nonces.take(signed(1, clock.now_ns))
-    nonces.take(signed(2, clock.now_ns))
+    nonces.accept(signed(1, clock.now_ns))
+    nonces.accept(signed(2, clock.now_ns))
     for _ in range(2):
         with pytest.raises(ReplayedError):
-            nonces.take(signed(1, NOW_NS + S))
+            nonces.accept(signed(1, NOW_NS + S))
         clock.now_ns += 29 * S
 
 
@@ -109,8 +109,8 @@ def test_a_wrong_clock_is_told(ahead_s: int) -> None:
     clock.now_ns += 10_000 * S
     word = "ahead of" if ahead_s > 0 else "behind"
     with pytest.raises(SwitchError, match=f"{abs(ahead_s)}.000 s {word} this host's clock"):
-        nonces.take(signed(1, clock.now_ns + ahead_s * S))
-    nonces.take(signed(1, clock.now_ns + (30 if ahead_s > 0 else -30) * S))
+        nonces.accept(signed(1, clock.now_ns + ahead_s * S))
+    nonces.accept(signed(1, clock.now_ns + (30 if ahead_s > 0 else -30) * S))
 
 
 def test_a_new_bridge_takes_nothing_older_than_itself() -> None:
@@ -118,8 +118,8 @@ def test_a_new_bridge_takes_nothing_older_than_itself() -> None:
     nonces = Nonces(Clock())
     for old_ns in (NOW_NS, NOW_NS - S):
         with pytest.raises(SwitchError, match="older than what this bridge remembers"):
-            nonces.take(signed(1, old_ns))
-    nonces.take(signed(1, NOW_NS + 1))
+            nonces.accept(signed(1, old_ns))
+    nonces.accept(signed(1, NOW_NS + 1))
 
 
 def test_memory_is_bounded_and_what_is_forgotten_stays_out() -> None:
@@ -127,15 +127,15 @@ def test_memory_is_bounded_and_what_is_forgotten_stays_out() -> None:
     clock = Clock()
     nonces = Nonces(clock, most=3)
     for number in range(3):
-        nonces.take(signed(number, NOW_NS + 1 + number))
+        nonces.accept(signed(number, NOW_NS + 1 + number))
     with pytest.raises(SwitchError, match="3 commands came within 60 s"):
-        nonces.take(signed(9, NOW_NS + 9))
+        nonces.accept(signed(9, NOW_NS + 9))
     clock.now_ns += 31 * S
-    nonces.take(signed(9, clock.now_ns))
+    nonces.accept(signed(9, clock.now_ns))
     clock.now_ns = NOW_NS + S
     for number in range(3):
         with pytest.raises(SwitchError, match="older than what this bridge remembers"):
-            nonces.take(signed(number, NOW_NS + 1 + number))
+            nonces.accept(signed(number, NOW_NS + 1 + number))
 
 
 @given(st.one_of(st.binary(max_size=300), st.binary(max_size=200).map(lambda b: b"kvmlog1 " + b)))

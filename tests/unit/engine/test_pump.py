@@ -20,6 +20,7 @@ from kvmlog.native import ffi, lib
 from kvmlog.ring.reader import RingReader
 from kvmlog.ring.records import RECORD_BYTES, LossRecord, unpack_records
 from kvmlog.ring.writer import RingWriter
+from tests.native import lib as testing
 from tests.support import records as make
 from tests.support.batches import FAMILY, ack, batch, exits
 
@@ -54,7 +55,7 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
 def give(pump: Pump, *messages: bytes, port: int = 0) -> None:
     """Hands messages to the pump without a socket."""
     for message in messages:
-        assert lib.kvmlog_pump_message(pump.native, message, len(message), port) == 0
+        assert testing.kvmlog_test_message(pump.native, message, len(message), port) == 0
 
 
 def stream(writer: RingWriter) -> list[object]:
@@ -182,7 +183,7 @@ def test_an_acknowledgement_is_no_bad_message(pump: Pump, writer: RingWriter) ->
 def test_a_message_that_cannot_be_one_is_not_copied(pump: Pump) -> None:
     """Longer than any batch."""
     long = bytes(lib.KVMLOG_MESSAGE_BYTES + 1)
-    assert lib.kvmlog_pump_message(pump.native, long, len(long), 0) == -errno.EMSGSIZE
+    assert testing.kvmlog_test_message(pump.native, long, len(long), 0) == -errno.EMSGSIZE
 
 
 def test_batches_through_a_socket_wrap_around_the_ring(

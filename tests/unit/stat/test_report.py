@@ -26,10 +26,10 @@ ROWS = [
 
 
 def shares(
-    folder: Path, view: Query, rows: list[Row] | None = None
+    folder: Path, query: Query, rows: list[Row] | None = None
 ) -> list[tuple[int, int, float]]:
     """(guest, reason, share in percent) of the groups above the halts."""
-    made = make.told(folder, Made(ROWS if rows is None else rows, GUESTS), view)
+    made = make.told(folder, Made(ROWS if rows is None else rows, GUESTS), query)
     return [(one.row.guest, one.row.reason, 100 * one.part_ns / one.whole_ns) for one in made.lines]
 
 
@@ -200,7 +200,7 @@ def test_groups_of_chosen_guests(tmp_path: Path) -> None:
     """A chosen guest without exits is told too."""
     made = Made(ROWS, {**GUESTS, 3: make.guest(3, 4_244)}, exits=110)
     names = make.names(tmp_path, [], made)
-    found = report(make.moment(made), None, names, Query(), wanted={2, 3})
+    found = report(make.moment(made), None, names, Query(), guest_ids={2, 3})
     assert [one.row.guest for one in found.lines] == [2]
     assert [(one.statistics.id, one.exits) for one in found.guests] == [(2, 60), (3, 0)]
     assert (found.shown_exits, found.exits) == (60, 110)

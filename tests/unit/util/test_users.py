@@ -7,7 +7,7 @@ import pwd
 
 import pytest
 
-from kvmlog.util.users import _CACHED, _Known, refusal, standing, user_name
+from kvmlog.util.users import _CACHED, _Cached, refusal, standing, user_name
 
 
 def test_the_user_database_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,7 +33,7 @@ def test_many_users_do_not_fill_memory() -> None:
     """Whoever makes up uids has the others asked for again, at most."""
     asked: list[int] = []
 
-    @_Known
+    @_Cached
     def even(uid: int) -> bool:
         asked.append(uid)
         return uid % 2 == 0

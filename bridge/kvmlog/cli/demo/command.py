@@ -15,7 +15,7 @@ import sys
 import time
 from typing import Any, Final
 
-from kvmlog.cli import selection, status, switch, table
+from kvmlog.cli import status, switch, table
 from kvmlog.cli.demo.ending import Ended, deaf, ended_by_signals
 from kvmlog.cli.demo.guest import NAME, DemoError, DemoGuest, check_host
 from kvmlog.cli.demo.server import own_server
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--seconds",
-        type=selection.period_s,
+        type=switch.period_s,
         default=DEFAULT_S,
         metavar="N",
         help="how long exits are shown as they come (default %(default)g)",
@@ -189,7 +189,7 @@ class _Session:
                 raise
             say(f"the bridge tells, once: {error}")
             done = self._client.switch(True, [NAME], lease_s)
-        switch.print_granted({"matched": done.matched}, done.for_s, done.sampling)
+        switch.print_accepted({"matched": done.matched}, done.for_s, done.sampling)
         _blank()
         if done.matched.get(NAME) != [guest.pid]:
             raise DemoError(

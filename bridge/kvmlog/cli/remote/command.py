@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from kvmlog.cli import dump, explain, guests, pending, records, selection, status, switch, tail
+from kvmlog.cli.examples import add_examples
 from kvmlog.cli.records import Clocks
 from kvmlog.cli.remote import follow
 from kvmlog.cli.stat import options
-from kvmlog.cli.stat.command import add_wishes, printer
+from kvmlog.cli.stat.command import add_options, printer
 from kvmlog.client.client import Client
 from kvmlog.client.connection import MOST_TIMEOUT_S
-from kvmlog.exits.explain.lookup import ISAS
 from kvmlog.exits.format import lines
+from kvmlog.exits.reasons.lookup import ISAS
 from kvmlog.guests.names import GuestList
 from kvmlog.guests.view import GuestView
 from kvmlog.ring.records import Record
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, (add, act, words) in _COMMANDS.items():
         command = commands.add_parser(name, help=words, description=words)
         add(command)
+        add_examples(command, f"remote {name}")
         command.set_defaults(act=act)
 
 
@@ -86,10 +88,10 @@ def _status(client: Client, args: argparse.Namespace) -> int:
 
 
 def _switch(client: Client, args: argparse.Namespace) -> int:
-    recorded = switch.sampling_of(args)
+    recorded = switch.requested_sampling(args)
     done = client.switch(args.state == "on", args.vm, args.for_s, recorded)
     if done.on:
-        switch.print_granted({"matched": done.matched}, done.for_s, done.sampling)
+        switch.print_accepted({"matched": done.matched}, done.for_s, done.sampling)
     else:
         print("ok off")
     return 0
@@ -99,13 +101,13 @@ def _dump(client: Client, args: argparse.Namespace) -> int:
     page = client.records(
         args.count, vm=args.vm, reason=args.reason, slower_than_ns=args.slower_than
     )
-    view = GuestView(GuestList(client.guests(ended=True).guests))
+    query = GuestView(GuestList(client.guests(ended=True).guests))
     shown = page.decoded()
-    view.learn(shown)
+    query.learn(shown)
     if not args.json:
         print(lines.HEADER)
     clocks = Clocks(page.span.realtime_ns - page.span.monotonic_ns, page.span.utc_offset_s)
-    for line in records.record_lines(shown, clocks, view, args.json):
+    for line in records.record_lines(shown, clocks, query, args.json):
         print(line)
     return 0
 
@@ -117,13 +119,13 @@ def _tail(client: Client, args: argparse.Namespace) -> int:
 
 
 def _stat(client: Client, args: argparse.Namespace) -> int:
-    view = options.view(args)
+    query = options.query(args)
     with contextlib.ExitStack() as stack:
         show = printer(args, stack)
         said: set[str] = set()
         with contextlib.suppress(KeyboardInterrupt):
             for _ in _rounds(args.interval, args.count):
-                report, notes = client.statistics(view, args.vm, args.interval)
+                report, notes = client.statistics(query, args.vm, args.interval)
                 for note in notes:
                     if note not in said:
                         print(f"kvmlog: {note}", file=sys.stderr, flush=True)
@@ -156,7 +158,7 @@ def _pending(client: Client, args: argparse.Namespace) -> int:
     span = found.records.span
     clocks = Clocks(span.realtime_ns - span.monotonic_ns, span.utc_offset_s)
     pending.show(shown, clocks, view, args.json)
-    pending.say_left_out(found.left_out)
+    pending.print_left_out(found.left_out)
     return 0
 
 
@@ -171,11 +173,11 @@ def _json(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_dump(parser: argparse.ArgumentParser) -> None:
-    dump.add_wishes(parser, words=True)
+    dump.add_options(parser, words=True)
 
 
 def _add_tail(parser: argparse.ArgumentParser) -> None:
-    tail.add_wishes(parser, words=True)
+    tail.add_options(parser, words=True)
 
 
 def _add_guests(parser: argparse.ArgumentParser) -> None:
@@ -206,10 +208,10 @@ _COMMANDS: Final[
     ]
 ] = {
     "status": (_json, _status, "show what its bridge and its ring are doing"),
-    "switch": (switch.add_wishes, _switch, "switch tracing on or off there"),
+    "switch": (switch.add_options, _switch, "switch tracing on or off there"),
     "dump": (_add_dump, _dump, "print the newest records"),
     "tail": (_add_tail, _tail, "print records as they come"),
-    "stat": (add_wishes, _stat, "count exits by guest and reason"),
+    "stat": (add_options, _stat, "count exits by guest and reason"),
     "guests": (_add_guests, _guests, "list its guests"),
     "pending": (_add_pending, _pending, "print the vCPUs that are in an exit now"),
     "explain": (_add_explain, _explain, "say what an exit reason is"),

@@ -28,7 +28,7 @@ _FAILED: Final = 1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the sub-command's flags."""
-    add_wishes(parser)
+    add_options(parser)
     parser.add_argument(
         "--reset", action="store_true", help="have the bridge begin the statistics anew, and end"
     )
@@ -43,9 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_wishes(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """What there is to ask of any statistics, here or elsewhere."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = tables.LEGEND
     parser.add_argument(
         "-i",
@@ -102,21 +101,21 @@ def run(args: argparse.Namespace) -> int:
     """0, or the exit status of the command; KvmlogError when there are no statistics."""
     if args.command[:1] == ["--"]:
         del args.command[0]
-    view = options.view(args)
+    query = options.query(args)
     if args.reset:
         return _reset(args.switch)
     with contextlib.ExitStack() as stack:
         reader = stack.enter_context(StatisticsReader(args.ring + SUFFIX))
-        look = Sampler(reader, args.ring, view, args.vm, _warn)
-        look.say_what_is_counted(args.switch)
+        sampler = Sampler(reader, args.ring, query, args.vm, _warn)
+        sampler.warn_if_incomplete(args.switch)
         show = printer(args, stack)
         if args.command:
-            return _around(args, look, show)
+            return _around(args, sampler, show)
         if args.interval is None:
-            show(look.since(None, look.now(settle=True)))
+            show(sampler.since(None, sampler.now(settle=True)))
         else:
             with contextlib.suppress(KeyboardInterrupt):
-                _every(args, look.now(), look, show, _asleep)
+                _every(args, sampler.now(), sampler, show, _asleep)
     return 0
 
 
@@ -131,7 +130,7 @@ def _reset(switch: str) -> int:
 def _every(
     args: argparse.Namespace,
     base: Moment,
-    look: Sampler,
+    sampler: Sampler,
     show: Callable[[Report], None],
     ended: Callable[[float], bool],
 ) -> Moment:
@@ -139,8 +138,8 @@ def _every(
     for shown, left_s in enumerate(_ticks(args.interval)):
         if shown == args.count or ended(left_s):
             break
-        now = look.now()
-        show(look.since(base, now))
+        now = sampler.now()
+        show(sampler.since(base, now))
         base = now
     return base
 
@@ -150,21 +149,21 @@ def _asleep(seconds: float) -> bool:
     return False
 
 
-def _around(args: argparse.Namespace, look: Sampler, show: Callable[[Report], None]) -> int:
+def _around(args: argparse.Namespace, sampler: Sampler, show: Callable[[Report], None]) -> int:
     """Runs the command, shows what came meanwhile, and returns its exit status."""
-    base = look.now(settle=True)
+    base = sampler.now(settle=True)
     try:
         with running(args.command) as command:
             if args.interval is not None:
-                base = _every(args, base, look, show, command.wait)
+                base = _every(args, base, sampler, show, command.wait)
             status = command.status
             ended_ns = time.time_ns()
     except CommandError as error:
         _warn(str(error))
         return error.status
     try:
-        last = dataclasses.replace(look.now(settle=True), realtime_ns=ended_ns)
-        show(look.since(base, last))
+        last = dataclasses.replace(sampler.now(settle=True), realtime_ns=ended_ns)
+        show(sampler.since(base, last))
     except KvmlogError as error:
         _warn(str(error))
         return status or _FAILED
@@ -188,15 +187,15 @@ def printer(args: argparse.Namespace, stack: contextlib.ExitStack) -> Callable[[
     if args.output is not None:
         stream = stack.enter_context(_opened(args.output))
     if args.json:
-        return lambda told: table.write([json.dumps(report_object(told))], stream)
+        return lambda report: table.write([json.dumps(report_object(report))], stream)
     if args.csv:
         return _CsvPrinter(stream)
     if args.interval is not None and not args.command and stream.isatty():
         replace = stack.enter_context(table.redrawn(stream))
-        return lambda told: replace(tables.blocks(told))
+        return lambda report: replace(tables.blocks(report))
     if args.interval is not None:
-        return lambda told: table.show(*tables.blocks(told), "", stream=stream)
-    return lambda told: table.show(*tables.blocks(told), stream=stream)
+        return lambda report: table.show(*tables.blocks(report), "", stream=stream)
+    return lambda report: table.show(*tables.blocks(report), stream=stream)
 
 
 class _CsvPrinter:
@@ -206,10 +205,10 @@ class _CsvPrinter:
         self._stream = stream
         self._header = True
 
-    def __call__(self, told: Report) -> None:
-        table.write(csv_rows.csv_lines(told, self._header), self._stream)
+    def __call__(self, report: Report) -> None:
+        table.write(csv_rows.csv_lines(report, self._header), self._stream)
         self._header = False
-        missing = tables.missing_words(told)
+        missing = tables.missing_words(report)
         if missing:
             _warn(missing)
 

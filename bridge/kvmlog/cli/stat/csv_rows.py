@@ -20,13 +20,13 @@ def csv_lines(report: Report, header: bool = True) -> list[str]:
     The first two columns say of what time it is (CLOCK_REALTIME, ns). No value: empty; truth: 1, 0.
     """
     span = (report.since_realtime_ns, report.until_realtime_ns)
-    columns = _columns(report.view.by)
+    columns = _columns(report.query.by)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     if header:
         writer.writerow([*_SPAN, *columns])
     for line in report.lines + report.halts:
-        row = row_object(line, report.view.by)
+        row = row_object(line, report.query.by)
         values = [int(v) if isinstance(v := row[name], bool) else v for name in columns]
         writer.writerow([*span, *values])
     return text.getvalue().splitlines()

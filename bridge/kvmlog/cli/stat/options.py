@@ -36,7 +36,7 @@ def interval_s(value: str) -> float:
     return seconds
 
 
-def view(args: argparse.Namespace) -> Query:
+def query(args: argparse.Namespace) -> Query:
     """What the options ask for; ends with status 2 where they contradict each other."""
     try:
         sort = sort_of(args.by, args.sort)

@@ -52,7 +52,7 @@ def blocks(report: Report) -> list[Block]:
         found += ["halts, which are in no SHARE above:", halts]
     if report.left_out:
         found.append(f"and {counted(report.left_out, 'group')} more")
-    if By.RETURN not in report.view.by and any(
+    if By.RETURN not in report.query.by and any(
         lacks_reason(line.row) for line in report.lines + report.halts
     ):
         found.append(NO_REASONS)
@@ -78,7 +78,7 @@ def missing_words(report: Report) -> str:
     amounts = (
         (report.overflow, "exit", f"without a group: {full}"),
         (
-            report.overflow_rows if report.view.by & ~DEFAULT_BY else 0,
+            report.overflow_rows if report.query.by & ~DEFAULT_BY else 0,
             "exit",
             f"in groups by guest and reason only: {full}",
         ),
@@ -119,7 +119,7 @@ def _tables(report: Report) -> tuple[Table, Table]:
 
 
 def _fields(report: Report) -> list[_Field]:
-    by = report.view.by
+    by = report.query.by
     fields = [field for flag, field in _KEYS if flag in by]
     fields += _RETURN_FIGURES if By.RETURN in by else _FIGURES
     if any(_note(line) for line in report.lines + report.halts):

@@ -12,57 +12,59 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from kvmlog.exits.decode import msrs, ports, qualification, registers
+from kvmlog.exits.decode import msrs, ports, qualification_vmx, registers
 from kvmlog.exits.decode.gpa import gpa_name, gpa_note
-from kvmlog.exits.reasons import svm
+from kvmlog.exits.reasons import arm64, svm, vmx
 from kvmlog.exits.reasons.names import basic_reason
 from kvmlog.native import lib
 
-_VMX_EXTERNAL_INTERRUPT: Final = 1
-_VMX_EOI_INDUCED: Final = 45
-
 _VMX: Final[Mapping[int, int]] = {
-    0: lib.KVMLOG_DETAIL_VECTOR,  # EXCEPTION_NMI
-    1: lib.KVMLOG_DETAIL_VECTOR,  # EXTERNAL_INTERRUPT
-    10: lib.KVMLOG_DETAIL_CPUID,
-    14: lib.KVMLOG_DETAIL_GVA,  # INVLPG
-    18: lib.KVMLOG_DETAIL_HYPERCALL,  # VMCALL
-    28: lib.KVMLOG_DETAIL_CR,
-    29: lib.KVMLOG_DETAIL_DR,
-    30: lib.KVMLOG_DETAIL_PORT,
-    31: lib.KVMLOG_DETAIL_MSR,
-    32: lib.KVMLOG_DETAIL_MSR,
-    45: lib.KVMLOG_DETAIL_VECTOR,  # EOI_INDUCED
-    48: lib.KVMLOG_DETAIL_GPA,  # EPT_VIOLATION
-    49: lib.KVMLOG_DETAIL_GPA,  # EPT_MISCONFIG
-    84: lib.KVMLOG_DETAIL_MSR,
-    85: lib.KVMLOG_DETAIL_MSR,
+    lib.KVMLOG_VMX_EXCEPTION_NMI: lib.KVMLOG_DETAIL_VECTOR,
+    lib.KVMLOG_VMX_EXTERNAL_INTERRUPT: lib.KVMLOG_DETAIL_VECTOR,
+    lib.KVMLOG_VMX_CPUID: lib.KVMLOG_DETAIL_CPUID,
+    lib.KVMLOG_VMX_INVLPG: lib.KVMLOG_DETAIL_GVA,
+    lib.KVMLOG_VMX_VMCALL: lib.KVMLOG_DETAIL_HYPERCALL,
+    lib.KVMLOG_VMX_CR_ACCESS: lib.KVMLOG_DETAIL_CR,
+    lib.KVMLOG_VMX_DR_ACCESS: lib.KVMLOG_DETAIL_DR,
+    lib.KVMLOG_VMX_IO_INSTRUCTION: lib.KVMLOG_DETAIL_PORT,
+    lib.KVMLOG_VMX_MSR_READ: lib.KVMLOG_DETAIL_MSR,
+    lib.KVMLOG_VMX_MSR_WRITE: lib.KVMLOG_DETAIL_MSR,
+    lib.KVMLOG_VMX_EOI_INDUCED: lib.KVMLOG_DETAIL_VECTOR,
+    lib.KVMLOG_VMX_EPT_VIOLATION: lib.KVMLOG_DETAIL_GPA,
+    lib.KVMLOG_VMX_EPT_MISCONFIG: lib.KVMLOG_DETAIL_GPA,
+    vmx.NUMBERS["MSR_READ_IMM"]: lib.KVMLOG_DETAIL_MSR,
+    vmx.NUMBERS["MSR_WRITE_IMM"]: lib.KVMLOG_DETAIL_MSR,
 }
 
+_SVM_CRS: Final = range(lib.KVMLOG_SVM_READ_CR0, lib.KVMLOG_SVM_READ_DR0)
+_SVM_DRS: Final = range(lib.KVMLOG_SVM_READ_DR0, lib.KVMLOG_SVM_EXCP_BASE)
+_SVM_EXCEPTIONS: Final = range(lib.KVMLOG_SVM_EXCP_BASE, lib.KVMLOG_SVM_LAST_EXCP + 1)
+_SVM_CR_TRAPS: Final = range(svm.NUMBERS["write_cr0_trap"], svm.NUMBERS["write_cr15_trap"] + 1)
+
 _SVM: Final[Mapping[int, int]] = {
-    **dict.fromkeys(range(0x20), lib.KVMLOG_DETAIL_CR),
-    **dict.fromkeys(range(0x20, 0x40), lib.KVMLOG_DETAIL_DR),
-    **dict.fromkeys(range(svm.EXCEPTION_FIRST, svm.EXCEPTION_LAST + 1), lib.KVMLOG_DETAIL_VECTOR),
-    0x065: lib.KVMLOG_DETAIL_CR,  # CR0_SEL_WRITE
-    0x072: lib.KVMLOG_DETAIL_CPUID,
-    0x075: lib.KVMLOG_DETAIL_VECTOR,  # SWINT
-    0x079: lib.KVMLOG_DETAIL_GVA,  # INVLPG
-    0x07B: lib.KVMLOG_DETAIL_PORT,  # IOIO
-    0x07C: lib.KVMLOG_DETAIL_MSR,
-    0x081: lib.KVMLOG_DETAIL_HYPERCALL,  # VMMCALL
-    **dict.fromkeys(range(0x90, 0xA0), lib.KVMLOG_DETAIL_CR),  # CR write traps
-    0x400: lib.KVMLOG_DETAIL_GPA,  # NPF
-    0x80000001: lib.KVMLOG_DETAIL_GPA,  # VMGEXIT_MMIO_READ
-    0x80000002: lib.KVMLOG_DETAIL_GPA,  # VMGEXIT_MMIO_WRITE
+    **dict.fromkeys(_SVM_CRS, lib.KVMLOG_DETAIL_CR),
+    **dict.fromkeys(_SVM_DRS, lib.KVMLOG_DETAIL_DR),
+    **dict.fromkeys(_SVM_EXCEPTIONS, lib.KVMLOG_DETAIL_VECTOR),
+    svm.NUMBERS["cr0_sel_write"]: lib.KVMLOG_DETAIL_CR,
+    lib.KVMLOG_SVM_CPUID: lib.KVMLOG_DETAIL_CPUID,
+    svm.NUMBERS["swint"]: lib.KVMLOG_DETAIL_VECTOR,
+    lib.KVMLOG_SVM_INVLPG: lib.KVMLOG_DETAIL_GVA,
+    lib.KVMLOG_SVM_IOIO: lib.KVMLOG_DETAIL_PORT,
+    lib.KVMLOG_SVM_MSR: lib.KVMLOG_DETAIL_MSR,
+    lib.KVMLOG_SVM_VMMCALL: lib.KVMLOG_DETAIL_HYPERCALL,
+    **dict.fromkeys(_SVM_CR_TRAPS, lib.KVMLOG_DETAIL_CR),
+    lib.KVMLOG_SVM_NPF: lib.KVMLOG_DETAIL_GPA,
+    svm.NUMBERS["vmgexit_mmio_read"]: lib.KVMLOG_DETAIL_GPA,
+    svm.NUMBERS["vmgexit_mmio_write"]: lib.KVMLOG_DETAIL_GPA,
 }
 
 _ARM64: Final[Mapping[int, int]] = {
-    0x12: lib.KVMLOG_DETAIL_HYPERCALL,  # HVC32
-    0x13: lib.KVMLOG_DETAIL_HYPERCALL,  # SMC32
-    0x16: lib.KVMLOG_DETAIL_HYPERCALL,  # HVC64
-    0x17: lib.KVMLOG_DETAIL_HYPERCALL,  # SMC64
-    0x20: lib.KVMLOG_DETAIL_GPA,  # IABT_LOW
-    0x24: lib.KVMLOG_DETAIL_GPA,  # DABT_LOW
+    arm64.NUMBERS["HVC32"]: lib.KVMLOG_DETAIL_HYPERCALL,
+    arm64.NUMBERS["SMC32"]: lib.KVMLOG_DETAIL_HYPERCALL,
+    arm64.NUMBERS["HVC64"]: lib.KVMLOG_DETAIL_HYPERCALL,
+    arm64.NUMBERS["SMC64"]: lib.KVMLOG_DETAIL_HYPERCALL,
+    arm64.NUMBERS["IABT_LOW"]: lib.KVMLOG_DETAIL_GPA,
+    arm64.NUMBERS["DABT_LOW"]: lib.KVMLOG_DETAIL_GPA,
 }
 
 _KINDS: Final[Mapping[int, Mapping[int, int]]] = {
@@ -89,8 +91,8 @@ def detail_words(isa: int, reason: int, detail: int, info1: int | None = None) -
     should have none is shown as "detail 0x...".
     """
     kind = detail_kind(isa, reason)
-    if kind in (lib.KVMLOG_DETAIL_CR, lib.KVMLOG_DETAIL_DR) and info1 is not None:
-        words = qualification.register_access(isa, reason, info1)
+    if isa == lib.KVMLOG_ISA_VMX and info1 is not None:
+        words = qualification_vmx.register_access(reason, info1)
         if words:
             return words
     if kind == lib.KVMLOG_DETAIL_CPUID:
@@ -139,10 +141,10 @@ def detail_kind_name(kind: int) -> str:
 def _vector(isa: int, basic: int, vector: int) -> str | None:
     if isa != lib.KVMLOG_ISA_VMX:
         return registers.EXCEPTIONS.get(vector)
-    if basic == _VMX_EXTERNAL_INTERRUPT:
+    if basic == lib.KVMLOG_VMX_EXTERNAL_INTERRUPT:
         return registers.HOST_VECTORS.get(vector)
     # The vector of an EOI is one that the guest chose.
-    return None if basic == _VMX_EOI_INDUCED else registers.EXCEPTIONS.get(vector)
+    return None if basic == lib.KVMLOG_VMX_EOI_INDUCED else registers.EXCEPTIONS.get(vector)
 
 
 def _gpa(isa: int, _basic: int, gpa: int) -> str | None:

@@ -8,18 +8,13 @@ Faults, Fault Ordering" (15.25.6), "AVIC: Incomplete IPI" and "Unaccelerated Acc
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from kvmlog.exits.decode import lapic
 from kvmlog.exits.decode.facts import GENERAL_REGISTERS, NOTHING, Fact, Facts, io_words
-
-_PAGE_FAULT: Final = 0x4E
-_IOIO: Final = 0x7B
-_MSR: Final = 0x7C
-_TASK_SWITCH: Final = 0x7D
-_NPF: Final = 0x400
-_AVIC_INCOMPLETE_IPI: Final = 0x401
-_AVIC_UNACCELERATED: Final = 0x402
+from kvmlog.exits.reasons import svm
+from kvmlog.native import lib
 
 _CR_DECODED: Final = 1 << 63
 
@@ -33,26 +28,11 @@ _INCOMPLETE_IPI: Final = (
 
 
 def decode(code: int, info1: int, info2: int) -> Facts:
-    """Returns what both fields say for an exit code; empty if nothing is known."""
-    if code <= 0x1F:
+    """Return the meaning of both fields for an exit code; empty if nothing is known."""
+    if code < lib.KVMLOG_SVM_READ_DR0:
         return _cr(code, info1)
-    if code == _PAGE_FAULT:
-        facts, words = _fault(info1)
-        return Facts(facts | {"address": info2}, f"{words}, at {info2:#x}")
-    if code == _IOIO:
-        return _io(info1)
-    if code == _MSR:
-        access = "write" if info1 & 1 else "read"
-        return Facts({"access": access}, access)
-    if code == _TASK_SWITCH:
-        return _task_switch(info1, info2)
-    if code == _NPF:
-        return _nested_page_fault(info1)
-    if code == _AVIC_INCOMPLETE_IPI:
-        return _incomplete_ipi(info1, info2)
-    if code == _AVIC_UNACCELERATED:
-        return _unaccelerated(info1, info2)
-    return NOTHING
+    decoder = _DECODERS.get(code)
+    return decoder(info1, info2) if decoder else NOTHING
 
 
 def _cr(code: int, info1: int) -> Facts:
@@ -65,7 +45,17 @@ def _cr(code: int, info1: int) -> Facts:
     return Facts({"operation": operation, "register": register, "gpr": gpr}, words)
 
 
-def _io(info1: int) -> Facts:
+def _page_fault(info1: int, info2: int) -> Facts:
+    facts, words = _fault(info1)
+    return Facts(facts | {"address": info2}, f"{words}, at {info2:#x}")
+
+
+def _msr(info1: int, _info2: int) -> Facts:
+    access = "write" if info1 & 1 else "read"
+    return Facts({"access": access}, access)
+
+
+def _io(info1: int, _info2: int) -> Facts:
     is_in, string, rep = (bool(info1 >> bit & 1) for bit in (0, 2, 3))
     # One of bits 4 to 6 is set: 8, 16 or 32 bits.
     bytes_each = info1 >> 4 & 0x7
@@ -91,7 +81,7 @@ def _fault(error: int) -> Facts:
     return Facts(facts, f"{access}, {'present' if present else 'not present'}")
 
 
-def _nested_page_fault(info1: int) -> Facts:
+def _nested_page_fault(info1: int, _info2: int) -> Facts:
     facts, words = _fault(info1)
     page_walk = bool(info1 >> 33 & 1)
     facts["page_walk"] = page_walk
@@ -145,3 +135,14 @@ def _unaccelerated(info1: int, info2: int) -> Facts:
     if name == "eoi":
         facts["vector"] = info2 & 0xFF
     return Facts(facts, f"{access} of APIC register {name or hex(offset)}")
+
+
+_DECODERS: Final[Mapping[int, Callable[[int, int], Facts]]] = {
+    svm.NUMBERS["PF excp"]: _page_fault,
+    lib.KVMLOG_SVM_IOIO: _io,
+    lib.KVMLOG_SVM_MSR: _msr,
+    svm.NUMBERS["task_switch"]: _task_switch,
+    lib.KVMLOG_SVM_NPF: _nested_page_fault,
+    svm.NUMBERS["avic_incomplete_ipi"]: _incomplete_ipi,
+    svm.NUMBERS["avic_unaccelerated_access"]: _unaccelerated,
+}

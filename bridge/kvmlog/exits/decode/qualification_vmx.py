@@ -14,9 +14,8 @@ from typing import Final
 
 from kvmlog.exits.decode import lapic, msrs
 from kvmlog.exits.decode.facts import GENERAL_REGISTERS, NOTHING, Fact, Facts, io_words
-
-_CR_ACCESS: Final = 28
-_DR_ACCESS: Final = 29
+from kvmlog.exits.reasons import vmx
+from kvmlog.native import lib
 
 _IDT_VALID: Final = 1 << 31
 _IDT_TYPES: Final[Mapping[int, str]] = {
@@ -47,8 +46,12 @@ _INVALID_STATE: Final[Mapping[int, str]] = {
 }
 
 
-def decode(basic: int, qualification: int, idt_vectoring: int) -> Facts:
-    """Returns what both fields say for a basic exit reason; empty if nothing is known."""
+def decode(reason: int, qualification: int, idt_vectoring: int) -> Facts:
+    """Return the meaning of both fields for an exit reason; empty if nothing is known."""
+    basic = reason & lib.KVMLOG_VMX_BASIC_MASK
+    # A failed entry has another kind of qualification; the other flags leave it as it is.
+    if reason & vmx.FAILED_VMENTRY and basic != vmx.NUMBERS["INVALID_STATE"]:
+        return NOTHING
     decoder = _DECODERS.get(basic)
     facts, words = decoder(qualification) if decoder else NOTHING
     if not idt_vectoring & _IDT_VALID:
@@ -62,19 +65,30 @@ def decode(basic: int, qualification: int, idt_vectoring: int) -> Facts:
     )
 
 
-def register_access(basic: int, qualification: int) -> str | None:
-    """Returns "mov to cr3", "mov from dr7", "clts" or "lmsw"; None for another reason."""
-    if basic == _CR_ACCESS:
-        name = f"cr{qualification & 0xF}"
-        return (f"mov to {name}", f"mov from {name}", "clts", "lmsw")[qualification >> 4 & 0x3]
-    if basic == _DR_ACCESS:
-        return f"mov {'from' if qualification >> 4 & 1 else 'to'} dr{qualification & 0x7}"
+def register_access(reason: int, qualification: int) -> str | None:
+    """Return "mov to cr3", "mov from dr7", "clts" or "lmsw"; None for another reason."""
+    if reason & vmx.FAILED_VMENTRY:
+        return None
+    basic = reason & lib.KVMLOG_VMX_BASIC_MASK
+    if basic == lib.KVMLOG_VMX_CR_ACCESS:
+        return _cr_access(qualification)
+    if basic == lib.KVMLOG_VMX_DR_ACCESS:
+        return _dr_access(qualification)
     return None
+
+
+def _cr_access(qualification: int) -> str:
+    name = f"cr{qualification & 0xF}"
+    return (f"mov to {name}", f"mov from {name}", "clts", "lmsw")[qualification >> 4 & 0x3]
+
+
+def _dr_access(qualification: int) -> str:
+    return f"mov {'from' if qualification >> 4 & 1 else 'to'} dr{qualification & 0x7}"
 
 
 def _cr(qualification: int) -> Facts:
     operation = ("mov_to", "mov_from", "clts", "lmsw")[qualification >> 4 & 0x3]
-    words = str(register_access(_CR_ACCESS, qualification))
+    words = _cr_access(qualification)
     facts: dict[str, Fact] = {"operation": operation}
     if operation in ("mov_to", "mov_from"):
         facts["register"] = f"cr{qualification & 0xF}"
@@ -94,7 +108,7 @@ def _dr(qualification: int) -> Facts:
         "register": f"dr{qualification & 0x7}",
         "gpr": gpr,
     }
-    return Facts(facts, f"{register_access(_DR_ACCESS, qualification)}, {gpr}")
+    return Facts(facts, f"{_dr_access(qualification)}, {gpr}")
 
 
 def _io(qualification: int) -> Facts:
@@ -210,17 +224,17 @@ def _eoi(qualification: int) -> Facts:
 
 
 _DECODERS: Final[Mapping[int, Callable[[int], Facts]]] = {
-    9: _task_switch,
-    _CR_ACCESS: _cr,
-    _DR_ACCESS: _dr,
-    30: _io,
-    33: _invalid_state,
-    36: _mwait,
-    44: _apic_access,
-    45: _eoi,
-    48: _ept_violation,
-    56: _apic_write,
-    75: _notify,
-    84: _msr_immediate,
-    85: _msr_immediate,
+    vmx.NUMBERS["TASK_SWITCH"]: _task_switch,
+    lib.KVMLOG_VMX_CR_ACCESS: _cr,
+    lib.KVMLOG_VMX_DR_ACCESS: _dr,
+    lib.KVMLOG_VMX_IO_INSTRUCTION: _io,
+    vmx.NUMBERS["INVALID_STATE"]: _invalid_state,
+    vmx.NUMBERS["MWAIT_INSTRUCTION"]: _mwait,
+    vmx.NUMBERS["APIC_ACCESS"]: _apic_access,
+    lib.KVMLOG_VMX_EOI_INDUCED: _eoi,
+    lib.KVMLOG_VMX_EPT_VIOLATION: _ept_violation,
+    vmx.NUMBERS["APIC_WRITE"]: _apic_write,
+    vmx.NUMBERS["NOTIFY"]: _notify,
+    vmx.NUMBERS["MSR_READ_IMM"]: _msr_immediate,
+    vmx.NUMBERS["MSR_WRITE_IMM"]: _msr_immediate,
 }

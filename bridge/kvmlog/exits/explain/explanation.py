@@ -1,48 +1,40 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What `kvmlog explain` says of one reason.
+"""An explained reason, and the explanations that several tables share.
 
-The texts stand in explain_*.py. What a reason is comes from the manuals that each ISA's
-table cites; causes and remedies from KVM's own documentation (Documentation/virt/kvm/,
-the parameters of kvm.ko, kvm_intel.ko and kvm_amd.ko in
-Documentation/admin-guide/kernel-parameters.txt) and QEMU's.
+The meaning of a reason comes from the manuals that each ISA's table cites; causes and
+remedies come from KVM's own documentation (Documentation/virt/kvm/, the parameters of
+kvm.ko, kvm_intel.ko and kvm_amd.ko in Documentation/admin-guide/kernel-parameters.txt)
+and QEMU's.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, Protocol
-
-
-class AnyReason(Protocol):
-    """A reason with what there is to say of it, from this machine's tables or another's."""
-
-    @property
-    def isa(self) -> str: ...
-
-    @property
-    def number(self) -> int: ...
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def flags(self) -> tuple[str, ...]: ...
-
-    @property
-    def meaning(self) -> str: ...
-
-    @property
-    def explanation(self) -> Explanation: ...
+from typing import Final, NamedTuple
 
 
 class Explanation(NamedTuple):
-    """Whole sentences: what it is, what causes a lot of it, and what helps.
+    """Full sentences: what the exit is, what causes a lot of it, and what helps.
 
-    `remedies`: one thing each, beginning with "Host: " or "Guest: " where it is clear whose.
+    remedies: one each, beginning with "Host: " or "Guest: " where it is clear who has to act.
     """
 
     what: str
     causes: str
     remedies: tuple[str, ...]
+
+
+class Explained(NamedTuple):
+    """An exit reason with its explanation, from this host's tables or another's.
+
+    isa, flags: as in kvmlog.exits.reasons.lookup.Reason. meaning: one line, without full stop.
+    """
+
+    isa: str
+    number: int
+    name: str
+    flags: tuple[str, ...]
+    meaning: str
+    explanation: Explanation
 
 
 NOT_SEEN: Final = Explanation(

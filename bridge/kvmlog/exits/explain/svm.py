@@ -14,6 +14,7 @@ from kvmlog.exits.explain.explanation import (
     Explanation,
 )
 from kvmlog.exits.reasons import svm
+from kvmlog.native import lib
 
 _VMGEXIT_EVENT: Final = "SEV-ES or SNP guest: "
 
@@ -23,7 +24,7 @@ MEANINGS: Final[dict[int, str]] = {
     **{0x20 + n: f"The guest read debug register DR{n}" for n in range(0x10)},
     **{0x30 + n: f"The guest wrote debug register DR{n}" for n in range(0x10)},
     **{
-        svm.EXCEPTION_FIRST + n: f"Exception {name} in the guest"
+        lib.KVMLOG_SVM_EXCP_BASE + n: f"Exception {name} in the guest"
         for n, name in EXCEPTIONS.items()
         if n != 2
     },
@@ -163,7 +164,9 @@ _RSM: Final = Explanation(
 EXPLANATIONS: Final[dict[int, Explanation]] = {
     **dict.fromkeys(range(0x20), common.CR),
     **dict.fromkeys(range(0x20, 0x40), common.DR),
-    **dict.fromkeys(range(svm.EXCEPTION_FIRST, svm.EXCEPTION_LAST + 1), events.EXCEPTION),
+    **dict.fromkeys(
+        range(lib.KVMLOG_SVM_EXCP_BASE, lib.KVMLOG_SVM_LAST_EXCP + 1), events.EXCEPTION
+    ),
     0x052: events.MACHINE_CHECK,
     0x060: events.EXTERNAL_INTERRUPT,
     0x061: events.NMI,

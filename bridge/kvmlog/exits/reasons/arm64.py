@@ -58,3 +58,5 @@ NAMES: Final[dict[int, str]] = {
     0x3A: "VECTOR32",
     0x3C: "BRK64",
 }
+
+NUMBERS: Final = {name: number for number, name in NAMES.items()}

@@ -20,13 +20,13 @@ _TABLES: Final[Mapping[int, Mapping[int, str]]] = {
     lib.KVMLOG_ISA_ARM64: arm64.NAMES,
 }
 
-# Reasons whose exit is a halt (those of bridge/native/statistics_fold.c).
+# Reasons whose exit is a halt, those of bridge/native/statistics/kinds.c.
 _HALTS: Final = frozenset(
     {
-        (lib.KVMLOG_ISA_VMX, 12),
-        (lib.KVMLOG_ISA_SVM, 0x78),
-        (lib.KVMLOG_ISA_SVM, 0xA6),
-        (lib.KVMLOG_ISA_ARM64, 0x01),
+        (lib.KVMLOG_ISA_VMX, lib.KVMLOG_VMX_HLT),
+        (lib.KVMLOG_ISA_SVM, lib.KVMLOG_SVM_HLT),
+        (lib.KVMLOG_ISA_SVM, lib.KVMLOG_SVM_IDLE_HLT),
+        (lib.KVMLOG_ISA_ARM64, lib.KVMLOG_ARM64_WFX),
     }
 )
 
@@ -66,7 +66,7 @@ def halted_ns(record: Record) -> int:
 def basic_reason(isa: int, reason: int) -> int:
     """Returns `reason` without the flags that VMX keeps in its high half."""
     if isa == lib.KVMLOG_ISA_VMX:
-        return reason & vmx.BASIC_REASON_MASK
+        return reason & int(lib.KVMLOG_VMX_BASIC_MASK)
     return reason
 
 
@@ -87,7 +87,7 @@ def reason_flags(isa: int, reason: int) -> list[str]:
     """
     if isa != lib.KVMLOG_ISA_VMX:
         return []
-    flags = reason & ~vmx.BASIC_REASON_MASK
+    flags = reason & ~lib.KVMLOG_VMX_BASIC_MASK
     bits = [1 << bit for bit in range(16, 32) if flags & (1 << bit)]
     return [vmx.FLAGS.get(bit, hex(bit)) for bit in bits]
 

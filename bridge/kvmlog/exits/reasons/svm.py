@@ -16,9 +16,6 @@ from __future__ import annotations
 
 from typing import Final
 
-EXCEPTION_FIRST: Final = 0x040  # #DE; the exception's vector is code - 0x40
-EXCEPTION_LAST: Final = 0x05F
-
 NAMES: Final[dict[int, str]] = {
     0x000: "read_cr0",
     0x002: "read_cr2",
@@ -166,3 +163,5 @@ NAMES: Final[dict[int, str]] = {
     0xFFFFFFFE: "busy",
     0xFFFFFFFF: "invalid_guest_state",
 }
+
+NUMBERS: Final = {name: number for number, name in NAMES.items()}

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Final
 
-BASIC_REASON_MASK: Final = 0xFFFF
+FAILED_VMENTRY: Final = 1 << 31
 
 NAMES: Final[dict[int, str]] = {
     0: "EXCEPTION_NMI",
@@ -96,12 +96,14 @@ NAMES: Final[dict[int, str]] = {
     85: "MSR_WRITE_IMM",
 }
 
-# Bit -> word. Bits that have no word here are shown as a number.
+NUMBERS: Final = {name: number for number, name in NAMES.items()}
+
+# Bit -> name. Bits that have no name here are shown as a number.
 FLAGS: Final[dict[int, str]] = {
     1 << 25: "BUSY_SHADOW_STACK",
     1 << 26: "BUS_LOCK",
     1 << 27: "SGX_ENCLAVE_MODE",
     1 << 28: "PENDING_MTF",
     1 << 29: "FROM_VMX_ROOT",
-    1 << 31: "FAILED_VMENTRY",
+    FAILED_VMENTRY: "FAILED_VMENTRY",
 }

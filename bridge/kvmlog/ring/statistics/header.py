@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Checks a statistics file's header before anything is mapped (statistics.h)."""
+"""The checks of a statistics file's header before anything is mapped (statistics.h)."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _FIELDS: Final = (
 
 
 def open_file(path: str, flags: int) -> int:
-    """A descriptor of the statistics file, or StatisticsMissingError, StatisticsError."""
+    """Return a descriptor of the statistics file; StatisticsMissingError, StatisticsError."""
     return _STATISTICS.open(path, flags)
 
 
 def layout(file_bytes: int) -> Any:
-    """A struct kvmlog_statistics_header with sizes and offsets of such a file filled in.
+    """Return a struct kvmlog_statistics_header with the sizes and offsets of such a file.
 
-    StatisticsError for a size that cannot be: whole MiB within the limits of statistics.h.
+    StatisticsError for a size that is not whole MiB within the limits of statistics.h.
     """
     header = ffi.new("struct kvmlog_statistics_header *")
     if lib.kvmlog_statistics_layout(file_bytes, header):
@@ -48,7 +48,7 @@ def layout(file_bytes: int) -> Any:
 
 
 def read_header(path: str, fd: int) -> Any:
-    """The header, checked: a struct kvmlog_statistics_header; StatisticsError."""
+    """Return the checked header, a struct kvmlog_statistics_header; StatisticsError."""
     header = ffi.new("struct kvmlog_statistics_header *")
     size = ffi.sizeof("struct kvmlog_statistics_header")
     raw = os.pread(fd, size, 0)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reading the statistics: copies in which no row is torn, and groups of their rows.
+"""The statistics' readers: copies without torn rows, and groups of their rows.
 
-The file is described in include/uapi/kvmlog/statistics.h and docs/statistics.md; copying and
-grouping are in bridge/native/statistics_read.c and statistics_query.c.
+include/uapi/kvmlog/statistics.h and docs/statistics.md describe the file; copying and grouping are
+C (bridge/native).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Collection
 from typing import Any, Final, NamedTuple
 
 from kvmlog.native import ffi, lib
+from kvmlog.ring import mapped_file
 from kvmlog.ring.reader import boot_id
 from kvmlog.ring.statistics.header import open_file, read_header
 from kvmlog.util.closeable import Closeable
@@ -27,19 +28,19 @@ DETAIL_NONE: Final[int] = lib.KVMLOG_STATISTICS_DETAIL_NONE
 DETAIL_EXACT: Final[int] = lib.KVMLOG_STATISTICS_DETAIL_EXACT
 DETAIL_REGION: Final[int] = lib.KVMLOG_STATISTICS_DETAIL_REGION
 DETAIL_OTHER: Final[int] = lib.KVMLOG_STATISTICS_DETAIL_OTHER
-# How long after an exit its record may take to the file, beyond the writing once a second.
+# How long an exit's record may take to the bridge, which then writes once a second.
 LATE_NS: Final[int] = lib.KVMLOG_STATISTICS_LATE_MS * 1_000_000
-# A time that a calendar has, whatever a damaged file says: in the year 2116.
+# A damaged file may hold any number; datetime takes this one (in the year 2116).
 _LAST_NS: Final = 1 << 62
 _POLL_S: Final = 0.02
 
 
-# What C is about to fill need not be zeroed first.
-_unset: Final[Any] = ffi.new_allocator(should_clear_after_alloc=False)
+# For memory that C fills: zeroing it first would be wasted.
+_new_uninitialized: Final[Any] = ffi.new_allocator(should_clear_after_alloc=False)
 
 
 class By(enum.Flag):
-    """What groups tell apart. RETURN: KVM_EXIT_*, why KVM_RUN returned to user space."""
+    """What exits are grouped by. RETURN: KVM_EXIT_*, why KVM_RUN returned to user space."""
 
     GUEST = lib.KVMLOG_BY_GUEST
     VCPU = lib.KVMLOG_BY_VCPU
@@ -49,10 +50,10 @@ class By(enum.Flag):
 
 
 class Row(NamedTuple):
-    """One group. What was not asked apart is 0; all times in ns.
+    """One group; times in ns. Fields that it is not grouped by are 0.
 
-    kvm_ns to paused_ns are total_ns shared out. Percentiles are within 1.6 %; where `rough`, they
-    are the upper edges of powers of two. Exits of nested guests, and halts, are always groups of
+    kvm_ns to paused_ns are the parts of total_ns. Percentiles are within 1.6 %; where `rough`, they
+    are the upper bounds of powers of two. Exits of nested guests, and halts, always have groups of
     their own.
     """
 
@@ -82,10 +83,10 @@ class Row(NamedTuple):
 
 
 class StatisticsGuest(NamedTuple):
-    """A guest of the table; tgid 0: its announcement has not come yet."""
+    """A guest of the table; tgid 0: it has not been announced yet."""
 
     id: int
-    number: int  # the source's, given last
+    number: int  # the last one that the source gave it
     tgid: int
     start_boottime_ns: int
     cgroup: int
@@ -97,7 +98,7 @@ class StatisticsGuest(NamedTuple):
 
 
 class Snapshot:
-    """A copy of the file, each row of one moment; counts of two rows may be some exits apart."""
+    """A copy of the file. Each row is of one moment; counts of two rows may be some exits apart."""
 
     def __init__(self, path: str, native: Any, torn: int) -> None:
         self.path = path
@@ -105,7 +106,7 @@ class Snapshot:
         header = ffi.new("struct kvmlog_statistics_header *")
         lib.kvmlog_statistics_copied(self._native, header, ffi.NULL)
         self._capacity: int = header.guests_capacity
-        self._most: int = header.reasons_used + header.rows_used
+        self._rows_used: int = header.reasons_used + header.rows_used
         guests = ffi.new("struct kvmlog_statistics_guest[]", self._capacity)
         lib.kvmlog_statistics_copied(self._native, header, guests)
         self.guests: dict[int, StatisticsGuest] = {
@@ -128,29 +129,30 @@ class Snapshot:
     def rows(
         self, by: By, base: Snapshot | None = None, guests: Collection[int] | None = None
     ) -> list[Row]:
-        """The groups of all rows, or of what came after `base`; of these guests, None: of all.
+        """Return the groups of all rows, or of the exits since `base`.
 
-        After a reset in between all is new. StatisticsError for VCPU, DETAIL and RETURN together:
-        those rows are not kept.
+        guests: ids of the only guests to count; None: all. After a reset in between `base` is
+        ignored. StatisticsError for more than one of VCPU, DETAIL and RETURN: those rows are not
+        kept.
         """
         check_by(by)
-        wanted = ffi.NULL
+        selected = ffi.NULL
         if guests is not None:
-            wanted = ffi.new("unsigned char[]", self._capacity)
+            selected = ffi.new("unsigned char[]", self._capacity)
             for number in guests:
-                # Of an earlier copy, of a larger file, there may be others.
+                # An id of an earlier copy, of a larger file, may be beyond this one's table.
                 if number < self._capacity:
-                    wanted[number] = 1
+                    selected[number] = 1
         if base is not None and not self._continues(base):
             base = None
-        groups = _unset("struct kvmlog_statistics_group[]", self._most + 1)
+        groups = _new_uninitialized("struct kvmlog_statistics_group[]", self._rows_used + 1)
         count = lib.kvmlog_statistics_query(
             self._native,
             ffi.NULL if base is None else base._native,
             by.value,
-            wanted,
+            selected,
             groups,
-            self._most + 1,
+            self._rows_used + 1,
         )
         if count < 0:
             raise StatisticsError(f"{self.path}: {os.strerror(-count)}")
@@ -161,32 +163,48 @@ class Snapshot:
         return same and self.since_ns == base.since_ns
 
 
-class StatisticsReader(Closeable):
-    """The statistics beside a ring, opened read-only; follows when the bridge replaces the file.
+class _Mapping(Closeable):
+    """One statistics file, open and mapped read-only."""
 
-    Raises StatisticsError with a sentence that says what to do. One thread at a time.
+    def __init__(self, path: str) -> None:
+        self.fd = open_file(path, os.O_RDONLY)
+        try:
+            self.file_key = mapped_file.file_key(self.fd)
+            header = read_header(path, self.fd)
+            self.native: Any = lib.kvmlog_statistics_open(self.fd, header.file_bytes, 0)
+            if self.native == ffi.NULL:
+                raise StatisticsError(f"{path}: cannot be mapped: {os.strerror(ffi.errno)}")
+        except BaseException:
+            os.close(self.fd)
+            raise
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            lib.kvmlog_statistics_close(self.native)
+            os.close(self.fd)
+            self.fd = -1
+
+
+class StatisticsReader(Closeable):
+    """The statistics beside a ring, opened read-only; opens the new file when it is replaced.
+
+    StatisticsError where they cannot be read. Not thread-safe.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
-        self._fd = -1
-        self._native: Any = ffi.NULL
-        self._open()
+        self._map: _Mapping | None = _Mapping(self.path)
 
     def close(self) -> None:
-        """Unmaps the file; a second call does nothing."""
-        if self._native != ffi.NULL:
-            lib.kvmlog_statistics_close(self._native)
-            self._native = ffi.NULL
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        """Unmap the file; a second call does nothing."""
+        if self._map is not None:
+            self._map.close()
+            self._map = None
 
     def snapshot(self) -> Snapshot:
-        """All that is in the file now."""
-        self._follow()
+        """Return a copy of the file as it is now."""
         torn, error = ffi.new("__u64 *"), ffi.new("int *")
-        copy = lib.kvmlog_statistics_snapshot(self._native, torn, error)
+        copy = lib.kvmlog_statistics_snapshot(self._follow().native, torn, error)
         if copy == ffi.NULL:
             raise StatisticsError(
                 f"{self.path}: no copy could be made ({os.strerror(-error[0])}); try again, "
@@ -195,15 +213,14 @@ class StatisticsReader(Closeable):
         return Snapshot(self.path, copy, torn[0])
 
     def wait_until(self, monotonic_ns: int, timeout_s: float = 5.0) -> bool:
-        """Waits until all exits before that moment of CLOCK_MONOTONIC are in the file.
+        """Wait until all exits before that moment of CLOCK_MONOTONIC are in the file.
 
-        False when they are not after the timeout, or when no bridge writes the file.
+        Return False when they are not after the timeout, or when no bridge writes the file.
         """
         header = ffi.new("struct kvmlog_statistics_header *")
         deadline = time.monotonic() + timeout_s
         while True:
-            self._follow()
-            rc = lib.kvmlog_statistics_header_now(self._native, header)
+            rc = lib.kvmlog_statistics_header_now(self._follow().native, header)
             if rc < 0:
                 raise StatisticsError(f"{self.path}: {os.strerror(-rc)}; restart the bridge")
             if header.folded_ns >= monotonic_ns + LATE_NS:
@@ -215,43 +232,27 @@ class StatisticsReader(Closeable):
                 return False
             time.sleep(_POLL_S)
 
-    def _open(self) -> None:
-        fd = open_file(self.path, os.O_RDONLY)
-        try:
-            header = read_header(self.path, fd)
-            native = lib.kvmlog_statistics_open(fd, header.file_bytes, 0)
-            if native == ffi.NULL:
-                raise StatisticsError(f"{self.path}: cannot be mapped: {os.strerror(ffi.errno)}")
-            stat = os.fstat(fd)
-        except BaseException:
-            os.close(fd)
-            raise
-        self.close()
-        self._fd, self._native = fd, native
-        self._file_key = (stat.st_dev, stat.st_ino)
-
-    def _follow(self) -> None:
-        """Opens the file that has the name now, when it is another."""
-        if self._fd < 0:
+    def _follow(self) -> _Mapping:
+        """Return the mapping of the file that has the name now."""
+        if self._map is None:
             raise StatisticsError(f"{self.path}: this reader is closed")
-        try:
-            named = os.stat(self.path)
-        except OSError:
-            return
-        if (named.st_dev, named.st_ino) != self._file_key:
-            self._open()
+        if mapped_file.is_replaced(self.path, self._map.file_key):
+            fresh = _Mapping(self.path)
+            self._map.close()
+            self._map = fresh
+        return self._map
 
 
 def check_by(by: By) -> None:
-    """StatisticsError when such rows are not kept: of VCPU, DETAIL and RETURN only one can be."""
-    asked = [one.name or "" for one in (By.VCPU, By.DETAIL, By.RETURN) if by & one]
-    if len(asked) > 1:
-        names = " and ".join(name.lower() for name in asked)
+    """Raise StatisticsError for two of VCPU, DETAIL and RETURN: such rows are not kept."""
+    apart = [one.name or "" for one in (By.VCPU, By.DETAIL, By.RETURN) if by & one]
+    if len(apart) > 1:
+        names = " and ".join(name.lower() for name in apart)
         raise StatisticsError(f"{names} are not counted together; ask for one of them at a time")
 
 
 def guest_of(number: int, raw: Any) -> StatisticsGuest:
-    """A struct kvmlog_statistics_guest as a tuple."""
+    """Convert a struct kvmlog_statistics_guest to a tuple."""
     return StatisticsGuest(
         id=number,
         number=raw.number,

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The statistics' one writer: makes or continues the file beside the ring, keeps room in it.
+"""The statistics' one writer: creates or continues the file beside the ring, keeps room in it.
 
-What is done per exit is C (bridge/native/statistics_take.c); the ring's lock makes the writer of
-both files single.
+The counting of each exit is C (bridge/native). The ring's lock covers both files.
 """
 
 from __future__ import annotations
@@ -21,23 +20,25 @@ from kvmlog.ring.reader import boot_id
 from kvmlog.ring.statistics.header import MAGIC, layout, open_file, read_header
 from kvmlog.ring.statistics.reader import StatisticsGuest, guest_of
 from kvmlog.ring.writer import RingWriter
+from kvmlog.util.closeable import Closeable
 from kvmlog.util.errors import StatisticsError, StatisticsMissingError
 from kvmlog.util.log import log
 
 _MIB: Final = 1 << 20
-# Room is made when less than this share of guests, reasons, histograms or rows is free, ...
-_TIGHT: Final = 1 / 8
-# ... until so much is.
-_ROOMY: Final = 1 / 4
+# When a smaller share of guests, reasons, histograms or rows is free, guests are forgotten ...
+_LOW_ROOM: Final = 1 / 8
+# ... until this share is free.
+_ENOUGH_ROOM: Final = 1 / 4
 NONE: Final = "there were none"
 _STATE_OFFSET: Final[int] = ffi.offsetof("struct kvmlog_statistics_header", "state")
 
 
-class StatisticsWriter:
+class StatisticsWriter(Closeable):
     """The statistics at `path`, of `mib` MiB, beside the ring of `writer`.
 
-    Those of the same boot and size go on; others are marked REPLACED and begun anew. `continued`
-    says which, `began` why in words. StatisticsError when the file cannot be made.
+    A file of the same boot and size is continued; any other is marked REPLACED and the statistics
+    begin anew. `continued`: which of the two; `restart_reason`: why they begin anew, in words.
+    StatisticsError when the file cannot be created.
     """
 
     def __init__(self, path: str, writer: RingWriter, mib: int) -> None:
@@ -54,47 +55,55 @@ class StatisticsWriter:
         self.continued = not self.restart_reason
         if self.restart_reason:
             self._begin_anew()
-        lib.kvmlog_statistics_state(self.native, lib.KVMLOG_STATISTICS_RUNNING)
-        writer.set_statistics(bytes(self.header().statistics_id))
+        try:
+            lib.kvmlog_statistics_state(self.native, lib.KVMLOG_STATISTICS_RUNNING)
+            writer.set_statistics(bytes(self.header().statistics_id))
+        except BaseException:
+            self._release()
+            raise
 
     def close(self) -> None:
-        """Writes what is still to be written and ends in order; a second call does nothing."""
+        """Write what is left and set the state STOPPED; a second call does nothing."""
         if self.native != ffi.NULL:
             lib.kvmlog_statistics_flush(self.native)
             lib.kvmlog_statistics_state(self.native, lib.KVMLOG_STATISTICS_STOPPED)
         self._release()
 
     def header(self) -> Any:
-        """A copy of the header, struct kvmlog_statistics_header."""
+        """Return a copy of the header, struct kvmlog_statistics_header."""
         header = ffi.new("struct kvmlog_statistics_header *")
         lib.kvmlog_statistics_describe(self.native, header)
         return header
 
     def begin(self, fresh: bool) -> None:
-        """Tracing is about to be switched on; fresh: by a source whose numbers begin again."""
+        """Prepare for tracing that is about to begin.
+
+        fresh: the source's guest numbers begin again.
+        """
+
         lib.kvmlog_statistics_begin(self.native, int(fresh))
 
     def flush(self) -> None:
-        """Brings the file up to date; the pump does so once a second."""
+        """Bring the file up to date; the pump does so once a second."""
         lib.kvmlog_statistics_flush(self.native)
 
     def reset(self) -> None:
-        """All counts begin again at nothing."""
+        """Set all counts to zero."""
         lib.kvmlog_statistics_reset(self.native, time.time_ns())
 
     def guests(self) -> list[StatisticsGuest]:
-        """The table of guests."""
+        """Return the table of guests."""
         return self._list().guests
 
     def make_room(self, alive: Callable[[StatisticsGuest], bool]) -> int:
-        """Forgets guests that are not alive, those first that exited last long ago.
+        """Forget guests that are not alive, those whose last exit is oldest first.
 
-        Of a process of several VMs, those too that it had under earlier switchings on. Does nothing
-        while an eighth of everything is free. Returns how many were forgotten.
+        A process of several VMs also loses guests that it had when tracing was on before. Do
+        nothing while an eighth of every part is free. Return how many were forgotten.
         """
         header = self.header()
         room = _room(header)
-        if room >= _TIGHT:
+        if room >= _LOW_ROOM:
             return 0
         table = self._list()
         unused = _cannot_go_on(table)
@@ -102,8 +111,8 @@ class StatisticsWriter:
             (guest for guest in table.guests if guest.id in unused or not alive(guest)),
             key=lambda guest: guest.last_ns,
         )
-        # Guests are not alike in what they take: half of them, and more when that was too little.
-        while ended and room < _ROOMY:
+        # Guests differ in the room they take: forget half of them, and more if that was too little.
+        while ended and room < _ENOUGH_ROOM:
             part, ended = ended[: len(ended) // 2 + 1], ended[len(ended) // 2 + 1 :]
             forgotten = ffi.new("unsigned char[]", header.guests_capacity)
             for guest in part:
@@ -113,7 +122,7 @@ class StatisticsWriter:
         return int(self.header().guests_forgotten - header.guests_forgotten)
 
     def describe(self) -> dict[str, Any]:
-        """For the status answer."""
+        """Return the statistics' part of the status answer."""
         header = self.header()
         return {
             "path": os.path.abspath(self.path),
@@ -139,7 +148,7 @@ class StatisticsWriter:
         return _Table(raw, guests, {guest.id for guest in guests if retired[guest.id]})
 
     def _continue(self) -> str:
-        """Goes on with the file that is there; or why it cannot be done, in words."""
+        """Continue the file that is there; return why it cannot be done, or ""."""
         try:
             fd = open_file(self.path, os.O_RDWR)
         except StatisticsMissingError:
@@ -161,14 +170,14 @@ class StatisticsWriter:
             killed = header.state == lib.KVMLOG_STATISTICS_RUNNING
             why_not = self._open(fd)
             if not why_not and killed:
-                log(f"{self.path}: the last bridge was killed; up to its last second they go on")
+                log(f"{self.path}: the last bridge was killed; continued up to its last second")
         if why_not:
             _mark_replaced(fd)
             os.close(fd)
         return why_not
 
     def _open(self, fd: int) -> str:
-        """Maps the file and goes on with it; or why not."""
+        """Map the file and continue it; return why it cannot be done, or ""."""
         native_map = lib.kvmlog_statistics_open(fd, self._bytes, 1)
         if native_map == ffi.NULL:
             return os.strerror(ffi.errno)
@@ -190,7 +199,7 @@ class StatisticsWriter:
             raise StatisticsError(f"{self.path}: cannot be used: {why_not}")
 
     def _make(self) -> int:
-        """A new file under its final name; its descriptor."""
+        """Create a new file under its final name; return its descriptor."""
         return mapped_file.make(
             self.path,
             self._bytes,
@@ -200,7 +209,7 @@ class StatisticsWriter:
         )
 
     def _fill_header(self, fd: int) -> None:
-        """Everything but the magic, then the magic."""
+        """Write everything but the magic, then the magic."""
         header = layout(self._bytes)
         header.format_version = lib.KVMLOG_STATISTICS_FORMAT_VERSION
         header.schema_version = lib.KVMLOG_SCHEMA_VERSION
@@ -225,11 +234,14 @@ class StatisticsWriter:
 
 
 class _ForeignFileError(StatisticsError):
-    """Something else stands where the statistics should."""
+    """A file of another kind at the path of the statistics."""
 
 
 class _Table(NamedTuple):
-    """The table of guests, also as C has it; `retired`: announced before the last switching on."""
+    """The table of guests, also as C has it.
+
+    retired: ids of guests that were announced before tracing was last switched on.
+    """
 
     raw: Any
     guests: list[StatisticsGuest]
@@ -237,10 +249,11 @@ class _Table(NamedTuple):
 
 
 def _cannot_go_on(table: _Table) -> set[int]:
-    """Guests whose process lives, but which no VM is taken for any more (statistics_guests.c).
+    """Return the ids of guests whose process lives, but that no VM can be matched to any more.
 
-    Of two VMs in one process nobody can tell which was which, so that each switching on makes new
-    guests of them. The last two stay: a single one would be taken for the next VM announced.
+    Two VMs in one process cannot be told apart when tracing is switched on again: they become new
+    guests each time. The last two are kept, since a single one would be taken for the next VM that
+    is announced (bridge/native).
     """
     processes = collections.defaultdict(list)
     for guest in table.guests:
@@ -255,7 +268,7 @@ def _cannot_go_on(table: _Table) -> set[int]:
 
 
 def _room(header: Any) -> float:
-    """The smallest share that is still free, of guests, reasons, histograms and rows."""
+    """Return the smallest free share of guests, reasons, histograms and rows."""
     room: float = min(
         header.guests_free / header.guests_capacity,
         header.reasons_free / header.reasons_capacity,
@@ -266,5 +279,5 @@ def _room(header: Any) -> float:
 
 
 def _mark_replaced(fd: int) -> None:
-    """Tells readers that hold the old file open."""
+    """Tell readers that have the old file open."""
     os.pwrite(fd, int(lib.KVMLOG_STATISTICS_REPLACED).to_bytes(4, "little"), _STATE_OFFSET)

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from kvmlog.control.client import SwitchClient
-from kvmlog.exits.explain import lookup
-from kvmlog.exits.format import objects
+from kvmlog.exits.explain.serialize import explained_object
+from kvmlog.exits.explain.tables import explain
+from kvmlog.exits.reasons import lookup
 from kvmlog.guests.names import GuestNames
 from kvmlog.guests.serialize import exits_by_process, guest_object
 from kvmlog.ring.reader import RingReader
@@ -88,4 +89,4 @@ def explained(call: Call) -> list[Any]:
             f"kvmExplain: the ISA is {faults.shown(isa)}; give one of {', '.join(lookup.ISAS)}.",
         )
     found = lookup.all_reasons() if word is None else reasons(word, isa)
-    return [plain(objects.reason_object(one)) for one in found]
+    return [plain(explained_object(explain(one))) for one in found]

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from kvmlog.control.client import SwitchClient
 from kvmlog.control.protocol import MOST_NAMES, NAME_CHARACTERS
-from kvmlog.exits.explain import lookup
-from kvmlog.exits.format import objects
+from kvmlog.exits.format import serialize
+from kvmlog.exits.reasons import lookup
 from kvmlog.exits.selection import Selection
 from kvmlog.guests.names import GuestError, GuestNames
 from kvmlog.guests.view import GuestView
@@ -117,7 +117,7 @@ def reasons(word: str, isa: str | None = None) -> list[lookup.Reason]:
     """The exit reasons that a word means; Fault INVALID_PARAMETERS when it means none."""
     found = lookup.find(word, isa)
     if not found:
-        sentence = f"{lookup.unknown_words(word, isa)}."
+        sentence = f"{lookup.unknown_message(word, isa)}."
         raise faults.fault(faults.INVALID_PARAMETERS, sentence)
     return found
 
@@ -144,7 +144,7 @@ def _records_of(span: Span, raw: bytes, as_structs: bool, view: GuestView) -> di
     view.learn(found)
     to_wall_ns = span.realtime_ns - span.monotonic_ns
     structs = [
-        objects.record_object(one, one.ns + to_wall_ns, span.utc_offset_s, view.labels.guest(one))
+        serialize.record_object(one, one.ns + to_wall_ns, span.utc_offset_s, view.labels.guest(one))
         for one in found
     ]
     return {"count": count, "records": plain(structs)}

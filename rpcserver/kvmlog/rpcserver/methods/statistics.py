@@ -93,7 +93,7 @@ def _reply(call: Call, view: Query, asked: dict[str, Any]) -> dict[str, Any]:
     notes: list[str] = []
     with open_statistics(call) as reader:
         look = Sampler(reader, call.ring_path, view, asked.get("vm", ()), notes.append)
-        look.say_what_is_counted(call.switch_path)
+        look.warn_if_incomplete(call.switch_path)
         base = None
         if "over_s" in asked:
             base = look.now()
@@ -109,6 +109,6 @@ def _reply(call: Call, view: Query, asked: dict[str, Any]) -> dict[str, Any]:
 def _rows(told: Report) -> list[dict[str, Any]]:
     """Those of report_object(), with the whole that each share is a part of."""
     return [
-        {**row_object(line, told.view.by), "whole_ns": line.whole_ns}
+        {**row_object(line, told.query.by), "whole_ns": line.whole_ns}
         for line in told.lines + told.halts
     ]

@@ -31,12 +31,12 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def told(
-    folder: Path, rows: list[Row], view: Query | None = None, **account: int
+    folder: Path, rows: list[Row], query: Query | None = None, **account: int
 ) -> dict[str, Any]:
     """The object as it comes out of the JSON text."""
     made = Made(rows, GUESTS, **account)  # type: ignore[arg-type]
     found: dict[str, Any] = json.loads(
-        json.dumps(report_object(make.told(folder, made, view, KNOWN)))
+        json.dumps(report_object(make.told(folder, made, query, KNOWN)))
     )
     return found
 

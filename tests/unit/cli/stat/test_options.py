@@ -37,8 +37,8 @@ def test_by(value: str, expected: By) -> None:
 
 def test_defaults() -> None:
     """By guest and reason, all groups, the longest total time first; by return: in the VMM."""
-    assert options.view(parsed()) == Query(By.GUEST | By.REASON, "total", None, False)
-    assert options.view(parsed("--by", "return")).sort == "vmm"
+    assert options.query(parsed()) == Query(By.GUEST | By.REASON, "total", None, False)
+    assert options.query(parsed("--by", "return")).sort == "vmm"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_nonsense_is_a_usage_error(
 ) -> None:
     """Status 2, and what to give instead."""
     with pytest.raises(SystemExit) as end:
-        options.view(parsed(*arguments))
+        options.query(parsed(*arguments))
     assert end.value.code == 2
     assert words in capsys.readouterr().err
 

@@ -30,10 +30,10 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield from make.utc(monkeypatch)
 
 
-def shown(folder: Path, rows: list[Row], view: Query | None = None, **account: int) -> list[str]:
+def shown(folder: Path, rows: list[Row], query: Query | None = None, **account: int) -> list[str]:
     """The lines on a pipe."""
     made = Made(rows, GUESTS, **account)  # type: ignore[arg-type]
-    return list(lines(blocks(make.told(folder, made, view, KNOWN))))
+    return list(lines(blocks(make.told(folder, made, query, KNOWN))))
 
 
 def test_by_guest_and_reason(tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import pytest
 
+from kvmlog.exits.decode.detail import detail_words
 from kvmlog.exits.decode.facts import Fact
-from kvmlog.exits.decode.qualification import decode, register_access
+from kvmlog.exits.decode.qualification import decode
+from kvmlog.exits.decode.qualification_vmx import register_access
 from kvmlog.native import lib
 
 VMX, SVM, ARM64 = lib.KVMLOG_ISA_VMX, lib.KVMLOG_ISA_SVM, lib.KVMLOG_ISA_ARM64
@@ -225,10 +227,15 @@ def test_arm64_and_unknown_isas_say_nothing() -> None:
     assert [decode(isa, 30, 0x03F80040, 0).facts for isa in (ARM64, 0, 9)] == [{}, {}, {}]
 
 
+def test_register_access_names_direction_and_register() -> None:
+    """Control registers are named, whatever flags the reason has but that of a failed entry."""
+    assert register_access(28, 0x13) == "mov from cr3"
+    assert register_access((1 << 26) | 28, 0x13) == "mov from cr3"
+    assert register_access((1 << 31) | 28, 0x13) is None
+    assert register_access(30, 0x13) is None
+
+
 def test_register_access_is_for_vmx_only() -> None:
-    """And not for an entry that failed."""
-    assert register_access(VMX, 28, 0x13) == "mov from cr3"
-    assert register_access(VMX, (1 << 26) | 28, 0x13) == "mov from cr3"
-    assert register_access(VMX, (1 << 31) | 28, 0x13) is None
-    assert register_access(VMX, 30, 0x13) is None
-    assert register_access(SVM, 28, 0x13) is None
+    """SVM's code 28 is a write of CR12, whatever info1 holds."""
+    assert detail_words(VMX, 28, 3, 0x13) == "mov from cr3"
+    assert detail_words(SVM, 28, 3, 0x13) == "cr3"

@@ -20,6 +20,7 @@ from kvmlog.ring.writer import RingWriter
 from kvmlog.sources.base import SwitchConfig
 from kvmlog.sources.bpf.maps import Maps
 from kvmlog.util.errors import SourceError
+from tests.native import lib as testing
 from tests.support import records as make
 from tests.support.bpf_maps import CPUS, PART, THREADS, drain, stream
 
@@ -114,7 +115,7 @@ def test_a_part_is_mapped_for_a_cpu_that_wrote(
     files.write(2, make.exit_bytes(exit_ns=22, cpu=2))
     drain(file_pump)
     assert files.mapped() == [0, 2]
-    assert files.native.parts[2] == at == lib.kvmlog_bpf_part(files.native, 2)
+    assert files.native.parts[2] == at == testing.kvmlog_bpf_part(files.native, 2)
     assert stream(writer) == [(1, 2, 2), 20, 21, 1, 22]
 
 

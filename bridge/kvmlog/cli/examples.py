@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The examples at the end of each command's --help."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+# By command ("" is kvmlog itself), as they are typed, with a comment each.
+EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
+    "": (
+        ("kvmlog switch on --vm web1 --for 5m", "trace one guest for five minutes"),
+        ("kvmlog stat -i 1", "exits of each second, by guest and reason"),
+        ("kvmlog dump -n 20", "the newest 20 records"),
+        ("kvmlog explain npf", "the meaning of an exit reason, and remedies"),
+    ),
+    "bridge": (
+        ("kvmlog bridge", "as /etc/kvmlog/kvmlog.toml has it"),
+        ("kvmlog bridge --source bpf", "without the kernel module"),
+        ("kvmlog bridge --ring /dev/shm/ring --slots 1048576", "a larger ring elsewhere"),
+    ),
+    "rpc": (
+        ("kvmlog rpc", "as /etc/kvmlog/kvmlog.toml has it"),
+        ("kvmlog rpc --listen 127.0.0.1:8080 --user root", "on another port, as root"),
+    ),
+    "status": (
+        ("kvmlog status", "bridge, source and ring, and where every exit went"),
+        ("kvmlog status --json", "the same for programs"),
+    ),
+    "switch": (
+        ("kvmlog switch on", "trace all guests until switched off"),
+        ("kvmlog switch on --vm web1 --for 5m", "one guest, off by itself after five minutes"),
+        ("kvmlog switch on --max-per-s 10000", "sample where there are more exits than that"),
+        ("kvmlog switch off", "for all guests, at once"),
+    ),
+    "dump": (
+        ("kvmlog dump -n 20", "the newest 20 records"),
+        ("kvmlog dump --vm web1 --reason npf --reason ept_violation", "page faults of one guest"),
+        ("kvmlog dump --slower-than 1ms --json", "slow exits, for programs"),
+    ),
+    "tail": (
+        ("kvmlog tail", "records as they come, until Ctrl-C"),
+        ("kvmlog tail -n 0 --vm web1 --slower-than 500us", "only new and slow exits of one guest"),
+    ),
+    "stat": (
+        ("kvmlog stat", "all guests, since the statistics began"),
+        ("kvmlog stat -i 1 --vm web1", "exits of each second, one guest"),
+        ("kvmlog stat --by reason,detail --top 20", "the most expensive ports, addresses, MSRs"),
+        ("kvmlog stat --json -o out.json -- sleep 10", "exits while a command runs"),
+    ),
+    "guests": (
+        ("kvmlog guests", "running guests"),
+        ("kvmlog guests --all --json", "ended ones too, for programs"),
+    ),
+    "pending": (
+        ("kvmlog pending", "vCPUs that are in an exit now, longest first"),
+        ("kvmlog pending --vm web1 --json", "those of one guest, for programs"),
+    ),
+    "explain": (
+        ("kvmlog explain EPT_VIOLATION", "by name"),
+        ("kvmlog explain 0x7b --isa svm", "by number"),
+        ("kvmlog explain --list --isa vmx", "all reasons of Intel CPUs"),
+    ),
+    "remote": (
+        ("kvmlog remote host1 stat -i 1", "exits of each second on host1"),
+        (
+            "kvmlog remote https://host1:50080 --token-file token switch on --vm web1 --for 5m",
+            "trace one guest there",
+        ),
+        ("kvmlog remote host1 dump --slower-than 1ms", "its newest slow exits"),
+    ),
+    "demo": (
+        ("kvmlog demo", "five seconds of exits"),
+        ("kvmlog demo --seconds 1m", "a minute of them"),
+    ),
+    "config": (
+        ("kvmlog config check", "report what is wrong with the configuration"),
+        ("kvmlog config show", "each key, its value and where it comes from"),
+        ("kvmlog config default", "print a file with all keys and their meanings"),
+    ),
+    "remote status": (
+        ("kvmlog remote host1 status", "its bridge, source and ring"),
+        ("kvmlog remote host1 status --json", "the same for programs"),
+    ),
+    "remote switch": (
+        ("kvmlog remote host1 switch on --vm web1 --for 5m", "one guest for five minutes"),
+        ("kvmlog remote host1 switch off", "for all guests, at once"),
+    ),
+    "remote dump": (
+        ("kvmlog remote host1 dump -n 20", "its newest 20 records"),
+        ("kvmlog remote host1 dump --reason hlt --json", "halts only, for programs"),
+    ),
+    "remote tail": (
+        ("kvmlog remote host1 tail", "records as they come, until Ctrl-C"),
+        ("kvmlog remote host1 tail --vm web1 --slower-than 1ms", "slow exits of one guest"),
+    ),
+    "remote stat": (
+        ("kvmlog remote host1 stat", "all its guests, since the statistics began"),
+        ("kvmlog remote host1 stat -i 1 -n 10 --csv", "ten seconds, one by one, as CSV"),
+    ),
+    "remote guests": (
+        ("kvmlog remote host1 guests", "its running guests"),
+        ("kvmlog remote host1 guests --all --json", "ended ones too, for programs"),
+    ),
+    "remote pending": (
+        ("kvmlog remote host1 pending", "its vCPUs that are in an exit now"),
+        ("kvmlog remote host1 pending --vm web1", "those of one guest"),
+    ),
+    "remote explain": (
+        ("kvmlog remote host1 explain npf", "a reason, as that host's version explains it"),
+        ("kvmlog remote host1 explain --list", "all reasons it knows"),
+    ),
+}
+
+
+def add_examples(parser: argparse.ArgumentParser, command: str) -> None:
+    """End the parser's --help with the command's examples, below its epilogue if it has one."""
+    lines = ["examples:"]
+    for typed, comment in EXAMPLES[command]:
+        lines += [f"  # {comment}", f"  {typed}"]
+    parts = [parser.epilog, "\n".join(lines)]
+    parser.epilog = "\n\n".join(part for part in parts if part)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A statistics file as it is mapped, and its rows while they are being written. */
+#ifndef KVMLOG_STATISTICS_MAP_H
+#define KVMLOG_STATISTICS_MAP_H
+
+#include <kvmlog/statistics.h>
+
+#include "api.h"
+
+/* A statistics file, mapped, or a copy of one in memory. Capacities are those of its size. */
+struct kvmlog_statistics_map {
+	struct kvmlog_statistics_header *header;
+	struct kvmlog_statistics_guest *guests;
+	struct kvmlog_statistics_reason *reasons;
+	struct kvmlog_statistics_block *blocks;
+	struct kvmlog_statistics_row *rows;
+	struct kvmlog_statistics_header layout; /* offsets and capacities only */
+	int fd;					/* borrowed; -1: a copy */
+};
+
+/* Readers keep no element that is being written. */
+static inline void kvmlog_element_begin(__u32 *sequence)
+{
+	__atomic_store_n(sequence, *sequence + 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+static inline void kvmlog_element_end(__u32 *sequence)
+{
+	__atomic_store_n(sequence, *sequence + 1, __ATOMIC_RELEASE);
+}
+
+/* The same for the file's header, and for changes of owners, after which copies are made again. */
+static inline void kvmlog_sequence_begin(__u64 *sequence)
+{
+	__atomic_store_n(sequence, *sequence + 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+static inline void kvmlog_sequence_end(__u64 *sequence)
+{
+	__atomic_store_n(sequence, *sequence + 1, __ATOMIC_RELEASE);
+}
+
+/* map.c */
+void kvmlog_statistics_place(struct kvmlog_statistics_map *map, void *base);
+int kvmlog_statistics_whole(const struct kvmlog_statistics_map *map);
+
+/* sums.c */
+void kvmlog_sums_add(struct kvmlog_statistics_sums *sums,
+		     const struct kvmlog_statistics_sums *more);
+void kvmlog_sums_subtract(struct kvmlog_statistics_sums *sums,
+			  const struct kvmlog_statistics_sums *less);
+
+#endif

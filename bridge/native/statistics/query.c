@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Groups of a copy's rows: what was asked apart is a group of its own, the rest is added
+ * up. With an earlier copy: only what came since.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "statistics/query.h"
+
+static int kind_read(__u32 by)
+{
+	if (by & KVMLOG_BY_VCPU)
+		return KVMLOG_STATISTICS_VCPU;
+	if (by & KVMLOG_BY_DETAIL)
+		return KVMLOG_STATISTICS_DETAIL;
+	if (by & KVMLOG_BY_RETURN)
+		return KVMLOG_STATISTICS_RETURN;
+	return KVMLOG_STATISTICS_REASON;
+}
+
+/* Whether it is still the guest that had this place then. */
+static int same_guest(const struct kvmlog_query *query, __u32 number)
+{
+	return query->base->guests[number].turn == query->now->guests[number].turn;
+}
+
+/* What @number counted since the earlier copy; another key there: it has no past. */
+static void take_source(struct kvmlog_query *query, const struct kvmlog_statistics_key *key,
+			const struct kvmlog_statistics_sums *sums, __u32 number,
+			const struct kvmlog_statistics_key *base_key,
+			const struct kvmlog_statistics_sums *base_sums)
+{
+	struct kvmlog_query_source *source = &query->sources[query->sources_count];
+
+	source->key = key;
+	source->sums = *sums;
+	source->number = number;
+	source->since = base_key && !memcmp(base_key, key, sizeof(*key)) &&
+			same_guest(query, key->guest);
+	if (source->since)
+		kvmlog_sums_subtract(&source->sums, base_sums);
+	if (source->sums.count)
+		query->sources_count++;
+}
+
+static int wanted(const struct kvmlog_query *query, const struct kvmlog_statistics_key *key,
+		  const __u8 *guests)
+{
+	return key->kind == query->kind && key->guest < query->now->layout.guests_capacity &&
+	       (!guests || guests[key->guest]);
+}
+
+static int collect(struct kvmlog_query *query, const __u8 *guests)
+{
+	const struct kvmlog_statistics_map *now = query->now, *base = query->base;
+	__u32 reasons = now->header->reasons_used, rows = now->header->rows_used;
+
+	query->sources = calloc((size_t)reasons + rows + 1, sizeof(*query->sources));
+	if (!query->sources)
+		return -ENOMEM;
+	if (query->kind == KVMLOG_STATISTICS_REASON) {
+		for (__u32 i = 0; i < reasons; i++)
+			if (wanted(query, &now->reasons[i].key, guests))
+				take_source(query, &now->reasons[i].key, &now->reasons[i].sums, i,
+					    base ? &base->reasons[i].key : NULL,
+					    base ? &base->reasons[i].sums : NULL);
+		return 0;
+	}
+	for (__u32 i = 0; i < rows; i++)
+		if (wanted(query, &now->rows[i].key, guests))
+			take_source(query, &now->rows[i].key, &now->rows[i].sums, i,
+				    base ? &base->rows[i].key : NULL,
+				    base ? &base->rows[i].sums : NULL);
+	return 0;
+}
+
+/* The key with what is not asked apart blotted out. */
+static struct kvmlog_statistics_key group_key(const struct kvmlog_query *query,
+					      const struct kvmlog_statistics_key *key)
+{
+	struct kvmlog_statistics_key group = { .flags = key->flags, .kind = key->kind };
+
+	if (query->by & KVMLOG_BY_GUEST)
+		group.guest = key->guest;
+	if (query->by & KVMLOG_BY_REASON) {
+		group.isa = key->isa;
+		group.reason = key->reason;
+	}
+	group.vcpu = key->vcpu;
+	group.detail = key->detail;
+	group.detail_kind = key->detail_kind;
+	group.user_reason = key->user_reason;
+	return group;
+}
+
+static __u32 hash_of(const struct kvmlog_statistics_key *key)
+{
+	__u64 words[3], hash = 0;
+
+	memcpy(words, key, sizeof(words));
+	for (int i = 0; i < 3; i++) {
+		hash = (hash ^ words[i]) * 0x9e3779b97f4a7c15ULL;
+		hash ^= hash >> 32;
+	}
+	return (__u32)hash;
+}
+
+static void group_of(struct kvmlog_query *query, struct kvmlog_query_source *source)
+{
+	struct kvmlog_statistics_key key = group_key(query, source->key);
+	__u32 at = hash_of(&key) & query->hash_mask;
+	struct kvmlog_query_group *group;
+
+	while (query->hash[at] &&
+	       memcmp(&query->groups[query->hash[at] - 1].key, &key, sizeof(key)))
+		at = (at + 1) & query->hash_mask;
+	if (!query->hash[at]) {
+		group = &query->groups[query->groups_count++];
+		group->key = key;
+		group->sums.min_ns = ~0ULL;
+		query->hash[at] = query->groups_count;
+	}
+	source->group = query->hash[at] - 1;
+	group = &query->groups[source->group];
+	group->sources++;
+	group->since |= (__u32)source->since;
+	kvmlog_sums_add(&group->sums, &source->sums);
+}
+
+/* Groups, and the sources of each side by side in query->order. */
+static int make_groups(struct kvmlog_query *query)
+{
+	__u32 size = 64, at = 0;
+
+	while (size < query->sources_count * 2)
+		size *= 2;
+	query->hash_mask = size - 1;
+	query->hash = calloc(size, sizeof(*query->hash));
+	query->groups = calloc((size_t)query->sources_count + 1, sizeof(*query->groups));
+	query->order = calloc((size_t)query->sources_count + 1, sizeof(*query->order));
+	if (!query->hash || !query->groups || !query->order)
+		return -ENOMEM;
+	for (__u32 i = 0; i < query->sources_count; i++)
+		group_of(query, &query->sources[i]);
+	for (__u32 i = 0; i < query->groups_count; i++) {
+		query->groups[i].first = at;
+		at += query->groups[i].sources;
+	}
+	for (__u32 i = query->sources_count; i-- > 0;) {
+		struct kvmlog_query_group *group = &query->groups[query->sources[i].group];
+
+		query->order[group->first + --group->sources] = i;
+	}
+	for (__u32 i = 0; i < query->sources_count; i++)
+		query->groups[query->sources[i].group].sources++;
+	return 0;
+}
+
+static void tell(struct kvmlog_query *query, struct kvmlog_query_group *group,
+		 struct kvmlog_statistics_group *out)
+{
+	memset(out, 0, sizeof(*out));
+	kvmlog_query_measure(query, group, out);
+	out->guest = group->key.guest;
+	out->vcpu = group->key.vcpu;
+	out->isa = group->key.isa;
+	out->reason = group->key.reason;
+	out->nested = !!(group->key.flags & KVMLOG_STATISTICS_NESTED);
+	out->halt = !!(group->key.flags & KVMLOG_STATISTICS_HALT);
+	out->detail = group->key.detail;
+	out->detail_kind = group->key.detail_kind;
+	out->user_reason = group->key.user_reason;
+	out->sums = group->sums;
+	out->rough = query->kind != KVMLOG_STATISTICS_REASON;
+}
+
+/*
+ * The groups of @now, or of what it has more than @base (NULL: all), into @groups. @guests:
+ * a 1 for each guest of the table that is asked for; NULL: all. Returns how many groups;
+ * -ENOSPC: more than @capacity.
+ */
+__s64 kvmlog_statistics_query(const struct kvmlog_statistics_map *now,
+			      const struct kvmlog_statistics_map *base, __u32 by,
+			      const __u8 *guests, struct kvmlog_statistics_group *groups,
+			      __u32 capacity)
+{
+	struct kvmlog_query *query = calloc(1, sizeof(*query));
+	__s64 result;
+	int rc;
+
+	if (!query)
+		return -ENOMEM;
+	query->now = now;
+	/* Of another file of that id it would be too short. */
+	query->base = base && base->layout.file_bytes == now->layout.file_bytes ? base : NULL;
+	query->by = by;
+	query->kind = kind_read(by);
+	rc = collect(query, guests);
+	if (!rc)
+		rc = make_groups(query);
+	if (!rc && query->groups_count > capacity)
+		rc = -ENOSPC;
+	for (__u32 i = 0; !rc && i < query->groups_count; i++)
+		tell(query, &query->groups[i], &groups[i]);
+	result = rc ? rc : (__s64)query->groups_count;
+	free(query->order);
+	free(query->groups);
+	free(query->hash);
+	free(query->sources);
+	free(query);
+	return result;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One question to a copy of the statistics: its groups (query.c), their percentiles. */
+#ifndef KVMLOG_STATISTICS_QUERY_H
+#define KVMLOG_STATISTICS_QUERY_H
+
+#include "statistics/map.h"
+
+enum {
+	KVMLOG_QUERY_STEPS = KVMLOG_HISTOGRAM_OCTAVES * KVMLOG_HISTOGRAM_STEPS,
+};
+
+/* A row, as far as grouping it needs. */
+struct kvmlog_query_source {
+	const struct kvmlog_statistics_key *key;
+	struct kvmlog_statistics_sums sums;
+	__u32 number; /* in its table */
+	__u32 group;
+	int since; /* the earlier copy has it too */
+};
+
+/* Rows whose keys are the same but for what is not asked apart. */
+struct kvmlog_query_group {
+	struct kvmlog_statistics_key key;
+	struct kvmlog_statistics_sums sums;
+	__u32 sources;
+	__u32 since; /* of some of them a part is left out: extremes are not known */
+	__u32 first; /* in query.order */
+};
+
+struct kvmlog_query {
+	const struct kvmlog_statistics_map *now, *base;
+	__u32 by; /* enum kvmlog_statistics_by */
+	int kind; /* enum kvmlog_statistics_kind that is read */
+	struct kvmlog_query_source *sources;
+	__u32 sources_count;
+	struct kvmlog_query_group *groups;
+	__u32 groups_count;
+	__u32 *hash;
+	__u32 hash_mask;
+	__u32 *order;			  /* sources, by group */
+	__u32 first_octave, last_octave;  /* that counts has something in */
+	__u64 counts[KVMLOG_QUERY_STEPS]; /* or, of rows that know no more, of octaves */
+};
+
+/* percentiles.c */
+void kvmlog_query_measure(struct kvmlog_query *query, struct kvmlog_query_group *group,
+			  struct kvmlog_statistics_group *out);
+
+#endif

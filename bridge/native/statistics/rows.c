@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Which row a key has, and which are free: an index in memory of what stands in the file. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "statistics/state.h"
+
+static __u64 mix(__u64 value)
+{
+	value ^= value >> 32;
+	value *= 0x9e3779b97f4a7c15ULL;
+	return value ^ value >> 29;
+}
+
+static __u32 hash(const struct kvmlog_statistics_key *key)
+{
+	__u64 words[3];
+
+	_Static_assert(sizeof(words) == sizeof(*key), "no padding");
+	memcpy(words, key, sizeof(words));
+	return (__u32)mix(mix(mix(words[0]) + words[1]) + words[2]);
+}
+
+static const struct kvmlog_statistics_key *key_of(const struct kvmlog_statistics *statistics,
+						  __u32 handle)
+{
+	__u32 reasons = statistics->map.layout.reasons_capacity;
+
+	if (handle <= reasons)
+		return &statistics->map.reasons[handle - 1].key;
+	return &statistics->map.rows[handle - 1 - reasons].key;
+}
+
+/* The place of @key in the index, or the free one where it would stand. */
+static __u32 *place(const struct kvmlog_statistics *statistics,
+		    const struct kvmlog_statistics_key *key)
+{
+	__u32 at = hash(key) & statistics->index_mask;
+
+	while (statistics->index[at]) {
+		if (!memcmp(key_of(statistics, statistics->index[at]), key, sizeof(*key)))
+			break;
+		at = (at + 1) & statistics->index_mask;
+	}
+	return &statistics->index[at];
+}
+
+static __u32 power_of_two(__u64 least)
+{
+	__u64 size = 1024;
+
+	while (size < least)
+		size *= 2;
+	return (__u32)size;
+}
+
+/* A stack of what is free, lowest on top, so that little of the file is touched. */
+static void fill_stack(__u32 *stack, __u32 *count, __u32 capacity, const __u8 *in_use)
+{
+	*count = 0;
+	for (__u32 i = capacity; i-- > 0;)
+		if (!in_use[i])
+			stack[(*count)++] = i;
+}
+
+static int allocate(struct kvmlog_statistics *statistics)
+{
+	const struct kvmlog_statistics_header *layout = &statistics->map.layout;
+	__u64 rows = (__u64)layout->reasons_capacity + layout->rows_capacity;
+
+	if (statistics->index)
+		return 0;
+	statistics->index_mask = power_of_two(rows * 2) - 1;
+	statistics->index = calloc((size_t)statistics->index_mask + 1, sizeof(__u32));
+	statistics->free_reasons = calloc(layout->reasons_capacity, sizeof(__u32));
+	statistics->free_blocks = calloc(layout->blocks_capacity, sizeof(__u32));
+	statistics->free_rows = calloc(layout->rows_capacity, sizeof(__u32));
+	statistics->in_use = malloc(rows + layout->blocks_capacity);
+	if (statistics->index && statistics->free_reasons && statistics->free_blocks &&
+	    statistics->free_rows && statistics->in_use)
+		return 0;
+	return -ENOMEM;
+}
+
+/* Marks a reason's blocks; -EBADMSG: one that cannot be, or that another reason has. */
+static int take_blocks(const struct kvmlog_statistics *statistics,
+		       const struct kvmlog_statistics_reason *reason, __u8 *blocks)
+{
+	for (__u32 octave = 0; octave < KVMLOG_HISTOGRAM_OCTAVES; octave++) {
+		__u32 block = reason->blocks[octave];
+
+		if (block == KVMLOG_NO_BLOCK)
+			continue;
+		if (block >= statistics->map.layout.blocks_capacity || blocks[block])
+			return -EBADMSG;
+		blocks[block] = 1;
+	}
+	return 0;
+}
+
+/* Whether a row of this key can be: of a guest that is there. */
+static int is_owned(const struct kvmlog_statistics *statistics,
+		    const struct kvmlog_statistics_key *key)
+{
+	return key->guest < statistics->map.layout.guests_capacity &&
+	       statistics->map.guests[key->guest].state != KVMLOG_STATISTICS_GUEST_FREE;
+}
+
+static int index_reasons(struct kvmlog_statistics *statistics, __u8 *reasons, __u8 *blocks)
+{
+	for (__u32 i = 0; i < statistics->map.header->reasons_used; i++) {
+		const struct kvmlog_statistics_reason *reason = &statistics->map.reasons[i];
+
+		if (reason->sequence & 1)
+			return -EBADMSG;
+		if (reason->key.kind == KVMLOG_STATISTICS_FREE)
+			continue;
+		if (reason->key.kind != KVMLOG_STATISTICS_REASON ||
+		    !is_owned(statistics, &reason->key) || take_blocks(statistics, reason, blocks))
+			return -EBADMSG;
+		reasons[i] = 1;
+		*place(statistics, &reason->key) = i + 1;
+	}
+	return 0;
+}
+
+static int index_rows(struct kvmlog_statistics *statistics, __u8 *rows)
+{
+	for (__u32 i = 0; i < statistics->map.header->rows_used; i++) {
+		const struct kvmlog_statistics_row *row = &statistics->map.rows[i];
+
+		if (row->sequence & 1)
+			return -EBADMSG;
+		if (row->key.kind == KVMLOG_STATISTICS_FREE)
+			continue;
+		if (row->key.kind < KVMLOG_STATISTICS_VCPU ||
+		    row->key.kind > KVMLOG_STATISTICS_RETURN || !is_owned(statistics, &row->key))
+			return -EBADMSG;
+		rows[i] = 1;
+		*place(statistics, &row->key) = statistics->map.layout.reasons_capacity + 1 + i;
+	}
+	return 0;
+}
+
+/*
+ * Makes the index and the lists of what is free out of what the file holds. -EBADMSG: it
+ * was left in the middle of an update, or it is damaged; cannot be once it has succeeded.
+ */
+int kvmlog_statistics_index_all(struct kvmlog_statistics *statistics)
+{
+	const struct kvmlog_statistics_header *layout = &statistics->map.layout;
+	__u8 *reasons, *blocks, *rows;
+	const struct kvmlog_statistics_header *header = statistics->map.header;
+	int rc = allocate(statistics);
+
+	if (rc)
+		return rc;
+	if (header->reasons_used > layout->reasons_capacity ||
+	    header->blocks_used > layout->blocks_capacity ||
+	    header->rows_used > layout->rows_capacity)
+		return -EBADMSG;
+	reasons = statistics->in_use;
+	blocks = reasons + layout->reasons_capacity;
+	rows = blocks + layout->blocks_capacity;
+	memset(reasons, 0, (size_t)(rows - reasons) + layout->rows_capacity);
+	memset(statistics->index, 0,
+	       ((size_t)statistics->index_mask + 1) * sizeof(*statistics->index));
+	blocks[KVMLOG_NO_BLOCK] = 1;
+	rc = index_reasons(statistics, reasons, blocks);
+	if (!rc)
+		rc = index_rows(statistics, rows);
+	if (rc)
+		return rc;
+	fill_stack(statistics->free_reasons, &statistics->free_reasons_count,
+		   layout->reasons_capacity, reasons);
+	fill_stack(statistics->free_blocks, &statistics->free_blocks_count, layout->blocks_capacity,
+		   blocks);
+	fill_stack(statistics->free_rows, &statistics->free_rows_count, layout->rows_capacity,
+		   rows);
+	return 0;
+}
+
+static void raise_use(__u32 *used, __u32 number)
+{
+	if (number >= *used)
+		__atomic_store_n(used, number + 1, __ATOMIC_RELEASE);
+}
+
+__u32 kvmlog_statistics_find_reason(struct kvmlog_statistics *statistics,
+				    const struct kvmlog_statistics_key *key, int make)
+{
+	__u32 *at = place(statistics, key);
+	struct kvmlog_statistics_reason *reason;
+	__u32 number;
+
+	if (*at)
+		return *at - 1;
+	if (!make || !statistics->free_reasons_count)
+		return KVMLOG_NO_ROW;
+	number = statistics->free_reasons[--statistics->free_reasons_count];
+	reason = &statistics->map.reasons[number];
+	kvmlog_element_begin(&reason->sequence);
+	reason->details = 0;
+	reason->key = *key;
+	memset(&reason->sums, 0, sizeof(reason->sums));
+	reason->sums.min_ns = ~0ULL;
+	memset(reason->blocks, 0, sizeof(reason->blocks));
+	kvmlog_element_end(&reason->sequence);
+	raise_use(&statistics->map.header->reasons_used, number);
+	*at = number + 1;
+	return number;
+}
+
+__u32 kvmlog_statistics_find_row(struct kvmlog_statistics *statistics,
+				 const struct kvmlog_statistics_key *key, int make)
+{
+	__u32 reasons = statistics->map.layout.reasons_capacity;
+	__u32 *at = place(statistics, key);
+	struct kvmlog_statistics_row *row;
+	__u32 number;
+
+	if (*at)
+		return *at - 1 - reasons;
+	if (!make || !statistics->free_rows_count)
+		return KVMLOG_NO_ROW;
+	number = statistics->free_rows[--statistics->free_rows_count];
+	row = &statistics->map.rows[number];
+	kvmlog_element_begin(&row->sequence);
+	row->key = *key;
+	memset(&row->sums, 0, sizeof(row->sums));
+	row->sums.min_ns = ~0ULL;
+	memset(row->octaves, 0, sizeof(row->octaves));
+	kvmlog_element_end(&row->sequence);
+	raise_use(&statistics->map.header->rows_used, number);
+	*at = reasons + number + 1;
+	return number;
+}
+
+/* An empty block for a reason that is being written; KVMLOG_NO_BLOCK: none left. */
+__u32 kvmlog_statistics_block(struct kvmlog_statistics *statistics)
+{
+	__u32 number;
+
+	if (!statistics->free_blocks_count)
+		return KVMLOG_NO_BLOCK;
+	number = statistics->free_blocks[--statistics->free_blocks_count];
+	memset(&statistics->map.blocks[number], 0, sizeof(statistics->map.blocks[number]));
+	raise_use(&statistics->map.header->blocks_used, number);
+	return number;
+}
+
+static void free_block(struct kvmlog_statistics *statistics, __u32 *block)
+{
+	if (*block != KVMLOG_NO_BLOCK)
+		statistics->free_blocks[statistics->free_blocks_count++] = *block;
+	*block = KVMLOG_NO_BLOCK;
+}
+
+void kvmlog_statistics_free_reason(struct kvmlog_statistics *statistics,
+				   struct kvmlog_statistics_reason *reason)
+{
+	kvmlog_element_begin(&reason->sequence);
+	reason->key.kind = KVMLOG_STATISTICS_FREE;
+	for (__u32 octave = 0; octave < KVMLOG_HISTOGRAM_OCTAVES; octave++)
+		free_block(statistics, &reason->blocks[octave]);
+	kvmlog_element_end(&reason->sequence);
+}
+
+void kvmlog_statistics_free_row(struct kvmlog_statistics_row *row)
+{
+	kvmlog_element_begin(&row->sequence);
+	row->key.kind = KVMLOG_STATISTICS_FREE;
+	kvmlog_element_end(&row->sequence);
+}

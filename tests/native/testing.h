@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What only tests call, through cffi: ends of races, records and messages that come from no
+ * source, and functions of the engine that Python has no other use for. cffi reads what
+ * stands in this file, not what it includes.
+ */
+#ifndef KVMLOG_TESTS_NATIVE_TESTING_H
+#define KVMLOG_TESTS_NATIVE_TESTING_H
+
+#include "bpf/maps.h"
+#include "pump/pump.h"
+
+/* --- bridge/native: bpf/maps.c, pump/batch.c --- */
+
+const struct kvmlog_record *kvmlog_bpf_part(struct kvmlog_bpf_maps *maps, __u32 number);
+
+/* `head`: the first KVMLOG_BATCH_OFFSET bytes; `bytes`: what recvmsg returned. */
+int kvmlog_batch_check(const void *head, __u64 bytes, __u32 sender_port, int truncated,
+		       __u16 family, struct kvmlog_batch *batch);
+
+/* --- feed.c --- */
+
+int kvmlog_test_message(struct kvmlog_pump *pump, const void *message, __u64 bytes,
+			__u32 sender_port);
+void kvmlog_test_count(struct kvmlog_statistics *statistics, const struct kvmlog_record *records,
+		       __u64 count);
+
+/* --- ring_race.c: the torn-record test's two ends --- */
+
+struct kvmlog_test_race {
+	__u64 read; /* records looked at */
+	__u64 torn; /* of them not whole */
+	__u64 snapshots;
+	__u64 overwritten; /* discarded by the protocol */
+};
+
+void kvmlog_test_race_write(struct kvmlog_writer *writer, __u64 records, __u64 batch);
+int kvmlog_test_race_read(const struct kvmlog_ring *ring, __u64 until, __u64 count, int head_only,
+			  struct kvmlog_test_race *result);
+
+#endif
