@@ -8,8 +8,8 @@
 #include <linux/cpuhotplug.h>
 #include <linux/ktime.h>
 
-#include "batch.h"
 #include "clock.h"
+#include "note.h"
 
 static s64 real_offset_ns, boot_offset_ns; /* flush worker, or start before it runs */
 static int hotplug_state;
@@ -45,7 +45,7 @@ static bool note_clock(enum kvmlog_clock_event event, s64 delta_ns, s64 real_ns,
 		.cpu = KVMLOG_NO_CPU,
 	};
 
-	return kvmlog_batch_note(&note, KVMLOG_RECORD_CLOCK);
+	return kvmlog_note_write(&note, KVMLOG_RECORD_CLOCK);
 }
 
 void kvmlog_clock_start(void)
@@ -81,9 +81,9 @@ static void note_cpu(unsigned int cpu, bool online)
 		.cpu = cpu,
 	};
 
-	/* A new CPU gets its buffers from the flush worker, which this wakes. */
-	kvmlog_batch_wait_for_room(kvmlog_batch_deadline());
-	kvmlog_batch_note(&note, KVMLOG_RECORD_CPU);
+	/* A new CPU gets its buffer from the flush worker, which this wakes. */
+	kvmlog_note_wait_for_room(kvmlog_note_deadline());
+	kvmlog_note_write(&note, KVMLOG_RECORD_CPU);
 }
 
 /* These run on the CPU itself, in a thread of its own. */

@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the operator asked for, and where exits went: the state the probes read. */
+/* The configuration that exits are traced under, and the sampling window. */
 #ifndef _KVMLOG_CONFIG_H
 #define _KVMLOG_CONFIG_H
 
-#include <linux/percpu.h>
 #include <linux/rcupdate.h>
 #include <linux/types.h>
 
-#include <kvmlog/netlink.h>
-
 /*
  * One configuration, never changed once published. Readers: probes and
- * kvmlog_emit(), preemption disabled. Writer: switch.c, under its mutex.
+ * kvmlog_emit(), preemption disabled. Writer: session.c, under its mutex.
  */
 struct kvmlog_config {
 	struct rcu_head rcu;
@@ -26,30 +23,17 @@ struct kvmlog_config {
 /* NULL while tracing is off. */
 extern struct kvmlog_config __rcu *kvmlog_config;
 
-/* False in the closed phase of the sampling window; written by switch.c only. */
+/* False in the closed phase of the sampling window; written by config.c only. */
 extern bool kvmlog_window_open;
 
 bool kvmlog_config_traces(const struct kvmlog_config *config, u32 tgid);
+bool kvmlog_config_equal(const struct kvmlog_config *a, const struct kvmlog_config *b);
 
 /*
- * Each exit adds one to exactly one of the first four, and each that was taken
- * later adds one to exactly one of the next two; so whoever reads the latter
- * before the former sees a sum that holds at every moment. Added to with
- * this_cpu_inc(), which an interrupt cannot tear.
+ * Begins the sampling window of the configuration just published; NULL: tracing is off,
+ * the window is left open and no work of it runs any more. Process context, the session's
+ * mutex held.
  */
-struct kvmlog_count {
-	u64 taken; /* has a pending slot, or came through kvmlog_emit() */
-	u64 filtered;
-	u64 sampled;
-	u64 dropped_table; /* no slot was free */
-
-	u64 emitted;	    /* stands in a buffer, or was delivered */
-	u64 dropped_buffer; /* no buffer had room */
-	u64 discarded;	    /* of emitted: could not be delivered; written by the flush worker */
-
-	u64 notes;
-};
-
-DECLARE_PER_CPU(struct kvmlog_count, kvmlog_counts);
+void kvmlog_config_start_window(const struct kvmlog_config *config);
 
 #endif

@@ -15,16 +15,16 @@
 DEFINE_PER_CPU(struct kvmlog_cpu_cost, kvmlog_costs);
 
 /*
- * One of each KVMLOG_COST_ONE_IN probes on this CPU, at a place drawn anew each time:
+ * One of each KVMLOG_COST_ONE_IN probes on this CPU, at an offset drawn anew each time:
  * their number is then exact, and a guest whose exits alternate has no kind of them
  * timed alone.
  */
 static s32 next_gap(struct kvmlog_cpu_cost *cost)
 {
-	const u32 before = cost->place;
+	const u32 before = cost->offset;
 
-	cost->place = kvmlog_random(&cost->random, KVMLOG_COST_ONE_IN);
-	return KVMLOG_COST_ONE_IN + cost->place - before;
+	cost->offset = kvmlog_random_below(&cost->random, KVMLOG_COST_ONE_IN);
+	return KVMLOG_COST_ONE_IN + cost->offset - before;
 }
 
 void kvmlog_cost_begin(struct kvmlog_cost_timing *timing)
@@ -36,7 +36,7 @@ void kvmlog_cost_begin(struct kvmlog_cost_timing *timing)
 	local_irq_save(timing->flags);
 	cost = this_cpu_ptr(&kvmlog_costs);
 	/* The probe that is called now takes one off. */
-	cost->left = next_gap(cost);
+	cost->until_timed = next_gap(cost);
 	begin_ns = ktime_get_mono_fast_ns();
 	timing->begin_ns = ktime_get_mono_fast_ns();
 	timing->clock_ns = timing->begin_ns - begin_ns;

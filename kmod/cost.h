@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What tracing costs, measured by itself: one probe in KVMLOG_COST_ONE_IN is timed,
- * each run of the flush worker and each kick.
+ * each run of the flush worker and each wakeup of it.
  */
 #ifndef _KVMLOG_COST_H
 #define _KVMLOG_COST_H
@@ -13,8 +13,8 @@
 
 /* Written by probes on this CPU only, but for `worker_ns`: see cost.c. */
 struct kvmlog_cpu_cost {
-	s32 left;  /* probes until one is timed; below 0: this one is */
-	u32 place; /* of the timed one among the KVMLOG_COST_ONE_IN that it stands for */
+	s32 until_timed; /* probes until one is timed; below 0: this one is */
+	u32 offset;	 /* of the timed one among the KVMLOG_COST_ONE_IN that it stands for */
 	u32 random;
 	u64 timed_ns;
 	u64 timed;
@@ -24,10 +24,10 @@ struct kvmlog_cpu_cost {
 DECLARE_PER_CPU(struct kvmlog_cpu_cost, kvmlog_costs);
 
 /* In a probe, preemption disabled: whether this one is timed. Four instructions. */
-static __always_inline bool kvmlog_cost_due(void)
+static __always_inline bool kvmlog_cost_is_timed(void)
 {
-	this_cpu_dec(kvmlog_costs.left);
-	return unlikely(this_cpu_read(kvmlog_costs.left) < 0);
+	this_cpu_dec(kvmlog_costs.until_timed);
+	return unlikely(this_cpu_read(kvmlog_costs.until_timed) < 0);
 }
 
 /* Around a probe that is called a second time to be timed; what it did before is not in it. */

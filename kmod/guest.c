@@ -2,30 +2,30 @@
 /*
  * Which struct kvm is which guest.
  *
- * A struct kvm is known by its address while one of its vCPUs has a slot. KVM
+ * A struct kvm is known by its address while one of its vCPUs has a state. KVM
  * tells nobody when it frees one, and a process may make a new VM at the same
- * address: then either another vCPU stands at the place of the one that the
- * guest was first seen by, or that vCPU counts its exits from 0 again.
+ * address: then either another vCPU has the index of the one that the guest was
+ * first seen by, or that vCPU counts its exits from 0 again.
  */
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
 
-#include "batch.h"
 #include "compat/kernel.h"
 #include "compat/kvm.h"
 #include "guest.h"
-#include "pending.h"
+#include "note.h"
+#include "vcpu_state.h"
 
 struct kvmlog_guest {
 	struct kvm *kvm; /* NULL: no vCPU of it may join any more */
 	u32 number;
-	u32 refs; /* slots; 0: free */
+	u32 refs; /* vCPU states; 0: free */
 	bool announced;
 
-	const struct kvmlog_slot *witness_slot; /* of the vCPU it was first seen by */
+	const struct kvmlog_vcpu_state *witness_state; /* of the vCPU it was first seen by */
 	const struct kvm_vcpu *witness;
-	int witness_idx;
+	int witness_index;
 
 	u32 tgid;
 	u32 tid;
@@ -36,12 +36,12 @@ struct kvmlog_guest {
 
 /*
  * Covers the table. Taken when a vCPU is seen first or last, preemption
- * disabled, below a slot's lock.
+ * disabled, below a vCPU state's lock.
  */
 static DEFINE_RAW_SPINLOCK(guests_lock);
 static struct kvmlog_guest *guests;
 static unsigned int guests_capacity;
-static unsigned int guests_used; /* entries that were ever in use: how far to look */
+static unsigned int guests_used; /* entries that were ever in use: how far to search */
 static u32 last_number;		 /* never given twice while the module is loaded */
 
 static bool still_the_same(const struct kvmlog_guest *guest)
@@ -50,24 +50,24 @@ static bool still_the_same(const struct kvmlog_guest *guest)
 
 	if (guest->tgid != current->tgid || guest->start_boottime_ns != leader->start_boottime)
 		return false;
-	if (READ_ONCE(guest->witness_slot->vcpu) != guest->witness)
+	if (READ_ONCE(guest->witness_state->vcpu) != guest->witness)
 		return true; /* its thread has ended: nothing to compare with */
-	if (kvmlog_vcpu_at(guest->kvm, guest->witness_idx) != guest->witness)
+	if (kvmlog_vcpu_at(guest->kvm, guest->witness_index) != guest->witness)
 		return false;
 	/* One less while it is between its tracepoint and its count. */
-	return kvmlog_vcpu_exits(guest->witness) + 1 >= READ_ONCE(guest->witness_slot->exits);
+	return kvmlog_vcpu_exits(guest->witness) + 1 >= READ_ONCE(guest->witness_state->exits);
 }
 
-static void describe(struct kvmlog_guest *guest, struct kvmlog_slot *slot)
+static void describe(struct kvmlog_guest *guest, const struct kvmlog_vcpu_state *state)
 {
 	struct task_struct *leader = current->group_leader;
 
-	guest->kvm = slot->vcpu->kvm;
+	guest->kvm = kvmlog_vcpu_kvm(state->vcpu);
 	guest->number = ++last_number;
 	guest->announced = false;
-	guest->witness_slot = slot;
-	guest->witness = slot->vcpu;
-	guest->witness_idx = slot->vcpu->vcpu_idx;
+	guest->witness_state = state;
+	guest->witness = state->vcpu;
+	guest->witness_index = kvmlog_vcpu_index(state->vcpu);
 	guest->tgid = current->tgid;
 	guest->tid = current->pid;
 	guest->start_boottime_ns = leader->start_boottime;
@@ -77,8 +77,9 @@ static void describe(struct kvmlog_guest *guest, struct kvmlog_slot *slot)
 	guest->comm[sizeof(guest->comm) - 1] = 0;
 }
 
-bool kvmlog_guest_get(struct kvmlog_slot *slot)
+bool kvmlog_guest_get(struct kvmlog_vcpu_state *state)
 {
+	const struct kvm *kvm = kvmlog_vcpu_kvm(state->vcpu);
 	struct kvmlog_guest *guest, *unused = NULL;
 	unsigned int i;
 
@@ -89,7 +90,7 @@ bool kvmlog_guest_get(struct kvmlog_slot *slot)
 			unused = unused ?: guest;
 			continue;
 		}
-		if (guest->kvm != slot->vcpu->kvm)
+		if (guest->kvm != kvm)
 			continue;
 		if (still_the_same(guest))
 			goto out;
@@ -99,13 +100,13 @@ bool kvmlog_guest_get(struct kvmlog_slot *slot)
 		unused = &guests[guests_used++];
 	guest = unused;
 	if (guest)
-		describe(guest, slot);
+		describe(guest, state);
 out:
-	slot->guest = guest;
-	slot->announced = false;
+	state->guest = guest;
+	state->announced = false;
 	if (guest) {
 		guest->refs++;
-		slot->record.guest = guest->number;
+		state->record.guest = guest->number;
 	}
 	raw_spin_unlock(&guests_lock);
 	return guest;
@@ -136,7 +137,7 @@ bool kvmlog_guest_announce(struct kvmlog_guest *guest, u8 isa, u64 exit_ns)
 	memcpy(note.comm, guest->comm, sizeof(note.comm));
 	raw_spin_lock(&guests_lock);
 	if (!guest->announced)
-		guest->announced = kvmlog_batch_note(&note, KVMLOG_RECORD_GUEST);
+		guest->announced = kvmlog_note_write(&note, KVMLOG_RECORD_GUEST);
 	announced = guest->announced;
 	raw_spin_unlock(&guests_lock);
 	return announced;

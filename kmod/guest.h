@@ -7,17 +7,17 @@
 
 struct kvm_vcpu;
 struct kvmlog_guest;
-struct kvmlog_slot;
+struct kvmlog_vcpu_state;
 
-/* Process context; @capacity guests at most, as many as there are slots. */
+/* Process context; @capacity guests at most, as many as there are vCPU states. */
 int kvmlog_guest_start(unsigned int capacity);
 void kvmlog_guest_stop(void);
 
 /*
- * Preemption disabled, @slot locked and its vcpu set: gives it the guest that its
- * vCPU belongs to. False: there are too many; slot->guest is NULL then.
+ * Preemption disabled, @state locked and its vcpu set: gives it the guest that its
+ * vCPU belongs to. False: there are too many; state->guest is NULL then.
  */
-bool kvmlog_guest_get(struct kvmlog_slot *slot);
+bool kvmlog_guest_get(struct kvmlog_vcpu_state *state);
 void kvmlog_guest_put(struct kvmlog_guest *guest);
 
 /*

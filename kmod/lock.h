@@ -5,7 +5,7 @@
  * exit. The holder has preemption disabled, and interrupts too where an interrupt
  * may want the lock. Lockdep does not see it, so its order is written down here:
  *
- *   slot lock (pending.h) -> guests_lock (guest.c) -> a CPU's buffer lock (batch.c)
+ *   vCPU state (vcpu_state.h) -> guests_lock (guest.c) -> a CPU's buffer (buffer.h)
  */
 #ifndef _KVMLOG_LOCK_H
 #define _KVMLOG_LOCK_H

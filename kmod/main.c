@@ -1,54 +1,61 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* kvmlog.ko: comes and goes. */
+/* kvmlog.ko: loading and unloading, and who calls whom back. */
 #include <linux/module.h>
 
 #include <kvmlog/layout.h>
 
-#include "batch.h"
 #include "clock.h"
-#include "genl.h"
-#include "hooks.h"
-#include "pending.h"
-#include "switch.h"
+#include "flush.h"
+#include "netlink.h"
+#include "receiver.h"
+#include "session.h"
+#include "tracepoints.h"
+#include "vcpu_table.h"
 
 static int __init kvmlog_init(void)
 {
 	int err;
 
-	kvmlog_switch_init();
-	kvmlog_pending_init();
-	err = kvmlog_batch_init();
+	kvmlog_session_init();
+	kvmlog_vcpu_table_init();
+	err = kvmlog_flush_init(kvmlog_clock_check);
 	if (err)
 		return err;
 	err = kvmlog_clock_init();
 	if (err)
-		goto err_batch_exit;
-	err = kvmlog_hooks_init();
+		goto err_flush_exit;
+	err = kvmlog_tracepoints_init(&kvmlog_session_tracepoints);
 	if (err)
 		goto err_clock_exit;
-	/* Last: from here on it can be switched on. */
-	err = kvmlog_genl_init();
+	err = kvmlog_receiver_init(kvmlog_session_receiver_gone);
 	if (err)
-		goto err_hooks_exit;
+		goto err_tracepoints_exit;
+	/* Last: from here on it can be switched on. */
+	err = kvmlog_netlink_init();
+	if (err)
+		goto err_receiver_exit;
 	return 0;
 
-err_hooks_exit:
-	kvmlog_hooks_exit();
+err_receiver_exit:
+	kvmlog_receiver_exit();
+err_tracepoints_exit:
+	kvmlog_tracepoints_exit();
 err_clock_exit:
 	kvmlog_clock_exit();
-err_batch_exit:
-	kvmlog_batch_exit();
+err_flush_exit:
+	kvmlog_flush_exit();
 	return err;
 }
 
 static void __exit kvmlog_exit(void)
 {
-	/* First: while the receiver can still be told. */
-	kvmlog_switch_close();
-	kvmlog_genl_exit();
-	kvmlog_hooks_exit();
+	/* First: while there is still a receiver to deliver to. */
+	kvmlog_session_close();
+	kvmlog_netlink_exit();
+	kvmlog_receiver_exit();
+	kvmlog_tracepoints_exit();
 	kvmlog_clock_exit();
-	kvmlog_batch_exit();
+	kvmlog_flush_exit();
 }
 
 module_init(kvmlog_init);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Generic netlink family "kvmlog"; the protocol is told in
+ * Generic netlink family "kvmlog": its commands. The protocol is described in
  * include/uapi/kvmlog/netlink.h.
  *
  * The family lives in the initial network namespace only, so a port id names a
@@ -10,111 +10,30 @@
 
 #include <linux/module.h>
 #include <linux/netlink.h>
-#include <linux/notifier.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
-#include <linux/workqueue.h>
 #include <net/genetlink.h>
-#include <net/net_namespace.h>
-#include <net/sock.h>
 
 #include <kvmlog/netlink.h>
 #include <kvmlog/record.h>
 
-#include "batch.h"
 #include "config.h"
 #include "cost.h"
-#include "genl.h"
-#include "hooks.h"
-#include "pending.h"
-#include "switch.h"
+#include "counters.h"
+#include "flush.h"
+#include "netlink.h"
+#include "receiver.h"
+#include "session.h"
+#include "tracepoints.h"
+#include "vcpu_table.h"
 #include "vendor.h"
 
 static struct genl_family kvmlog_family;
 
-/*
- * The one receiver. The socket is held, so that a dead one can be told from a
- * new one with the same port id. The mutex is taken by senders, subscribe and
- * the release notifier; never while waiting for the flush worker.
- */
-static DEFINE_MUTEX(receiver_mutex);
-static struct sock *receiver;
-static u32 receiver_portid;
-
-static void receiver_gone_worker(struct work_struct *work)
-{
-	mutex_lock(&kvmlog_switch_mutex);
-	/* A new one may have come and switched on already: that is its own affair. */
-	if (!kvmlog_genl_has_receiver() && !kvmlog_switch_off(KVMLOG_SWITCH_RECEIVER_GONE))
-		pr_info("the receiver is gone, tracing is off\n");
-	mutex_unlock(&kvmlog_switch_mutex);
-}
-
-static DECLARE_WORK(receiver_gone_work, receiver_gone_worker);
-
-static int release_notify(struct notifier_block *nb, unsigned long action, void *data)
-{
-	const struct netlink_notify *notify = data;
-
-	if (action != NETLINK_URELEASE || notify->protocol != NETLINK_GENERIC ||
-	    !net_eq(notify->net, &init_net))
-		return NOTIFY_DONE;
-	mutex_lock(&receiver_mutex);
-	if (receiver && receiver_portid == notify->portid) {
-		sock_put(receiver);
-		receiver = NULL;
-		schedule_work(&receiver_gone_work);
-	}
-	mutex_unlock(&receiver_mutex);
-	return NOTIFY_DONE;
-}
-
-static struct notifier_block release_notifier = { .notifier_call = release_notify };
-
-int kvmlog_genl_family_id(void)
-{
-	return kvmlog_family.id;
-}
-
-bool kvmlog_genl_has_receiver(void)
-{
-	return READ_ONCE(receiver);
-}
-
-int kvmlog_genl_deliver(struct sk_buff *skb)
-{
-	int err = -ENOTCONN;
-
-	mutex_lock(&receiver_mutex);
-	if (receiver && !sock_flag(receiver, SOCK_DEAD))
-		err = genlmsg_unicast(&init_net, skb, receiver_portid);
-	else
-		kfree_skb(skb);
-	mutex_unlock(&receiver_mutex);
-	return err == -ECONNREFUSED ? -ENOTCONN : err;
-}
-
 static int subscribe(struct sk_buff *skb, struct genl_info *info)
 {
-	struct sock *sk = NETLINK_CB(skb).sk;
-	int err = 0;
-
-	/* When the last one's end has not been dealt with yet, its session is over first. */
-	flush_work(&receiver_gone_work);
-	mutex_lock(&receiver_mutex);
-	if (receiver) {
-		NL_SET_ERR_MSG(info->extack, "There is a receiver already; only one is served");
-		err = -EBUSY;
-	} else if (!sk) {
-		NL_SET_ERR_MSG(info->extack, "The sender is no socket");
-		err = -EINVAL;
-	} else {
-		sock_hold(sk);
-		receiver = sk;
-		receiver_portid = info->snd_portid;
-	}
-	mutex_unlock(&receiver_mutex);
-	return err;
+	return kvmlog_receiver_subscribe(NETLINK_CB(skb).sk, info->snd_portid, kvmlog_family.id,
+					 info->extack);
 }
 
 static int put_prototypes(struct sk_buff *msg)
@@ -122,7 +41,7 @@ static int put_prototypes(struct sk_buff *msg)
 	const char *name, *signature;
 	unsigned int i;
 
-	for (i = 0; kvmlog_hooks_prototype(i, &name, &signature); i++) {
+	for (i = 0; kvmlog_tracepoints_prototype(i, &name, &signature); i++) {
 		struct nlattr *nest = nla_nest_start(msg, KVMLOG_A_PROTOTYPE);
 
 		if (!nest || nla_put_string(msg, KVMLOG_PROTO_A_NAME, name) ||
@@ -141,7 +60,7 @@ static int put_cpus(struct sk_buff *msg)
 		struct kvmlog_cpu_status status;
 		struct nlattr *nest;
 
-		if (!kvmlog_batch_cpu_status(cpu, &status))
+		if (!kvmlog_flush_cpu_status(cpu, &status))
 			continue;
 		nest = nla_nest_start(msg, KVMLOG_A_CPU);
 		if (!nest || nla_put_u32(msg, KVMLOG_CPU_A_ID, cpu) ||
@@ -156,39 +75,9 @@ static int put_cpus(struct sk_buff *msg)
 	return 0;
 }
 
-/* What left the sum is read before what entered it: see struct kvmlog_count. */
-static void read_counters(struct kvmlog_counters *counters)
-{
-	u64 taken = 0, discarded = 0;
-	int cpu;
-
-	memset(counters, 0, sizeof(*counters));
-	for_each_possible_cpu(cpu) {
-		const struct kvmlog_count *count = per_cpu_ptr(&kvmlog_counts, cpu);
-
-		counters->emitted += READ_ONCE(count->emitted);
-		counters->dropped += READ_ONCE(count->dropped_buffer);
-		discarded += READ_ONCE(count->discarded);
-	}
-	smp_rmb();
-	for_each_possible_cpu(cpu) {
-		const struct kvmlog_count *count = per_cpu_ptr(&kvmlog_counts, cpu);
-
-		taken += READ_ONCE(count->taken);
-		counters->filtered += READ_ONCE(count->filtered);
-		counters->sampled += READ_ONCE(count->sampled);
-		counters->dropped_table += READ_ONCE(count->dropped_table);
-		counters->notes += READ_ONCE(count->notes);
-	}
-	counters->pending = taken - counters->emitted - counters->dropped;
-	counters->emitted -= discarded;
-	counters->dropped += discarded + counters->dropped_table;
-	counters->seen = taken + counters->filtered + counters->sampled + counters->dropped_table;
-}
-
 static int put_config(struct sk_buff *msg)
 {
-	const struct kvmlog_config *config = kvmlog_switch_config();
+	const struct kvmlog_config *config = kvmlog_session_config();
 
 	if (!config)
 		return 0;
@@ -199,37 +88,37 @@ static int put_config(struct sk_buff *msg)
 	if (config->nr_tgids &&
 	    nla_put(msg, KVMLOG_A_TGIDS, config->nr_tgids * sizeof(u32), config->tgids))
 		return -EMSGSIZE;
-	if (kvmlog_switch_lease_ms() &&
-	    nla_put_u32(msg, KVMLOG_A_LEASE_MS, kvmlog_switch_lease_ms()))
+	if (kvmlog_session_lease_ms() &&
+	    nla_put_u32(msg, KVMLOG_A_LEASE_MS, kvmlog_session_lease_ms()))
 		return -EMSGSIZE;
 	return 0;
 }
 
 static int put_status(struct sk_buff *msg)
 {
-	const bool on = kvmlog_switch_config();
-	const char *waiting_for = on && !kvmlog_hooks_attached() ? kvmlog_hooks_waiting_for()
-								 : NULL;
+	const bool on = kvmlog_session_config();
+	const char *waiting_for =
+		on && !kvmlog_tracepoints_attached() ? kvmlog_tracepoints_waiting_for() : NULL;
 	const char *vendor = READ_ONCE(kvmlog_vendor.module); /* may be unloaded any time */
 	struct kvmlog_counters counters;
 	struct kvmlog_cost cost;
 
-	read_counters(&counters);
+	kvmlog_counters_read(&counters);
 	kvmlog_cost_read(&cost);
 	if (nla_put_u8(msg, KVMLOG_A_STATE, on) ||
-	    nla_put_u8(msg, KVMLOG_A_ATTACHED, kvmlog_hooks_attached()) ||
+	    nla_put_u8(msg, KVMLOG_A_ATTACHED, kvmlog_tracepoints_attached()) ||
 	    (waiting_for && nla_put_string(msg, KVMLOG_A_WAITING_FOR, waiting_for)) ||
-	    nla_put_u32(msg, KVMLOG_A_EPOCH, kvmlog_switch_epoch()) || put_config(msg) ||
-	    nla_put_u32(msg, KVMLOG_A_FLUSH_MS, kvmlog_batch_flush_interval_ms()) ||
+	    nla_put_u32(msg, KVMLOG_A_EPOCH, kvmlog_session_epoch()) || put_config(msg) ||
+	    nla_put_u32(msg, KVMLOG_A_FLUSH_MS, kvmlog_flush_interval_ms()) ||
 	    nla_put(msg, KVMLOG_A_COUNTERS, sizeof(counters), &counters) ||
-	    (kvmlog_genl_has_receiver() &&
-	     nla_put_u32(msg, KVMLOG_A_RECEIVER, READ_ONCE(receiver_portid))) ||
+	    (kvmlog_receiver_exists() &&
+	     nla_put_u32(msg, KVMLOG_A_RECEIVER, kvmlog_receiver_portid())) ||
 	    nla_put_u32(msg, KVMLOG_A_SCHEMA, KVMLOG_SCHEMA_VERSION) ||
 	    nla_put_u32(msg, KVMLOG_A_RECORD_BYTES, KVMLOG_RECORD_BYTES) ||
 	    nla_put_u8(msg, KVMLOG_A_ISA, kvmlog_vendor.isa) ||
 	    (vendor && nla_put_string(msg, KVMLOG_A_VENDOR, vendor)) ||
 	    nla_put_string(msg, KVMLOG_A_MODULE_VERSION, THIS_MODULE->version) ||
-	    nla_put_u32(msg, KVMLOG_A_PENDING_SLOTS, kvmlog_pending_slots()) ||
+	    nla_put_u32(msg, KVMLOG_A_PENDING_SLOTS, kvmlog_vcpu_table_capacity()) ||
 	    nla_put(msg, KVMLOG_A_COST, sizeof(cost), &cost))
 		return -EMSGSIZE;
 	return put_cpus(msg) ?: put_prototypes(msg);
@@ -254,9 +143,9 @@ static int get_status(struct sk_buff *skb, struct genl_info *info)
 		err = -EMSGSIZE;
 		goto err_free_msg;
 	}
-	mutex_lock(&kvmlog_switch_mutex);
+	mutex_lock(&kvmlog_session_mutex);
 	err = put_status(msg);
-	mutex_unlock(&kvmlog_switch_mutex);
+	mutex_unlock(&kvmlog_session_mutex);
 	if (err)
 		goto err_free_msg;
 	genlmsg_end(msg, header);
@@ -297,8 +186,9 @@ static int check_prototypes(struct genl_info *info)
 					    "A prototype needs a name and a signature");
 			return -EINVAL;
 		}
-		err = kvmlog_hooks_check(nla_data(tb[KVMLOG_PROTO_A_NAME]),
-					 nla_data(tb[KVMLOG_PROTO_A_SIGNATURE]), info->extack);
+		err = kvmlog_tracepoints_check(nla_data(tb[KVMLOG_PROTO_A_NAME]),
+					       nla_data(tb[KVMLOG_PROTO_A_SIGNATURE]),
+					       info->extack);
 		if (err)
 			return err;
 	}
@@ -367,9 +257,9 @@ static int switch_off(struct genl_info *info)
 
 	if (err)
 		return err;
-	mutex_lock(&kvmlog_switch_mutex);
-	err = kvmlog_switch_off(cause);
-	mutex_unlock(&kvmlog_switch_mutex);
+	mutex_lock(&kvmlog_session_mutex);
+	err = kvmlog_session_stop(cause);
+	mutex_unlock(&kvmlog_session_mutex);
 	if (err == -EALREADY)
 		NL_SET_ERR_MSG(info->extack, "Tracing is already off");
 	return err;
@@ -395,9 +285,9 @@ static int configure(struct sk_buff *skb, struct genl_info *info)
 		return PTR_ERR(config);
 	if (info->attrs[KVMLOG_A_LEASE_MS])
 		lease_ms = nla_get_u32(info->attrs[KVMLOG_A_LEASE_MS]);
-	mutex_lock(&kvmlog_switch_mutex);
-	err = kvmlog_switch_on(config, lease_ms, info->extack);
-	mutex_unlock(&kvmlog_switch_mutex);
+	mutex_lock(&kvmlog_session_mutex);
+	err = kvmlog_session_start(config, lease_ms, info->extack);
+	mutex_unlock(&kvmlog_session_mutex);
 	return err;
 }
 
@@ -406,12 +296,12 @@ static int dump_pending(struct sk_buff *msg, struct netlink_callback *cb)
 	unsigned int index = cb->args[0];
 	struct kvmlog_record record;
 
-	mutex_lock(&kvmlog_switch_mutex);
+	mutex_lock(&kvmlog_session_mutex);
 	for (;;) {
 		unsigned int before = index;
 		void *header;
 
-		if (!kvmlog_pending_next(&index, &record))
+		if (!kvmlog_vcpu_table_next_pending(&index, &record))
 			break;
 		header = genlmsg_put(msg, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq,
 				     &kvmlog_family, NLM_F_MULTI, KVMLOG_CMD_GET_PENDING);
@@ -423,7 +313,7 @@ static int dump_pending(struct sk_buff *msg, struct netlink_callback *cb)
 		}
 		genlmsg_end(msg, header);
 	}
-	mutex_unlock(&kvmlog_switch_mutex);
+	mutex_unlock(&kvmlog_session_mutex);
 	cb->args[0] = index;
 	return msg->len;
 }
@@ -489,25 +379,12 @@ static struct genl_family kvmlog_family __ro_after_init = {
 	.resv_start_op = KVMLOG_CMD_GET_STATUS,
 };
 
-int kvmlog_genl_init(void)
+int kvmlog_netlink_init(void)
 {
-	int err;
-
-	err = netlink_register_notifier(&release_notifier);
-	if (err)
-		return err;
-	err = genl_register_family(&kvmlog_family);
-	if (err)
-		netlink_unregister_notifier(&release_notifier);
-	return err;
+	return genl_register_family(&kvmlog_family);
 }
 
-void kvmlog_genl_exit(void)
+void kvmlog_netlink_exit(void)
 {
 	genl_unregister_family(&kvmlog_family);
-	netlink_unregister_notifier(&release_notifier);
-	cancel_work_sync(&receiver_gone_work);
-	if (receiver)
-		sock_put(receiver);
-	receiver = NULL;
 }

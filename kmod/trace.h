@@ -6,8 +6,6 @@
 #include <linux/types.h>
 
 struct kvm_vcpu;
-struct kvmlog_record;
-struct kvmlog_slot;
 struct task_struct;
 
 /*
@@ -21,10 +19,5 @@ void kvmlog_probe_kvm_vcpu_wakeup(void *data, __u64 ns, bool waited, bool valid)
 void kvmlog_probe_kvm_page_fault(void *data, struct kvm_vcpu *vcpu, u64 address, u64 error_code);
 void kvmlog_probe_kvm_fast_mmio(void *data, u64 gpa);
 void kvmlog_probe_sched_process_exit(void *data, struct task_struct *task);
-
-/* @slot locked and pending: writes its record without a re-entry; it is not pending after. */
-void kvmlog_trace_give_up(struct kvmlog_slot *slot);
-/* @slot locked and pending: the record as it stands now. */
-void kvmlog_trace_peek(const struct kvmlog_slot *slot, struct kvmlog_record *record);
 
 #endif

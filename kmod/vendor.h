@@ -17,7 +17,7 @@ struct kvmlog_vendor {
 	kvmlog_cache_reg_t cache_reg; /* NULL where registers are never cached */
 };
 
-/* Written under hooks.c's mutex while no probe is attached; read by probes. */
+/* Written under tracepoints.c's mutex while no probe is attached; read by probes. */
 extern struct kvmlog_vendor kvmlog_vendor;
 
 /* Process context. @name: "kvm_amd" or "kvm_intel", loaded or built in. 0 or -errno. */

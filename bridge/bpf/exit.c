@@ -147,9 +147,9 @@ static __always_inline u32 kvmlog_reason(const struct kvmlog_here *here,
 	u32 flags = slot->vcpu_flags | kvmlog_nested(vcpu);
 
 #ifndef KVMLOG_VCPU
-	slot->record.vcpu = here->told ? cpu->vcpu_id : KVMLOG_NO_VCPU;
+	slot->record.vcpu = here->has_event ? cpu->vcpu_id : KVMLOG_NO_VCPU;
 #endif
-	if (!here->told) { /* the kernel left the event's program out */
+	if (!here->has_event) { /* the kernel left the event's program out */
 		kvmlog_fill_unknown(slot);
 		return flags;
 	}
@@ -182,7 +182,7 @@ int kvmlog_kvm_exit(struct bpf_raw_tracepoint_args *ctx)
 	if (!kvmlog_find_here(&here))
 		return 0;
 #ifdef KVMLOG_REASON_EVENT
-	here.told = here.cpu->told_tid == here.tid;
+	here.has_event = here.cpu->told_tid == here.tid;
 	here.cpu->told_tid = 0;
 #endif
 	slot = kvmlog_open(&here, vcpu, KVMLOG_ISA);

@@ -25,6 +25,9 @@
 
 #include "shared.h"
 
+#define kvmlog_exit_t struct kvmlog_bpf_slot
+#include <kvmlog/exit.h>
+
 _Static_assert(sizeof(struct kvmlog_bpf_control) == KVMLOG_CONTROL_BYTES &&
 		       sizeof(struct kvmlog_bpf_cpu) == KVMLOG_CPU_BYTES &&
 		       sizeof(struct kvmlog_bpf_slot) == KVMLOG_SLOT_BYTES,
@@ -58,7 +61,7 @@ struct kvmlog_here {
 	u32 number;
 	u32 tid;
 	u32 tgid;
-	bool told; /* the event kvm_exit has told of the exit that is under way */
+	bool has_event; /* cpu has what the event kvm_exit said of the exit that is under way */
 };
 
 static __always_inline bool kvmlog_find_here(struct kvmlog_here *here)
@@ -70,18 +73,6 @@ static __always_inline bool kvmlog_find_here(struct kvmlog_here *here)
 	here->tgid = pid_tgid >> 32;
 	here->cpu = kvmlog_cpus.lookup(&here->number);
 	return here->cpu && here->cpu->on;
-}
-
-static __always_inline u64 kvmlog_elapsed_ns(u64 from_ns, u64 to_ns)
-{
-	return to_ns > from_ns ? to_ns - from_ns : 0;
-}
-
-static __always_inline u32 kvmlog_saturated_us(u64 ns)
-{
-	u64 us = ns / 1000;
-
-	return us > 0xffffffffULL ? 0xffffffff : us;
 }
 
 /* Time that this thread has stood runnable without a CPU. */

@@ -28,34 +28,10 @@ int kvmlog_kvm_userspace_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct kvmlog_here here;
 	struct kvmlog_bpf_slot *slot = kvmlog_slot_here(&here);
-	struct kvmlog_record *record;
-	s32 error = ctx->args[1];
-	u64 now_ns;
 
-	if (!slot || !slot->pending)
-		return 0;
-	now_ns = bpf_ktime_get_ns();
-	record = &slot->record;
-	if (!record->user_exits) {
-		slot->user_since_ns = now_ns;
-		slot->delay_user_ns = kvmlog_run_delay_ns();
-	} else if (record->flags & KVMLOG_F_USER_EINTR) {
-		kvmlog_add_pause(slot, now_ns);
-	}
-	if (record->user_exits != 0xffff)
-		record->user_exits++;
-	if (error == -4 /* EINTR */) {
-		/* The reason may still be that of an earlier return. */
-		record->flags |= KVMLOG_F_USER_EINTR;
-		slot->paused_since_ns = now_ns;
-	} else {
-		slot->paused_since_ns = 0;
-		if (!(record->flags & KVMLOG_F_USER_REASON)) {
-			record->flags |= KVMLOG_F_USER_REASON;
-			record->user_reason = ctx->args[0];
-			record->user_errno = error;
-		}
-	}
+	if (slot && slot->pending)
+		kvmlog_exit_returned(slot, ctx->args[0], ctx->args[1], bpf_ktime_get_ns(),
+				     kvmlog_run_delay_ns());
 	return 0;
 }
 
@@ -64,17 +40,8 @@ int kvmlog_kvm_vcpu_wakeup(struct bpf_raw_tracepoint_args *ctx)
 	struct kvmlog_here here;
 	struct kvmlog_bpf_slot *slot = kvmlog_slot_here(&here);
 
-	if (!slot || !slot->pending)
-		return 0;
-	slot->record.halt_ns += ctx->args[0];
-	if (slot->record.user_exits) {
-		/* Interrupted in its halt it goes on halting: that is no time of the VMM. */
-		slot->user_since_ns += ctx->args[0];
-		if (slot->paused_since_ns)
-			slot->paused_since_ns += ctx->args[0];
-	}
-	if ((u8)ctx->args[1])
-		slot->record.flags |= KVMLOG_F_HALT_SLEPT;
+	if (slot && slot->pending)
+		kvmlog_exit_halted(slot, ctx->args[0], (u8)ctx->args[1]);
 	return 0;
 }
 #else
@@ -85,7 +52,6 @@ int kvmlog_kvm_vcpu_wakeup(struct bpf_raw_tracepoint_args *ctx)
  */
 int kvmlog_kvm_userspace_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-	s32 error = ctx->args[1];
 	struct kvmlog_bpf_slot *slot;
 	struct kvmlog_record *record;
 	struct kvmlog_here here;
@@ -98,14 +64,9 @@ int kvmlog_kvm_userspace_exit(struct bpf_raw_tracepoint_args *ctx)
 	record = &slot->record;
 	record->vcpu = KVMLOG_NO_VCPU;
 	record->user_exits = 1;
-	if (error == -4 /* EINTR */) {
-		record->flags |= KVMLOG_F_USER_EINTR;
-	} else {
-		record->flags |= KVMLOG_F_USER_REASON;
-		record->user_reason = ctx->args[0];
-		record->user_errno = error;
-	}
-	record->flags |= KVMLOG_F_NO_REENTRY;
+	record->total_ns = 0;
+	record->flags = KVMLOG_F_NO_REENTRY;
+	kvmlog_exit_set_user_reason(record, ctx->args[0], ctx->args[1]);
 	kvmlog_take(&here, slot);
 	kvmlog_emit(&here, slot);
 	return 0;
@@ -113,32 +74,24 @@ int kvmlog_kvm_userspace_exit(struct bpf_raw_tracepoint_args *ctx)
 #endif
 
 #ifdef KVMLOG_VMX_ADDRESSES
-/* Sets the address of an exit whose own information lacks it. */
-static __always_inline void kvmlog_add_address(u32 vmx_reason, u64 address)
+static __always_inline void kvmlog_set_address(u32 vmx_reason, u64 address)
 {
 	struct kvmlog_here here;
 	struct kvmlog_bpf_slot *slot = kvmlog_slot_here(&here);
-	struct kvmlog_record *record;
 
-	if (!slot || !slot->pending)
-		return;
-	record = &slot->record;
-	if (record->isa != KVMLOG_ISA_VMX || record->reason != vmx_reason ||
-	    record->flags & KVMLOG_F_DETAIL_VALID)
-		return;
-	record->detail = address;
-	record->flags |= KVMLOG_F_DETAIL_VALID;
+	if (slot && slot->pending)
+		kvmlog_exit_set_address(&slot->record, vmx_reason, address);
 }
 
 int kvmlog_kvm_page_fault(struct bpf_raw_tracepoint_args *ctx)
 {
-	kvmlog_add_address(KVMLOG_VMX_EPT_VIOLATION, ctx->args[KVMLOG_ARGUMENT_FAULT_ADDRESS]);
+	kvmlog_set_address(KVMLOG_VMX_EPT_VIOLATION, ctx->args[KVMLOG_ARGUMENT_FAULT_ADDRESS]);
 	return 0;
 }
 
 int kvmlog_kvm_fast_mmio(struct bpf_raw_tracepoint_args *ctx)
 {
-	kvmlog_add_address(KVMLOG_VMX_EPT_MISCONFIG, ctx->args[0]);
+	kvmlog_set_address(KVMLOG_VMX_EPT_MISCONFIG, ctx->args[0]);
 	return 0;
 }
 #endif

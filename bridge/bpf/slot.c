@@ -79,23 +79,19 @@ static __always_inline bool kvmlog_window_closed(const struct kvmlog_bpf_config 
 	       (now_ns - config->window_ns) % config->period_ns >= config->open_ns;
 }
 
-/* Gaps are even over 1 to 2N - 1: N on average, and alternating exits do not hide. */
-static __always_inline bool kvmlog_leave_out(struct kvmlog_bpf_cpu *cpu, u32 one_in)
+/* One exit in @one_in: whether this one is kept. */
+static __always_inline bool kvmlog_sampler_keeps(struct kvmlog_bpf_cpu *cpu, u32 one_in)
 {
-	u32 skip = cpu->skip;
-
-	if (skip && skip < 2 * one_in) {
-		cpu->skip = --skip;
-		if (skip)
-			return true;
-	}
-	cpu->skip = 1 + ((u64)bpf_get_prandom_u32() * (2 * one_in - 1) >> 32);
-	return false;
+	if (kvmlog_sampler_skips(&cpu->skip, one_in))
+		return false;
+	cpu->skip = kvmlog_sampler_gap(one_in, bpf_get_prandom_u32());
+	return true;
 }
 
-static __always_inline bool kvmlog_wanted(const struct kvmlog_here *here,
-					  const struct kvmlog_bpf_config *config, u32 config_number,
-					  u64 now_ns)
+/* Whether filter and sampling let this exit pass; counts those that they do not. */
+static __always_inline bool kvmlog_exit_passes(const struct kvmlog_here *here,
+					       const struct kvmlog_bpf_config *config,
+					       u32 config_number, u64 now_ns)
 {
 	struct kvmlog_bpf_cpu *cpu = here->cpu;
 
@@ -108,7 +104,7 @@ static __always_inline bool kvmlog_wanted(const struct kvmlog_here *here,
 		}
 	}
 	if (kvmlog_window_closed(config, now_ns) ||
-	    (config->one_in > 1 && kvmlog_leave_out(cpu, config->one_in))) {
+	    (config->one_in > 1 && !kvmlog_sampler_keeps(cpu, config->one_in))) {
 		kvmlog_add(cpu->sampled, 1);
 		return false;
 	}
@@ -117,7 +113,8 @@ static __always_inline bool kvmlog_wanted(const struct kvmlog_here *here,
 
 /*
  * An exit begins: the slot with a record that lacks only what is known of the reason,
- * or none: off, not wanted, no room (and counted). @vcpu: 0 where it is not known.
+ * or none: off, or (counted) filtered, sampled out, or without room. @vcpu: 0 where it
+ * is not known.
  */
 static __always_inline struct kvmlog_bpf_slot *kvmlog_open(const struct kvmlog_here *here, u64 vcpu,
 							   u32 isa)
@@ -141,7 +138,7 @@ static __always_inline struct kvmlog_bpf_slot *kvmlog_open(const struct kvmlog_h
 	config = &control->configs[active];
 	if (config->until_ns && now_ns >= config->until_ns)
 		return 0;
-	if (!kvmlog_wanted(here, config, active, now_ns))
+	if (!kvmlog_exit_passes(here, config, active, now_ns))
 		return 0;
 	slot = kvmlog_slot_find(here);
 	if (!slot) {
@@ -166,29 +163,14 @@ static __always_inline struct kvmlog_bpf_slot *kvmlog_open(const struct kvmlog_h
 	if (!slot->announced)
 		kvmlog_guest_announce(here, slot, isa, config->epoch, now_ns);
 
-	record->type = KVMLOG_RECORD_EXIT;
-	record->isa = isa;
-	record->source = KVMLOG_SOURCE_BPF;
-	record->reserved = 0;
-	record->flags = 0;
-	record->user_exits = 0;
-	record->exit_ns = now_ns;
-	record->total_ns = 0;
-	record->user_ns = 0;
-	record->halt_ns = 0;
-	record->paused_ns = 0;
-	record->delay_kernel_us = 0;
-	record->delay_user_us = 0;
-	record->config_epoch = config->epoch;
-	record->user_reason = 0;
-	record->user_errno = 0;
+	kvmlog_exit_begin(record, isa, KVMLOG_SOURCE_BPF, config->epoch, now_ns);
 	record->tid = here->tid;
 	record->cpu = here->number;
 	slot->delay_exit_ns = kvmlog_run_delay_ns();
 	return slot;
 
 lost:
-	kvmlog_lose(here->cpu);
+	kvmlog_count_lost(here->cpu);
 	return 0;
 }
 

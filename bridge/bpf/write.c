@@ -26,7 +26,7 @@ static __always_inline bool kvmlog_write(const struct kvmlog_here *here,
 	return room && to;
 }
 
-static __always_inline void kvmlog_lose(struct kvmlog_bpf_cpu *cpu)
+static __always_inline void kvmlog_count_lost(struct kvmlog_bpf_cpu *cpu)
 {
 	kvmlog_add(cpu->dropped_table, 1);
 	kvmlog_add(cpu->lost, 1);
@@ -44,39 +44,15 @@ static __always_inline void kvmlog_emit(const struct kvmlog_here *here,
 	}
 }
 
-/* From a return with -EINTR on, if that was the last one, the vCPU is paused. */
-static __always_inline void kvmlog_add_pause(struct kvmlog_bpf_slot *slot, u64 now_ns)
-{
-	if (slot->paused_since_ns)
-		slot->record.paused_ns += kvmlog_elapsed_ns(slot->paused_since_ns, now_ns);
-}
-
 /* Completes the slot's record with the times up to now and writes it. */
 static __always_inline void kvmlog_finish(const struct kvmlog_here *here,
 					  struct kvmlog_bpf_slot *slot, u32 flags)
 {
 	struct kvmlog_record *record = &slot->record;
-	u64 now_ns = bpf_ktime_get_ns();
 
-	record->total_ns = kvmlog_elapsed_ns(record->exit_ns, now_ns);
-	if (record->user_exits)
-		record->user_ns = kvmlog_elapsed_ns(slot->user_since_ns, now_ns);
-	if (record->flags & KVMLOG_F_USER_EINTR) {
-		kvmlog_add_pause(slot, now_ns);
-		if (record->paused_ns > record->user_ns)
-			record->paused_ns = record->user_ns;
-	}
+	kvmlog_exit_complete(slot, record, bpf_ktime_get_ns());
 #ifdef KVMLOG_AT_RUN_DELAY
-	u64 delay_ns = kvmlog_run_delay_ns();
-	u64 kernel_until_ns = record->user_exits ? slot->delay_user_ns : delay_ns;
-
-	/* Nearly always nothing: a division costs more than the test. */
-	if (delay_ns != slot->delay_exit_ns) {
-		record->delay_kernel_us =
-			kvmlog_saturated_us(kernel_until_ns - slot->delay_exit_ns);
-		record->delay_user_us = kvmlog_saturated_us(delay_ns - kernel_until_ns);
-	}
-	flags |= KVMLOG_F_DELAY_VALID;
+	kvmlog_exit_add_delay(slot, record, kvmlog_run_delay_ns());
 #endif
 	if (record->cpu != here->number && !(flags & KVMLOG_F_NO_REENTRY))
 		flags |= KVMLOG_F_MIGRATED;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What this kernel's KVM looks like from outside. kvm.ko keeps its trace.h and
- * kvm_cache_regs.h to itself, so the few facts needed of them are told here,
+ * kvm_cache_regs.h to itself, so the few facts needed of them are stated here,
  * with the kernel release that changed them.
  *
  * Signatures are written as BTF writes them: parameter types only, typedefs
@@ -51,34 +51,84 @@ typedef void (*kvmlog_cache_reg_t)(struct kvm_vcpu *vcpu, enum kvm_reg reg);
 /* kvm_page_fault gained the vCPU in v6.2 and in 6.1 stable; before, detail of an EPT violation is
  * left out. */
 
-/* is_guest_mode() of kvm_cache_regs.h; the mask's value moved in v6.4, its name stayed. */
-static inline bool kvmlog_vcpu_nested(const struct kvm_vcpu *vcpu)
+/*
+ * Every member of KVM's structures that kvmlog reads: X(name, struct, member). Whatever reads
+ * one does so through its accessor, so that nothing is read that this list does not name.
+ */
+#define KVMLOG_KVM_FIELDS(X)                                           \
+	X(kvm, kvm_vcpu, kvm)                                          \
+	X(vcpu_id, kvm_vcpu, vcpu_id)                                  \
+	X(vcpu_idx, kvm_vcpu, vcpu_idx)                                \
+	X(exits, kvm_vcpu, stat.exits)                                 \
+	X(regs, kvm_vcpu, arch.regs)                                   \
+	X(regs_avail, kvm_vcpu, arch.regs_avail)                       \
+	X(hflags, kvm_vcpu, arch.hflags)                               \
+	X(guest_state_protected, kvm_vcpu, arch.guest_state_protected) \
+	X(vcpu_array, kvm, vcpu_array)
+
+/* kvmlog_field_NAME(base): where the member is. Only for the functions below. */
+#define KVMLOG_FIELD_ACCESSOR(name, type, member)                           \
+	static __always_inline typeof_member(struct type, member) *         \
+		kvmlog_field_##name(const struct type *base)                \
+	{                                                                   \
+		return (typeof_member(struct type, member) *)&base->member; \
+	}
+KVMLOG_KVM_FIELDS(KVMLOG_FIELD_ACCESSOR)
+#undef KVMLOG_FIELD_ACCESSOR
+
+/* The guest that the vCPU belongs to. */
+static __always_inline struct kvm *kvmlog_vcpu_kvm(const struct kvm_vcpu *vcpu)
 {
-	return vcpu->arch.hflags & HF_GUEST_MASK;
+	return *kvmlog_field_kvm(vcpu);
+}
+
+/* The number that the VMM gave it, as records carry it. */
+static __always_inline u16 kvmlog_vcpu_id(const struct kvm_vcpu *vcpu)
+{
+	return *kvmlog_field_vcpu_id(vcpu);
+}
+
+/* Its index in the guest's array of vCPUs. */
+static __always_inline int kvmlog_vcpu_index(const struct kvm_vcpu *vcpu)
+{
+	return *kvmlog_field_vcpu_idx(vcpu);
+}
+
+/* One of the guest's registers as KVM stored it at the exit. */
+static __always_inline unsigned long kvmlog_vcpu_register(const struct kvm_vcpu *vcpu,
+							  unsigned int number)
+{
+	return (*kvmlog_field_regs(vcpu))[number];
+}
+
+/* is_guest_mode() of kvm_cache_regs.h; the mask's value moved in v6.4, its name stayed. */
+static __always_inline bool kvmlog_vcpu_nested(const struct kvm_vcpu *vcpu)
+{
+	return *kvmlog_field_hflags(vcpu) & HF_GUEST_MASK;
 }
 
 /* SEV-ES, SEV-SNP, TDX: what stands in regs[] is not the guest's. */
-static inline bool kvmlog_vcpu_protected(const struct kvm_vcpu *vcpu)
+static __always_inline bool kvmlog_vcpu_protected(const struct kvm_vcpu *vcpu)
 {
-	return vcpu->arch.guest_state_protected;
+	return *kvmlog_field_guest_state_protected(vcpu);
 }
 
 /* kvm_register_is_available() of kvm_cache_regs.h. SVM has all of them at every exit. */
-static inline bool kvmlog_vcpu_has_rip(const struct kvm_vcpu *vcpu)
+static __always_inline bool kvmlog_vcpu_has_rip(const struct kvm_vcpu *vcpu)
 {
-	return vcpu->arch.regs_avail & BIT(VCPU_REGS_RIP);
+	return *kvmlog_field_regs_avail(vcpu) & BIT(VCPU_REGS_RIP);
 }
 
 /* Grows by at least one from exit to exit of one vCPU, and starts at 0 with the next one. */
-static inline u64 kvmlog_vcpu_exits(const struct kvm_vcpu *vcpu)
+static __always_inline u64 kvmlog_vcpu_exits(const struct kvm_vcpu *vcpu)
 {
-	return READ_ONCE(vcpu->stat.exits);
+	return READ_ONCE(*kvmlog_field_exits(vcpu));
 }
 
-/* The vCPU that stands at @idx of @kvm now, or NULL. */
-static inline const struct kvm_vcpu *kvmlog_vcpu_at(struct kvm *kvm, int idx)
+/* The vCPU that stands at @index of @kvm now, or NULL. */
+static __always_inline const struct kvm_vcpu *kvmlog_vcpu_at(const struct kvm *kvm, int index)
 {
-	return xa_load(&kvm->vcpu_array, idx);
+	return xa_load(kvmlog_field_vcpu_array(kvm), index);
 }
 
 #endif

@@ -91,9 +91,9 @@ def test_a_real_qemu_is_named_from_its_first_record_to_its_end(tmp_path: Path) -
         (guest,) = registry.running()
         assert (guest.kind, guest.name, guest.uuid, guest.pid) == ("qemu", "a,b", UUID, pid)
         assert registry.find(["a,b", UUID, str(pid)]) == {
-            "a,b": [pid],
-            UUID: [pid],
-            str(pid): [pid],
+            "a,b": [guest],
+            UUID: [guest],
+            str(pid): [guest],
         }
         assert registry.save()
         names = GuestNames(ring)
@@ -138,7 +138,7 @@ def test_a_guest_that_was_there_before_is_found(tmp_path: Path) -> None:
     with qemu("web1", "-accel", "kvm") as pid:
         until(lambda: pid in vm_processes())
         registry = GuestRegistry(str(tmp_path / "ring.guests"))
-        assert pid in registry.find(["web1"])["web1"]
+        assert pid in [guest.pid for guest in registry.find(["web1"])["web1"]]
 
 
 @needs_kvm

@@ -13,7 +13,7 @@ from typing import Any, Final
 from kvmlog.bridge.dispatch import Dispatcher
 from kvmlog.bridge.udp_server import UdpServer
 from kvmlog.bridge.unix_server import UnixServer
-from kvmlog.config import Config, add_options
+from kvmlog.config.load import Config, add_options
 from kvmlog.config.reload import Reload
 from kvmlog.control.udp_auth import read_key
 from kvmlog.engine.budget import Budget
@@ -52,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
         if keys.statistics_mib:
             statistics = StatisticsWriter(keys.ring + SUFFIX, writer, keys.statistics_mib)
             stack.callback(statistics.close)
-            if statistics.began not in ("", NONE):
-                log(f"{statistics.path}: statistics begin anew ({statistics.began})")
+            if statistics.restart_reason not in ("", NONE):
+                log(f"{statistics.path}: statistics begin anew ({statistics.restart_reason})")
         else:
             writer.set_statistics(bytes(16))
         budget = Budget(config.budget.cpu_percent)

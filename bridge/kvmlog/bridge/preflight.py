@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from kvmlog.bridge.udp_server import check_reach
-from kvmlog.config import Config
-from kvmlog.config.problems import refusals
+from kvmlog.config.load import Config
+from kvmlog.config.problems import collect_problems
 from kvmlog.control.udp_address import resolve
 from kvmlog.control.udp_auth import read_key
 from kvmlog.util.errors import KvmlogError
@@ -16,7 +16,7 @@ def problems(config: Config) -> list[KvmlogError]:
 
     What the machine lacks (modules, BPF, a free port) is not looked for.
     """
-    return refusals(config, _reach, _key)
+    return collect_problems(config, _reach, _key)
 
 
 def _reach(config: Config) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 from kvmlog.bridge import preflight as bridge_start
 from kvmlog.cli import table
 from kvmlog.cli.table import Column, Table
-from kvmlog.config import DEFAULT_CONFIG, Config, ConfigError
+from kvmlog.config.load import DEFAULT_CONFIG, Config, ConfigError
 from kvmlog.config.reference import default_file, toml_value
 from kvmlog.config.schema import KEYS
 from kvmlog.rpcserver import preflight as rpc_start

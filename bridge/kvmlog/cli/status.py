@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from kvmlog.cli import records, table
 from kvmlog.control.client import SwitchClient
-from kvmlog.control.sampling import sampling_words
+from kvmlog.control.sampling import describe_sampling
 from kvmlog.ring.reader import RingInfo, RingReader
 from kvmlog.util.errors import RingError, SwitchError
 
@@ -132,7 +132,7 @@ def _limits(status: dict[str, Any]) -> Iterator[str]:
         processes = "1 process" if found == 1 else f"{found} processes"
         yield f"only {', '.join(chosen['vm'])} ({processes})"
     if status.get("sampling"):
-        yield from sampling_words(status["sampling"])
+        yield from describe_sampling(status["sampling"])
     if status.get("lease_s") is not None:
         yield f"off by itself in {status['lease_s']:.0f} s"
 

@@ -9,14 +9,14 @@ from typing import Any
 
 from kvmlog.cli import selection
 from kvmlog.config.schema import DEFAULT_SOCKET
-from kvmlog.control.client import SwitchClient, granted
+from kvmlog.control.client import SwitchClient, accepted
 from kvmlog.control.sampling import (
     EVERY_EXIT,
     MOST_ONE_IN,
     MOST_PER_S,
     MOST_WINDOW_MS,
     Sampling,
-    sampling_words,
+    describe_sampling,
 )
 from kvmlog.control.udp_auth import read_key
 from kvmlog.control.udp_client import UdpClient
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.vm and args.for_s is None and recorded == EVERY_EXIT:
         print(answer)
     else:
-        print_granted(granted(answer), args.for_s, recorded)
+        print_granted(accepted(answer), args.for_s, recorded)
     return 0
 
 
@@ -134,7 +134,7 @@ def print_granted(answer: dict[str, Any], for_s: float | None, recorded: Samplin
         print(f"tracing {word}: {processes} {', '.join(map(str, pids))}")
     if not matched:
         print("tracing all guests")
-    for words in sampling_words(vars(recorded)):
+    for words in describe_sampling(vars(recorded)):
         print(words)
     if for_s is not None:
         end = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() + for_s))

@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""All that is wrong with a configuration, not only what is found first."""
+"""All problems of a configuration at once, where a service stops at the first one.
+
+The checks are those that a service makes when it starts: `kvmlog.bridge.preflight` and
+`kvmlog.rpcserver.preflight` list theirs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from kvmlog.config import Config
+from kvmlog.config.load import Config
 from kvmlog.util.errors import KvmlogError
 
 
-def refusals(config: Config, *looks: Callable[[Config], object]) -> list[KvmlogError]:
-    """What each of them raises, in their order."""
+def collect_problems(config: Config, *checks: Callable[[Config], object]) -> list[KvmlogError]:
+    """Return what each check raises, in their order; empty when the configuration is fine."""
     found: list[KvmlogError] = []
-    for look in looks:
+    for check in checks:
         try:
-            look(config)
+            check(config)
         except KvmlogError as error:
             found.append(error)
     return found

@@ -60,12 +60,12 @@ class SwitchClient:
 
         vm: only guests with these names, UUIDs or pids, now and later, all of them running now;
         for_s: off by itself after so many seconds (0.001 to 31,536,000); recorded: which of their
-        exits; each replaces what was before. The answer to these is "ok on {...}", see granted().
+        exits; each replaces what was before. The answer to these is "ok on {...}", see accepted().
         """
         command = format_on(tuple(vm), for_s, recorded) if on else "off"
         answer = self.send(command)
         if command not in ("on", "off"):
-            granted(answer)
+            accepted(answer)
         elif answer != f"ok {command}":
             raise _refusal(answer)
         return answer
@@ -93,7 +93,7 @@ class SwitchClient:
             ) from None
 
 
-def granted(answer: str) -> dict[str, Any]:
+def accepted(answer: str) -> dict[str, Any]:
     """What `on` with arguments was answered: {"matched": {word: [pid, ...]}, "for_s": seconds}.
 
     Beside these, members of Sampling. A member stands there when it was asked for. SwitchError when

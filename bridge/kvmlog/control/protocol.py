@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kvmlog.control.sampling import EVERY_EXIT, MEMBERS, Sampling
+from kvmlog.control.sampling import EVERY_EXIT, PARAMS, Sampling
 from kvmlog.util.errors import SwitchError
 
 # A command is a word; over the local socket one with arguments. More than this is not read.
@@ -35,7 +35,7 @@ _LOCAL: Final = {
     "reset": "statistics are reset over the local socket (kvmlog stat --reset)",
 }
 _ARGUMENTS_LOCAL: Final = "on takes arguments over the local socket only (kvmlog switch on --vm)"
-_MEMBERS: Final = ("vm", "for_s", *MEMBERS)
+_PARAMS: Final = ("vm", "for_s", *PARAMS)
 _SHOWN_CHARACTERS: Final = 32
 
 
@@ -109,9 +109,9 @@ def format_on(vm: tuple[str, ...], for_s: float | None, recorded: Sampling = EVE
 def _on(text: str) -> Command:
     try:
         arguments = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
-        unknown = next((name for name in arguments if name not in _MEMBERS), None)
+        unknown = next((name for name in arguments if name not in _PARAMS), None)
         if unknown is not None:
-            known = ", ".join(f'"{name}"' for name in _MEMBERS)
+            known = ", ".join(f'"{name}"' for name in _PARAMS)
             raise SwitchError(f"on takes {known}, not {_shown(unknown)}; leave it out")
         vm = _argument(arguments, "vm", _names) or ()
         for_s = _argument(arguments, "for_s", _seconds)

@@ -21,7 +21,7 @@ _LIMITS: Final = {
     "off_ms": (1, MOST_WINDOW_MS, "leave it out to record at all times"),
     "max_per_s": (1, MOST_PER_S, "leave it out to have no cap"),
 }
-MEMBERS: Final = tuple(_LIMITS)
+PARAMS: Final = tuple(_LIMITS)
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Sampling:
 
     @classmethod
     def parse(cls, arguments: dict[str, Any]) -> Sampling:
-        """Those of MEMBERS that stand in `arguments`; SwitchError for values that cannot be."""
-        found = {name: _number(name, arguments[name]) for name in MEMBERS if name in arguments}
+        """Those of PARAMS that stand in `arguments`; SwitchError for values that cannot be."""
+        found = {name: _number(name, arguments[name]) for name in PARAMS if name in arguments}
         if ("on_ms" in found) != ("off_ms" in found):
             given, other = ("on_ms", "off_ms") if "on_ms" in found else ("off_ms", "on_ms")
             raise SwitchError(
@@ -53,7 +53,7 @@ class Sampling:
         """What parse() makes this of; empty where each exit is recorded."""
         return {
             name: value
-            for name in MEMBERS
+            for name in PARAMS
             if (value := getattr(self, name)) is not None and value != getattr(Sampling, name)
         }
 
@@ -61,7 +61,7 @@ class Sampling:
 EVERY_EXIT: Final = Sampling()
 
 
-def sampling_words(recorded: dict[str, Any]) -> list[str]:
+def describe_sampling(recorded: dict[str, Any]) -> list[str]:
     """One line for each of its limits; members of Sampling, and one_in_now of a status."""
     words = []
     one_in = int(recorded["one_in"])

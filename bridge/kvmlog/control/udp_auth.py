@@ -39,7 +39,7 @@ _ANSWER: Final = re.compile(rb"kvmlog1 answer ([0-9a-f]{32}) ([0-9a-f]{64}) (.*)
 
 
 @dataclass(frozen=True)
-class Signed:
+class SignedRequest:
     """A request whose signature is right; whether it is fresh and new Nonces tells."""
 
     time_ns: int  # since the epoch, by the sender's clock
@@ -69,7 +69,7 @@ def format_request(key: bytes, command: str, receiver: str, now_ns: int) -> tupl
     return text + b" " + _mac(key, text + b" " + receiver.encode()), nonce
 
 
-def parse_request(key: bytes, datagram: bytes, receiver: str) -> Signed | None:
+def parse_request(key: bytes, datagram: bytes, receiver: str) -> SignedRequest | None:
     """The request in a datagram; None when it is malformed, forged or for another receiver."""
     found = _REQUEST.fullmatch(datagram)
     if found is None:
@@ -78,7 +78,7 @@ def parse_request(key: bytes, datagram: bytes, receiver: str) -> Signed | None:
     if not hmac.compare_digest(_mac(key, text), found[5]):
         return None
     fraction_ns = int((found[2] or b"").ljust(9, b"0"))
-    return Signed(int(found[1]) * _NS + fraction_ns, found[3], found[4])
+    return SignedRequest(int(found[1]) * _NS + fraction_ns, found[3], found[4])
 
 
 def format_answer(key: bytes, nonce: bytes, text: bytes) -> bytes:
@@ -114,7 +114,7 @@ class Nonces:
         self._taken: dict[bytes, int] = {}
         self._floor_ns = clock()
 
-    def take(self, request: Signed) -> None:
+    def take(self, request: SignedRequest) -> None:
         """Remembers a request that may be carried out.
 
         ReplayedError, or SwitchError with the sentence for the sender.

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from kvmlog.control.sampling import EVERY_EXIT, Sampling
 from kvmlog.engine.ratecap import RateCap
-from kvmlog.guests.lookup import GuestIndex
+from kvmlog.guests.lookup import PinnedWords
 from kvmlog.guests.registry import GuestRegistry
 from kvmlog.native import lib
 from kvmlog.sources.base import SourceStatus, SwitchConfig
@@ -34,23 +34,19 @@ _RENEW_MS: Final = 60_000
 
 
 class GuestFilter:
-    """The guests that some words name, while guests come and go.
+    """The guests that some words name, while guests come and go (kvmlog.guests.lookup).
 
-    A word that is a pid means the process that has it now, never a later one of that number.
-    GuestError when a word names no running guest, SwitchError when they name too many.
+    `matched`: the pids that each word matched at first. GuestError when a word names no running
+    guest, SwitchError when they name too many.
     """
 
     def __init__(self, registry: GuestRegistry, words: Sequence[str]) -> None:
         self.words = tuple(dict.fromkeys(words))
         self._registry = registry
-        self.matched = registry.find(self.words)
-        starts = {guest.pid: guest.start_ticks for guest in registry.running()}
-        self._pinned = {
-            int(word): starts[int(word)]
-            for word in self.words
-            if _is_pid(word) and int(word) in self.matched[word]
-        }
-        tgids = {tgid for found in self.matched.values() for tgid in found}
+        found = registry.find(self.words)
+        self._pinned = PinnedWords(found)
+        self.matched = {word: [guest.pid for guest in guests] for word, guests in found.items()}
+        tgids = {tgid for pids in self.matched.values() for tgid in pids}
         if len(tgids) > lib.KVMLOG_MAX_TGIDS:
             raise SwitchError(
                 f"{len(tgids)} processes match; at most {lib.KVMLOG_MAX_TGIDS} can be chosen; "
@@ -59,14 +55,8 @@ class GuestFilter:
 
     def tgids(self) -> tuple[int, ...]:
         """The processes that match now, those of the first words first; all that there are."""
-        index = GuestIndex(self._registry.running())
-        found: dict[int, None] = {}
-        for word in self.words:
-            for guest in index.matching(word):
-                by_pid = _is_pid(word) and guest.pid == int(word)
-                if not by_pid or guest.start_ticks == self._pinned.get(guest.pid):
-                    found[guest.pid] = None
-        return tuple(found)
+        found = self._pinned.matching(self._registry.running())
+        return tuple(dict.fromkeys(guest.pid for guest in found))
 
 
 @dataclass(frozen=True)
@@ -147,7 +137,3 @@ class TraceRequest:
             "lease_s": left_s,
             "sampling": recorded,
         }
-
-
-def _is_pid(word: str) -> bool:
-    return word.isascii() and word.isdigit()

@@ -27,7 +27,7 @@ _WITHOUT: Final = re.compile(r"/machine/([^/]+)\.libvirt-qemu(?=/|$)")
 _ESCAPE: Final = re.compile(rb"\\x([0-9a-f]{2})")
 
 
-class Place(NamedTuple):
+class Placement(NamedTuple):
     """Where a process runs; each None where the path does not say."""
 
     container: str | None  # 64 hexadecimal digits
@@ -35,7 +35,7 @@ class Place(NamedTuple):
     machine: str | None  # systemd-machined's name, of libvirt "qemu-3-web1"
 
 
-def path_of(text: str) -> str:
+def cgroup_path(text: str) -> str:
     """The path from the lines of /proc/PID/cgroup; "" for the root, or none.
 
     Version 2's; where that says nothing, as on hosts with both, that of systemd or of cpu.
@@ -52,12 +52,12 @@ def path_of(text: str) -> str:
     return found.get("") or found.get("name=systemd") or found.get("cpu") or ""
 
 
-def place_of(path: str) -> Place:
+def placement(path: str) -> Placement:
     """What a path says; of nested containers the innermost."""
     pod = _POD.search(path)
     machine = _SCOPE.search(path) or _WITHOUT.search(path)
     containers = _CONTAINER.findall(path)
-    return Place(
+    return Placement(
         container=containers[-1] if containers else None,
         pod=pod[1].replace("_", "-") if pod else None,
         machine=_unescaped(machine[1]) if machine else None,

@@ -57,8 +57,8 @@ def identify(command_line: Sequence[bytes], cgroup_text: str) -> Identity:
     called = read(command_line[1:])
     name = clean(called.name).strip() if called.name else ""
     uuid = normal_uuid(called.uuid.decode("ascii", "replace")) if called.uuid else None
-    path = cgroup.path_of(cgroup_text)
-    place = cgroup.place_of(path)
+    path = cgroup.cgroup_path(cgroup_text)
+    place = cgroup.placement(path)
     aliases = [clean(place.machine)] if place.machine else []
     kubevirt = _KUBEVIRT.fullmatch(name) if kind == "qemu" and place.pod else None
     if kubevirt:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import bisect
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from kvmlog.guests.lookup import GuestIndex
@@ -56,15 +56,12 @@ class GuestList:
             return None
         return self._by_process.get((tgid, start_boottime_ns // _TICK_NS))
 
-    def matching(self, words: Sequence[str]) -> list[Guest]:
-        """Guests, running and ended, that any of the words matches (as GuestRegistry.find).
+    def matching(self, words: Sequence[str], accepted: Collection[str] = ()) -> list[Guest]:
+        """Return the guests, running and ended, that any of the words matches.
 
-        GuestError when a word matches none.
+        The rules, `accepted` and GuestError are those of GuestIndex.resolve.
         """
-        try:
-            found = self._index.all(words, "known")
-        except GuestError as error:
-            raise GuestError(f"{error} ({self.problem})" if self.problem else str(error)) from None
+        found = self._index.resolve(words, accepted)
         return list(dict.fromkeys(guest for guests in found.values() for guest in guests))
 
     def guests(self) -> list[Guest]:
@@ -73,7 +70,7 @@ class GuestList:
 
     def _take(self, guests: Sequence[Guest]) -> None:
         self._guests = list(guests)
-        self._index = GuestIndex(guests)
+        self._index = GuestIndex(guests, "known", self.problem)
         self._by_process = {(g.pid, g.start_ticks): g for g in guests if g.start_ticks}
         self._by_number: dict[int, list[tuple[int, Guest]]] = {}
         for guest in guests:

@@ -98,20 +98,18 @@ class GuestRegistry:
         self._complained = ""
         return True
 
-    def find(self, wanted: Sequence[str]) -> dict[str, list[int]]:
-        """Per wanted word the tgids of the running guests that it matches.
+    def find(self, words: Sequence[str]) -> dict[str, list[Guest]]:
+        """Return the running guests that each word matches (kvmlog.guests.lookup).
 
-        A word is a name, a UUID (any case, with or without dashes) or a pid; several guests may
-        match. GuestError when a word matches none.
+        GuestError when a word matches none.
         """
         self.refresh()
-        index = GuestIndex(self.running())
-        if not all(index.matching(word) for word in wanted):
+        index = GuestIndex(self.running(), "running")
+        if not all(index.matching(word) for word in words):
             # It may have had no exits yet, on a kernel that does not tell of new VMs.
             self.scan()
-            index = GuestIndex(self.running())
-        found = index.all(wanted, "running")
-        return {word: [guest.pid for guest in guests] for word, guests in found.items()}
+            index = GuestIndex(self.running(), "running")
+        return index.resolve(words)
 
     def running(self) -> list[Guest]:
         """All guests that have not ended, oldest first."""

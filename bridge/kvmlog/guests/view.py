@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from kvmlog.guests.labels import GuestLabels
-from kvmlog.guests.names import GuestError, GuestList
+from kvmlog.guests.model import Guest
+from kvmlog.guests.names import GuestList
 from kvmlog.ring.records import AnyRecord, GuestRecord, Record
 
 
@@ -17,13 +18,13 @@ class GuestView:
         self._words = tuple(words)
         self._names = names
         self.labels = GuestLabels(self._names)
-        self._names.matching(self._words)
-        self._chosen = self._find()
+        self._chosen = _keys(self._names.matching(self._words))
 
     def reload(self) -> None:
         """Guests that came since: they have names, and are shown if they match."""
         if self._names.reload():
-            self._chosen = self._find()
+            # The file forgets guests that ended long ago; their words are no mistake for that.
+            self._chosen = _keys(self._names.matching(self._words, accepted=self._words))
 
     def learn(self, records: Iterable[AnyRecord]) -> None:
         """Takes note of records that are to be shown (GuestLabels.learn)."""
@@ -36,12 +37,6 @@ class GuestView:
         guest = self.labels.guest(record)
         return guest is not None and (guest.pid, guest.start_ticks) in self._chosen
 
-    def _find(self) -> frozenset[tuple[int, int]]:
-        found = set()
-        for word in self._words:
-            try:
-                matching = self._names.matching([word])
-            except GuestError:
-                continue  # of the start; the file has forgotten it since
-            found |= {(guest.pid, guest.start_ticks) for guest in matching}
-        return frozenset(found)
+
+def _keys(guests: Iterable[Guest]) -> frozenset[tuple[int, int]]:
+    return frozenset((guest.pid, guest.start_ticks) for guest in guests)

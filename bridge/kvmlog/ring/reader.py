@@ -15,7 +15,7 @@ from typing import Any
 from kvmlog.native import ffi, lib
 from kvmlog.ring import header as ring_header
 from kvmlog.ring.records import enum_names
-from kvmlog.util.closing import Closeable
+from kvmlog.util.closeable import Closeable
 from kvmlog.util.errors import RingError, RingFormatError, RingMissingError
 from kvmlog.util.process import start_ticks
 

@@ -18,7 +18,7 @@ from kvmlog.ring import header as ring_header
 from kvmlog.ring import mapped_file
 from kvmlog.ring.reader import boot_id
 from kvmlog.util import permissions
-from kvmlog.util.closing import Closeable
+from kvmlog.util.closeable import Closeable
 from kvmlog.util.errors import RingBusyError, RingError, RingFormatError, RingMissingError
 from kvmlog.util.process import start_ticks
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from kvmlog.native import ffi, lib
-from kvmlog.util.closing import Closeable
+from kvmlog.util.closeable import Closeable
 from kvmlog.util.errors import SourceError
 
 VMLINUX: Final = "/sys/kernel/btf/vmlinux"

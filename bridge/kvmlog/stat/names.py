@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from kvmlog.guests.names import Guest, GuestError, GuestList
+from kvmlog.guests.lookup import WordIndex
+from kvmlog.guests.names import Guest, GuestList
 from kvmlog.ring.statistics.reader import StatisticsGuest
 
 
@@ -22,7 +23,9 @@ class StatisticsNames:
         self._names = names
         self.guests: dict[int, Guest | None] = {}
         self.labels: dict[int, str] = {}
-        self._known: set[str] = set()  # words that named a guest once
+        # What only the statistics know: their labels, and processes that the file has not.
+        self._own: WordIndex[int] = WordIndex()
+        self._accepted: set[str] = set()  # words that named a guest once
 
     def update(self, guests: Mapping[int, StatisticsGuest]) -> None:
         """Names them all anew."""
@@ -39,6 +42,7 @@ class StatisticsNames:
         }
         holders = Counter(name for name, _ in set(running.values()))
         self.labels = {}
+        self._own = WordIndex()
         for one in guests.values():
             guest = self.guests[one.id]
             if one.tgid == 0:
@@ -52,33 +56,21 @@ class StatisticsNames:
             if one.tgid == 0 or processes[one.tgid, one.start_boottime_ns] > 1:
                 label += f"#{one.number}"
             self.labels[one.id] = label
+            self._own.add(one.id, (label, str(one.tgid) if one.tgid else None))
 
-    def matching(
-        self, guests: Mapping[int, StatisticsGuest], words: Sequence[str]
-    ) -> frozenset[int]:
-        """Which of them NAME|UUID|PID words mean; GuestError for a word that no guest answers to.
+    def matching(self, words: Sequence[str]) -> frozenset[int]:
+        """Return the ids of the guests that NAME|UUID|PID words mean, labels included.
 
-        A guest without an exit yet, which the statistics do not know, is none of them.
+        A guest without an exit yet, which the statistics do not know, has none. GuestError for a
+        word that matches no guest at all.
         """
-        found: set[int] = set()
-        for word in words:
-            own = {
-                one.id
-                for one in guests.values()
-                if word == self.labels.get(one.id) or (one.tgid and word == str(one.tgid))
-            }
-            try:
-                filed = {(one.pid, one.start_ticks) for one in self._names.matching([word])}
-            except GuestError:
-                # The file forgets guests that ended long ago, and need not be there at all.
-                if not own and word not in self._known:
-                    raise
-                filed = set()
-            self._known.add(word)
-            found |= own
-            found |= {
-                number
-                for number, guest in self.guests.items()
-                if guest and (guest.pid, guest.start_ticks) in filed
-            }
-        return frozenset(found)
+        own = {word: self._own.matching(word) for word in words}
+        # The file forgets guests that ended long ago, and need not be there at all.
+        self._accepted.update(word for word, found in own.items() if found)
+        filed = {(one.pid, one.start_ticks) for one in self._names.matching(words, self._accepted)}
+        self._accepted.update(words)
+        return frozenset(number for found in own.values() for number in found) | frozenset(
+            number
+            for number, guest in self.guests.items()
+            if guest and (guest.pid, guest.start_ticks) in filed
+        )

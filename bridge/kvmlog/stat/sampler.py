@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from kvmlog.control.client import SwitchClient
-from kvmlog.control.sampling import sampling_words
+from kvmlog.control.sampling import describe_sampling
 from kvmlog.guests.names import GuestNames
 from kvmlog.ring.reader import RingInfo, RingReader
 from kvmlog.ring.statistics.reader import StatisticsReader
@@ -60,9 +60,8 @@ class Sampler:
 
         GuestError for a word that no guest answers to.
         """
-        guests = now.snapshot.guests
-        self._names.update(guests)
-        wanted = self._names.matching(guests, self._words) if self._words else None
+        self._names.update(now.snapshot.guests)
+        wanted = self._names.matching(self._words) if self._words else None
         return report(now, base, self._names, self._view, wanted)
 
     def say_what_is_counted(self, switch: str) -> None:
@@ -88,7 +87,7 @@ class Sampler:
                 "another ring; --switch takes the socket of this one's"
             )
         elif recorded := status.get("sampling"):
-            self._warn(f"only recorded exits are counted: {'; '.join(sampling_words(recorded))}")
+            self._warn(f"only recorded exits are counted: {'; '.join(describe_sampling(recorded))}")
 
     def _info(self) -> RingInfo | None:
         try:

@@ -29,7 +29,7 @@ from kvmlog.client.statistics import parameters, report_of
 from kvmlog.control.sampling import EVERY_EXIT, Sampling
 from kvmlog.stat.query import Query
 from kvmlog.stat.report import Report
-from kvmlog.util.closing import Closeable
+from kvmlog.util.closeable import Closeable
 
 __all__ = ["Client", "RpcError", "RpcFaultError", "RpcUnreachableError"]
 

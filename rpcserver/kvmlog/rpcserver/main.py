@@ -10,7 +10,7 @@ import socket
 import threading
 from typing import Final
 
-from kvmlog.config import Config, add_options
+from kvmlog.config.load import Config, add_options
 from kvmlog.config.reload import Reload
 from kvmlog.rpcserver import preflight, privileges
 from kvmlog.rpcserver.auth.tokens import ROLES, new_token

@@ -6,9 +6,8 @@ from __future__ import annotations
 import os
 import pwd
 
-from kvmlog.config import Config
-from kvmlog.config.load import DEFAULT
-from kvmlog.config.problems import refusals
+from kvmlog.config.load import DEFAULT, Config
+from kvmlog.config.problems import collect_problems
 from kvmlog.rpcserver import privileges
 from kvmlog.rpcserver.auth import tls
 from kvmlog.rpcserver.auth.credentials import Credentials
@@ -40,7 +39,7 @@ def problems(config: Config) -> list[KvmlogError]:
             found.append(error)
         user = privileges.STAY_ROOT
     with privileges.acting_as(user):
-        return found + refusals(config, _address, tls.server_context, _tokens)
+        return found + collect_problems(config, _address, tls.server_context, _tokens)
 
 
 def is_reader(config: Config) -> bool:

@@ -16,7 +16,7 @@ from kvmlog.cli.demo.guest import ORDERS, DemoError, DemoGuest, check_host
 from kvmlog.cli.demo.image import KINDS, Orders, read_image
 from kvmlog.cli.demo.server import own_server
 from kvmlog.cli.demo.sight import EXITS, RETURNS, sight_of
-from kvmlog.config import Config
+from kvmlog.config.load import Config
 from kvmlog.util.errors import KvmlogError
 
 

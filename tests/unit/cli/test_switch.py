@@ -12,7 +12,7 @@ import pytest
 from kvmlog.cli import switch
 from kvmlog.cli.selection import period_s
 from kvmlog.control.client import SwitchClient
-from kvmlog.control.sampling import sampling_words
+from kvmlog.control.sampling import describe_sampling
 
 
 def run(*arguments: str) -> int:
@@ -106,7 +106,7 @@ def test_sampling_is_asked_for_and_said(
 def test_the_caps_doing_is_told_from_what_was_asked_for() -> None:
     """As the status has it."""
     status = {"one_in": 1, "on_ms": 0, "off_ms": 0, "max_per_s": 1000, "one_in_now": 8}
-    assert sampling_words(status)[0] == (
+    assert describe_sampling(status)[0] == (
         "one exit in 8 on average is recorded now, for the cap (asked for: one in 1)"
     )
 

@@ -13,9 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvmlog.config import Config, ConfigError, add_options
 from kvmlog.config.keys import RefusedValueError
-from kvmlog.config.load import MAX_BYTES, check
+from kvmlog.config.load import MAX_BYTES, Config, ConfigError, add_options, check
 from kvmlog.config.reference import default_file, reference, toml_value
 from kvmlog.config.reload import Reload
 from kvmlog.config.schema import KEYS, SECTIONS

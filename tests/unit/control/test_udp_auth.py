@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvmlog.control import udp_auth
-from kvmlog.control.udp_auth import Nonces, ReplayedError, Signed
+from kvmlog.control.udp_auth import Nonces, ReplayedError, SignedRequest
 from kvmlog.util.errors import KvmlogError, SwitchError
 from tests.support.corruption import damage
 
@@ -31,15 +31,15 @@ class Clock:
         return self.now_ns
 
 
-def signed(number: int, time_ns: int) -> Signed:
+def signed(number: int, time_ns: int) -> SignedRequest:
     """A request of its own nonce."""
-    return Signed(time_ns, b"%032x" % number, b"on")
+    return SignedRequest(time_ns, b"%032x" % number, b"on")
 
 
 def test_a_request_comes_out_as_it_went_in() -> None:
     """To the nanosecond, with blanks in the command and the newline that a shell adds."""
     datagram, nonce = udp_auth.format_request(KEY, "on or off", HERE, NOW_NS)
-    expected = Signed(NOW_NS, nonce, b"on or off")
+    expected = SignedRequest(NOW_NS, nonce, b"on or off")
     assert udp_auth.parse_request(KEY, datagram, HERE) == expected
     assert udp_auth.parse_request(KEY, datagram + b"\n", HERE) == expected
 
@@ -50,7 +50,7 @@ def test_the_format_is_the_one_that_is_documented() -> None:
     #     openssl dgst -sha256 -mac HMAC -macopt hexkey:000102...1f
     mac = b"0c9861df73d65f10ac46cac38e7826f77ce72a35288179ee4db604b7c6a12350"
     datagram = b"kvmlog1 1800000000 " + b"ab" * 16 + b" on " + mac
-    assert udp_auth.parse_request(KEY, datagram, HERE) == Signed(
+    assert udp_auth.parse_request(KEY, datagram, HERE) == SignedRequest(
         1_800_000_000 * S, b"ab" * 16, b"on"
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from kvmlog.guests.cgroup import Place, path_of, place_of
+from kvmlog.guests.cgroup import Placement, cgroup_path, placement
 
 POD = "6b1f9d2e-3c4d-4e5f-8a9b-0c1d2e3f4a5b"
 UNDERSCORED = POD.replace("-", "_")
@@ -65,7 +65,7 @@ def test_container_pod_and_machine_are_found(
     path: str, container: str | None, pod: str | None, machine: str | None
 ) -> None:
     """Of both cgroup drivers, all usual runtimes, and nothing where there is nothing."""
-    assert place_of(path) == Place(container, pod, machine)
+    assert placement(path) == Placement(container, pod, machine)
 
 
 @pytest.mark.parametrize(
@@ -86,4 +86,4 @@ def test_container_pod_and_machine_are_found(
 )
 def test_the_path_is_version_2s_else_systemds_else_cpus(text: str, path: str) -> None:
     """Lines of /proc/PID/cgroup, of hosts with either version and with both."""
-    assert path_of(text) == path
+    assert cgroup_path(text) == path

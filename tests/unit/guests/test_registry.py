@@ -222,6 +222,11 @@ def test_refresh_marks_those_that_ended(registry: GuestRegistry, fake: FakeProc)
     assert min(ended.values()) >= before_ns
 
 
+def found_pids(registry: GuestRegistry, *words: str) -> dict[str, list[int]]:
+    """The pids of the running guests that each word matches."""
+    return {word: [one.pid for one in guests] for word, guests in registry.find(words).items()}
+
+
 def test_find_takes_names_uuids_and_pids(registry: GuestRegistry, fake: FakeProc) -> None:
     """In any spelling; several guests may share a name."""
     fake.begin(7, 500, qemu("web", b"-uuid", UUID.encode()))
@@ -229,7 +234,7 @@ def test_find_takes_names_uuids_and_pids(registry: GuestRegistry, fake: FakeProc
     fake.begin(9, 500, qemu("7"))
     registry.scan()
     squeezed = UUID.replace("-", "").upper()
-    assert registry.find(["web", UUID, UUID.upper(), squeezed, "8", "7"]) == {
+    assert found_pids(registry, "web", UUID, UUID.upper(), squeezed, "8", "7") == {
         "web": [7, 8],
         UUID: [7],
         UUID.upper(): [7],
@@ -237,7 +242,7 @@ def test_find_takes_names_uuids_and_pids(registry: GuestRegistry, fake: FakeProc
         "8": [8],
         "7": [7, 9],
     }
-    assert registry.find([]) == {}
+    assert found_pids(registry) == {}
 
 
 def test_find_looks_for_guests_that_nobody_has_told_of(
@@ -245,7 +250,7 @@ def test_find_looks_for_guests_that_nobody_has_told_of(
 ) -> None:
     """And takes none that has ended."""
     fake.begin(7, 500, qemu("web1"))
-    assert registry.find(["web1"]) == {"web1": [7]}
+    assert found_pids(registry, "web1") == {"web1": [7]}
     fake.end(7)
     with pytest.raises(GuestError, match="no running guest has the name, UUID or pid 'web1'"):
         registry.find(["web1"])

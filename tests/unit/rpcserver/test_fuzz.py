@@ -15,7 +15,7 @@ from pathlib import Path
 import defusedxml.xmlrpc
 import pytest
 
-from kvmlog.config import Config
+from kvmlog.config.load import Config
 from kvmlog.ring.statistics.reader import SUFFIX
 from kvmlog.ring.statistics.writer import StatisticsWriter
 from kvmlog.ring.writer import RingWriter

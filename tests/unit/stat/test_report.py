@@ -161,9 +161,9 @@ def test_guests_have_their_names(tmp_path: Path) -> None:
     }
 
 
-def chosen(names: StatisticsNames, made: Made, *words: str) -> set[int]:
+def chosen(names: StatisticsNames, *words: str) -> set[int]:
     """The ids that the words mean."""
-    return set(names.matching(made.guests, words))
+    return set(names.matching(words))
 
 
 def test_choosing_guests(tmp_path: Path) -> None:
@@ -176,24 +176,24 @@ def test_choosing_guests(tmp_path: Path) -> None:
         make.named(77, "idle"),
     ]
     names = make.names(tmp_path, known, made)
-    assert chosen(names, made, "web1") == {1, 2}
-    assert chosen(names, made, "web1:11") == {2}
-    assert chosen(names, made, uuid.upper()) == {1}
-    assert chosen(names, made, "12") == {3}
-    assert chosen(names, made, "10", "qemu-system-x86:12") == {1, 3}
-    assert chosen(names, made, "idle") == set()
+    assert chosen(names, "web1") == {1, 2}
+    assert chosen(names, "web1:11") == {2}
+    assert chosen(names, uuid.upper()) == {1}
+    assert chosen(names, "12") == {3}
+    assert chosen(names, "10", "qemu-system-x86:12") == {1, 3}
+    assert chosen(names, "idle") == set()
     with pytest.raises(GuestError, match="web1"):
-        chosen(names, made, "wbe1")
+        chosen(names, "wbe1")
 
 
 def test_a_guest_that_the_file_forgot_meanwhile(tmp_path: Path) -> None:
     """With -i the words are looked up again and again."""
     made = Made([], {1: make.guest(1, 10)})
     names = make.names(tmp_path, [make.named(10, "web1")], made)
-    assert chosen(names, made, "web1") == {1}
+    assert chosen(names, "web1") == {1}
     (tmp_path / "ring.guests").unlink()
     names.update(made.guests)
-    assert chosen(names, made, "web1") == set()
+    assert chosen(names, "web1") == set()
 
 
 def test_groups_of_chosen_guests(tmp_path: Path) -> None:

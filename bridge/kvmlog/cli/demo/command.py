@@ -23,7 +23,7 @@ from kvmlog.cli.demo.sight import Sight, sight_of
 from kvmlog.cli.remote import command, follow
 from kvmlog.cli.stat import tables
 from kvmlog.client.client import Client, RpcFaultError, RpcUnreachableError
-from kvmlog.config import DEFAULT_CONFIG, Config
+from kvmlog.config.load import DEFAULT_CONFIG, Config
 from kvmlog.exits.format.notes import counted
 from kvmlog.rpcserver import faults
 from kvmlog.stat.report import Report

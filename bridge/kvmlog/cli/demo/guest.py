@@ -15,7 +15,7 @@ from typing import Final
 
 from kvmlog.cli.demo.image import Orders
 from kvmlog.util import users
-from kvmlog.util.closing import Closeable
+from kvmlog.util.closeable import Closeable
 from kvmlog.util.errors import KvmlogError
 
 NAME: Final = "kvmlog-demo"

@@ -6,7 +6,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Final, NamedTuple
 
-from kvmlog.config import Config
+from kvmlog.config.load import Config
 from kvmlog.rpcserver.http.listen import parse_listen
 from kvmlog.util.errors import KvmlogError
 

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from kvmlog.native import ffi, lib
 from kvmlog.ring.reader import boot_id
 from kvmlog.ring.statistics.header import open_file, read_header
-from kvmlog.util.closing import Closeable
+from kvmlog.util.closeable import Closeable
 from kvmlog.util.errors import StatisticsError
 
 SUFFIX: Final = ".statistics"

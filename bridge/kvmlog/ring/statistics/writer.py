@@ -50,9 +50,9 @@ class StatisticsWriter:
         self.native: Any = ffi.NULL
         self._map: Any = ffi.NULL
         self._fd = -1
-        self.began = self._continue()
-        self.continued = not self.began
-        if self.began:
+        self.restart_reason = self._continue()
+        self.continued = not self.restart_reason
+        if self.restart_reason:
             self._begin_anew()
         lib.kvmlog_statistics_state(self.native, lib.KVMLOG_STATISTICS_RUNNING)
         writer.set_statistics(bytes(self.header().statistics_id))

@@ -12,7 +12,7 @@ import time
 from http import HTTPStatus
 from typing import Final
 
-from kvmlog.config import Config
+from kvmlog.config.load import Config
 from kvmlog.rpcserver.auth import tls
 from kvmlog.rpcserver.auth.caller import ALL_ROLES, Caller
 from kvmlog.rpcserver.auth.peers import Peer

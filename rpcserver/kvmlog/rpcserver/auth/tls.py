@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Sequence
 from typing import Any, Final
 
-from kvmlog.config import Config
+from kvmlog.config.load import Config
 from kvmlog.rpcserver.auth.caller import ALL_ROLES, Role
 from kvmlog.util.errors import KvmlogError
 from kvmlog.util.secrets import UnreadableError, read_secret

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from kvmlog.control import sampling
-from kvmlog.control.client import SwitchClient, granted
+from kvmlog.control.client import SwitchClient, accepted
 from kvmlog.control.protocol import LEAST_FOR_S, MOST_FOR_S
 from kvmlog.control.sampling import EVERY_EXIT, Sampling
 from kvmlog.rpcserver import faults
@@ -47,7 +47,7 @@ def switch(call: Call) -> dict[str, Any]:
     vm, for_s = asked.get("vm", ()), asked.get("for_s")
     answer = carried_out(call, asked["on"], vm, for_s, recorded)
     plainly = not vm and for_s is None and recorded == EVERY_EXIT
-    matched = {} if plainly else granted(answer).get("matched", {})
+    matched = {} if plainly else accepted(answer).get("matched", {})
     out: dict[str, Any] = {
         "on": asked["on"],
         "matched": [{"vm": word, "pids": pids} for word, pids in matched.items()],

@@ -57,7 +57,7 @@ def test_of_another_size_they_begin_anew_and_readers_follow(tmp_path: Path, left
     path = tmp_path / "ring.statistics"
     with StatisticsReader(path) as reader, path.open("rb") as old:
         with Counting(tmp_path, mib=2) as counting:
-            assert counting.writer.began == "they had 1 MiB"
+            assert counting.writer.restart_reason == "they had 1 MiB"
             now = reader.snapshot()
             # A base of another file, and guests of a larger one, are no reason to fail.
             assert now.rows(PER_REASON, left, guests=[0, 10**6]) == []
@@ -87,7 +87,7 @@ def test_of_an_earlier_boot_they_begin_anew(tmp_path: Path) -> None:
     """Times since another boot mean nothing, nor do pids."""
     patch(tmp_path / "ring.statistics", offset("boot_id"), 12_345)
     with Counting(tmp_path) as counting:
-        assert counting.writer.began == "they were of an earlier boot"
+        assert counting.writer.restart_reason == "they were of an earlier boot"
         assert counting.snapshot().exits == 0
 
 
@@ -133,7 +133,7 @@ def test_a_damaged_header_is_told_to_readers_and_the_writer_begins_anew(
     with pytest.raises(StatisticsError, match=f"{HEADER_DAMAGE[field]}.*(restart|upgrade)"):
         StatisticsReader(path)
     with Counting(tmp_path) as counting:
-        assert HEADER_DAMAGE[field] in counting.writer.began
+        assert HEADER_DAMAGE[field] in counting.writer.restart_reason
         assert counting.snapshot().exits == 0
 
 
@@ -179,7 +179,7 @@ def test_what_was_left_unfinished_or_damaged_is_begun_anew(tmp_path: Path, name:
             snapshot = reader.snapshot()
             assert snapshot.torn == (name in _TORN)
     with Counting(tmp_path) as counting:
-        assert counting.writer.began == UNFINISHED
+        assert counting.writer.restart_reason == UNFINISHED
         assert counting.snapshot().exits == 0
 
 

@@ -143,7 +143,7 @@ def test_after_a_kill_the_statistics_go_on_or_begin_anew_and_say_so(
                 assert (now.statistics_id, now.exits) == (left.statistics_id, left.exits)
                 assert now.rows(PER_REASON | By.VCPU) == left.rows(PER_REASON | By.VCPU)
             else:
-                assert counting.writer.began == "they were left in the middle of an update"
+                assert counting.writer.restart_reason == "they were left in the middle of an update"
                 assert (now.exits, now.guests) == (0, {})
             went_on += counting.writer.continued
     assert kind != "calm" or went_on > 0

@@ -2,7 +2,7 @@
 /*
  * Tracepoints by name. KVM may come, go and come again while tracing is on, as
  * may kvm_amd or kvm_intel alone; a reference to a symbol of theirs would pin
- * them, so there is none: notifiers tell of each module's coming and going.
+ * them, so there is none: notifiers report each module that comes or goes.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -16,9 +16,8 @@
 
 #include "compat/kernel.h"
 #include "compat/kvm.h"
-#include "hooks.h"
-#include "switch.h"
 #include "trace.h"
+#include "tracepoints.h"
 #include "vendor.h"
 
 #define MISMATCH(name)                                                                          \
@@ -29,19 +28,19 @@
  * In the order of attaching; detached in reverse. Whoever ends or completes an
  * exit is attached before whoever begins one.
  */
-static struct hook {
+static struct probed {
 	const char *name;
 	const char *signature;
 	const char *mismatch;
-	void *probe;
+	void *function;
 	u8 isa; /* only there, and not required; KVMLOG_ISA_NONE: required everywhere */
 	struct tracepoint *tracepoint; /* NULL while its module is not loaded */
 	const struct module *module;   /* NULL: built in */
 	bool attached;
-	bool lasting; /* stays while KVM is reloaded: threads end at any time */
-} hooks[] = {
+	bool persistent; /* stays while KVM is reloaded: threads end at any time */
+} probes[] = {
 	{ "sched_process_exit", KVMLOG_SIGNATURE_SCHED_PROCESS_EXIT, MISMATCH("sched_process_exit"),
-	  kvmlog_probe_sched_process_exit, .lasting = true },
+	  kvmlog_probe_sched_process_exit, .persistent = true },
 	{ "kvm_entry", KVMLOG_SIGNATURE_KVM_ENTRY, MISMATCH("kvm_entry"), kvmlog_probe_kvm_entry },
 	{ "kvm_userspace_exit", KVMLOG_SIGNATURE_KVM_USERSPACE_EXIT, MISMATCH("kvm_userspace_exit"),
 	  kvmlog_probe_kvm_userspace_exit },
@@ -69,39 +68,42 @@ static const struct {
 static const char *const vendor_modules[] = { "kvm_amd", "kvm_intel" };
 
 /*
- * Covers hooks[], enabled, attached and the vendor. Taken by module notifiers
- * (which hold the tracepoint module list's lock) and below switch.c's mutex.
+ * Covers probes[], enabled, attached and the vendor. Taken by module notifiers
+ * (which hold the tracepoint module list's lock) and below the session's mutex.
  */
-static DEFINE_MUTEX(hooks_mutex);
+static DEFINE_MUTEX(probes_mutex);
 static bool enabled;
 static bool attached;
 
-static bool wanted(const struct hook *hook)
+static const struct kvmlog_tracepoints_callbacks *callbacks;
+
+/* Those of the other vendor are never attached here. */
+static bool applies(const struct probed *probe)
 {
-	return hook->isa == KVMLOG_ISA_NONE || hook->isa == kvmlog_vendor.isa;
+	return probe->isa == KVMLOG_ISA_NONE || probe->isa == kvmlog_vendor.isa;
 }
 
-static bool all_there(void)
+static bool all_present(void)
 {
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(hooks); i++)
-		if (hooks[i].isa == KVMLOG_ISA_NONE && !hooks[i].tracepoint)
+	for (i = 0; i < ARRAY_SIZE(probes); i++)
+		if (probes[i].isa == KVMLOG_ISA_NONE && !probes[i].tracepoint)
 			return false;
 	return kvmlog_vendor.get_exit_info;
 }
 
-static void detach(bool lasting_too)
+static void detach(bool persistent_too)
 {
 	int i;
 
-	for (i = ARRAY_SIZE(hooks) - 1; i >= 0; i--) {
-		struct hook *hook = &hooks[i];
+	for (i = ARRAY_SIZE(probes) - 1; i >= 0; i--) {
+		struct probed *probe = &probes[i];
 
-		if (!hook->attached || (hook->lasting && !lasting_too))
+		if (!probe->attached || (probe->persistent && !persistent_too))
 			continue;
-		tracepoint_probe_unregister(hook->tracepoint, hook->probe, NULL);
-		hook->attached = false;
+		tracepoint_probe_unregister(probe->tracepoint, probe->function, NULL);
+		probe->attached = false;
 	}
 	tracepoint_synchronize_unregister();
 	attached = false;
@@ -111,93 +113,93 @@ static int attach(void)
 {
 	int i, err;
 
-	for (i = 0; i < ARRAY_SIZE(hooks); i++) {
-		struct hook *hook = &hooks[i];
+	for (i = 0; i < ARRAY_SIZE(probes); i++) {
+		struct probed *probe = &probes[i];
 
-		if (hook->attached || !hook->tracepoint || !wanted(hook))
+		if (probe->attached || !probe->tracepoint || !applies(probe))
 			continue;
-		err = tracepoint_probe_register(hook->tracepoint, hook->probe, NULL);
+		err = tracepoint_probe_register(probe->tracepoint, probe->function, NULL);
 		if (err) {
-			pr_err("cannot attach to %s: %d\n", hook->name, err);
+			pr_err("cannot attach to %s: %d\n", probe->name, err);
 			detach(true);
 			return err;
 		}
-		hook->attached = true;
+		probe->attached = true;
 	}
 	attached = true;
 	return 0;
 }
 
-/* Attaches when all that is needed has come. */
-static int update(bool tell)
+/* Attaches when all that is needed is loaded. @report: to whoever switched on before. */
+static int update(bool report)
 {
 	int err;
 
-	if (!enabled || attached || !all_there())
+	if (!enabled || attached || !all_present())
 		return 0;
 	err = attach();
-	if (!err && tell)
-		kvmlog_switch_note(KVMLOG_SWITCH_ATTACHED, true);
+	if (!err && report)
+		callbacks->attached();
 	return err;
 }
 
-static void lose(void)
+static void detach_and_report(void)
 {
 	if (!attached)
 		return;
 	detach(false);
-	kvmlog_switch_note(KVMLOG_SWITCH_DETACHED, true);
+	callbacks->detached();
 }
 
-int kvmlog_hooks_enable(void)
+int kvmlog_tracepoints_enable(void)
 {
 	int err;
 
-	mutex_lock(&hooks_mutex);
+	mutex_lock(&probes_mutex);
 	enabled = true;
 	err = update(false);
 	if (err)
 		enabled = false;
-	mutex_unlock(&hooks_mutex);
+	mutex_unlock(&probes_mutex);
 	return err;
 }
 
-void kvmlog_hooks_disable(void)
+void kvmlog_tracepoints_disable(void)
 {
-	mutex_lock(&hooks_mutex);
+	mutex_lock(&probes_mutex);
 	enabled = false;
 	detach(true);
-	mutex_unlock(&hooks_mutex);
+	mutex_unlock(&probes_mutex);
 }
 
-bool kvmlog_hooks_attached(void)
+bool kvmlog_tracepoints_attached(void)
 {
 	return READ_ONCE(attached);
 }
 
-const char *kvmlog_hooks_waiting_for(void)
+const char *kvmlog_tracepoints_waiting_for(void)
 {
 	const char *missing = NULL;
 	int i;
 
-	mutex_lock(&hooks_mutex);
-	for (i = 0; i < ARRAY_SIZE(hooks) && !missing; i++)
-		if (hooks[i].isa == KVMLOG_ISA_NONE && !hooks[i].tracepoint)
+	mutex_lock(&probes_mutex);
+	for (i = 0; i < ARRAY_SIZE(probes) && !missing; i++)
+		if (probes[i].isa == KVMLOG_ISA_NONE && !probes[i].tracepoint)
 			missing = "kvm";
 	if (!missing && !kvmlog_vendor.get_exit_info)
 		missing = "kvm_amd or kvm_intel";
-	mutex_unlock(&hooks_mutex);
+	mutex_unlock(&probes_mutex);
 	return missing;
 }
 
-bool kvmlog_hooks_prototype(unsigned int index, const char **name, const char **signature)
+bool kvmlog_tracepoints_prototype(unsigned int index, const char **name, const char **signature)
 {
-	if (index < ARRAY_SIZE(hooks)) {
-		*name = hooks[index].name;
-		*signature = hooks[index].signature;
+	if (index < ARRAY_SIZE(probes)) {
+		*name = probes[index].name;
+		*signature = probes[index].signature;
 		return true;
 	}
-	index -= ARRAY_SIZE(hooks);
+	index -= ARRAY_SIZE(probes);
 	if (index < ARRAY_SIZE(functions)) {
 		*name = functions[index].name;
 		*signature = functions[index].signature;
@@ -230,15 +232,15 @@ static int compare(const char *name, const char *expected, const char *running, 
 	return -EPROTOTYPE;
 }
 
-int kvmlog_hooks_check(const char *name, const char *signature, struct netlink_ext_ack *extack)
+int kvmlog_tracepoints_check(const char *name, const char *signature,
+			     struct netlink_ext_ack *extack)
 {
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(hooks); i++)
-		/* Those of the other vendor are never attached here. */
-		if (!strcmp(hooks[i].name, name) && wanted(&hooks[i]))
-			return compare(name, hooks[i].signature, signature, false,
-				       hooks[i].mismatch, extack);
+	for (i = 0; i < ARRAY_SIZE(probes); i++)
+		if (!strcmp(probes[i].name, name) && applies(&probes[i]))
+			return compare(name, probes[i].signature, signature, false,
+				       probes[i].mismatch, extack);
 	for (i = 0; i < ARRAY_SIZE(functions); i++)
 		if (!strcmp(functions[i].name, name))
 			return compare(name, functions[i].signature, signature, true,
@@ -246,36 +248,36 @@ int kvmlog_hooks_check(const char *name, const char *signature, struct netlink_e
 	return 0;
 }
 
-static void tracepoint_came(struct tracepoint *tracepoint, void *module)
+static void found_tracepoint(struct tracepoint *tracepoint, void *module)
 {
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(hooks); i++) {
-		if (hooks[i].tracepoint || strcmp(hooks[i].name, tracepoint->name))
+	for (i = 0; i < ARRAY_SIZE(probes); i++) {
+		if (probes[i].tracepoint || strcmp(probes[i].name, tracepoint->name))
 			continue;
-		hooks[i].tracepoint = tracepoint;
-		hooks[i].module = module;
+		probes[i].tracepoint = tracepoint;
+		probes[i].module = module;
 	}
 }
 
-static void module_came(struct module *module)
+static void module_coming(struct module *module)
 {
 	int i;
 
 	for (i = 0; i < module->num_tracepoints; i++)
-		tracepoint_came(tracepoint_ptr_deref(&module->tracepoints_ptrs[i]), module);
+		found_tracepoint(tracepoint_ptr_deref(&module->tracepoints_ptrs[i]), module);
 }
 
-static void module_goes(const struct module *module)
+static void module_going(const struct module *module)
 {
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(hooks); i++) {
-		if (hooks[i].module != module)
+	for (i = 0; i < ARRAY_SIZE(probes); i++) {
+		if (probes[i].module != module)
 			continue;
-		lose();
-		hooks[i].tracepoint = NULL;
-		hooks[i].module = NULL;
+		detach_and_report();
+		probes[i].tracepoint = NULL;
+		probes[i].module = NULL;
 	}
 }
 
@@ -284,14 +286,14 @@ static int tracepoint_notify(struct notifier_block *nb, unsigned long action, vo
 {
 	struct tp_module *tp_module = data;
 
-	mutex_lock(&hooks_mutex);
+	mutex_lock(&probes_mutex);
 	if (action == MODULE_STATE_COMING) {
-		module_came(tp_module->mod);
+		module_coming(tp_module->mod);
 		update(true);
 	} else if (action == MODULE_STATE_GOING) {
-		module_goes(tp_module->mod);
+		module_going(tp_module->mod);
 	}
-	mutex_unlock(&hooks_mutex);
+	mutex_unlock(&probes_mutex);
 	return NOTIFY_OK;
 }
 
@@ -304,19 +306,18 @@ static int vendor_notify(struct notifier_block *nb, unsigned long action, void *
 	for (i = 0; i < ARRAY_SIZE(vendor_modules); i++) {
 		if (strcmp(vendor_modules[i], module->name))
 			continue;
-		mutex_lock(&hooks_mutex);
+		mutex_lock(&probes_mutex);
 		if (action == MODULE_STATE_COMING) {
-			/* The other vendor's module comes too, before it finds that it is not its
-			 * CPU. */
+			/* The other vendor's module is announced too, before it sees the CPU. */
 			if (!kvmlog_vendor.get_exit_info &&
 			    kvmlog_vendor_resolve(module->name) == -ENOENT)
 				pr_err("%s has no get_exit_info that kvmlog knows\n", module->name);
 			update(true);
 		} else if (action == MODULE_STATE_GOING && kvmlog_vendor_is(module->name)) {
-			lose();
+			detach_and_report();
 			kvmlog_vendor_forget();
 		}
-		mutex_unlock(&hooks_mutex);
+		mutex_unlock(&probes_mutex);
 	}
 	return NOTIFY_OK;
 }
@@ -324,26 +325,27 @@ static int vendor_notify(struct notifier_block *nb, unsigned long action, void *
 static struct notifier_block tracepoint_notifier = { .notifier_call = tracepoint_notify };
 static struct notifier_block vendor_notifier = { .notifier_call = vendor_notify };
 
-int kvmlog_hooks_init(void)
+int kvmlog_tracepoints_init(const struct kvmlog_tracepoints_callbacks *owner)
 {
 	int i, err;
 
+	callbacks = owner;
 	/* Built into the kernel: these never go. */
-	for_each_kernel_tracepoint(tracepoint_came, NULL);
+	for_each_kernel_tracepoint(found_tracepoint, NULL);
 	err = register_module_notifier(&vendor_notifier);
 	if (err)
 		return err;
-	mutex_lock(&hooks_mutex);
+	mutex_lock(&probes_mutex);
 	for (i = 0; i < ARRAY_SIZE(vendor_modules) && !kvmlog_vendor.get_exit_info; i++)
 		kvmlog_vendor_resolve(vendor_modules[i]);
-	mutex_unlock(&hooks_mutex);
+	mutex_unlock(&probes_mutex);
 	err = register_tracepoint_module_notifier(&tracepoint_notifier);
 	if (err)
 		unregister_module_notifier(&vendor_notifier);
 	return err;
 }
 
-void kvmlog_hooks_exit(void)
+void kvmlog_tracepoints_exit(void)
 {
 	unregister_tracepoint_module_notifier(&tracepoint_notifier);
 	unregister_module_notifier(&vendor_notifier);

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Flushing: from each CPU's complete sub-buffers to the receiver, as batches.
+ *
+ * A message is a small head whose data is the sub-buffer's pages themselves, so the
+ * kernel copies no record before the receiver does. One worker serves all CPUs.
+ * For each batch it first gets pages to go on with and only then sends: with no
+ * memory, or a receiver whose queue is full, the batch stays where it is and is
+ * tried again. Pages that went out are used again once the receiver has read
+ * them.
+ */
+#include <linux/cpu.h>
+#include <linux/irq_work.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/netlink.h>
+#include <linux/skbuff.h>
+#include <linux/workqueue.h>
+#include <net/genetlink.h>
+
+#include <kvmlog/netlink.h>
+
+#include "buffer.h"
+#include "cost.h"
+#include "counters.h"
+#include "flush.h"
+#include "receiver.h"
+
+static unsigned int flush_interval_ms = 20;
+module_param(flush_interval_ms, uint, 0444);
+MODULE_PARM_DESC(flush_interval_ms,
+		 "longest time a record waits in a part-full buffer (1 to 1000, default 20)");
+
+static struct workqueue_struct *flush_queue;
+static struct delayed_work flusher;
+static unsigned long next_timed_flush; /* jiffies; worker only */
+static void (*on_interval)(void);
+
+/*
+ * Covers what only one flush may do at a time, and `running`: between start and
+ * stop. A late wakeup may queue the flusher after it was cancelled; it then finds
+ * that nothing runs.
+ */
+static DEFINE_MUTEX(flush_mutex);
+static bool running;
+
+static DEFINE_PER_CPU(struct irq_work, wakeups);
+
+void kvmlog_flush_now(void)
+{
+	mod_delayed_work(flush_queue, &flusher, 0);
+}
+
+static void irq_wakeup(struct irq_work *work)
+{
+	struct kvmlog_cost_work cost;
+
+	kvmlog_cost_work_begin(&cost);
+	kvmlog_flush_now();
+	kvmlog_cost_work_end(&cost);
+}
+
+/* From a probe the worker cannot be woken: its pool's lock may be held below it. */
+void kvmlog_flush_wake(void)
+{
+	this_cpu_write(kvmlog_buffers.wakeup, false);
+	irq_work_queue(this_cpu_ptr(&wakeups));
+}
+
+/* The message's first KVMLOG_BATCH_OFFSET bytes. */
+static void put_head(struct sk_buff *skb, const struct kvmlog_batch *batch, u32 records_bytes)
+{
+	struct nlmsghdr *nlh = skb_put_zero(skb, KVMLOG_BATCH_OFFSET);
+	struct genlmsghdr *genl = nlmsg_data(nlh);
+	struct nlattr *attr = (struct nlattr *)((u8 *)genl + GENL_HDRLEN);
+
+	BUILD_BUG_ON(NLMSG_HDRLEN + GENL_HDRLEN + NLA_HDRLEN + sizeof(*batch) + NLA_HDRLEN +
+			     NLA_HDRLEN !=
+		     KVMLOG_BATCH_OFFSET);
+	nlh->nlmsg_len = KVMLOG_BATCH_OFFSET + records_bytes;
+	nlh->nlmsg_type = kvmlog_receiver_family_id();
+	genl->cmd = KVMLOG_CMD_BATCH;
+	genl->version = KVMLOG_GENL_VERSION;
+
+	attr->nla_type = KVMLOG_A_BATCH;
+	attr->nla_len = NLA_HDRLEN + sizeof(*batch);
+	memcpy(nla_data(attr), batch, sizeof(*batch));
+
+	attr = (struct nlattr *)((u8 *)attr + attr->nla_len);
+	attr->nla_type = KVMLOG_A_PAD;
+	attr->nla_len = NLA_HDRLEN;
+
+	attr = (struct nlattr *)((u8 *)attr + attr->nla_len);
+	attr->nla_type = KVMLOG_A_RECORDS;
+	attr->nla_len = NLA_HDRLEN + records_bytes;
+}
+
+/* NULL: no memory. The message holds the sub-buffer's pages as long as it lives. */
+static struct sk_buff *make_message(int cpu, const struct kvmlog_subbuf *subbuf)
+{
+	const u32 records_bytes = subbuf->count * KVMLOG_RECORD_BYTES;
+	const struct kvmlog_batch batch = {
+		.cpu = cpu,
+		.count = subbuf->count,
+		.exits = subbuf->count - subbuf->notes,
+		.sequence = per_cpu(kvmlog_buffers, cpu).sequence,
+		.dropped = READ_ONCE(per_cpu(kvmlog_buffers, cpu).lost),
+		.config_epoch = kvmlog_subbuf_records(subbuf)[subbuf->count - 1].config_epoch,
+		.record_bytes = KVMLOG_RECORD_BYTES,
+	};
+	struct sk_buff *skb = alloc_skb(KVMLOG_BATCH_OFFSET, GFP_KERNEL | __GFP_NOWARN);
+
+	if (!skb)
+		return NULL;
+	put_head(skb, &batch, records_bytes);
+	get_page(subbuf->pages);
+	skb_add_rx_frag(skb, 0, subbuf->pages, 0, records_bytes, KVMLOG_SUBBUF_BYTES);
+	return skb;
+}
+
+static void count_discarded(int cpu, const struct kvmlog_subbuf *subbuf)
+{
+	per_cpu(kvmlog_counters, cpu).discarded += subbuf->count - subbuf->notes;
+}
+
+/* Delivers what is complete of one CPU. Returns 0, or -errno when something had to stay. */
+static int deliver_complete(int cpu)
+{
+	struct kvmlog_subbuf *subbuf;
+
+	while ((subbuf = kvmlog_buffer_complete(cpu))) {
+		struct page *fresh = kvmlog_buffer_get_pages(cpu);
+		struct sk_buff *message;
+		int err;
+
+		if (!fresh)
+			return -ENOMEM;
+		message = make_message(cpu, subbuf);
+		err = message ? kvmlog_receiver_deliver(message) : -ENOMEM;
+		if (err == -EAGAIN || err == -ENOBUFS || err == -ENOMEM) {
+			kvmlog_buffer_put_pages(cpu, fresh);
+			return err;
+		}
+		if (err) /* the receiver is gone: nobody is left to read these */
+			count_discarded(cpu, subbuf);
+		else
+			per_cpu(kvmlog_buffers, cpu).sequence++;
+		kvmlog_buffer_consume(cpu, fresh);
+		cond_resched();
+	}
+	return 0;
+}
+
+/*
+ * One round over all CPUs. A CPU that was plugged in since gets its buffer here,
+ * where sleeping is allowed; what it saw until then was counted as dropped.
+ */
+static int flush_all(bool timed)
+{
+	int result = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		int err;
+
+		if (!per_cpu(kvmlog_buffers, cpu).subbufs) {
+			if (READ_ONCE(running) && cpu_online(cpu) && kvmlog_buffer_alloc(cpu))
+				result = -ENOMEM;
+			continue;
+		}
+		err = deliver_complete(cpu);
+		/* While complete ones have to wait, this one may as well fill up. */
+		if (timed && !err) {
+			kvmlog_buffer_flush(cpu);
+			err = deliver_complete(cpu);
+		}
+		if (err)
+			result = err;
+	}
+	return result;
+}
+
+static void flush_worker(struct work_struct *work)
+{
+	bool timed = time_after_eq(jiffies, next_timed_flush);
+	struct kvmlog_cost_work cost;
+	unsigned long delay;
+	int err;
+
+	mutex_lock(&flush_mutex);
+	if (!running)
+		goto out;
+	kvmlog_cost_work_begin(&cost);
+	if (timed) {
+		on_interval();
+		next_timed_flush = jiffies + msecs_to_jiffies(flush_interval_ms);
+	}
+	err = flush_all(timed);
+	delay = time_before(jiffies, next_timed_flush) ? next_timed_flush - jiffies : 1;
+	if (err)
+		delay = min(delay, msecs_to_jiffies(KVMLOG_FLUSH_RETRY_MS));
+	queue_delayed_work(flush_queue, &flusher, delay);
+	kvmlog_cost_work_end(&cost);
+out:
+	mutex_unlock(&flush_mutex);
+}
+
+static void free_all_buffers(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		kvmlog_buffer_free(cpu);
+}
+
+int kvmlog_flush_start(void)
+{
+	int cpu;
+
+	/* All of them: one that comes later goes on from here. */
+	for_each_possible_cpu(cpu) {
+		per_cpu(kvmlog_buffers, cpu).lost = 0;
+		per_cpu(kvmlog_buffers, cpu).sequence = 0;
+	}
+	for_each_present_cpu(cpu) {
+		int err = kvmlog_buffer_alloc(cpu);
+
+		if (err) {
+			free_all_buffers();
+			return err;
+		}
+	}
+	next_timed_flush = jiffies + msecs_to_jiffies(flush_interval_ms);
+	mutex_lock(&flush_mutex);
+	WRITE_ONCE(running, true);
+	mutex_unlock(&flush_mutex);
+	queue_delayed_work(flush_queue, &flusher, msecs_to_jiffies(flush_interval_ms));
+	return 0;
+}
+
+/* What could not be delivered within the time that a slow receiver is given. */
+static void discard_complete(int cpu)
+{
+	struct kvmlog_buffer *buffer = per_cpu_ptr(&kvmlog_buffers, cpu);
+	struct kvmlog_subbuf *subbuf;
+
+	while (buffer->subbufs && (subbuf = kvmlog_buffer_complete(cpu))) {
+		count_discarded(cpu, subbuf);
+		buffer->consumed++;
+	}
+}
+
+void kvmlog_flush_stop(unsigned long deadline)
+{
+	int cpu;
+
+	mutex_lock(&flush_mutex);
+	WRITE_ONCE(running, false);
+	mutex_unlock(&flush_mutex);
+	for_each_possible_cpu(cpu)
+		irq_work_sync(per_cpu_ptr(&wakeups, cpu));
+	cancel_delayed_work_sync(&flusher);
+
+	mutex_lock(&flush_mutex);
+	while (flush_all(true) && time_before(jiffies, deadline))
+		schedule_timeout_uninterruptible(msecs_to_jiffies(KVMLOG_FLUSH_RETRY_MS));
+
+	/* When the deadline passed, a part-full sub-buffer may still stand behind complete ones. */
+	for_each_possible_cpu(cpu) {
+		if (per_cpu(kvmlog_buffers, cpu).subbufs)
+			kvmlog_buffer_flush(cpu);
+		discard_complete(cpu);
+	}
+	free_all_buffers();
+	mutex_unlock(&flush_mutex);
+}
+
+bool kvmlog_flush_running(void)
+{
+	return READ_ONCE(running);
+}
+
+unsigned int kvmlog_flush_interval_ms(void)
+{
+	return flush_interval_ms;
+}
+
+bool kvmlog_flush_cpu_status(int cpu, struct kvmlog_cpu_status *status)
+{
+	status->dropped = kvmlog_counters_dropped(cpu);
+	status->messages = READ_ONCE(per_cpu(kvmlog_buffers, cpu).sequence);
+	status->bytes = kvmlog_buffer_bytes(cpu);
+	/* After switching off the numbers stay, so that the receiver can tell what is under way. */
+	return status->bytes || status->messages || status->dropped;
+}
+
+int kvmlog_flush_init(void (*interval)(void))
+{
+	int cpu;
+
+	flush_interval_ms = clamp(flush_interval_ms, 1U, 1000U);
+	on_interval = interval;
+	kvmlog_buffer_init();
+	for_each_possible_cpu(cpu)
+		init_irq_work(per_cpu_ptr(&wakeups, cpu), irq_wakeup);
+	INIT_DELAYED_WORK(&flusher, flush_worker);
+	flush_queue = alloc_workqueue("kvmlog", WQ_UNBOUND | WQ_MEM_RECLAIM | WQ_HIGHPRI, 1);
+	return flush_queue ? 0 : -ENOMEM;
+}
+
+void kvmlog_flush_exit(void)
+{
+	cancel_delayed_work_sync(&flusher);
+	destroy_workqueue(flush_queue);
+}
