@@ -76,10 +76,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--initrd", type=Path, metavar="FILE", help="with --kernel: its initramfs")
     parser.add_argument(
-        "--running",
+        "--all",
+        dest="everybody",
         action="store_true",
-        help="look at the guests that run on this host; only where there are none, at one of its "
-        "own",
+        help="trace and show all guests of this host, not only the demo's own",
     )
     parser.add_argument(
         "--services",
@@ -130,7 +130,7 @@ def _run(args: argparse.Namespace) -> None:
             args.host = stack.enter_context(OwnServices(args.source)).url
         linux = None if args.kernel is None else Linux(args.kernel, args.initrd)
         client = stack.enter_context(_connected(args))
-        _Session(client, args.seconds, args.every, linux, args.running).show()
+        _Session(client, args.seconds, args.every, linux, args.everybody).show()
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -163,14 +163,14 @@ class _Session:
         seconds: float,
         every_s: float | None,
         linux: Linux | None,
-        running: bool,
+        everybody: bool,
     ) -> None:
         self._client = client
         self._seconds = seconds
         self._every_s = every_s
         self._linux = linux
-        self._running = running
-        self._vm: list[str] = [NAME]  # who is traced; none: all
+        # Who is traced; none: all.
+        self._vm: list[str] = [] if everybody else [NAME]
         self._ours = False  # tracing was switched on by this demo
 
     def show(self) -> None:
@@ -190,34 +190,23 @@ class _Session:
     def _show(
         self, before: dict[str, Any], cleanup: contextlib.ExitStack
     ) -> tuple[int, int, Sight]:
-        guest = self._start_guest(cleanup)
+        guest = cleanup.enter_context(DemoGuest(linux=self._linux))
         cleanup.callback(self._off_in_the_end)
         # The first of what is done at the end.
         cleanup.callback(deaf)
-        if guest is not None:
-            say(f"the guest {NAME} runs: QEMU, pid {guest.pid}, {guest.describe()}")
-            self._wait_until_seen(guest)
+        say(f"the guest {NAME} runs: QEMU, pid {guest.pid}, {guest.describe()}")
+        self._wait_until_seen(guest)
         self._on(before, guest)
-        if guest is not None:
-            guest.go()
+        guest.go()
         sight = self._sight()
         if self._every_s is None:
             exits = self._live(guest, sight)
             counted = self._statistics(guest, sight).shown_exits
         else:
             exits, counted = self._rounds(guest, self._every_s, sight)
-        _check_guest(guest)
+        guest.check()
         self._off(before)
         return exits, counted, sight
-
-    def _start_guest(self, cleanup: contextlib.ExitStack) -> DemoGuest | None:
-        """The demo's own, None where those that run are looked at."""
-        running = self._client.guests().guests if self._running else []
-        if not running:
-            return cleanup.enter_context(DemoGuest(linux=self._linux))
-        self._vm = []
-        say(f"guests of this host: {', '.join(one.name or str(one.pid) for one in running)}")
-        return None
 
     def _bridge_before(self) -> dict[str, Any]:
         """The bridge's status, which is shown; DemoError for what keeps it from tracing."""
@@ -266,7 +255,7 @@ class _Session:
                 )
             time.sleep(_STEP_S)
 
-    def _on(self, before: dict[str, Any], guest: DemoGuest | None) -> None:
+    def _on(self, before: dict[str, Any], guest: DemoGuest) -> None:
         if before["wanted"] == "on":
             say("tracing is on already, for all guests: it is left as it is")
             return
@@ -283,7 +272,7 @@ class _Session:
             done = self._client.switch(True, self._vm, lease_s)
         switch.print_granted({"matched": done.matched}, done.for_s, done.sampling)
         _blank()
-        if guest is not None and done.matched.get(NAME) != [guest.pid]:
+        if self._vm and done.matched.get(NAME) != [guest.pid]:
             raise DemoError(
                 f"{NAME} is the name of {done.matched.get(NAME)}, not of the demo's guest "
                 f"{guest.pid} alone: another demo? try again after its end"
@@ -293,35 +282,35 @@ class _Session:
         bridge = self._client.status().bridge or {}
         return sight_of(bridge.get("source", {}).get("isa"))
 
-    def _live(self, guest: DemoGuest | None, sight: Sight) -> int:
-        vm, words = _chosen(guest)
+    def _live(self, guest: DemoGuest, sight: Sight) -> int:
+        vm, words = self._chosen(guest)
         say(f"{sight.seen} as they come (kvmlog tail{words}):")
         print(sight.columns, flush=True)
         ends = time.monotonic() + self._seconds
 
         def enough(exits: int) -> bool:
-            _check_guest(guest)
+            guest.check()
             return time.monotonic() >= ends + (0 if exits else EXITS_LIMIT_S)
 
         exits = follow.follow(self._client, 0, vm, enough=enough)
         _blank()
         return exits
 
-    def _rounds(self, guest: DemoGuest | None, every_s: float, sight: Sight) -> tuple[int, int]:
-        vm, words = _chosen(guest)
+    def _rounds(self, guest: DemoGuest, every_s: float, sight: Sight) -> tuple[int, int]:
+        vm, words = self._chosen(guest)
         say(f"every {every_s:g} s exits (kvmlog dump{words}), then the table (kvmlog stat{words})")
         print(sight.columns, flush=True)
         _blank()
 
         def check() -> str:
-            _check_guest(guest)
-            line = "" if guest is None else guest.console_line()
+            guest.check()
+            line = guest.console_line()
             return f"the guest's console: {line}" if line else ""
 
         return show_rounds(self._client, vm, sight, every_s, self._seconds, check)
 
-    def _statistics(self, guest: DemoGuest | None, sight: Sight) -> Report:
-        vm, words = _chosen(guest)
+    def _statistics(self, guest: DemoGuest, sight: Sight) -> Report:
+        vm, words = self._chosen(guest)
         say(f"{sight.counted} (kvmlog stat{sight.options}{words}):")
         report, notes = self._client.statistics(sight.view, vm)
         for note in notes:
@@ -370,6 +359,10 @@ class _Session:
                 self._client.switch(False)
         self._ours = False
 
+    def _chosen(self, guest: DemoGuest) -> tuple[list[str], str]:
+        """Whom to show, and the options that say so."""
+        return ([str(guest.pid)], f" --vm {NAME}") if self._vm else ([], "")
+
     def _who(self) -> str:
         return ", ".join(self._vm) or "all guests"
 
@@ -380,22 +373,11 @@ class _Session:
                 f"no {sight.one} of {self._who()} was seen in {waited_s:g} s; look "
                 "at kvmlog status, and at the notes of the bridge in its log"
             )
-        guest = "the guest has ended, and " if self._vm else ""
         say(
             f"done: {counted(exits, sight.one)} of {self._who()} shown, {counted_exits} counted; "
-            f"{guest}tracing is as it was before"
+            "the guest has ended, and tracing is as it was before"
         )
         print(sight.following, flush=True)
-
-
-def _chosen(guest: DemoGuest | None) -> tuple[list[str], str]:
-    """Who is looked at, and the options that say so."""
-    return ([], "") if guest is None else ([str(guest.pid)], f" --vm {NAME}")
-
-
-def _check_guest(guest: DemoGuest | None) -> None:
-    if guest is not None:
-        guest.check()
 
 
 def say(text: str) -> None:

@@ -70,7 +70,7 @@ def show_rounds(
         exits = _newest(client, vm)
         blocks: list[Block] = [words] if words else []
         if exits.rows:
-            blocks += [f"the newest {sight.seen} of each reason:", exits]
+            blocks += [f"the newest {sight.seen} of each reason:", exits, ""]
         table.show(*blocks, *tables.blocks(report), "", width=_width())
         shown += len(exits.rows)
         counted += report.shown_exits
