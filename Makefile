@@ -24,24 +24,29 @@ help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r target text; do \
 		printf '  make %-12s %s\n' "$$target" "$$text"; done
 
-setup: ## install what is needed and build everything; a second run takes seconds
+setup: ## install what run, test and lint take, and build everything; a second run takes seconds
 	@scripts/setup
 
 run: ## set up, then show live exits of a guest: here, or in a VM where this kernel cannot
 	@scripts/run
 
+check: ## what to run after each change, two minutes: lint, and the unit tests
+	@scripts/check
+
 test: ## set up, then run all tests (unit, system, in VMs with real kernels)
-	@scripts/setup
+	@scripts/setup test
 	$(PYTHON) -m pytest
 
 test-unit: ## only the tests that need no VM
+	@scripts/setup test
 	$(PYTHON) -m pytest tests/unit tests/system
 
 test-vm: ## only the tests in VMs; KVMLOG_KERNELS=6.1 limits what runs inside to one kernel
+	@scripts/setup test
 	$(PYTHON) -m pytest tests/vm
 
 vm: ## set up, then a shell in a VM where kvmlog traces a guest; KERNEL=6.1, CPUS=2, MEMORY=2G
-	@scripts/setup
+	@scripts/setup test
 	@$(PYTHON) -m compileall -q bridge/kvmlog rpcserver/kvmlog
 	@$(PYTHON) -m scripts.vm.interactive --kernel '$(KERNEL)' --memory '$(MEMORY)' $(if $(CPUS),--cpus '$(CPUS)')
 
@@ -60,7 +65,7 @@ vm-console: ## show the console of Vagrant's VM as it grows, until Ctrl-C
 	@python3 -m vagrant.watch follow
 
 test-vagrant: ## build the Vagrant box and test the VM with it: up, demo, reload, crash, halt, destroy
-	@scripts/setup
+	@scripts/setup test
 	@vagrant/setup
 	$(PYTHON) -m pytest tests/vagrant
 
@@ -83,6 +88,7 @@ $(RECEIVER): $(RECEIVER_SOURCES) tests/vm/diskless/genl.h $(wildcard include/uap
 	gcc -static -O2 -Wall -Wextra -Werror -Iinclude/uapi -Iinclude -o $@ $(RECEIVER_SOURCES)
 
 lint: ## ruff, mypy --strict, clang-format, sparse, shellcheck, circles among objects
+	@scripts/setup lint
 	@scripts/lint
 
 bench: ## measure the cost per exit and of records over RPC, and print tables (not a test)
@@ -90,7 +96,7 @@ bench: ## measure the cost per exit and of records over RPC, and print tables (n
 	$(PYTHON) -m tests.bench
 
 soak: ## set up, then what make test runs a hundredth of: races, fuzzing, load; hours
-	@scripts/setup
+	@scripts/setup test
 	@scripts/soak
 
 install: ## install program, services, module's source below DESTDIR, PREFIX=/usr/local
@@ -103,4 +109,4 @@ clean: ## remove what was built; keeps .venv and the fetched kernels
 	rm -rf build/guest build/diskless build/install build/kmod build/native build/native-tests build/vm build/stamps build/lib* build/bdist* \
 		*.egg-info bridge/kvmlog/native/_native*.so tests/native/_testing*.so
 
-.PHONY: help setup run test test-unit test-vm vm vm-sh vm-ssh vm-reload vm-console test-vagrant kmod guest receiver lint bench soak install uninstall clean
+.PHONY: help setup run check test test-unit test-vm vm vm-sh vm-ssh vm-reload vm-console test-vagrant kmod guest receiver lint bench soak install uninstall clean

@@ -57,10 +57,11 @@ need_debian() {
 
 # install_missing PACKAGE...: those of these Debian packages that are not installed yet.
 install_missing() {
-	local missing=() package
+	local missing=() installed package
+	installed=$(dpkg-query -W -f '${binary:Package} ${db:Status-Status}\n' "$@" 2>/dev/null |
+		sed -nE 's/^([^ :]*)(:[^ ]*)? installed$/\1/p') || true
 	for package in "$@"; do
-		[[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] ||
-			missing+=("$package")
+		[[ $'\n'$installed$'\n' == *$'\n'"$package"$'\n'* ]] || missing+=("$package")
 	done
 	((${#missing[@]})) || return 0
 	say "installing Debian packages: ${missing[*]}"

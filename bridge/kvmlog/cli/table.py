@@ -63,10 +63,10 @@ class Pairs:
 Block: TypeAlias = Table | Pairs | str
 
 
-def show(*blocks: Block, stream: TextIO | None = None) -> None:
+def show(*blocks: Block, stream: TextIO | None = None, width: int | None = None) -> None:
     """Print the blocks and flush; BrokenPipeError when the output is closed.
 
-    stream: default sys.stdout.
+    stream: default sys.stdout. width: what is no terminal is fitted into so many cells, too.
     """
     stream = sys.stdout if stream is None else stream
     if stream.isatty():
@@ -74,7 +74,7 @@ def show(*blocks: Block, stream: TextIO | None = None) -> None:
         on.print(styled(blocks, on.width), end="", soft_wrap=True)
         stream.flush()
     else:
-        write(lines(blocks), stream)
+        write(lines(blocks, width), stream)
 
 
 def write(plain: Iterable[str], stream: TextIO) -> None:
@@ -103,10 +103,10 @@ def redrawn(stream: TextIO) -> Iterator[Callable[[Sequence[Block]], None]]:
         yield replace
 
 
-def lines(blocks: Iterable[Block]) -> Iterator[str]:
-    """Yield the blocks as plain lines without newlines."""
+def lines(blocks: Iterable[Block], width: int | None = None) -> Iterator[str]:
+    """Yield the blocks as plain lines without newlines, tables fitted into `width` cells."""
     for block in blocks:
-        for parts in _parts(block, None):
+        for parts in _parts(block, width):
             yield "".join(text for text, _ in parts).rstrip()
 
 

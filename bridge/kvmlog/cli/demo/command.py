@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`kvmlog demo`: one whole tracing session of this host, with a guest of its own.
 
-All goes through the running services, over RPC, as a cloud engine does it. However the demo ends,
-its guest ends with it, and tracing is as it was before: switched off, or when this process is
-killed by the end of its lease.
+All goes through the running services, or through its own, over RPC, as a cloud engine does it.
+However the demo ends, its guest ends with it, and tracing is as it was before: switched off, or
+when this process is killed by the end of its lease.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ import contextlib
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any, Final
 
 from kvmlog.cli import status, switch, table
 from kvmlog.cli.demo.ending import Ended, deaf, ended_by_signals
-from kvmlog.cli.demo.guest import NAME, DemoError, DemoGuest, check_host
+from kvmlog.cli.demo.guest import NAME, DemoError, DemoGuest, Linux, check_host
+from kvmlog.cli.demo.rounds import show_rounds
 from kvmlog.cli.demo.server import own_server
+from kvmlog.cli.demo.services import OwnServices
 from kvmlog.cli.demo.sight import Sight, sight_of
 from kvmlog.cli.remote import command, follow
 from kvmlog.cli.stat import tables
@@ -30,6 +33,8 @@ from kvmlog.stat.report import Report
 from kvmlog.util.errors import KvmlogError
 
 DEFAULT_S: Final = 5.0
+# With --every: it is looked at until Ctrl-C, and ends where that is forgotten.
+LONG_S: Final = 3_600.0
 # Generous bounds: an emulated CPU is 20 times slower.
 TIMEOUT_S: Final = 60.0
 GUEST_LIMIT_S: Final = 60.0
@@ -52,9 +57,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds",
         type=switch.period_s,
-        default=DEFAULT_S,
         metavar="N",
-        help="how long exits are shown as they come (default %(default)g)",
+        help=f"how long exits are shown as they come (default {DEFAULT_S:g}; with --every until "
+        "Ctrl-C, an hour at most)",
+    )
+    parser.add_argument(
+        "--every",
+        type=switch.period_s,
+        metavar="S",
+        help="in place of each exit: every S seconds (0.1 to 60) the newest ones of each reason, "
+        "and the table of all that came meanwhile",
+    )
+    parser.add_argument(
+        "--kernel",
+        type=Path,
+        metavar="FILE",
+        help="a Linux kernel that the guest boots (default: a firmware that only leaves the guest)",
+    )
+    parser.add_argument("--initrd", type=Path, metavar="FILE", help="with --kernel: its initramfs")
+    parser.add_argument(
+        "--all",
+        dest="everybody",
+        action="store_true",
+        help="trace and show all guests of this host, not only the demo's own",
+    )
+    parser.add_argument(
+        "--services",
+        action="store_true",
+        help="start a bridge and an RPC server for this demo, as root; they end with it",
+    )
+    parser.add_argument(
+        "--source",
+        choices=("auto", "kmod", "bpf"),
+        default="auto",
+        help="with --services: where their exits come from, as for kvmlog bridge",
     )
     parser.add_argument(
         "--config",
@@ -75,13 +111,39 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> None:
-    say(
-        f"a tracing session of this host, kernel {os.uname().release}: a guest to look at, tracing "
-        f"on over RPC, its exits as they come for {args.seconds:g} s, statistics, and off again"
-    )
+    _check(args)
+    if args.seconds is None:
+        args.seconds = DEFAULT_S if args.every is None else LONG_S
+    kernel = os.uname().release
+    if args.every is None:
+        say(
+            f"a tracing session of this host, kernel {kernel}: a guest to look at, tracing on over "
+            f"RPC, its exits as they come for {args.seconds:g} s, statistics, and off again"
+        )
+    else:
+        ends = f"for {args.seconds:g} s" if args.seconds < LONG_S else "until Ctrl-C"
+        say(f"why a guest leaves the CPU, seen by the kernel {kernel} that runs it, {ends}")
     check_host()
-    with _connected(args) as client:
-        _Session(client, args.seconds).show()
+    with contextlib.ExitStack() as stack:
+        if args.services:
+            say("starting a bridge and an RPC server, which end with this demo")
+            args.host = stack.enter_context(OwnServices(args.source)).url
+        linux = None if args.kernel is None else Linux(args.kernel, args.initrd)
+        client = stack.enter_context(_connected(args))
+        _Session(client, args.seconds, args.every, linux, args.everybody).show()
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse options that do not go together, or name nothing."""
+    if args.initrd is not None and args.kernel is None:
+        raise DemoError("--initrd is of the kernel that --kernel names: give both")
+    if args.services and args.host is not None:
+        raise DemoError(f"--services starts an RPC server: leave out {args.host}")
+    if args.every is not None and not 0.1 <= args.every <= 60:
+        raise DemoError(f"--every {args.every:g}: give 0.1 to 60 s")
+    for path in (args.kernel, args.initrd):
+        if path is not None and not path.is_file():
+            raise DemoError(f"{path}: no such file for the guest to boot")
 
 
 def _connected(args: argparse.Namespace) -> Client:
@@ -95,9 +157,20 @@ def _connected(args: argparse.Namespace) -> Client:
 class _Session:
     """What is shown, in order; and what has to be undone, however it ends."""
 
-    def __init__(self, client: Client, seconds: float) -> None:
+    def __init__(
+        self,
+        client: Client,
+        seconds: float,
+        every_s: float | None,
+        linux: Linux | None,
+        everybody: bool,
+    ) -> None:
         self._client = client
         self._seconds = seconds
+        self._every_s = every_s
+        self._linux = linux
+        # Who is traced; none: all.
+        self._vm: list[str] = [] if everybody else [NAME]
         self._ours = False  # tracing was switched on by this demo
 
     def show(self) -> None:
@@ -116,20 +189,24 @@ class _Session:
 
     def _show(
         self, before: dict[str, Any], cleanup: contextlib.ExitStack
-    ) -> tuple[int, Report, Sight]:
-        guest = cleanup.enter_context(DemoGuest())
+    ) -> tuple[int, int, Sight]:
+        guest = cleanup.enter_context(DemoGuest(linux=self._linux))
         cleanup.callback(self._off_in_the_end)
         # The first of what is done at the end.
         cleanup.callback(deaf)
-        say(f"the guest {NAME} runs: QEMU, pid {guest.pid}, which only leaves its guest")
+        say(f"the guest {NAME} runs: QEMU, pid {guest.pid}, {guest.describe()}")
         self._wait_until_seen(guest)
         self._on(before, guest)
+        guest.go()
         sight = self._sight()
-        exits = self._live(guest, sight)
-        report = self._statistics(guest, sight)
+        if self._every_s is None:
+            exits = self._live(guest, sight)
+            counted = self._statistics(guest, sight).shown_exits
+        else:
+            exits, counted = self._rounds(guest, self._every_s, sight)
         guest.check()
         self._off(before)
-        return exits, report, sight
+        return exits, counted, sight
 
     def _bridge_before(self) -> dict[str, Any]:
         """The bridge's status, which is shown; DemoError for what keeps it from tracing."""
@@ -137,9 +214,12 @@ class _Session:
             found = self._client.status()
         except RpcUnreachableError as error:
             raise DemoError(f"{error} As services: {_SERVICES}") from None
-        say(f"kvmlog rpc at {self._client.name} tells of bridge and ring (kvmlog status):")
-        status.show(found.bridge, found.bridge_error, found.ring, found.ring_error, as_json=False)
-        _blank()
+        if self._every_s is None:
+            say(f"kvmlog rpc at {self._client.name} tells of bridge and ring (kvmlog status):")
+            status.show(
+                found.bridge, found.bridge_error, found.ring, found.ring_error, as_json=False
+            )
+            _blank()
         bridge = found.bridge
         if bridge is None:
             raise DemoError(f"{found.bridge_error}; as services: {_SERVICES}")
@@ -180,18 +260,19 @@ class _Session:
             say("tracing is on already, for all guests: it is left as it is")
             return
         lease_s = self._seconds + LEASE_S
-        say(f"switching on over RPC (kvmlog switch on --vm {NAME} --for {lease_s:g}):")
+        vm = f"--vm {NAME} " if self._vm else ""
+        say(f"switching on over RPC (kvmlog switch on {vm}--for {lease_s:g}):")
         self._ours = True
         try:
-            done = self._client.switch(True, [NAME], lease_s)
+            done = self._client.switch(True, self._vm, lease_s)
         except RpcFaultError as error:
             if error.code != faults.OVER_BUDGET:
                 raise
             say(f"the bridge tells, once: {error}")
-            done = self._client.switch(True, [NAME], lease_s)
+            done = self._client.switch(True, self._vm, lease_s)
         switch.print_accepted({"matched": done.matched}, done.for_s, done.sampling)
         _blank()
-        if done.matched.get(NAME) != [guest.pid]:
+        if self._vm and done.matched.get(NAME) != [guest.pid]:
             raise DemoError(
                 f"{NAME} is the name of {done.matched.get(NAME)}, not of the demo's guest "
                 f"{guest.pid} alone: another demo? try again after its end"
@@ -202,8 +283,8 @@ class _Session:
         return sight_of(bridge.get("source", {}).get("isa"))
 
     def _live(self, guest: DemoGuest, sight: Sight) -> int:
-        vm = str(guest.pid)
-        say(f"{sight.seen} as they come (kvmlog tail --vm {NAME}):")
+        vm, words = self._chosen(guest)
+        say(f"{sight.seen} as they come (kvmlog tail{words}):")
         print(sight.columns, flush=True)
         ends = time.monotonic() + self._seconds
 
@@ -211,14 +292,27 @@ class _Session:
             guest.check()
             return time.monotonic() >= ends + (0 if exits else EXITS_LIMIT_S)
 
-        exits = follow.follow(self._client, 0, [vm], enough=enough)
+        exits = follow.follow(self._client, 0, vm, enough=enough)
         _blank()
         return exits
 
+    def _rounds(self, guest: DemoGuest, every_s: float, sight: Sight) -> tuple[int, int]:
+        vm, words = self._chosen(guest)
+        say(f"every {every_s:g} s exits (kvmlog dump{words}), then the table (kvmlog stat{words})")
+        print(sight.columns, flush=True)
+        _blank()
+
+        def check() -> str:
+            guest.check()
+            line = guest.console_line()
+            return f"the guest's console: {line}" if line else ""
+
+        return show_rounds(self._client, vm, sight, every_s, self._seconds, check)
+
     def _statistics(self, guest: DemoGuest, sight: Sight) -> Report:
-        vm = str(guest.pid)
-        say(f"{sight.counted} (kvmlog stat{sight.options} --vm {NAME}):")
-        report, notes = self._client.statistics(sight.view, [vm])
+        vm, words = self._chosen(guest)
+        say(f"{sight.counted} (kvmlog stat{sight.options}{words}):")
+        report, notes = self._client.statistics(sight.view, vm)
         for note in notes:
             print(f"kvmlog: {note}", file=sys.stderr, flush=True)
         table.show(*tables.blocks(report), "")
@@ -251,28 +345,37 @@ class _Session:
         except KvmlogError as error:
             with contextlib.suppress(OSError):
                 print(
-                    f"kvmlog: tracing of {NAME} could not be switched off ({error}); it ends by "
-                    f"itself after {self._seconds + LEASE_S:g} s",
+                    f"kvmlog: tracing of {self._who()} could not be switched off ({error}); it "
+                    f"ends by itself after {self._seconds + LEASE_S:g} s",
                     file=sys.stderr,
                 )
 
     def _switch_off(self) -> None:
         """Off, unless somebody has switched on for others meanwhile, or the lease is over."""
         bridge = self._client.status().bridge
-        chosen = None if bridge is None else bridge["filter"]
-        if chosen is not None and chosen["vm"] == [NAME]:
-            self._client.switch(False)
+        if bridge is not None and bridge["wanted"] == "on":
+            chosen = bridge["filter"]
+            if ([] if chosen is None else chosen["vm"]) == self._vm:
+                self._client.switch(False)
         self._ours = False
 
-    def _sum_up(self, exits: int, report: Report, sight: Sight) -> None:
+    def _chosen(self, guest: DemoGuest) -> tuple[list[str], str]:
+        """Whom to show, and the options that say so."""
+        return ([str(guest.pid)], f" --vm {NAME}") if self._vm else ([], "")
+
+    def _who(self) -> str:
+        return ", ".join(self._vm) or "all guests"
+
+    def _sum_up(self, exits: int, counted_exits: int, sight: Sight) -> None:
         if not exits:
+            waited_s = self._seconds + (EXITS_LIMIT_S if self._every_s is None else 0)
             raise DemoError(
-                f"no {sight.one} of {NAME} was seen in {self._seconds + EXITS_LIMIT_S:g} s; look "
+                f"no {sight.one} of {self._who()} was seen in {waited_s:g} s; look "
                 "at kvmlog status, and at the notes of the bridge in its log"
             )
         say(
-            f"done: {counted(exits, sight.one)} of {NAME} shown, {report.shown_exits} counted; the "
-            "guest has ended, and tracing is as it was before"
+            f"done: {counted(exits, sight.one)} of {self._who()} shown, {counted_exits} counted; "
+            "the guest has ended, and tracing is as it was before"
         )
         print(sight.following, flush=True)
 
