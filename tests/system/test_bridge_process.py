@@ -121,7 +121,7 @@ def test_a_second_bridge_on_the_same_socket_is_refused(tmp_path: Path) -> None:
         (["--udp", "0.0.0.0:50000"], "on loopback only"),
         (["--udp", "nonsense"], "give HOST:PORT"),
         (["--slots", "1000"], "give a power of two from 1024 to 16777216"),
-        (["--ring", "/proc/kvmlog/ring"], "/proc/kvmlog: cannot be made"),
+        (["--ring", "/proc/kvmlog/ring"], "/proc/kvmlog: cannot be created"),
     ],
 )
 def test_what_cannot_work_is_one_sentence(tmp_path: Path, arguments: list[str], words: str) -> None:

@@ -96,7 +96,7 @@ def test_without_the_capability_nothing_is_answered(control: Control) -> None:
         "from tests.vm.inside.netlink import *\n"
         "os.setgid(65534); os.setuid(65534)\n"
         f"for command in (1, 2, 3, 4):\n"
-        "    link = Link()\n"
+        "    link = Connection()\n"
         f"    link.request({control.family}, command, flags=NLM_F_DUMP if command == 4 else 0)\n"
         "    try:\n"
         "        link.replies(command == 4)\n"
