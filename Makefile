@@ -55,14 +55,16 @@ vm-sh: ## run CMD='...' in a VM; KERNEL=6.1, CPUS=2, MEMORY=2G, ICOUNT=1 (counts
 		$(if $(CPUS),--cpus '$(CPUS)') $(if $(filter 1,$(ICOUNT)),--icount) -- "$$CMD"
 
 vm-ssh: ## run CMD='...' in Vagrant's VM (a shell without CMD); an oops of its kernel is shown
-	@VAGRANT_CWD=vagrant python3 -m vagrant.watch run vagrant ssh $(SSH_COMMAND)
+	@cd vagrant && vagrant ssh $(SSH_COMMAND)
 
 vm-reload: ## bring changed sources to life in Vagrant's VM: module, program, services; an oops is shown
-	@VAGRANT_CWD=vagrant python3 -m vagrant.watch run \
-		sh -c 'vagrant rsync && vagrant ssh -c "cd /kvmlog && sudo vagrant/reload.sh"'
+	@cd vagrant && vagrant rsync && vagrant ssh -c 'cd /kvmlog && sudo vagrant/reload.sh'
 
 vm-console: ## show the console of Vagrant's VM as it grows, until Ctrl-C
-	@python3 -m vagrant.watch follow
+	@tail -n 50 -F "build/vagrant/$${KVMLOG_VM:-kvmlog-dev}.console"
+
+build/vagrant/kvmlog-%.box: vagrant/make-box vagrant/box-customize vagrant/packages.txt
+	@vagrant/make-box $*
 
 test-vagrant: ## build the Vagrant box and test the VM with it: up, demo, reload, crash, halt, destroy
 	@scripts/setup test

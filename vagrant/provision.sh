@@ -19,13 +19,9 @@ case ${1:-} in
 --from-build) mode=project ;;
 *) die "$1: give --from-build, or nothing" ;;
 esac
-must_be_vm
-only_one
+begin
 echo "$mode" >"$state/mode"
-if [[ $mode == installed ]]; then
-	install_packages
-	need_headers
-fi
+[[ $mode == project ]] || install_packages
 make_users
 load_kvm
 install_program
@@ -33,14 +29,7 @@ build_module
 write_configuration
 make_certificate
 make_token
-own_secrets
-check_configuration
+[[ $mode == installed ]] || write_units
 start_services
-
-if ((changes)); then
-	say "done in $SECONDS s"
-else
-	say "nothing had to be changed ($SECONDS s)"
-fi
 say "try: kvmlog demo, kvmlog status, kvmlog stat -i 1"
 say "from outside: kvmlog remote --tls-ca ca.pem --token-file token localhost:50080 status, with the files of $access"

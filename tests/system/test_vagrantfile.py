@@ -57,43 +57,28 @@ def test_vagrant_accepts_the_vagrantfile(tmp_path: Path, settings: dict[str, str
     assert "Vagrantfile validated successfully." in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"KVMLOG_KERNEL": "5.10"}, "vagrant: KVMLOG_KERNEL must be 6.1 or 6.12, is '5.10'\n"),
-        ({"KVMLOG_CPUS": "two"}, "vagrant: KVMLOG_CPUS must be a whole number, is 'two'\n"),
-        (
-            {"KVMLOG_RPC_PORT": "http"},
-            "vagrant: KVMLOG_RPC_PORT must be a whole number, is 'http'\n",
-        ),
-    ],
-    ids=["kernel", "cpus", "port"],
-)
-def test_a_wrong_setting_is_named(tmp_path: Path, settings: dict[str, str], said: str) -> None:
-    """With what it may be."""
-    done = vagrant(tmp_path, "validate", **settings)
+@pytest.mark.parametrize("setting", ["KVMLOG_CPUS", "KVMLOG_MEMORY", "KVMLOG_RPC_PORT"])
+def test_a_setting_that_is_no_number_is_shown(tmp_path: Path, setting: str) -> None:
+    """By Vagrant, with the line of the Vagrantfile that reads it."""
+    done = vagrant(tmp_path, "validate", **{setting: "two"})
     assert done.returncode != 0
-    assert said in done.stderr
+    assert 'invalid value for Integer(): "two"' in done.stderr
 
 
 def test_another_provider_is_refused(tmp_path: Path) -> None:
-    """When it is asked for; one that other projects want counts for nothing."""
+    """By Vagrant, when it is asked for; one that other projects want counts for nothing."""
     done = vagrant(tmp_path, "up", "--provider=virtualbox")
     assert done.returncode != 0
-    said = "vagrant: this VM is for libvirt, not for virtualbox: leave out --provider\n"
-    assert done.stderr == said
+    assert "The provider 'virtualbox' that was requested to back the machine" in done.stderr
     done = vagrant(tmp_path, "status", VAGRANT_DEFAULT_PROVIDER="virtualbox")
     assert "(libvirt)" in done.stdout
 
 
-@pytest.mark.parametrize("watched", ["", "1"], ids=["alone", "watched"])
-def test_an_oops_comes_to_the_terminal_of_vagrant_ssh(tmp_path: Path, watched: str) -> None:
-    """By a watcher that ends with it; unless one watches already, as for make vm-ssh."""
+def test_an_oops_comes_to_the_terminal_of_vagrant_ssh(tmp_path: Path) -> None:
+    """By a watcher that ends with it."""
     console = PROJECT / "build" / "vagrant" / f"{tmp_path.name}.console"
     console.parent.mkdir(parents=True, exist_ok=True)
-    process = vagrant_begun(
-        tmp_path, "ssh", "-c", "true", KVMLOG_VM=tmp_path.name, KVMLOG_WATCHED=watched
-    )
+    process = vagrant_begun(tmp_path, "ssh", "-c", "true", KVMLOG_VM=tmp_path.name)
     try:
         with console.open("a", buffering=1) as kernel, ThreadPoolExecutor() as pool:
             # Its end is that of all that can write there.
@@ -106,4 +91,4 @@ def test_an_oops_comes_to_the_terminal_of_vagrant_ssh(tmp_path: Path, watched: s
     out, said = ended.result()
     assert out == ""
     assert "VM must be created before running this command." in said
-    assert ("vm console: BUG: kernel NULL pointer dereference" in said) == (not watched)
+    assert "vm console: BUG: kernel NULL pointer dereference" in said

@@ -10,7 +10,7 @@ import pytest
 from _pytest.terminal import TerminalReporter
 
 from tests.vagrant.daemons import Daemons, libvirt
-from tests.vagrant.machine import BUILD, PROJECT, Machine
+from tests.vagrant.machine import BUILD, Machine
 
 _machine = Machine(os.environ.get("KVMLOG_KERNEL") or "6.1")
 
@@ -29,8 +29,8 @@ def machine(daemons: Daemons | None) -> Iterator[Machine]:
     KVMLOG_KEEP=1 goes on with the VM that an earlier run has left which was killed.
     """
     _machine.copy()
-    make_box = str(PROJECT / "vagrant" / "make-box")
-    _machine.command(make_box, "--if-stale", _machine.kernel, note="box").expect()
+    box = f"build/vagrant/kvmlog-{_machine.kernel}.box"
+    _machine.command("make", box, note="box").expect()
     if not os.environ.get("KVMLOG_KEEP"):
         _machine.vagrant("destroy", "--force").expect()
     yield _machine

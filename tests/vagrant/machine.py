@@ -55,10 +55,7 @@ class Machine:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Such that neither the developer's boxes nor his VM are touched.
-
-        Images of our boxes in libvirt's pool on which no VM stands are: make-box removes them.
-        """
+        """Such that neither the developer's boxes nor his VM are touched."""
         return {
             **{k: v for k, v in os.environ.items() if not k.startswith(("KVMLOG_", "VAGRANT_"))},
             "VAGRANT_HOME": str(BUILD / "home"),

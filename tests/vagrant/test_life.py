@@ -38,7 +38,7 @@ def vm(machine: Machine) -> Machine:
     """The VM, up and provisioned."""
     output = machine.vagrant("up", note="up").expect()
     assert re.search(rf"^kvmlog: VM {NAME}, (on KVM|emulated \(.+\))", output, re.MULTILINE)
-    assert "provision: " in output
+    assert "provision.sh: " in output
     return machine
 
 

@@ -5,85 +5,41 @@
 
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/common.sh"
 
-program_name=${0##*/}
-program_name=${program_name%.sh}
 kernel=$(uname -r)
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)
-# What was done, in this VM: it is never the project's own build/.
+# What was done in this VM: it is never the project's own build/.
 state=/var/lib/kvmlog-vm
 stamps=$state/stamps
+# There is something that the services do not run with yet, also when this run is killed.
+pending=$state/pending
 # installed: make install and DKMS. project: .venv and build/ of the project, as another machine built them.
 mode=
-# How many things a run changed.
-changes=0
 unset PYTHONPATH
 umask 022
 
-say() {
-	printf '%s: %s\n' "$program_name" "$*"
-}
-
-die() {
-	printf '%s: %s\n' "$program_name" "$*" >&2
-	exit 1
-}
-
-# did WORDS...: says what was changed, and counts it.
+# did WORDS...: says what is changed.
 did() {
-	changes=$((changes + 1))
+	: >"$pending"
 	say "$@"
 }
 
-# only_one: waits for another run, and for what one that was killed has left running.
-only_one() {
-	mkdir -p "$state"
-	exec 9>"$state/lock"
-	if ! flock -n 9; then
-		say "waiting for another run, or for what one that was killed left behind (holds $state/lock)"
-		flock 9
-	fi
-}
-
-# must_be_vm: these scripts make users, services and /etc/kvmlog theirs.
-must_be_vm() {
+# begin: refuses to run anywhere but in a VM, since users, services and /etc/kvmlog become these scripts', and
+# waits for another run.
+begin() {
 	[[ $EUID -eq 0 ]] || die "not root; run it with sudo"
 	grep -qw hypervisor /proc/cpuinfo ||
 		die "this is no virtual machine, and would be changed for good; \`vagrant up\` and \`make vm\` call this in one"
+	mkdir -p "$state"
+	exec 9>"$state/lock"
+	flock 9
 }
 
-# put MODE GROUP FILE: stdin becomes FILE of root, at once or not at all. Fails when it was so already.
-# Not at the end of a pipe, whose own shell is all that would end when the file cannot be written.
+# put MODE OWNER:GROUP FILE: stdin becomes FILE, at once or not at all.
 put() {
-	local fresh=$3.new
-	{ (umask 077 && cat >"$fresh") && chmod "$1" "$fresh" && chgrp "$2" "$fresh"; } || die "$3 cannot be written"
-	if cmp -s "$fresh" "$3" && [[ $(stat -c '%a %G' "$3") == "${1#0} $2" ]]; then
-		rm -f "$fresh"
-		return 1
-	fi
-	mv -f "$fresh" "$3" || die "$3 cannot be written"
+	(umask 077 && cat >"$3.new") && chown "$2" "$3.new" && chmod "$1" "$3.new" && mv -f "$3.new" "$3"
 }
 
 # files_below DIRECTORY...: the sources there, for a fingerprint.
 files_below() {
 	find "$@" -type f ! -name '*.so' ! -name '*.pyc' ! -name '*.o' ! -name '*.ko' ! -name '.*' | sort
-}
-
-# begin NAME: from now on it is not done, whatever was done before.
-begin() {
-	rm -f "$stamps/$1"
-}
-
-# vouch NAME FILE...: it is done, and on the disk before its stamp is, should the VM's kernel die or its power be cut.
-vouch() {
-	sync
-	mark_done "$@"
-}
-
-# logged NAME COMMAND...: runs it with its output in a file, which is shown when it fails.
-logged() {
-	local log=$state/$1.log
-	shift
-	"$@" >"$log" 2>&1 && return
-	tail -n 60 "$log" >&2
-	return 1
 }

@@ -5,7 +5,6 @@
 config=/etc/kvmlog/kvmlog.toml
 tls=/etc/kvmlog/tls
 tokens=/etc/kvmlog/tokens
-token_name=developer
 # Of whoever works in the VM; make vm has no user but root.
 access=/root/access
 access_owner=root
@@ -29,99 +28,55 @@ configuration() {
 	END
 }
 
-# is_ours: whether nobody has changed the configuration since make install or provisioning wrote it.
-is_ours() {
-	[[ ! -e $config ]] || cmp -s "$config" "$state/kvmlog.toml" || ! grep -qvE '^[[:space:]]*(#|\[|$)' "$config"
-}
-
 write_configuration() {
 	mkdir -p /etc/kvmlog
 	if configuration | cmp -s - "$config"; then
 		say "configuration: as it should be ($config)"
-	elif is_ours; then
-		put 0644 root "$config" < <(configuration)
+	# What make install has written, or an earlier run.
+	elif [[ ! -e $config ]] || cmp -s "$config" "$state/kvmlog.toml" || ! grep -qvE '^[[:space:]]*(#|\[|$)' "$config"; then
+		put 0644 root:root "$config" < <(configuration)
 		did "configuration: wrote $config"
 	else
 		say "configuration: $config was changed by hand and stays as it is"
 	fi
-	put 0644 root "$state/kvmlog.toml" < <(configuration) || true
+	configuration >"$state/kvmlog.toml"
 }
 
-# check_configuration: one that was changed by hand, once the files are there that it may name.
-check_configuration() {
-	is_ours || kvmlog config check ||
-		die "configuration: $config is wrong, as said above; mend it, or remove it and run this again"
-}
-
-# own_secrets: the RPC server's, which reads them again while it runs, and nobody else's: it takes no others.
-own_secrets() {
-	local file
-	for file in "$tls/key.pem" "$tokens"; do
-		[[ ! -e $file || $(stat -c '%a %U' "$file") == "600 kvmlog-rpc" ]] ||
-			{ chmod 600 "$file" && chown kvmlog-rpc "$file"; } || die "$file cannot be given to kvmlog-rpc"
-	done
-}
-
-# certificate_is_good: of this host's name, with its key, for a month more at least.
-certificate_is_good() {
-	[[ -s $tls/cert.pem && -s $tls/key.pem ]] &&
-		openssl x509 -in "$tls/cert.pem" -noout -checkend $((30 * 86400)) >/dev/null &&
-		openssl x509 -in "$tls/cert.pem" -noout -checkhost "$(hostname)" | grep -q 'does match' &&
-		[[ $(openssl x509 -in "$tls/cert.pem" -noout -pubkey) == "$(openssl pkey -in "$tls/key.pem" -pubout)" ]]
-}
-
+# The RPC server reads key and tokens again while it runs, and takes none that others can read: they are its own.
 make_certificate() {
 	install -d -m 750 -g kvmlog "$tls"
-	rm -rf "$tls/new"
-	if certificate_is_good 2>/dev/null; then
+	if [[ -s $tls/key.pem ]] && openssl x509 -in "$tls/cert.pem" -noout -checkend 2592000 >/dev/null 2>&1; then
 		say "certificate: good"
 		return
 	fi
-	local fresh=$tls/new
-	mkdir -m 700 "$fresh"
-	logged openssl openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -sha256 -days 3650 \
-		-keyout "$fresh/key.pem" -out "$fresh/cert.pem" -subj "/CN=$(hostname)" \
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -sha256 -days 3650 \
+		-keyout "$tls/key.new" -out "$tls/cert.new" -subj "/CN=$(hostname)" \
 		-addext "subjectAltName=DNS:localhost,DNS:$(hostname),IP:127.0.0.1" \
-		-addext keyUsage=critical,digitalSignature,keyCertSign -addext extendedKeyUsage=serverAuth ||
-		die "certificate: openssl does not make it, as shown above"
-	put 0600 root "$tls/key.pem" <"$fresh/key.pem" || true
-	put 0644 root "$tls/cert.pem" <"$fresh/cert.pem" || true
-	rm -rf "$fresh"
-	did "certificate: made for localhost, $(hostname) and 127.0.0.1, by itself signed"
+		-addext keyUsage=critical,digitalSignature,keyCertSign -addext extendedKeyUsage=serverAuth 2>/dev/null ||
+		die "certificate: openssl does not make it"
+	chmod 600 "$tls/key.new"
+	chown kvmlog-rpc "$tls/key.new"
+	mv -f "$tls/key.new" "$tls/key.pem"
+	mv -f "$tls/cert.new" "$tls/cert.pem"
+	did "certificate: made for localhost, $(hostname) and 127.0.0.1, self-signed"
 }
 
-# digest_of FILE: the SHA-256 of the token in it.
-digest_of() {
-	local digest
-	digest=$(tr -d '\n' <"$1" | sha256sum)
-	echo "${digest%% *}"
-}
-
-# token_is_good: the one that the developer has is one that the server takes.
-token_is_good() {
-	[[ -s $access/token && -f $tokens ]] || return
-	grep -qx "switch $token_name $(digest_of "$access/token")" "$tokens"
+# digest: SHA-256 of the token that the developer has.
+digest() {
+	tr -d '\n' <"$access/token" | sha256sum | cut -d' ' -f1
 }
 
 make_token() {
 	install -d -m 700 -o "$access_owner" "$access"
-	if token_is_good; then
+	put 0600 "$access_owner": "$access/ca.pem" <"$tls/cert.pem"
+	if [[ -s $access/token ]] && grep -qsx "switch developer $(digest)" "$tokens"; then
 		say "token: $access/token is good"
-	else
-		# As kvmlog rpc --new-token does it (docs/access.md), which in emulation takes seconds to start.
-		rm -f "$access/token.new"
-		(umask 077 && openssl rand -hex 32 >"$access/token.new") || die "token: openssl makes none"
-		# One that a run made which was interrupted nobody knows any more.
-		put 0600 root "$tokens" < <(
-			grep -sv "^[a-z]* $token_name " "$tokens" || true
-			echo "switch $token_name $(digest_of "$access/token.new")"
-		) || true
-		chown "$access_owner" "$access/token.new"
-		mv -f "$access/token.new" "$access/token"
-		did "token: made a new one of role switch, $access/token"
+		return
 	fi
-	if ! cmp -s "$tls/cert.pem" "$access/ca.pem"; then
-		install -m 600 -o "$access_owner" "$tls/cert.pem" "$access/ca.pem.new"
-		mv -f "$access/ca.pem.new" "$access/ca.pem"
-	fi
+	# As kvmlog rpc --new-token does it (docs/access.md), which in emulation takes seconds to start.
+	openssl rand -hex 32 | put 0600 "$access_owner": "$access/token"
+	# Nobody knows one that an interrupted run has made.
+	{ grep -sv "^[a-z]* developer " "$tokens" || true; echo "switch developer $(digest)"; } |
+		put 0600 kvmlog-rpc:root "$tokens"
+	did "token: made a new one of role switch, $access/token"
 }
