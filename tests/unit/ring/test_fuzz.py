@@ -45,7 +45,10 @@ def damage(draw: st.DrawFn) -> list[tuple[int, bytes]]:
     return patches
 
 
-@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=500,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(patches=damage(), cut=st.one_of(st.none(), st.integers(0, HEADER_BYTES * 3)))
 def test_a_damaged_header_is_read_or_refused_with_a_sentence(
     good: Path, tmp_path: Path, patches: list[tuple[int, bytes]], cut: int | None

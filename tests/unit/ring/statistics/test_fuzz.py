@@ -119,7 +119,9 @@ def write(folder: Path) -> None:
 
 
 @settings(
-    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=250,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(patches=damage(), cut=st.one_of(st.none(), st.integers(0, 2**20)))
 @example(patches=[], cut=None)
