@@ -27,9 +27,9 @@ class Session(NamedTuple):
 
 def whole_session(text: str) -> Session:
     """Return what the demo showed; AssertionError when a part of the session is missing."""
-    told = [part for part in re.split(r"^demo: ", text, flags=re.MULTILINE) if part]
-    assert [part[: len(words)] for part, words in zip(told, _PARTS, strict=True)] == [*_PARTS]
-    live = EXIT.findall(told[4])
-    assert told[-1].startswith(f"done: {len(live)} exits of {NAME} shown, ")
-    lines = told[5].splitlines()
+    parts = [part for part in re.split(r"^demo: ", text, flags=re.MULTILINE) if part]
+    assert [part[: len(words)] for part, words in zip(parts, _PARTS, strict=True)] == [*_PARTS]
+    live = EXIT.findall(parts[4])
+    assert parts[-1].startswith(f"done: {len(live)} exits of {NAME} shown, ")
+    lines = parts[5].splitlines()
     return Session(live, {line.split()[1] for line in lines if line.startswith(NAME)})

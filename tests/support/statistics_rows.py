@@ -112,7 +112,7 @@ def names(folder: Path, known: Sequence[Guest], made: Made) -> StatisticsNames:
     return found
 
 
-def told(
+def reported(
     folder: Path,
     made: Made,
     view: Query | None = None,

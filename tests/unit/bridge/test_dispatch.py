@@ -79,9 +79,9 @@ def test_pending_exits_longest_first(switch: Dispatcher) -> None:
     switch.answer("unix", b"on")
     answer = switch.answer("unix", b"pending")
     assert answer is not None
-    told = json.loads(answer.removeprefix(b"ok pending "))
-    records = unpack_records(bytes.fromhex(told["records"]))
-    assert told["count"] == PENDING_SHOWN + 2
+    reported = json.loads(answer.removeprefix(b"ok pending "))
+    records = unpack_records(bytes.fromhex(reported["records"]))
+    assert reported["count"] == PENDING_SHOWN + 2
     first = 1_000 - PENDING_SHOWN - 1
     assert [record.ns for record in records] == list(range(first, first + PENDING_SHOWN))
     refused = switch.answer("udp", b"pending")
@@ -100,8 +100,8 @@ def test_on_for_a_guest_and_a_time(switch: Dispatcher) -> None:
     assert status["filter"] == {"vm": ["web1", "200"], "tgids": 2}
     assert 0 < status["lease_s"] <= 60
     assert status["guests"] == {"running": 2}
-    told = json.loads((switch.answer("udp", b"status") or b"").removeprefix(b"ok status "))
-    assert told["filter"] == {"tgids": 2}
+    reported = json.loads((switch.answer("udp", b"status") or b"").removeprefix(b"ok status "))
+    assert reported["filter"] == {"tgids": 2}
 
     assert switch.answer("unix", b'on {"for_s": 0.5}') == b'ok on {"for_s": 0.5}'
     assert switch.status()["filter"] is None

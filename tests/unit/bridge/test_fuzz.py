@@ -67,8 +67,8 @@ def test_any_datagram_is_answered_as_documented_or_not_at_all(switch: Dispatcher
                 kinds.add(answer.split(b" ", 1)[0])
     assert kinds == {b"ok", b"error:", b"kvmlog1"}
     assert fuzzing.descriptors() == before
-    told = switch.status()["commands"]["udp"]
-    assert told.keys() >= {"forged", "stale", "signed", "on", "off", "not_ascii", "oversized"}
+    reported = switch.status()["commands"]["udp"]
+    assert reported.keys() >= {"forged", "stale", "signed", "on", "off", "not_ascii", "oversized"}
     server.close()
 
 

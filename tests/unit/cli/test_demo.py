@@ -15,7 +15,7 @@ from kvmlog.cli.demo import image as demo_image
 from kvmlog.cli.demo.guest import ORDERS, DemoError, DemoGuest, check_host
 from kvmlog.cli.demo.image import KINDS, Orders, read_image
 from kvmlog.cli.demo.server import own_server
-from kvmlog.cli.demo.sight import EXITS, RETURNS, sight_of
+from kvmlog.cli.demo.visibility import EXITS, RETURNS, visibility_for
 from kvmlog.config.load import Config
 from kvmlog.util.errors import KvmlogError
 
@@ -104,4 +104,8 @@ def test_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_a_source_lets_see() -> None:
     """Exits of a processor that is known; else returns, and statistics by return."""
-    assert (sight_of("svm"), sight_of("vmx"), sight_of("none")) == (EXITS, EXITS, RETURNS)
+    assert (visibility_for("svm"), visibility_for("vmx"), visibility_for("none")) == (
+        EXITS,
+        EXITS,
+        RETURNS,
+    )

@@ -16,7 +16,7 @@ from kvmlog.ring.statistics.reader import NO_RETURN, By
 from kvmlog.rpcserver.methods.marshal import marshal
 from kvmlog.stat.query import Query
 from kvmlog.stat.serialize import report_object, row_object
-from tests.support.statistics_rows import HLT, Made, guest, named, row, told
+from tests.support.statistics_rows import HLT, Made, guest, named, reported, row
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_report_comes_back_as_it_was(tmp_path: Path, by: By) -> None:
     made = Made(rows, {1: one, 2: other}, exits=13, overflow=1, forgotten=2, torn=3)
     view = Query(by, "vmm" if By.RETURN in by else "total", top=2)
     uuid = "12345678-1234-1234-1234-123456789abc"
-    report = told(tmp_path, made, view, [named(100, "web1", uuid=uuid), named(200, "db")])
+    report = reported(tmp_path, made, view, [named(100, "web1", uuid=uuid), named(200, "db")])
     reply = {
         **report_object(report),
         "rows": [

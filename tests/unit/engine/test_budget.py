@@ -37,14 +37,14 @@ def test_shares_of_one_cpu_and_of_all() -> None:
     """Each part, the sum, and what an exit takes."""
     host = Host(2)
     host.second(5, 2, 1)
-    told = host.budget.describe()
-    assert (told["probes_percent"], told["worker_percent"], told["engine_percent"]) == (
+    reported = host.budget.describe()
+    assert (reported["probes_percent"], reported["worker_percent"], reported["engine_percent"]) == (
         0.5,
         0.2,
         0.1,
     )
-    assert (told["one_cpu_percent"], told["percent"], told["cpus"]) == (0.8, 0.4, 2)
-    assert (told["exit_ns"], told["span_s"], told["stopped"]) == (8_000.0, 1.0, None)
+    assert (reported["one_cpu_percent"], reported["percent"], reported["cpus"]) == (0.8, 0.4, 2)
+    assert (reported["exit_ns"], reported["span_s"], reported["stopped"]) == (8_000.0, 1.0, None)
 
 
 def test_since_it_is_on() -> None:
@@ -52,14 +52,14 @@ def test_since_it_is_on() -> None:
     host = Host(0)
     for _ in range(60):
         host.second(5, 2, 1)
-    told = host.budget.describe()
-    assert told["since_on"] == {
+    reported = host.budget.describe()
+    assert reported["since_on"] == {
         "probe_ns": 300 * MS,
         "worker_ns": 120 * MS,
         "engine_ns": 60 * MS,
         "exits": 60_000,
     }
-    assert told["span_s"] == 10.0
+    assert reported["span_s"] == 10.0
 
 
 @pytest.mark.parametrize("part", ["probe_ms", "worker_ms", "engine_ms"])
@@ -114,8 +114,13 @@ def test_off_is_nothing() -> None:
         host.second(100)
     host.budget.end()
     assert not host.second(100)
-    told = host.budget.describe()
-    assert (told["percent"], told["one_cpu_percent"], told["exit_ns"], told["span_s"]) == (
+    reported = host.budget.describe()
+    assert (
+        reported["percent"],
+        reported["one_cpu_percent"],
+        reported["exit_ns"],
+        reported["span_s"],
+    ) == (
         0.0,
         0.0,
         None,

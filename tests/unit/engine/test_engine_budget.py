@@ -116,5 +116,5 @@ def test_a_source_that_went_leaves_no_share(host: Host) -> None:
     host.source.present = True
     host.engine.tick()
     host.seconds(3, percent=1)
-    told = host.engine.budget.describe()
-    assert (host.engine.state(), told["probes_percent"]) == ("on", 1.0)
+    reported = host.engine.budget.describe()
+    assert (host.engine.state(), reported["probes_percent"]) == ("on", 1.0)

@@ -29,7 +29,7 @@ def shares(
     folder: Path, query: Query, rows: list[Row] | None = None
 ) -> list[tuple[int, int, float]]:
     """(guest, reason, share in percent) of the groups above the halts."""
-    made = make.told(folder, Made(ROWS if rows is None else rows, GUESTS), query)
+    made = make.reported(folder, Made(ROWS if rows is None else rows, GUESTS), query)
     return [(one.row.guest, one.row.reason, 100 * one.part_ns / one.whole_ns) for one in made.lines]
 
 
@@ -63,7 +63,7 @@ def test_shares_by_return_are_of_the_time_in_the_vmm(tmp_path: Path) -> None:
         row(user_reason=2, total_ns=9_000, vmm_ns=1_000),
         row(user_reason=6, total_ns=4_000, vmm_ns=3_000),
     ]
-    found = make.told(tmp_path, Made(rows, GUESTS), Query(By.RETURN, sort="vmm")).lines
+    found = make.reported(tmp_path, Made(rows, GUESTS), Query(By.RETURN, sort="vmm")).lines
     assert [(one.row.user_reason, one.part_ns, one.whole_ns) for one in found] == [
         (6, 3_000, 4_000),
         (2, 1_000, 4_000),
@@ -87,7 +87,7 @@ def test_sorting(tmp_path: Path, sort: str, expected: list[tuple[int, int]]) -> 
 
 def test_top_leaves_out_groups_and_says_so(tmp_path: Path) -> None:
     """Shares stay what they are; halts are counted for themselves."""
-    made = make.told(tmp_path, Made(ROWS, GUESTS), Query(top=1))
+    made = make.reported(tmp_path, Made(ROWS, GUESTS), Query(top=1))
     assert [(one.row.guest, one.row.reason) for one in made.lines] == [(1, IO)]
     assert (made.lines[0].part_ns, made.lines[0].whole_ns) == (6_000, 8_000)
     assert [one.row.reason for one in made.halts] == [HLT]

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from kvmlog.cli.demo.image import KINDS, Orders, answers_at, read_image
+from kvmlog.cli.demo.image import KINDS, Orders, read_image, report_offset
 
 __all__ = ["KINDS", "Orders", "done"]
 
@@ -23,7 +23,7 @@ def done(read: Callable[[int, int], bytes], vcpu: int = 0) -> dict[str, int]:
     read: gives so many bytes of the guest's memory from a physical address on.
     """
     image = read_image()
-    first, size, counts_at, kinds, parked_at = _ANSWERS.unpack_from(image, answers_at(image))
+    first, size, counts_at, kinds, parked_at = _ANSWERS.unpack_from(image, report_offset(image))
     assert kinds == len(KINDS)
     page = read(first + size * vcpu, size)
     counts = dict(zip(KINDS, _COUNT.unpack_from(page, counts_at), strict=True))

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from kvmlog.cli import status, switch, table
-from kvmlog.cli.demo.ending import Ended, deaf, ended_by_signals
+from kvmlog.cli.demo.ending import Ended, ended_by_signals, ignore_signals
 from kvmlog.cli.demo.guest import NAME, DemoError, DemoGuest, Linux, check_host
 from kvmlog.cli.demo.rounds import show_rounds
 from kvmlog.cli.demo.server import own_server
 from kvmlog.cli.demo.services import OwnServices
-from kvmlog.cli.demo.sight import Sight, sight_of
+from kvmlog.cli.demo.visibility import Visibility, visibility_for
 from kvmlog.cli.remote import command, follow
 from kvmlog.cli.stat import tables
 from kvmlog.client import Client, RpcFaultError, RpcUnreachableError
@@ -189,24 +189,24 @@ class _Session:
 
     def _show(
         self, before: dict[str, Any], cleanup: contextlib.ExitStack
-    ) -> tuple[int, int, Sight]:
+    ) -> tuple[int, int, Visibility]:
         guest = cleanup.enter_context(DemoGuest(linux=self._linux))
         cleanup.callback(self._off_in_the_end)
         # The first of what is done at the end.
-        cleanup.callback(deaf)
+        cleanup.callback(ignore_signals)
         say(f"the guest {NAME} runs: QEMU, pid {guest.pid}, {guest.describe()}")
         self._wait_until_seen(guest)
         self._on(before, guest)
         guest.go()
-        sight = self._sight()
+        visible = self._visibility()
         if self._every_s is None:
-            exits = self._live(guest, sight)
-            counted = self._statistics(guest, sight).shown_exits
+            exits = self._live(guest, visible)
+            counted = self._statistics(guest, visible).shown_exits
         else:
-            exits, counted = self._rounds(guest, self._every_s, sight)
+            exits, counted = self._rounds(guest, self._every_s, visible)
         guest.check()
         self._off(before)
-        return exits, counted, sight
+        return exits, counted, visible
 
     def _bridge_before(self) -> dict[str, Any]:
         """The bridge's status, which is shown; DemoError for what keeps it from tracing."""
@@ -278,14 +278,14 @@ class _Session:
                 f"{guest.pid} alone: another demo? try again after its end"
             )
 
-    def _sight(self) -> Sight:
+    def _visibility(self) -> Visibility:
         bridge = self._client.status().bridge or {}
-        return sight_of(bridge.get("source", {}).get("isa"))
+        return visibility_for(bridge.get("source", {}).get("isa"))
 
-    def _live(self, guest: DemoGuest, sight: Sight) -> int:
+    def _live(self, guest: DemoGuest, visible: Visibility) -> int:
         vm, words = self._chosen(guest)
-        say(f"{sight.seen} as they come (kvmlog tail{words}):")
-        print(sight.columns, flush=True)
+        say(f"{visible.seen} as they come (kvmlog tail{words}):")
+        print(visible.columns, flush=True)
         ends = time.monotonic() + self._seconds
 
         def enough(exits: int) -> bool:
@@ -296,10 +296,10 @@ class _Session:
         _blank()
         return exits
 
-    def _rounds(self, guest: DemoGuest, every_s: float, sight: Sight) -> tuple[int, int]:
+    def _rounds(self, guest: DemoGuest, every_s: float, visible: Visibility) -> tuple[int, int]:
         vm, words = self._chosen(guest)
         say(f"every {every_s:g} s exits (kvmlog dump{words}), then the table (kvmlog stat{words})")
-        print(sight.columns, flush=True)
+        print(visible.columns, flush=True)
         _blank()
 
         def check() -> str:
@@ -307,12 +307,12 @@ class _Session:
             line = guest.console_line()
             return f"the guest's console: {line}" if line else ""
 
-        return show_rounds(self._client, vm, sight, every_s, self._seconds, check)
+        return show_rounds(self._client, vm, visible, every_s, self._seconds, check)
 
-    def _statistics(self, guest: DemoGuest, sight: Sight) -> Report:
+    def _statistics(self, guest: DemoGuest, visible: Visibility) -> Report:
         vm, words = self._chosen(guest)
-        say(f"{sight.counted} (kvmlog stat{sight.options}{words}):")
-        report, notes = self._client.statistics(sight.view, vm)
+        say(f"{visible.counted} (kvmlog stat{visible.options}{words}):")
+        report, notes = self._client.statistics(visible.view, vm)
         for note in notes:
             print(f"kvmlog: {note}", file=sys.stderr, flush=True)
         table.show(*tables.blocks(report), "")
@@ -366,18 +366,18 @@ class _Session:
     def _who(self) -> str:
         return ", ".join(self._vm) or "all guests"
 
-    def _sum_up(self, exits: int, counted_exits: int, sight: Sight) -> None:
+    def _sum_up(self, exits: int, counted_exits: int, visible: Visibility) -> None:
         if not exits:
             waited_s = self._seconds + (EXITS_LIMIT_S if self._every_s is None else 0)
             raise DemoError(
-                f"no {sight.one} of {self._who()} was seen in {waited_s:g} s; look "
+                f"no {visible.one} of {self._who()} was seen in {waited_s:g} s; look "
                 "at kvmlog status, and at the notes of the bridge in its log"
             )
         say(
-            f"done: {counted(exits, sight.one)} of {self._who()} shown, {counted_exits} counted; "
+            f"done: {counted(exits, visible.one)} of {self._who()} shown, {counted_exits} counted; "
             "the guest has ended, and tracing is as it was before"
         )
-        print(sight.following, flush=True)
+        print(visible.following, flush=True)
 
 
 def say(text: str) -> None:

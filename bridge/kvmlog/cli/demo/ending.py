@@ -43,7 +43,7 @@ def ended_by_signals() -> Iterator[None]:
             signal.signal(number, before[number])
 
 
-def deaf() -> None:
+def ignore_signals() -> None:
     """Ignore these signals once ending has begun."""
     for number in _NUMBERS:
         signal.signal(number, signal.SIG_IGN)
@@ -51,5 +51,5 @@ def deaf() -> None:
 
 def _end(number: int, _frame: FrameType | None) -> None:
     # A terminal that goes away sends more than one.
-    deaf()
+    ignore_signals()
     raise Ended(number)

@@ -49,7 +49,7 @@ def read_image() -> bytes:
     return _read([_FOLDER / "payload.rom", _FOLDER.parents[3] / "build/guest/payload.rom"])
 
 
-def answers_at(image: bytes) -> int:
+def report_offset(image: bytes) -> int:
     """Return the offset in the image of the words that say where a vCPU counts what it does."""
     return _after_magic(image) + _ORDERS.size
 

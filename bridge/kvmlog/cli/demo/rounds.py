@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from kvmlog.cli import records, table
-from kvmlog.cli.demo.sight import Sight
+from kvmlog.cli.demo.visibility import Visibility
 from kvmlog.cli.records import Clocks
 from kvmlog.cli.stat import tables
 from kvmlog.cli.table import Block, Column, Table
@@ -47,7 +47,7 @@ _COLUMNS: Final = (
 def show_rounds(
     client: Client,
     vm: Sequence[str],
-    sight: Sight,
+    visible: Visibility,
     every_s: float,
     seconds: float,
     check: Callable[[], str],
@@ -62,7 +62,7 @@ def show_rounds(
     shown = counted = 0
     while (left_s := ends - time.monotonic()) >= _LEAST_S:
         words = check()
-        report, notes = client.statistics(sight.view, vm, max(_LEAST_S, min(every_s, left_s)))
+        report, notes = client.statistics(visible.view, vm, max(_LEAST_S, min(every_s, left_s)))
         for note in notes:
             if note not in said:
                 print(f"kvmlog: {note}", file=sys.stderr, flush=True)
@@ -70,7 +70,7 @@ def show_rounds(
         exits = _newest(client, vm)
         blocks: list[Block] = [words] if words else []
         if exits.rows:
-            blocks += [f"the newest {sight.seen} of each reason:", exits, ""]
+            blocks += [f"the newest {visible.seen} of each reason:", exits, ""]
         table.show(*blocks, *tables.blocks(report), "", width=_width())
         shown += len(exits.rows)
         counted += report.shown_exits

@@ -30,13 +30,13 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield from make.utc(monkeypatch)
 
 
-def told(
+def reported(
     folder: Path, rows: list[Row], query: Query | None = None, **account: int
 ) -> dict[str, Any]:
     """The object as it comes out of the JSON text."""
     made = Made(rows, GUESTS, **account)  # type: ignore[arg-type]
     found: dict[str, Any] = json.loads(
-        json.dumps(report_object(make.told(folder, made, query, KNOWN)))
+        json.dumps(report_object(make.reported(folder, made, query, KNOWN)))
     )
     return found
 
@@ -44,7 +44,7 @@ def told(
 def test_json_of_a_group(tmp_path: Path) -> None:
     """Numbers as they are, names beside them."""
     one = row(guest=1, count=4, total_ns=9_000, vmm_ns=6_000, idle_ns=1, min_ns=5, max_ns=8_000)
-    found = told(tmp_path, [one._replace(p50_ns=3_000, p999_ns=8_000)])
+    found = reported(tmp_path, [one._replace(p50_ns=3_000, p999_ns=8_000)])
     assert found["rows"] == [
         {
             "guest": "web1",
@@ -76,7 +76,7 @@ def test_json_of_a_group(tmp_path: Path) -> None:
 
 def test_json_of_the_account(tmp_path: Path) -> None:
     """Since when, whose, and what is in no group."""
-    found = told(tmp_path, [], exits=9, overflow=1, forgotten=1, torn=2)
+    found = reported(tmp_path, [], exits=9, overflow=1, forgotten=1, torn=2)
     assert found.pop("rows") == []
     assert found == {
         "statistics_id": "0c" * 16,
@@ -112,18 +112,18 @@ def test_json_of_the_account(tmp_path: Path) -> None:
 def test_json_halts_are_rows_without_a_share(tmp_path: Path) -> None:
     """Unless they were asked for."""
     rows = [row(guest=1, reason=HLT, halt=True, idle_ns=900), row(guest=1)]
-    assert [(one["halt"], one["share"]) for one in told(tmp_path, rows)["rows"]] == [
+    assert [(one["halt"], one["share"]) for one in reported(tmp_path, rows)["rows"]] == [
         (False, 1.0),
         (True, None),
     ]
-    found = told(tmp_path, rows, Query(halts=True))["rows"]
+    found = reported(tmp_path, rows, Query(halts=True))["rows"]
     assert [one["share"] for one in found] == [0.5, 0.5]
 
 
 def test_json_by_return_has_no_figures_that_are_not_kept(tmp_path: Path) -> None:
     """A zero is a counted zero."""
     rows = [row(user_reason=2, vmm_ns=400, total_ns=1_000), row(total_ns=500)]
-    assert told(tmp_path, rows, Query(By.RETURN, sort="vmm"))["rows"] == [
+    assert reported(tmp_path, rows, Query(By.RETURN, sort="vmm"))["rows"] == [
         {
             "user_reason": 2,
             "user_reason_name": "KVM_EXIT_IO",
@@ -158,19 +158,19 @@ def test_json_by_detail_and_vcpu(tmp_path: Path) -> None:
         row(total_ns=1),
     ]
     fields = ("detail", "detail_kind", "detail_words")
-    assert [tuple(one[f] for f in fields) for one in told(tmp_path, rows, by)["rows"]] == [
+    assert [tuple(one[f] for f in fields) for one in reported(tmp_path, rows, by)["rows"]] == [
         (0x3F8, "exact", "port 0x3f8 (com1)"),
         (None, "other", "other"),
         (None, "none", None),
     ]
     rows = [row(vcpu=3, total_ns=2), row(vcpu=NO_VCPU, total_ns=1)]
-    assert [one["vcpu"] for one in told(tmp_path, rows, Query(By.VCPU))["rows"]] == [3, None]
+    assert [one["vcpu"] for one in reported(tmp_path, rows, Query(By.VCPU))["rows"]] == [3, None]
 
 
 def test_json_times_add_up(tmp_path: Path) -> None:
     """The parts of the time of each group add up to its total, without rest."""
     rows = [row(guest=1, total_ns=99, vmm_ns=1, wait_ns=2, idle_ns=3, paused_ns=4)]
-    (one,) = told(tmp_path, rows)["rows"]
+    (one,) = reported(tmp_path, rows)["rows"]
     parts = ("kvm_ns", "vmm_ns", "wait_ns", "idle_ns", "paused_ns")
     assert sum(one[part] for part in parts) == one["total_ns"] == 99
 
@@ -179,7 +179,7 @@ def test_csv(tmp_path: Path) -> None:
     """A header, a line per group, raw ns, truths as 1 and 0, names quoted where they must be."""
     known = [make.named(4_242, 'a,"b"')]
     rows = [row(guest=1, total_ns=9, vmm_ns=6), row(guest=1, reason=HLT, halt=True)]
-    made = make.told(tmp_path, Made(rows, GUESTS), None, known)
+    made = make.reported(tmp_path, Made(rows, GUESTS), None, known)
     header, *lines = csv_lines(made)
     assert header == (
         "since_realtime_ns,until_realtime_ns,guest,guest_id,isa,isa_name,reason,reason_name,"
@@ -199,7 +199,7 @@ def test_csv(tmp_path: Path) -> None:
 )
 def test_csv_has_the_columns_of_the_json(tmp_path: Path, by: By) -> None:
     """Whatever the groups are by; with -i the header stands there once."""
-    made = make.told(tmp_path, Made([row(guest=1)], GUESTS), Query(by))
+    made = make.reported(tmp_path, Made([row(guest=1)], GUESTS), Query(by))
     header, line = csv.reader(csv_lines(made))
     (one,) = report_object(made)["rows"]
     assert header[2:] == list(one)

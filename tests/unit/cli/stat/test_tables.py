@@ -33,7 +33,7 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def shown(folder: Path, rows: list[Row], query: Query | None = None, **account: int) -> list[str]:
     """The lines on a pipe."""
     made = Made(rows, GUESTS, **account)  # type: ignore[arg-type]
-    return list(lines(blocks(make.told(folder, made, query, KNOWN))))
+    return list(lines(blocks(make.reported(folder, made, query, KNOWN))))
 
 
 def test_by_guest_and_reason(tmp_path: Path) -> None:

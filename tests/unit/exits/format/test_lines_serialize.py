@@ -67,13 +67,13 @@ def test_an_announced_guest_is_told_by_name_and_uuid() -> None:
     """The sentence has the name and the UUID only where they are the guest's own."""
     record = decode_record(make.guest_bytes(b"qemu-system-x86", guest=3, tgid=4242))
 
-    def told(guest: Guest) -> str:
+    def reported(guest: Guest) -> str:
         return lines.format_record(record, WALL_NS, OFFSET_S, Label("x", guest)).split(" -- ")[1]
 
     process = "process 4242 (qemu-system-x86), started 0ns after boot"
-    assert told(GUEST) == f"guest 3 is web1 (uuid {UUID}), {process}"
-    assert told(replace(GUEST, uuid=None)) == f"guest 3 is web1, {process}"
-    assert told(replace(GUEST, uuid=None, named=False)) == f"guest 3 is {process}"
+    assert reported(GUEST) == f"guest 3 is web1 (uuid {UUID}), {process}"
+    assert reported(replace(GUEST, uuid=None)) == f"guest 3 is web1, {process}"
+    assert reported(replace(GUEST, uuid=None, named=False)) == f"guest 3 is {process}"
 
 
 def test_json_has_the_guest_where_it_is_known() -> None:
@@ -81,8 +81,8 @@ def test_json_has_the_guest_where_it_is_known() -> None:
     for raw in (make.exit_bytes(reason=0x7B), make.guest_bytes(b"q")):
         record = decode_record(raw)
         found = serialize.record_object(record, WALL_NS, OFFSET_S, GUEST)
-        told = {key: value for key, value in found.items() if key.startswith("guest_")}
-        assert told == {"guest_name": "web1", "guest_uuid": UUID, "guest_pid": 4242}
+        reported = {key: value for key, value in found.items() if key.startswith("guest_")}
+        assert reported == {"guest_name": "web1", "guest_uuid": UUID, "guest_pid": 4242}
         bare = serialize.record_object(record, WALL_NS, OFFSET_S)
         assert not [key for key in bare if key.startswith("guest_")]
 
@@ -347,8 +347,8 @@ def test_exit_object_tells_what_the_cpu_said() -> None:
     record = decode_record(make.exit_bytes(**fields, flags=lib.KVMLOG_F_DETAIL_VALID))
     assert not {"info_words", "info_facts"} & serialize.record_object(record, WALL_NS, 0).keys()
     record = decode_record(make.exit_bytes(reason=0x78, flags=lib.KVMLOG_F_INFO_VALID))
-    told = {"info_words", "info_facts", "detail_name", "detail_note"}
-    assert not told & serialize.record_object(record, WALL_NS, 0).keys()
+    reported = {"info_words", "info_facts", "detail_name", "detail_note"}
+    assert not reported & serialize.record_object(record, WALL_NS, 0).keys()
 
 
 def test_exit_object_leaves_out_what_is_not_valid() -> None:

@@ -430,7 +430,7 @@ def test_notes_are_counted_from_each_connection_on(
     source: BpfSource, clock: ScriptedClock, writer: RingWriter
 ) -> None:
     """Each counts what was written in it, whatever the same pump wrote before; nothing twice."""
-    told = []
+    reported = []
     seen = 0
     ring_pump = Pump(writer)
     source.close()
@@ -444,14 +444,14 @@ def test_notes_are_counted_from_each_connection_on(
             source.switch(SwitchConfig(on=False))
         if turns == 2:
             source.switch(SwitchConfig(on=True))
-        told.append(source.status().counters["notes"])
+        reported.append(source.status().counters["notes"])
         written = len(notes(writer))
-        assert told[-1] == written - seen
+        assert reported[-1] == written - seen
         seen = written
         source.close()
     # A CLOCK, a SWITCH on and one off each time; the last one without its off.
-    assert told == [3, 9, 8]
-    assert sum(told) == ring_pump.statistics()["notes"] == len(notes(writer))
+    assert reported == [3, 9, 8]
+    assert sum(reported) == ring_pump.statistics()["notes"] == len(notes(writer))
     ring_pump.close()
 
 

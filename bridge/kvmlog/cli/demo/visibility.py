@@ -11,7 +11,7 @@ from kvmlog.stat.query import Query
 
 
 @dataclass(frozen=True)
-class Sight:
+class Visibility:
     """one, seen: what is recorded, one of it and all; columns: how to read their lines.
 
     view: the statistics that say most of it, options: that choose these in `kvmlog stat`;
@@ -27,7 +27,7 @@ class Sight:
     following: str
 
 
-EXITS: Final = Sight(
+EXITS: Final = Visibility(
     one="exit",
     seen="exits",
     columns="""\
@@ -43,7 +43,7 @@ EXITS: Final = Sight(
             kvmlog demo --seconds 30      this again, longer""",
 )
 # Without kvm_amd and kvm_intel the guest is emulated: CPUID and MSRs never reach its process.
-RETURNS: Final = Sight(
+RETURNS: Final = Visibility(
     one="return",
     seen="returns from KVM to the guest's process",
     columns="""\
@@ -62,6 +62,6 @@ RETURNS: Final = Sight(
 )
 
 
-def sight_of(isa: str | None) -> Sight:
-    """Return the Sight of a source by source.isa in the bridge's status (enum kvmlog_isa)."""
+def visibility_for(isa: str | None) -> Visibility:
+    """Return the Visibility of a source by source.isa in the bridge's status (enum kvmlog_isa)."""
     return RETURNS if isa == "none" else EXITS
