@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the Makefile runs; no test is imported here."""
+"""Scripts that the Makefile runs; no test is imported here."""

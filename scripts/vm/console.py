@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a kernel's console says about its health."""
+"""Problems that a kernel reports on its console."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def problems(console: str) -> tuple[str, ...]:
 
 
 def culprits(console: str, marker: str) -> set[str]:
-    """Whom the problems belong to: what follows the last `marker` before each; "" if none does."""
+    """Return what follows the last `marker` before each problem; "" for one without a marker."""
     found: set[str] = set()
     current = ""
     for line in console.splitlines():

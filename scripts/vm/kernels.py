@@ -65,7 +65,7 @@ class Kernel:
 
     @property
     def headers(self) -> Path:
-        """What `make -C` wants in order to build a module."""
+        """Directory for `make -C` in which modules are built."""
         return self.modules / "build"
 
 

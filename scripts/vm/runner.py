@@ -44,7 +44,7 @@ _CONTROL_EXIT = re.compile(rb"^exit (\d+)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class VmResult:
-    """What came out of one run."""
+    """Result of one run."""
 
     exit_code: int | None  # of the command; None when the VM ended before it did
     stdout_bytes: bytes
@@ -82,7 +82,7 @@ class VmKernelError(VmError):
 
 @dataclass(frozen=True)
 class VmOptions:
-    """How the machine looks."""
+    """Configuration of the machine."""
 
     cpus: int = 2
     memory: str = "2G"
@@ -307,7 +307,7 @@ def only_one(directory: Path) -> Iterator[None]:
 
 
 def _forget_old_runs() -> None:
-    """Of the runs without a name, only the newest few are kept."""
+    """Remove all but the newest few of the runs without a name."""
     runs = sorted(RUNS.glob(f"{_UNNAMED}*"), key=lambda path: path.stat().st_mtime)
     for path in runs[:-_UNNAMED_KEPT]:
         shutil.rmtree(path, ignore_errors=True)

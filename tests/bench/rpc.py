@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How long 1,024 records take over RPC: as one binary block, as structs, and as legacy text.
+"""Time of 1,024 records over RPC: as one binary block, as structs, and as legacy text.
 
     python -m tests.bench.rpc
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What of the source bpf can run here, on this machine's own kernel, and why the rest cannot.
+"""Parts of the source bpf that can run on this machine's own kernel, and why the rest cannot.
 
 Where KVM has no kvm_amd or kvm_intel, kvm_exit never fires, and the source records each return
 from KVM_RUN: those the guest counts itself. All other ways to a reason need a VM (tests/vm); here

@@ -42,11 +42,11 @@ class Programs:
         )
 
     def start_at(self, cpu: int, index: int) -> None:
-        """As if that many records had been written and taken before."""
+        """Set a CPU's indices as if that many records had been written and taken before."""
         self.cpus[cpu].head = self.cpus[cpu].tail = index
 
     def put(self, cpu: int, record: bytes) -> None:
-        """Where the next one goes, not yet shown."""
+        """Store the record in the next slot without publishing it."""
         index = cpu * PART + self.cpus[cpu].head % PART
         ffi.memmove(self.records + index, record, RECORD_BYTES)
 
@@ -68,13 +68,13 @@ class Programs:
         )
 
     def pending(self) -> list[AnyRecord]:
-        """What kvmlog_bpf_pending() finds."""
+        """Return the records that kvmlog_bpf_pending() finds."""
         records = ffi.new("struct kvmlog_record[]", THREADS)
         count = lib.kvmlog_bpf_pending(self.native, records)
         return unpack_records(bytes(ffi.buffer(records, count * RECORD_BYTES)))
 
     def counters(self) -> dict[str, int]:
-        """What kvmlog_bpf_counters() says."""
+        """Return the counters of kvmlog_bpf_counters() by name."""
         counters = ffi.new("struct kvmlog_counters *")
         lib.kvmlog_bpf_counters(self.native, counters)
         names = [name for name, _ in ffi.typeof("struct kvmlog_counters").fields]

@@ -84,7 +84,7 @@ def guest(*arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def report(process: subprocess.Popen[str]) -> dict[str, Any]:
-    """What the guest says of itself, when it has done all."""
+    """Return the guest's report of itself, once it has finished."""
     assert process.stdout is not None
     answer: dict[str, Any] = json.loads(process.stdout.readline())
     return answer
@@ -109,7 +109,7 @@ def exits_of(records: list[AnyRecord], number: int) -> list[Record]:
 
 
 def user_exits(exits: list[Record]) -> dict[str, int]:
-    """As the guest reports them."""
+    """Count the returns to user space by name, as the guest reports them."""
     told = (r.user_reason for r in exits if r.flags & lib.KVMLOG_F_USER_REASON)
     return dict(Counter(USER_EXITS.get(reason, str(reason)) for reason in told))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What `kvmlog demo` printed, taken apart: the whole session has to be there."""
+"""Parser of the output of `kvmlog demo`: the whole session has to be there."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Session(NamedTuple):
 
 
 def whole_session(text: str) -> Session:
-    """What it showed; AssertionError when a part of the session is not there."""
+    """Return what the demo showed; AssertionError when a part of the session is missing."""
     told = [part for part in re.split(r"^demo: ", text, flags=re.MULTILINE) if part]
     assert [part[: len(words)] for part, words in zip(told, _PARTS, strict=True)] == [*_PARTS]
     live = EXIT.findall(told[4])

@@ -134,7 +134,7 @@ def check_reply(reply: bytes) -> None:
 
 
 def descriptors(pid: int | str = "self") -> list[str]:
-    """What a process has open."""
+    """Return the open descriptors of a process."""
     return sorted(os.listdir(f"/proc/{pid}/fd"))
 
 

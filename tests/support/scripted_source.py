@@ -37,7 +37,7 @@ class ScriptedSource(Source):
 
     @property
     def configured(self) -> list[bool]:
-        """On or off, of each."""
+        """Return whether each configuration was on or off, in order."""
         return [config.on for config in self.configs]
 
     def end_lease(self) -> None:

@@ -16,7 +16,7 @@ from tests.support.bridge_process import running_bridge
 
 @pytest.fixture
 def headers(monkeypatch: pytest.MonkeyPatch) -> str:
-    """Where the bridge finds headers, whatever this machine has installed."""
+    """Set where the bridge finds headers, whatever this machine has installed."""
     source = kernel_source() or ""
     monkeypatch.setenv(VARIABLE, source)
     return source

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who switched, and when, stands in the log, whoever keeps it."""
+"""Audit lines: who switched, and when, is in the log, whoever keeps it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REFUSED = re.compile(r"^kvmlog bridge: (.*)udp \S+ refused: plain commands are n
 
 
 def audited(folder: Path, stream: str) -> list[str]:
-    """What stands before a switch and before a refusal; stream: JOURNAL_STREAM, by a shell."""
+    """Return the words before a switch and before a refusal; stream: JOURNAL_STREAM, by a shell."""
     script = f'export TZ={ZONE} JOURNAL_STREAM="{stream}"; exec "$@"'
     prefix = ("sh", "-c", script, "sh")
     with running_bridge(folder, "--udp-plain", "off", prefix=prefix) as bridge:
@@ -34,7 +34,7 @@ def audited(folder: Path, stream: str) -> list[str]:
 
 
 def test_by_hand_the_line_says_when(tmp_path: Path) -> None:
-    """In local time with its offset, to the second; also where only the shell was a service's."""
+    """Each line has the local time with its offset; also where only the shell was a service's."""
     for place, stream in (("none", ""), ("others", "1:2")):
         begin = datetime.now().astimezone().replace(microsecond=0)
         words = audited(tmp_path / place, stream)

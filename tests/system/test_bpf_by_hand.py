@@ -60,7 +60,7 @@ class ByHand:
         self.cpu: Any = self.maps.native.cpus[number]
 
     def run(self, function: str, *arguments: int) -> None:
-        """As if its tracepoint had passed these."""
+        """Run the program as if its tracepoint had passed these arguments."""
         given = (ctypes.c_uint64 * 12)(*arguments)
         options = RunOptions(
             sz=ctypes.sizeof(RunOptions),
@@ -74,7 +74,7 @@ class ByHand:
         assert options.retval == 0
 
     def tell(self, **fields: int) -> None:
-        """As the event's program tells of an exit of this thread, or of the one that is given."""
+        """Set what the event's program notes of an exit: this thread's, or that of `told_tid`."""
         told = {"told_tid": threading.get_native_id(), **fields}
         for name, value in told.items():
             setattr(self.cpu, name, value)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the BPF programs cost by the kernel's statistics, which are on in short windows only."""
+"""Cost of the BPF programs by the kernel's statistics, which are on in short windows only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.usefixtures("headers"), needs_returns]
 
 
 def has_statistics_on(pid: int) -> bool:
-    """Whether the process has the kernel count run times: for all programs of the host."""
+    """Return whether the process has the kernel count run times, for all programs of the host."""
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(OSError):
             if "bpf-stats" in os.readlink(entry):
@@ -36,7 +36,7 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
 
 
 def test_programs_cost_is_told_and_windows_end(traced: Traced) -> None:
-    """While a guest runs; nobody pays for the statistics once the window is over."""
+    """The cost is told while a guest runs; nobody pays for the statistics after the window."""
     pid = traced.bridge.process.pid
     with guest("--turns", "0", "--kinds", "pio"):
         assert not has_statistics_on(pid)

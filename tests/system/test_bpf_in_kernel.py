@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the source bpf leaves in the kernel and in its process: while off, and at its end."""
+"""State that the source bpf leaves in the kernel and in its process: while off, and at its end."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_the_end_of_the_bridge_leaves_nothing_in_the_kernel(traced: Traced, end:
 
 @needs_returns
 def test_a_killed_bridge_is_followed_by_one_that_goes_on(traced: Traced, tmp_path: Path) -> None:
-    """In the same ring; guests are told again."""
+    """The next bridge continues in the same ring; guests are announced again."""
     traced.switch.switch(on=True)
     run_guest("--turns", "10")
     until(lambda: any(isinstance(r, Record) for r in traced.records()))

@@ -106,7 +106,7 @@ def all_guests(of: InProcess) -> list[GuestRecord]:
 
 @needs_returns
 def test_a_lease_ends_by_itself(own: InProcess) -> None:
-    """At its end, whenever that is noticed; programs do nothing from there on."""
+    """The lease ends at its time, whenever that is noticed; programs do nothing afterwards."""
     lease_ms = 300
     before = time.monotonic_ns()
     own.source.switch(SwitchConfig(on=True, lease_ms=lease_ms))
@@ -161,7 +161,7 @@ def sleep_until(ns: int) -> None:
 
 @needs_returns
 def test_a_part_is_mapped_only_for_cpus_that_wrote(own: InProcess) -> None:
-    """What no CPU wrote is not resident; what they wrote is the guest's."""
+    """Parts that no CPU wrote are not resident; the records in the others are the guest's."""
     assert own.source._maps is not None
     native = own.source._maps.native
     assert native.records == ffi.NULL

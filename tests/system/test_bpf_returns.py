@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("headers")
 
 @needs_returns
 def test_every_return_of_every_vcpu_is_recorded_once(traced: Traced) -> None:
-    """By KVM_EXIT_*, as the guest counts them; by thread, for all do the same."""
+    """Returns are counted by KVM_EXIT_* as the guest counts them, and alike for each thread."""
     traced.switch.switch(on=True)
     vcpus, turns = 4, 500
     said = run_guest("--turns", str(turns), "--vcpus", str(vcpus), "--kinds", "cpuid,pio,mmio,hlt")
@@ -101,7 +101,7 @@ def test_two_guests_have_two_numbers(traced: Traced) -> None:
 
 @needs_returns
 def test_the_counters_add_up(traced: Traced) -> None:
-    """In status and ring, and to what stands in the ring; switched on twice, they go on."""
+    """The counters of status and ring agree with the records; a second switch-on continues them."""
     emitted = []
     for _ in range(2):
         traced.switch.switch(on=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a bridge says of the source bpf: what it traces, and why it cannot."""
+"""Reports of a bridge about the source bpf: what it traces, and why it cannot."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RETURNS_ONLY: Final = "returns from KVM_RUN only: no exits are traced in this KV
 
 @needs_returns
 def test_the_status_says_what_is_traced_and_how_it_was_made(traced: Traced, headers: str) -> None:
-    """For an operator: the sentence, the times, whose headers."""
+    """The status gives an operator the sentence, the times, and the origin of the headers."""
     source = traced.status()["source"]
     assert (source["name"], source["connected"]) == ("bpf", True)
     assert (source["isa"], source["vendor"], source["waiting_for"]) == ("none", None, None)
@@ -68,7 +68,7 @@ def test_statistics_come_with_what_they_leave_out(traced: Traced, tmp_path: Path
 
 @needs_returns
 def test_headers_that_are_none_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the log, in the status, and to who asks for tracing; the bridge runs all the same."""
+    """The log, the status and the answer to `on` name the folder; the bridge runs all the same."""
     monkeypatch.setenv(VARIABLE, "/nonexistent/headers")
     words = f"{VARIABLE}=/nonexistent/headers: no configured kernel headers there"
     with running_bridge(tmp_path, "--source", "bpf") as bridge:
@@ -100,7 +100,7 @@ def test_a_bridge_without_privileges_says_what_it_lacks(
 @needs_returns
 @pytest.mark.parametrize("reason", ["vcpu", "event"])
 def test_a_way_to_a_reason_that_is_not_here_is_refused(tmp_path: Path, reason: str) -> None:
-    """Who asks for reasons is not given records without."""
+    """A request for reasons is never answered with records that have none."""
     with running_bridge(tmp_path, "--source", "bpf", "--bpf-reason", reason) as bridge:
         answer = bridge.ask(b"on").decode()
         assert answer.startswith("error: ")

@@ -50,7 +50,7 @@ class WithVendor:
 
 @pytest.fixture
 def kernel() -> Iterator[WithVendor]:
-    """Where kvm is part of the kernel, or loaded: its tracepoints have types."""
+    """Yield the kernel's types where KVM is built in or loaded: its tracepoints have types."""
     try:
         with Btf() as here:
             if here.tracepoint("kvm_exit") is None:
@@ -81,7 +81,7 @@ def test_every_way_to_a_reason_compiles_and_is_taken_by_the_verifier(
     newest: tuple[int, int],
     reason: str,
 ) -> None:
-    """With this kernel's types; nothing of it is attached."""
+    """Every variant passes with this kernel's types; none of it is attached."""
     monkeypatch.setattr(plan, "NEWEST_KNOWN", newest)
     check(made(cast(Btf, kernel), vendor, wanted), reason)
 
@@ -116,7 +116,7 @@ def test_so_do_those_of_a_kernel_with_another_vcpu(
 def test_a_program_that_the_verifier_refuses_is_said(
     kernel: WithVendor, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Which one, why, and what to use; its words go to the log."""
+    """The error names the program, the cause and the remedy; the verifier's words go to the log."""
     found = made(cast(Btf, kernel), "kvm_amd", "vcpu")
     beyond = dataclasses.replace(found, macros=found.macros | {"KVMLOG_AT_EXITS": 1 << 24})
     with pytest.raises(SourceError) as refused:
@@ -132,7 +132,7 @@ def test_a_program_that_the_verifier_refuses_is_said(
 def test_a_text_that_does_not_compile_is_said(
     kernel: WithVendor, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """What clang says goes to the log, with the file's own name and line."""
+    """The messages of clang go to the log, with the file's own name and line."""
     found = made(cast(Btf, kernel), "kvm_amd", "vcpu")
     macros = {name: at for name, at in found.macros.items() if name != "KVMLOG_AT_KVM"}
     with pytest.raises(SourceError, match="the BPF programs cannot be compiled"):

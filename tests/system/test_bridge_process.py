@@ -30,7 +30,7 @@ MEMORY_LIMIT_BYTES = 64 << 20
 
 @without_module
 def test_it_starts_without_the_module_and_says_what_to_do(tmp_path: Path) -> None:
-    """In its log, in the status, and to who asks for tracing."""
+    """The log, the status and the answer to `on` say so."""
     with running_bridge(tmp_path) as bridge:
         assert any(NOT_LOADED in line and "modprobe kvmlog" in line for line in bridge.lines)
         assert bridge.ask(b"on").startswith(b"error: " + NOT_LOADED.encode())
@@ -95,7 +95,7 @@ def test_a_killed_bridge_leaves_a_ring_that_the_next_one_continues(tmp_path: Pat
 
 
 def test_a_second_bridge_on_the_same_ring_is_refused(tmp_path: Path) -> None:
-    """With the pid of the first, which does not notice."""
+    """The refusal names the pid of the first bridge, which does not notice."""
     with running_bridge(tmp_path) as bridge:
         second = kvmlog("bridge", *options(tmp_path))
         assert second.returncode == 1
@@ -154,7 +154,7 @@ def test_resident_memory_stays_under_its_limit(tmp_path: Path) -> None:
 
 
 def test_the_heartbeat_is_renewed(tmp_path: Path) -> None:
-    """With no source at all."""
+    """The heartbeat needs no source."""
     with running_bridge(tmp_path) as bridge, RingReader(bridge.ring) as reader:
         first = reader.info().monotonic_ns
         until(lambda: reader.info().monotonic_ns > first)

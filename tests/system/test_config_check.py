@@ -45,7 +45,7 @@ def written(folder: Path, text: str) -> str:
 def test_what_no_service_starts_with_is_a_problem(
     open_folder: Path, service: str, text: str, words: str
 ) -> None:
-    """In the very sentence of the service that refuses."""
+    """The check gives the very sentence of the service that refuses to start."""
     file = written(open_folder, text)
     Path(file).chmod(0o644)
     refused = kvmlog(service, "--config", file)
@@ -58,7 +58,7 @@ def test_what_no_service_starts_with_is_a_problem(
 
 
 def test_every_problem_is_told(open_folder: Path) -> None:
-    """Of both services, one line each."""
+    """Problems of both services are reported, one line each."""
     file = written(
         open_folder,
         '[udp]\nlisten = "0.0.0.0:1"\n[rpc]\nuser = "no-such-user"\nlisten = "0.0.0.0:2"\n'

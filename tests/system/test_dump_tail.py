@@ -166,7 +166,10 @@ def test_dump_shows_what_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_dump_names_guests(tmp_path: Path) -> None:
-    """By the bridge's file: two VMs of a process apart, and whom it does not know by number."""
+    """Names come from the bridge's file.
+
+    Two VMs of one process are told apart; a guest that is not in the file is shown by number.
+    """
     host = Named(tmp_path)
     with RingWriter(str(host.ring), 1_024) as writer:
         writer.append(host.exits(1, 2, 9, 3))
@@ -182,7 +185,10 @@ def test_dump_names_guests(tmp_path: Path) -> None:
 
 
 def test_dump_shows_chosen_guests(tmp_path: Path) -> None:
-    """By name or pid, several, and with other choices; the newest of them, and all losses."""
+    """Guests are chosen by name or pid, several, with other filters.
+
+    The newest of their records are shown, and all losses.
+    """
     host = Named(tmp_path)
     with RingWriter(str(host.ring), 1_024) as writer:
         writer.append(host.exits(*(1, 2) * 300))
@@ -262,7 +268,7 @@ def test_a_choice_that_cannot_be_is_refused(
 
 
 def test_tail_shows_what_is_asked_for(tmp_path: Path) -> None:
-    """From before, and what comes."""
+    """Filters hold for records from before and for new ones."""
     with RingWriter(str(tmp_path / "ring"), 1_024) as writer:
         writer.append(mixed(1, 10))
         with tail(tmp_path / "ring", "-n", "4", "--reason", "io") as process:

@@ -58,7 +58,7 @@ def bridge(tmp_path: Path) -> Iterator[Bridge]:
 
 
 class Grown:
-    """What a process has, after a first part of the work."""
+    """Resources of a process after a first part of the work, to compare with later."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -66,7 +66,7 @@ class Grown:
         self._bytes = fuzzing.resident_bytes(pid)
 
     def check(self) -> None:
-        """As many descriptors as then, once it is at rest; and hardly more memory."""
+        """Assert that a process at rest has as many descriptors as then, and hardly more memory."""
         until(lambda: fuzzing.descriptors(self._pid) == self._descriptors)
         assert fuzzing.resident_bytes(self._pid) - self._bytes < GROWTH_BYTES
 

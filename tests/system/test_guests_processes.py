@@ -83,7 +83,7 @@ def seen(number: int, pid: int, ns: int) -> GuestRecord:
 
 
 def test_a_real_qemu_is_named_from_its_first_record_to_its_end(tmp_path: Path) -> None:
-    """As the bridge keeps it, and as readers of the ring are told."""
+    """The bridge's registry and the readers of the ring agree on the guest's name."""
     ring = str(tmp_path / "ring")
     registry = GuestRegistry(f"{ring}.guests")
     with qemu("guest=a,,b,debug-threads=on", "-accel", "tcg", "-uuid", UUID.upper()) as pid:
@@ -121,7 +121,7 @@ def test_a_qemu_that_emulates_all_by_itself_holds_no_vm(tmp_path: Path) -> None:
 
 @needs_kvm
 def test_kvm_tells_of_a_guest_before_its_first_exit(tmp_path: Path) -> None:
-    """By its event; the guest has not run at all."""
+    """The event of KVM alone announces a guest that has not run at all."""
     registry = GuestRegistry(str(tmp_path / "ring.guests"))
     events = VmEvents.open()
     assert events is not None
@@ -134,7 +134,7 @@ def test_kvm_tells_of_a_guest_before_its_first_exit(tmp_path: Path) -> None:
 
 @needs_kvm
 def test_a_guest_that_was_there_before_is_found(tmp_path: Path) -> None:
-    """By the VM that its process holds."""
+    """The VM that its process holds identifies the guest."""
     with qemu("web1", "-accel", "kvm") as pid:
         until(lambda: pid in vm_processes())
         registry = GuestRegistry(str(tmp_path / "ring.guests"))

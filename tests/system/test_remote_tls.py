@@ -15,7 +15,7 @@ from tests.support.rpc_process import Server, rpc_server
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Of the server."""
+    """Return the authority that certifies the server."""
     return Authority(tmp_path_factory.mktemp("ca"))
 
 
@@ -53,7 +53,7 @@ def test_a_token_through_tls(tmp_path: Path, authority: Authority) -> None:
 
 
 def test_the_server_s_own_certificate_is_enough(tmp_path: Path, authority: Authority) -> None:
-    """Without that of its CA, as kvmlog demo has it; a certificate of somebody else is not."""
+    """The client needs no CA's certificate, as in kvmlog demo; another server's is refused."""
     certificate, key = authority.issue("alone")
     other, _ = authority.issue("other")
     extra = ["--tls-cert", str(certificate), "--tls-key", str(key)]

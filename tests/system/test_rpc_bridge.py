@@ -75,7 +75,7 @@ def test_acknowledged_switch_is_true(server: Server, tmp_path: Path) -> None:
 def test_refused_switch_is_a_fault_with_the_bridges_sentence(
     server: Server, tmp_path: Path
 ) -> None:
-    """Without a source the bridge cannot switch on, and says so through RPC."""
+    """The bridge cannot switch on without a source, and says so through RPC."""
     with bridge(tmp_path), server.client() as client:
         with pytest.raises(Fault) as caught:
             client.kvmLogSwitch("on")
@@ -102,7 +102,7 @@ def test_status_follows_the_bridge(server: Server, tmp_path: Path) -> None:
 
 
 def test_stuck_bridge_is_a_fault_and_blocks_nobody(server: Server, tmp_path: Path) -> None:
-    """While one call waits for a bridge that hangs, the others are answered."""
+    """Other calls are answered while one waits for a bridge that hangs."""
     faults: list[Fault] = []
 
     def ask() -> None:

@@ -96,7 +96,7 @@ def test_a_caller_that_is_gone_is_nobody(server: Server) -> None:
 
 
 def test_a_token_is_printed_once_and_stored_as_a_hash(tmp_path: Path) -> None:
-    """In a file that only its owner can read; a second token of the name is refused."""
+    """Only the owner can read the file; a second token of the same name is refused."""
     path = tmp_path / "tokens"
     made = token(path, "engine", "switch")
     assert path.stat().st_mode & 0o777 == 0o600
@@ -152,7 +152,7 @@ def test_a_wrong_token_is_401(tmp_path: Path) -> None:
 
 
 def test_two_tokens_at_once_are_none(server: Server) -> None:
-    """Which of them would count?"""
+    """Two Authorization headers are ambiguous, and refused."""
     reply = server.exchange(post(CALL, headers="Authorization: Bearer a\r\n" * 2))
     assert status_of(reply) == 401
 

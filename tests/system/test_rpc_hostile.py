@@ -92,7 +92,7 @@ BAD_BODIES = {
 
 @pytest.mark.parametrize(("body", "code"), BAD_BODIES.values(), ids=BAD_BODIES.keys())
 def test_bad_body_is_a_fault(server: Server, body: bytes, code: int) -> None:
-    """What is no call is answered with its fault, not with a closed door."""
+    """A body that is no call is answered with a fault; the connection is not just closed."""
     assert fault_code(server.exchange(post(body))) == code
 
 

@@ -78,7 +78,7 @@ class Serving:
         self.server.renew_connections()
 
     def stop(self) -> None:
-        """As kvmlog rpc does it; a second call does nothing."""
+        """Stop the server as kvmlog rpc does; a second call does nothing."""
         if self._thread.is_alive():
             self.server.shutdown()
             self._thread.join()
@@ -109,7 +109,7 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Of the server and of its clients."""
+    """Return the authority that certifies the server and its clients."""
     return Authority(tmp_path_factory.mktemp("ca"))
 
 

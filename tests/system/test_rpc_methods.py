@@ -24,7 +24,7 @@ SLOTS = 4_096
 
 @pytest.fixture
 def ring(tmp_path: Path) -> Path:
-    """Where the ring is, or would be."""
+    """Return the path of the ring, which need not exist."""
     return tmp_path / "ring"
 
 

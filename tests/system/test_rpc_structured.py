@@ -190,7 +190,7 @@ def test_records_of_some_reasons(host: Host) -> None:
 def test_a_position_of_another_ring_begins_anew_and_overwritten_records_are_counted(
     host: Host,
 ) -> None:
-    """What a caller that came too late, or after a new ring, is told."""
+    """The reply tells a caller that its ring was replaced, or how many records it missed."""
     host.writer.append(b"".join(make.exit_bytes(exit_ns=n) for n in range(5_000)))
     with Client(host.address) as client:
         other = client.records(10, ("00" * 16, 7))
@@ -220,7 +220,7 @@ def test_structs_and_block_tell_the_same(host: Host) -> None:
 
 
 def test_statistics_are_the_servers_report(host: Host) -> None:
-    """By reason: the same through the client as of the local command."""
+    """The client gets the same report by reason as the local command."""
     with Client(host.address) as client:
         client.switch(True)
         host.source.deliver(1, 100)

@@ -28,13 +28,13 @@ Pair = tuple[Path, Path]
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Of servers and clients that are trusted."""
+    """Return the authority that certifies trusted servers and clients."""
     return Authority(tmp_path_factory.mktemp("ca"))
 
 
 @pytest.fixture(scope="module")
 def server_pair(authority: Authority) -> Pair:
-    """For 127.0.0.1 and ADDRESS."""
+    """Return certificate and key for 127.0.0.1 and ADDRESS."""
     return authority.issue("server")
 
 
@@ -52,7 +52,7 @@ def tls_options(pair: Pair, authority: Authority | None = None) -> list[str]:
 
 @pytest.fixture
 def server(tmp_path: Path, authority: Authority, server_pair: Pair) -> Iterator[Server]:
-    """On loopback, with certificates for both sides."""
+    """Yield a server on loopback, with certificates for both sides."""
     extra = tls_options(server_pair, authority)
     with rpc_server(tmp_path / "ring", tmp_path / "switch", extra=extra) as running:
         yield running
@@ -64,7 +64,7 @@ def client(server: Server, context: ssl.SSLContext) -> Any:
 
 
 def served(server: Server, context: ssl.SSLContext) -> bool:
-    """Whether a call is answered."""
+    """Return whether a call is answered."""
     try:
         with client(server, context) as proxy:
             proxy.kvmLogStatus()
@@ -97,7 +97,7 @@ def test_no_certificate_and_those_of_others_are_refused(
 def test_an_expired_certificate_is_refused(
     server: Server, authority: Authority, engine: Pair
 ) -> None:
-    """By its date alone."""
+    """The date alone makes the difference."""
     assert not served(server, authority.client(authority.issue("expired", days=-1)))
     assert served(server, authority.client(engine))
 
@@ -106,7 +106,7 @@ def test_an_expired_certificate_is_refused(
 def test_switch_names_decide_who_may_switch(
     tmp_path: Path, authority: Authority, server_pair: Pair, engine: Pair, name: str
 ) -> None:
-    """By CN or SAN; another certificate of the same CA may read."""
+    """CN or SAN may hold the name; another certificate of the same CA may only read."""
     extra = [*tls_options(server_pair, authority), "--switch-name", name]
     reader = authority.issue("reader")
     with rpc_server(tmp_path / "ring", tmp_path / "switch", extra=extra) as server:
@@ -158,7 +158,7 @@ def test_old_versions_of_tls_are_refused(
 def test_plain_http_and_noise_get_nothing(
     server: Server, authority: Authority, engine: Pair
 ) -> None:
-    """On a TLS port; and the next client is served."""
+    """A TLS port gives no reply to them; the next client is served."""
     for data in (post(CALL), b"\x16\x03\x01" + bytes(300), b"\xff" * 3_000):
         assert status_of(server.exchange(data, end=True)) == 0
     assert served(server, authority.client(engine))
@@ -342,7 +342,7 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path, authority: Author
 def test_tls_on_loopback_still_asks_for_the_owner(
     tmp_path: Path, authority: Authority, server_pair: Pair
 ) -> None:
-    """Without client certificates and tokens the socket's owner decides, as without TLS."""
+    """The socket's owner decides without client certificates and tokens, as without TLS."""
     extra = tls_options(server_pair)
     ask = f"""
 import http.client, ssl, sys

@@ -85,7 +85,10 @@ def test_a_user_reads_their_own_and_is_told_how_to_get_it(open_folder: Path) -> 
 
 
 def test_a_server_keeps_reading_files_of_its_own_user(open_folder: Path) -> None:
-    """As root at the start, as that user at SIGHUP; a new token leaves the file theirs."""
+    """Files are read as root at the start and as that user at SIGHUP.
+
+    A new token leaves the file to its owner.
+    """
     authority = Authority(open_folder)
     certificate, key = authority.issue("server")
     tokens = open_folder / "tokens"

@@ -125,7 +125,7 @@ def free_port() -> int:
 
 
 def answers(port: int) -> bytes:
-    """What the switch says to `status` there, the first two words."""
+    """Return the switch's answer to `off`."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
         link.settimeout(HANG_S)
         link.connect(("127.0.0.1", port))
@@ -168,7 +168,7 @@ def test_a_broken_file_or_a_taken_port_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_the_bridge_feeds_its_watchdog(tmp_path: Path) -> None:
-    """While the pump's thread keeps the ring's heartbeat, again and again."""
+    """The watchdog is fed again and again while the pump's thread keeps the ring's heartbeat."""
     with bridge(tmp_path, WATCHDOG_USEC="2000000") as service:
         service.tells("READY=1")
         assert [service.manager.recv(100) for _ in range(3)] == [b"WATCHDOG=1"] * 3

@@ -89,7 +89,7 @@ def test_a_table_per_interval(ring: str) -> None:
 
 
 def test_intervals_end_with_ctrl_c(ring: str) -> None:
-    """Which is how they end: status 0, no word."""
+    """Ctrl-C is the regular end: status 0 and no message."""
     with started(ring, "-i", "0.1") as process:
         line(process)
         process.send_signal(signal.SIGINT)
@@ -132,7 +132,7 @@ def test_the_commands_own_streams(ring: str, tmp_path: Path) -> None:
     ],
 )
 def test_a_command_that_cannot_be_run(ring: str, command: str, status: int, words: str) -> None:
-    """As a shell has it, and a sentence instead of a table."""
+    """The exit status is a shell's, and a sentence stands in place of a table."""
     done = stat(ring, "--", command)
     assert (done.returncode, done.stdout) == (status, "")
     (_, sentence) = done.stderr.splitlines()
@@ -209,7 +209,7 @@ def test_no_reader_at_all(arguments: tuple[str, ...]) -> None:
 
 
 def test_on_a_terminal_tables_are_redrawn(ring: str) -> None:
-    """Without scrolling: the cursor goes up; colours are left to NO_COLOR."""
+    """Tables do not scroll: the cursor goes up; colours are left to NO_COLOR."""
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "200", "LINES": "50"}
     with os.fdopen(ours, "rb", buffering=0) as terminal:

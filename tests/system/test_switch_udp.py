@@ -34,7 +34,7 @@ def status(bridge: Bridge) -> dict[str, Any]:
 
 @pytest.mark.parametrize("ending", [b"", b"\0", b"\n"])
 def test_off_is_acknowledged_in_every_spelling(bridge: Bridge, ending: bytes) -> None:
-    """With and without NUL and newline."""
+    """A NUL and a newline at the end are optional."""
     assert bridge.ask(b"off" + ending) == b"ok off"
 
 

@@ -41,7 +41,7 @@ def client(bridge: Bridge) -> SwitchClient:
 
 
 def test_commands_are_answered(client: SwitchClient) -> None:
-    """As text, and as calls that raise."""
+    """Commands are answered as text, and as calls that raise."""
     assert client.send("off") == "ok off"
     assert client.switch(on=False) == "ok off"
     assert client.send("nonsense").startswith("error: unknown command 'nonsense'")
@@ -166,7 +166,7 @@ def test_arguments_that_cannot_be_are_refused(bridge: Bridge, client: SwitchClie
 
 
 def test_no_such_guest_is_a_sentence(bridge: Bridge, client: SwitchClient) -> None:
-    """As call and as command; nothing is switched, with a source or without."""
+    """The call and the command both refuse; nothing is switched, with a source or without."""
     with pytest.raises(SwitchError, match="no running guest has the name, UUID or pid 'nobody'"):
         client.switch(on=True, vm=["nobody"], for_s=5)
     place = ("--switch", str(bridge.switch))
@@ -179,7 +179,7 @@ def test_no_such_guest_is_a_sentence(bridge: Bridge, client: SwitchClient) -> No
 
 
 def test_guests_are_looked_for_and_written_down(bridge: Bridge, client: SwitchClient) -> None:
-    """How many run is in the status too; the file is for the group's eyes."""
+    """The count of running guests is in the status too; only the group can read the file."""
     assert client.guests() == client.status()["guests"]["running"]
     file = Path(f"{bridge.ring}.guests")
     assert json.loads(file.read_text())["format"] == "kvmlog-guests"
@@ -220,7 +220,7 @@ def test_status_without_a_bridge_tells_what_it_can(tmp_path: Path) -> None:
 
 
 def test_usage_errors_are_exit_status_2() -> None:
-    """As argparse says them."""
+    """Usage errors are reported by argparse."""
     assert kvmlog().returncode == 2
     assert kvmlog("switch", "sideways").returncode == 2
     assert kvmlog("nonsense").returncode == 2

@@ -64,7 +64,7 @@ def bridge(tmp_path: Path) -> Iterator[Bridge]:
 
 
 def counts(bridge: Bridge) -> dict[str, int]:
-    """How many datagrams of each kind came over UDP, this one not."""
+    """Count the datagrams of each kind that came over UDP, except this one."""
     told = json.loads(bridge.ask(b"status").removeprefix(b"ok status "))
     found: dict[str, int] = told["commands"]["udp"]
     del found["status"]
@@ -72,14 +72,14 @@ def counts(bridge: Bridge) -> dict[str, int]:
 
 
 def test_a_member_of_the_group_may_switch(bridge: Bridge) -> None:
-    """As root may; the log says who did."""
+    """A member may switch as root may; the log says who did."""
     assert run_as(MEMBER_UID, ASK, str(bridge.udp[1]), "off") == "ok off\n"
     _, log = bridge.stop()
     assert f"({MEMBER}): off: ok off" in log
 
 
 def test_the_primary_group_counts(tmp_path: Path) -> None:
-    """Of which /etc/group lists no members."""
+    """The primary group counts although /etc/group does not list its members."""
     prefix = group_file(tmp_path, f"kvmlog:x:{MEMBER_GID}:\n")
     with running_bridge(tmp_path, prefix=prefix) as bridge:
         assert run_as(MEMBER_UID, ASK, str(bridge.udp[1]), "off") == "ok off\n"
@@ -141,7 +141,7 @@ def test_a_daemons_port_lends_nobody_its_rights(bridge: Bridge) -> None:
 def test_a_port_that_is_not_wholly_roots_lends_nobody_its_rights(
     bridge: Bridge, case: tuple[int, str, Any]
 ) -> None:
-    """Where somebody else can have the same port, send with any address, and be gone."""
+    """A port that others can share proves nothing about who sent, whatever the address."""
     family, host, option = case
     if option is not None and option[2] == b"other":
         other = next((name for _, name in socket.if_nameindex() if name != "lo"), None)

@@ -80,7 +80,7 @@ def request(bridge: Bridge, command: str, ahead_s: float = 0.0) -> tuple[bytes, 
 
 
 def counts(bridge: Bridge) -> dict[str, int]:
-    """How many datagrams of each kind came over UDP.
+    """Count the datagrams of each kind that came over UDP.
 
     Asked in the bridge's network: answers go to abstract addresses, and each network has its own.
     """
@@ -91,7 +91,7 @@ def counts(bridge: Bridge) -> dict[str, int]:
 
 
 def test_a_signed_command_is_carried_out_and_the_answer_is_signed(bridge: Bridge) -> None:
-    """From another address than loopback; who sent it stands in the log."""
+    """An address other than loopback may send it; the log names the sender."""
     datagram, nonce = request(bridge, "off")
     answer = sent(bridge, datagram)
     assert answer is not None
@@ -200,7 +200,7 @@ def test_beyond_loopback_takes_a_key(tmp_path: Path) -> None:
 
 
 def test_key_and_openness_change_at_sighup(tmp_path: Path, key: Path) -> None:
-    """By the configuration file; a broken key changes nothing."""
+    """The configuration file decides at SIGHUP; a broken key changes nothing."""
     config = tmp_path / "kvmlog.toml"
     config.write_text(f'[udp]\nkey_file = "{key}"\n', encoding="utf-8")
     with running_bridge(tmp_path, "--config", str(config)) as bridge:

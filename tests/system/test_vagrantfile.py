@@ -51,7 +51,7 @@ def vagrant(home: Path, *arguments: str, **settings: str) -> subprocess.Complete
     ids=["default", "second", "public"],
 )
 def test_vagrant_accepts_the_vagrantfile(tmp_path: Path, settings: dict[str, str]) -> None:
-    """With our boxes and with a public one."""
+    """The Vagrantfile is valid with our boxes and with a public one."""
     done = vagrant(tmp_path, "validate", **settings)
     assert (done.returncode, done.stderr) == (0, "")
     assert "Vagrantfile validated successfully." in done.stdout
@@ -59,14 +59,17 @@ def test_vagrant_accepts_the_vagrantfile(tmp_path: Path, settings: dict[str, str
 
 @pytest.mark.parametrize("setting", ["KVMLOG_CPUS", "KVMLOG_MEMORY", "KVMLOG_RPC_PORT"])
 def test_a_setting_that_is_no_number_is_shown(tmp_path: Path, setting: str) -> None:
-    """By Vagrant, with the line of the Vagrantfile that reads it."""
+    """The message is Vagrant's, with the line of the Vagrantfile that reads the setting."""
     done = vagrant(tmp_path, "validate", **{setting: "two"})
     assert done.returncode != 0
     assert 'invalid value for Integer(): "two"' in done.stderr
 
 
 def test_another_provider_is_refused(tmp_path: Path) -> None:
-    """By Vagrant, when it is asked for; one that other projects want counts for nothing."""
+    """Vagrant refuses another provider that is requested.
+
+    A default provider for other projects changes nothing.
+    """
     done = vagrant(tmp_path, "up", "--provider=virtualbox")
     assert done.returncode != 0
     assert "The provider 'virtualbox' that was requested to back the machine" in done.stderr
@@ -75,7 +78,7 @@ def test_another_provider_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_oops_comes_to_the_terminal_of_vagrant_ssh(tmp_path: Path) -> None:
-    """By a watcher that ends with it."""
+    """The oops is shown by a watcher that ends with `vagrant ssh`."""
     console = PROJECT / "build" / "vagrant" / f"{tmp_path.name}.console"
     console.parent.mkdir(parents=True, exist_ok=True)
     process = vagrant_begun(tmp_path, "ssh", "-c", "true", KVMLOG_VM=tmp_path.name)

@@ -38,6 +38,6 @@ def machine(daemons: Daemons | None) -> Iterator[Machine]:
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
-    """How long each step took: it informs, no test depends on it."""
+    """Report how long each step took: for information, no test depends on it."""
     for note, took_s in _machine.times.items():
         terminalreporter.write_line(f"vagrant {_machine.kernel}: {note}: {took_s:.0f} s")

@@ -19,7 +19,7 @@ _NETWORK = "vagrant-libvirt"
 
 
 def virsh(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """What it did, whatever that was."""
+    """Run virsh and return the process, whether it succeeded or not."""
     return subprocess.run(
         ["virsh", "--connect", URI, "--quiet", *arguments],
         capture_output=True,
@@ -30,7 +30,7 @@ def virsh(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def answers() -> bool:
-    """Whether a libvirtd does."""
+    """Return whether a libvirtd answers."""
     return virsh("version").returncode == 0
 
 

@@ -101,7 +101,7 @@ class Machine:
         return self.vagrant("ssh", "-c", command, note=note)
 
     def run(self, command: str) -> str:
-        """What a shell command in the VM prints, which must not fail."""
+        """Return the output of a shell command in the VM, which must not fail."""
         return self.ssh(command).expect()
 
     def kvmlog_remote(self, *arguments: str, token: Path | None = ACCESS / "token") -> Done:

@@ -18,7 +18,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def main() -> int:
-    """Until the daemon ends; SIGTERM goes on to it."""
+    """Reap children until the daemon ends; pass SIGTERM on to it."""
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     daemon = subprocess.Popen(sys.argv[1:])
     signal.signal(signal.SIGTERM, lambda *_: daemon.terminate())

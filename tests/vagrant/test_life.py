@@ -43,7 +43,7 @@ def vm(machine: Machine) -> Machine:
 
 
 def test_up_leaves_both_services_running(vm: Machine) -> None:
-    """As systemd's units, with the module through DKMS, on the kernel that was asked for."""
+    """Both are systemd's units, the module is DKMS's, and the kernel is the requested one."""
     assert vm.run("systemctl is-active kvmlog-bridge kvmlog-rpc").split() == ["active"] * 2
     assert vm.run("systemctl is-enabled kvmlog-bridge kvmlog-rpc").split() == ["enabled"] * 2
     assert vm.run("uname -r").startswith((f"{vm.kernel}.", f"{vm.kernel}-"))
@@ -98,7 +98,7 @@ def test_a_wrong_token_is_refused(vm: Machine, tmp_path: Path) -> None:
 
 
 def test_services_are_confined(vm: Machine) -> None:
-    """What systemd thinks of the units that run."""
+    """Units that run are rated as confined by systemd-analyze."""
     for service in SERVICES:
         exposure = vm.run(f"systemd-analyze security --no-pager {service} | tail -n 1")
         print(exposure)
@@ -108,7 +108,7 @@ def test_services_are_confined(vm: Machine) -> None:
 
 
 def test_a_killed_service_is_started_again(vm: Machine) -> None:
-    """By systemd, and the journal tells."""
+    """The restart is systemd's, and the journal tells of it."""
     for service in SERVICES:
         show = f"systemctl show --value -p NRestarts -p MainPID {service}"
         before = vm.run(show).split()
@@ -205,7 +205,7 @@ def test_a_crash_of_the_kernel_comes_to_the_terminal(vm: Machine) -> None:
 
 
 def test_halt_and_up(vm: Machine) -> None:
-    """What is off comes back with the services running and access from outside."""
+    """A VM that was off comes back with its services running and reachable from outside."""
     vm.vagrant("halt", note="halt").expect()
     assert virsh("domstate", NAME).stdout.strip() == "shut off"
     vm.vagrant("up", note="up after halt").expect()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What keeps `vagrant up` or make-box from working is said in a sentence, before anything long.
+"""Refusals of `vagrant up` and make-box: in a sentence, before anything that takes long.
 
 By Vagrant and vagrant-libvirt themselves, wherever they do.
 """
@@ -20,7 +20,7 @@ DOMAIN = f"""<domain type='qemu'><name>{NAME}</name><memory>16384</memory>
 
 
 def refusal(machine: Machine, **settings: str) -> str:
-    """What `vagrant up` says, which must fail and leave no VM of ours."""
+    """Return the output of `vagrant up`, which must fail and leave no VM of ours."""
     done = machine.vagrant("up", settings=settings)
     assert done.status != 0, done.output
     assert "Bringing machine" in done.output
@@ -82,7 +82,7 @@ def test_a_kernel_that_no_box_is_for(machine: Machine) -> None:
 
 
 def test_a_user_who_cannot_build_a_box(machine: Machine) -> None:
-    """Who is neither root nor has user namespaces is told what it takes."""
+    """A user who is neither root nor has user namespaces is told what it takes."""
     done = machine.command("setpriv", "--reuid=65534", "--clear-groups", MAKE_BOX, "6.1")
     assert done.status == 1
     assert "a box is built by root, or where a user can make user namespaces" in done.output

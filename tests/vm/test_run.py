@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What `make run` does in its virtual machine: own services, and a guest that boots Linux."""
+"""`make run` in its virtual machine: own services, and a guest that boots Linux."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ install_program() {
 		link_program
 		return
 	fi
-	mapfile -t inputs < <(files_below bridge rpcserver include kmod docs scripts/install scripts/launcher.py \
+	mapfile -t inputs < <(files_below bridge rpcserver include kmod docs scripts/install scripts/*.py \
 		setup.py pyproject.toml README.md CHANGELOG.md)
 	if done_before program "${inputs[@]}"; then
 		say "program: up to date"

@@ -18,7 +18,7 @@ from kvmlog.ring.records import AnyRecord, GuestRecord, Record, unpack_records
 
 
 class Clocks(NamedTuple):
-    """What to add to CLOCK_MONOTONIC for CLOCK_REALTIME (ns), and local time's s east of UTC."""
+    """Offsets: from CLOCK_MONOTONIC to CLOCK_REALTIME (ns), and of local time, s east of UTC."""
 
     to_wall_ns: int
     utc_offset_s: int

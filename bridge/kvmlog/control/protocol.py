@@ -52,7 +52,7 @@ class Command:
 
     @property
     def has_arguments(self) -> bool:
-        """Whether the command is more than its word."""
+        """Return whether the command is more than its word."""
         return bool(self.vm) or self.for_s is not None or self.sampling != EVERY_EXIT
 
 

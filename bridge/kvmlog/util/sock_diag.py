@@ -55,7 +55,7 @@ class LocalSocket(NamedTuple):
 
     @property
     def held(self) -> bool:
-        """Whether a process has it open; `uid` means something only then."""
+        """Return whether a process has the socket open; `uid` means something only then."""
         return self.inode != 0
 
 

@@ -36,7 +36,7 @@ def proc(tmp_path: Path) -> FakeProc:
 
 @pytest.fixture
 def switch(tmp_path: Path, proc: FakeProc) -> Iterator[Dispatcher]:
-    """On an engine with a source that is there."""
+    """Yield a dispatcher on an engine whose source is present."""
     with RingWriter(str(tmp_path / "ring"), 1024) as writer:
         registry = GuestRegistry(str(tmp_path / "ring.guests"), root=proc.root)
         engine = Engine(writer, ScriptedSource(), registry)
@@ -47,7 +47,7 @@ def switch(tmp_path: Path, proc: FakeProc) -> Iterator[Dispatcher]:
 
 @pytest.mark.parametrize("ending", [b"", b"\0", b"\n", b"\r\n", b"\n\0", b"\0\n"])
 def test_the_ancestors_commands_with_every_ending(switch: Dispatcher, ending: bytes) -> None:
-    """With and without NUL and newline."""
+    """A NUL and a newline at the end are optional."""
     assert switch.answer("udp", b"on" + ending) == b"ok on"
     assert switch.engine.state() == "on"
     assert switch.answer("udp", b"off" + ending) == b"ok off"
@@ -55,7 +55,7 @@ def test_the_ancestors_commands_with_every_ending(switch: Dispatcher, ending: by
 
 
 def test_status_is_one_line_of_json(switch: Dispatcher) -> None:
-    """With state, source, pump, what was told to it, and the commands counted so far."""
+    """The line has state, source, pump, the request, and the commands counted so far."""
     switch.answer("udp", b"hello")
     answer = switch.answer("unix", b"status")
     assert answer is not None
@@ -124,7 +124,7 @@ def test_an_unknown_guest_lists_those_there_are(switch: Dispatcher) -> None:
 
 
 def test_guests_are_looked_for(switch: Dispatcher, proc: FakeProc) -> None:
-    """Who runs now, and their names in the file."""
+    """The answer counts those that run now, and the file has their names."""
     assert switch.answer("unix", b"guests") == b'ok guests {"running": 2}'
     proc.end(100)
     assert switch.answer("unix", b"guests") == b'ok guests {"running": 1}'
@@ -205,7 +205,7 @@ def test_addresses(text: str, expected: tuple[str, int]) -> None:
 
 @pytest.mark.parametrize("text", ["", "50000", ":50000", "localhost:", "h:-1", "h:65536", "h:x"])
 def test_what_is_no_address_is_refused(text: str) -> None:
-    """With an example of one."""
+    """The refusal gives an example of an address."""
     with pytest.raises(SwitchError, match="give HOST:PORT"):
         parse_address(text)
 

@@ -33,7 +33,7 @@ ANSWER_BYTES = 1 << 16
 
 @pytest.fixture
 def switch(tmp_path: Path) -> Iterator[Dispatcher]:
-    """On an engine with a source that is there, of a host with one guest."""
+    """Yield a dispatcher on an engine whose source is present, on a host with one guest."""
     processes = FakeProc(tmp_path / "proc")
     processes.begin(4242, 5_000, [b"qemu-system-x86_64", b"-name", b"guest=web1"])
     with RingWriter(str(tmp_path / "ring"), 1024) as writer:
@@ -47,7 +47,7 @@ def switch(tmp_path: Path) -> Iterator[Dispatcher]:
 
 
 def test_any_datagram_is_answered_as_documented_or_not_at_all(switch: Dispatcher) -> None:
-    """By UDP, plain and signed; nothing is raised, and no descriptor is left open."""
+    """Datagrams over UDP, plain and signed, raise nothing and leave no descriptor open."""
     server = UdpServer("127.0.0.1:0", switch, fuzzing.KEY, plain="any")
     before = fuzzing.descriptors()
     kinds = set()
@@ -73,7 +73,7 @@ def test_any_datagram_is_answered_as_documented_or_not_at_all(switch: Dispatcher
 
 
 def test_any_command_is_answered_as_documented(switch: Dispatcher) -> None:
-    """As over the local socket, with arguments."""
+    """Commands with arguments, as over the local socket."""
     before = fuzzing.descriptors()
     words = set()
     made = fuzzing.commands(random.Random(SEED))

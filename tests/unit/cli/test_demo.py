@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What `kvmlog demo` needs of its host: whom it calls, what its guest runs, and what is missing."""
+"""Requirements of `kvmlog demo`: whom it calls, what its guest runs, and what is missing."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def configured(folder: Path, rpc: str) -> Config:
 def test_the_server_is_where_its_configuration_says(
     tmp_path: Path, rpc: str, expected: tuple[str, str | None]
 ) -> None:
-    """On loopback when it listens on all addresses, its own certificate trusted."""
+    """A server on all addresses is called on loopback, and its own certificate is trusted."""
     assert own_server(configured(tmp_path, rpc)) == expected
 
 
@@ -70,7 +70,7 @@ def test_no_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_guest_that_ends_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What QEMU said of it, but for its warnings."""
+    """The error has the messages of QEMU, except for its warnings."""
     program = tmp_path / "qemu-system-x86_64"
     program.write_text("#!/bin/sh\nprintf 'x: warning: odd\\nno\\nluck\\n' >&2\nexit 3\n")
     program.chmod(0o755)

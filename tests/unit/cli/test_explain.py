@@ -22,7 +22,7 @@ def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
 
 
 def test_a_reason(capsys: pytest.CaptureFixture[str]) -> None:
-    """What it is, what causes a lot of it, what to try; nothing wider than a terminal."""
+    """The text says what it is, what causes many, and what to try, no wider than a terminal."""
     lines = shown(capsys, "npf")
     assert lines[0] == (
         "npf (svm exit 0x400): "
@@ -49,7 +49,7 @@ def test_one_text_for_reasons_that_share_it(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_flags_are_said(capsys: pytest.CaptureFixture[str]) -> None:
-    """Of a whole VMX exit reason, as `dump --json` has it."""
+    """Flags of a whole VMX exit reason, as in `dump --json`, are explained."""
     lines = shown(capsys, "0x80000021")
     assert lines[0].startswith("INVALID_STATE (vmx exit 33): ")
     assert lines[1].startswith("    FAILED_VMENTRY: the guest was not entered")

@@ -51,7 +51,7 @@ def shown(
 
 
 def test_running_guests(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a bridge that looks: a note, and what it knew last."""
+    """A note says that no bridge is looking for guests; the list is the last one written."""
     out, err = shown(tmp_path, capsys)
     assert out == [
         "NAME                  PID  KIND      UUID                                  STATE    "
@@ -114,7 +114,7 @@ def test_no_guest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_damaged_file_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """On stderr, with what to do."""
+    """The message goes to stderr, with the remedy."""
     (tmp_path / "ring.guests").write_text("{")
     places = ("--ring", str(tmp_path / "ring"), "--switch", str(tmp_path / "switch"))
     assert main(["guests", *places]) == 0

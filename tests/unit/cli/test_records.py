@@ -48,7 +48,7 @@ def test_a_guest_stands_before_its_first_exit() -> None:
 
 
 def test_a_number_given_again_is_another_guest() -> None:
-    """After a reload of the source the second guest 1 does not go before the first one's exits."""
+    """Guest 1 of a reloaded source does not go before the exits of the first guest 1."""
     records = (guest_at(9), exit_at(10), exit_at(20), guest_at(102), exit_at(101))
     assert shown(*records) == [
         ("GuestRecord", 1, 9),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What `kvmlog status` says of the cost, from the bridge's own answer."""
+"""Cost lines of `kvmlog status`, from the bridge's own answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SECOND = 1_000_000_000
 
 
 def budget(limit_percent: float) -> tuple[Budget, list[int]]:
-    """Of two CPUs, tracing on, with the clock that the test moves."""
+    """Return a budget of two CPUs with tracing on, and the clock that the test moves."""
     now = [SECOND]
     watched = Budget(limit_percent, cpus=lambda: 2, clock=lambda: now[0])
     watched.begin(Cost())
@@ -19,7 +19,7 @@ def budget(limit_percent: float) -> tuple[Budget, list[int]]:
 
 
 def test_cost_in_words() -> None:
-    """Of one CPU by parts, of an exit, and of the host against the limit."""
+    """The words give the cost in one CPU by parts, of an exit, and of the host with the limit."""
     watched, _ = budget(2)
     watched.add(Cost(5_000_000, 2_000_000, 1_000_000, 10_000))
     assert list(cost_lines(watched.describe())) == [
@@ -39,7 +39,7 @@ def test_cost_without_exits_and_limit() -> None:
 
 
 def test_few_exits_say_nothing_of_one() -> None:
-    """What the engine takes by itself is not theirs."""
+    """The engine's own time is not charged to them."""
     watched, _ = budget(0)
     watched.add(Cost(5_000, 0, 3_000_000, 15))
     assert next(cost_lines(watched.describe())) == (

@@ -24,7 +24,7 @@ def run(*arguments: str) -> int:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What would be sent to a bridge that grants everything: web1 is two processes."""
+    """Return the commands sent to a bridge that accepts everything; web1 is two processes."""
     commands: list[str] = []
 
     def send(client: SwitchClient, command: str) -> str:
@@ -56,7 +56,7 @@ def test_periods(value: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("value", ["", "0", "0.0001", "-1", "1w", "s", "1 h", "1e3", "366d", "nan"])
 def test_what_is_no_period_is_refused(value: str) -> None:
-    """With what there may be."""
+    """The refusal says what is allowed."""
     with pytest.raises(
         argparse.ArgumentTypeError, match="is not a time from 1ms to 365d; give seconds"
     ):
@@ -76,7 +76,7 @@ def test_off_takes_neither(arguments: Sequence[str], capsys: pytest.CaptureFixtu
 
 
 def test_what_is_asked_and_said(asked: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """In words: which processes, and until when; the plain ones as ever."""
+    """The output says which processes, and until when; plain commands print the plain answer."""
     for arguments in ("on", "off", "on --for 90s", "on --vm web1 --vm 200 --for 1.5m"):
         assert run(*arguments.split()) == 0
     assert asked == [
@@ -106,7 +106,7 @@ def test_sampling_is_asked_for_and_said(
 
 
 def test_the_caps_doing_is_told_from_what_was_asked_for() -> None:
-    """As the status has it."""
+    """The words keep the two apart, from the fields of the status."""
     status = {"one_in": 1, "on_ms": 0, "off_ms": 0, "max_per_s": 1000, "one_in_now": 8}
     assert describe_sampling(status)[0] == (
         "one exit in 8 on average is recorded now, for the cap (asked for: one in 1)"

@@ -20,7 +20,7 @@ ROWS = (("web1", "12", "3us", "4us", "nested"), ("a-long-name", "7", "", "1.00ms
 
 
 class Terminal(io.StringIO):
-    """What is printed on it is kept."""
+    """Terminal that keeps what is printed on it."""
 
     def isatty(self) -> bool:
         return True
@@ -76,7 +76,7 @@ def test_other_peoples_names_move_no_cursor() -> None:
 
 
 def test_wide_characters_take_two_cells() -> None:
-    """As terminals show them."""
+    """Cells are counted as terminals show them."""
     table = Table((Column("NAME"), Column("N")), [("仮想", "1"), ("abcd", "2")])
     assert list(lines([table])) == ["NAME  N", "仮想  1", "abcd  2"]
 
@@ -92,7 +92,7 @@ def test_wide_characters_take_two_cells() -> None:
     ],
 )
 def test_a_narrow_terminal(width: int, expected: str) -> None:
-    """What is spare goes first, then text is cut; figures are shown whole or not at all."""
+    """Spare space goes first, then text is cut; figures are shown whole or not at all."""
     assert fitted(width)[2] == expected
 
 

@@ -71,7 +71,7 @@ def test_too_much_for_ten_seconds(part: str) -> None:
 
 
 def test_just_below_is_not_too_much() -> None:
-    """For as long as it lasts."""
+    """A load just below the limit may last."""
     host = Host(2)
     assert not any(host.second(39) for _ in range(60))
 
@@ -86,7 +86,7 @@ def test_a_spike_does_not_stop() -> None:
 
 
 def test_many_spikes_do() -> None:
-    """In most of the time above the limit, and on average."""
+    """Spikes for most of the time, and on average, above the limit are too much."""
     host = Host(2)
     verdicts = [host.second(100 if second % 3 else 0) for second in range(20)]
     assert verdicts[:9] == [False] * 9

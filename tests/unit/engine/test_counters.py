@@ -30,7 +30,7 @@ def test_what_the_source_counted_before_is_not_the_rings() -> None:
 
 
 def came(emitted: int = 0, notes: int = 0, dropped: int = 0) -> dict[str, int]:
-    """What arrived from a source since it was opened."""
+    """Return the counters of what arrived from a source since it was opened."""
     return {"emitted": emitted, "notes": notes, "dropped": dropped}
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which CPU time is the bridge's own: of the serving thread a part, of the others all."""
+"""CPU time of the bridge itself: part of the serving thread's, all of the others'."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_of_its_own_thread_only_what_is_marked_counts() -> None:
 
 
 def test_an_error_ends_the_mark() -> None:
-    """What comes after it is not counted."""
+    """CPU time after the error is not counted."""
     own = CpuTimeMeter()
     begin_ns = own.ns()
     try:

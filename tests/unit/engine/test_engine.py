@@ -97,7 +97,7 @@ def test_what_never_came_is_written_down_at_off(
 
 
 def test_on_without_a_source_is_an_error_and_changes_nothing(writer: RingWriter) -> None:
-    """Who was told no is not surprised later."""
+    """A refused `on` does not take effect later."""
     source = ScriptedSource(present=False)
     engine = Engine(writer, source)
     engine.start()
@@ -184,7 +184,7 @@ def test_a_cold_on_asks_for_one_status(engine: Engine, source: ScriptedSource) -
 def test_drops_before_a_cold_on_are_not_counted_again(
     engine: Engine, source: ScriptedSource, writer: RingWriter
 ) -> None:
-    """What a session dropped is compared with what the source had dropped when it began."""
+    """Drops are counted from the source's own count at the beginning of a session."""
     for session in range(2):
         engine.switch(on=True)
         cpus = {0: CpuStatus(dropped=5 * (session + 1), messages=0)}
@@ -198,7 +198,7 @@ def test_drops_before_a_cold_on_are_not_counted_again(
 def test_off_right_after_the_source_went_is_acknowledged(
     engine: Engine, source: ScriptedSource
 ) -> None:
-    """What is not there traces nothing."""
+    """A source that is gone traces nothing, so `off` succeeds."""
     engine.switch(on=True)
     source.present = False
     engine.switch(on=False)
@@ -219,7 +219,7 @@ def test_off_while_waiting_ends_the_waiting(engine: Engine, source: ScriptedSour
 
 
 def test_a_refusal_is_passed_on(engine: Engine, source: ScriptedSource) -> None:
-    """In the source's words; off stays off."""
+    """The error has the source's words; off stays off."""
     source.refusal = "kvm_exit has another prototype"
     with pytest.raises(SourceError, match="kvm_exit has another prototype"):
         engine.switch(on=True)
@@ -296,7 +296,7 @@ def test_kvm_loaded_while_on_is_checked_once_and_traced(
 def test_stop_leaves_tracing_off_and_the_ring_complete(
     writer: RingWriter, source: ScriptedSource
 ) -> None:
-    """As on SIGTERM."""
+    """The stop of SIGTERM switches off and leaves every record in the ring."""
     engine = Engine(writer, source)
     engine.start()
     engine.switch(on=True)
@@ -330,7 +330,7 @@ def test_no_pump_runs_on_when_stopping_fails(
 def test_a_second_off_finds_nothing_missing(
     engine: Engine, source: ScriptedSource, writer: RingWriter
 ) -> None:
-    """What was compared with the source once is not compared again."""
+    """Counts that were compared with the source once are not compared again."""
     engine.switch(on=True)
     source.deliver(1, 3)
     engine.switch(on=False)

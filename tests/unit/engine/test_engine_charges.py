@@ -92,14 +92,14 @@ def test_datagrams_are_not_charged(host: Host, plain: str) -> None:
 
 
 def test_looking_at_the_source_is_charged(host: Host) -> None:
-    """Once a second, and by itself."""
+    """The time to ask the source, once a second, counts by itself."""
     host.source.slow_ns = TOO_MUCH_NS
     assert host.seconds(lambda: None) == "off"
     assert "% of the CPUs' time" in host.engine.budget.describe()["stopped"]
 
 
 def test_looking_for_guests_is_charged(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With each tick."""
+    """The time of each tick counts."""
     watch = GuestMonitor(host.engine)
     monkeypatch.setattr(host.engine.registry, "refresh", lambda: spend(TOO_MUCH_NS))
     assert host.seconds(watch.tick) == "off"
@@ -107,7 +107,7 @@ def test_looking_for_guests_is_charged(host: Host, monkeypatch: pytest.MonkeyPat
 
 
 def test_choosing_new_guests_is_charged(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When KVM tells of them."""
+    """The time to match guests counts when KVM announces them."""
     watch = GuestMonitor(host.engine)
     if watch.events is None:
         pytest.skip("this kernel tells of no VMs; test it on one with uevents")

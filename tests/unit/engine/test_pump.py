@@ -160,7 +160,7 @@ def test_what_is_missing_at_the_end_is_written_at_settling(pump: Pump, writer: R
 
 
 def test_bad_messages_are_counted_and_leave_no_record(pump: Pump, writer: RingWriter) -> None:
-    """In the statistics by kind and in the ring's header."""
+    """They are in the statistics by kind, and in the ring's header."""
     give(pump, batch(exits(0, 1), sequence=0))
     give(pump, batch(exits(1, 1), sequence=1), port=99)
     give(pump, batch(exits(1, 3), count=2), b"", b"\0" * 10)

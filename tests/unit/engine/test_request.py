@@ -32,7 +32,7 @@ class Clock:
         self.ns = 1_000_000_000_000
 
     def monotonic_ns(self) -> int:
-        """As in module time."""
+        """Return the time of this clock, as time.monotonic_ns() does."""
         return self.ns
 
     def pass_s(self, seconds: float) -> None:
@@ -42,7 +42,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """In the place of the real one."""
+    """Put a clock that the test moves in place of the real one."""
     fake = Clock()
     monkeypatch.setattr(request, "time", fake)
     return fake
@@ -81,7 +81,7 @@ def begin(proc: FakeProc, pid: int, name: str, start_ticks: int = 5_000) -> None
 
 
 def look_around(engine: Engine) -> None:
-    """As the bridge does when it hears of a new guest, and once a second."""
+    """Look for guests as the bridge does once a second and when it hears of a new one."""
     engine.registry.scan()
     engine.registry.refresh()
     engine.match()
@@ -94,7 +94,7 @@ def last(source: ScriptedSource) -> tuple[bool, tuple[int, ...], int]:
 
 
 def test_chosen_guests_are_processes_to_the_source(engine: Engine, source: ScriptedSource) -> None:
-    """By name, which several share, or by pid; a word twice is one."""
+    """A name chooses all processes that share it, a pid one; a repeated word counts once."""
     assert engine.switch(True, ["web2", "100", "web2"]) == {"web2": [200, 300], "100": [100]}
     assert source.configs == [SwitchConfig(on=True, tgids=(200, 300, 100))]
     assert engine.describe()["filter"] == {"vm": ["web2", "100"], "tgids": 3}
@@ -121,7 +121,7 @@ def test_each_on_replaces_guests_and_time(
 
 
 def test_off_ends_both(engine: Engine, source: ScriptedSource) -> None:
-    """What comes after it is a plain one."""
+    """A later `on` without options has neither filter nor lease."""
     engine.switch(True, ["web1"], 60)
     engine.switch(False)
     look_around(engine)
@@ -179,7 +179,7 @@ def test_too_many_guests_are_refused(
 def test_later_guests_are_picked_up_and_ended_ones_leave(
     engine: Engine, source: ScriptedSource, proc: FakeProc, clock: Clock
 ) -> None:
-    """With the same filter and what is left of the lease."""
+    """The filter stays the same, and the lease keeps what is left of it."""
     engine.switch(True, ["web1"], 60)
     begin(proc, 400, "web1")
     begin(proc, 500, "other")
@@ -197,7 +197,7 @@ def test_later_guests_are_picked_up_and_ended_ones_leave(
 def test_when_all_have_ended_nobody_is_traced(
     engine: Engine, source: ScriptedSource, proc: FakeProc
 ) -> None:
-    """To the source no process would mean every process."""
+    """The filter is never empty, because that would trace every process."""
     engine.switch(True, ["web1"])
     proc.end(100)
     look_around(engine)
@@ -232,7 +232,7 @@ def test_a_reused_pid_is_another_guest(
 def test_a_guest_without_a_name_is_chosen_by_its_process(
     engine: Engine, source: ScriptedSource, proc: FakeProc
 ) -> None:
-    """By comm; with a name of its own it is not."""
+    """The name of the process (comm) chooses a guest only when it has no name of its own."""
     proc.begin(800, 7_000, [b"/usr/bin/my-vmm"], comm=b"my-vmm")
     assert engine.switch(True, ["my-vmm"]) == {"my-vmm": [800]}
     with pytest.raises(GuestError, match="'qemu-system-x86'"):

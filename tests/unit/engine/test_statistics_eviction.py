@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who may be forgotten to make room, and who may not."""
+"""Eviction from the statistics: who may be forgotten to make room, and who may not."""
 
 from __future__ import annotations
 

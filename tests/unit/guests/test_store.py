@@ -178,7 +178,7 @@ BAD = [
 
 @pytest.mark.parametrize("raw", BAD, ids=range(len(BAD)))
 def test_a_damaged_or_foreign_file_is_refused_in_a_sentence(raw: bytes) -> None:
-    """Which names the file and the remedy."""
+    """The sentence names the file and the remedy."""
     with pytest.raises(GuestError, match=r"^f: .*restart the bridge") as caught:
         decode("f", raw)
     assert str(caught.value).isprintable()

@@ -73,7 +73,7 @@ def test_no_torn_record_reaches_a_reader(tmp_path: Path, record_bytes: int) -> N
 def test_control_a_reader_that_trusts_head_alone_reads_torn_records(
     tmp_path: Path, record_bytes: int
 ) -> None:
-    """Without `reserve` the same race does tear records: the test above can fail."""
+    """The same race does tear records without `reserve`: the test above can fail."""
     ring = tmp_path / "ring"
     make_ring_file(ring, CAPACITY, record_bytes)
     assert race(ring, "head")["torn"] > 0

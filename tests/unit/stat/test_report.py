@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which groups `kvmlog stat` shows, in which order, whose they are, and what shares are of."""
+"""Groups that `kvmlog stat` shows, their order and guests, and the whole of each share."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def test_shares_by_guest_alone_are_of_all(tmp_path: Path) -> None:
 
 
 def test_shares_without_guests_are_of_all(tmp_path: Path) -> None:
-    """By reason: of the host's."""
+    """Groups by reason have shares of the host's time."""
     rows = [row(reason=IO, total_ns=1_000), row(reason=NPF, total_ns=3_000)]
     assert shares(tmp_path, Query(By.REASON), rows) == [(0, NPF, 75), (0, IO, 25)]
 
 
 def test_shares_by_return_are_of_the_time_in_the_vmm(tmp_path: Path) -> None:
-    """Which is what such a table is about."""
+    """The time in the VMM is the subject of such a table."""
     rows = [
         row(user_reason=2, total_ns=9_000, vmm_ns=1_000),
         row(user_reason=6, total_ns=4_000, vmm_ns=3_000),
@@ -115,7 +115,7 @@ def test_what_came_after_a_base(tmp_path: Path) -> None:
 def test_statistics_that_began_anew_are_shown_from_their_beginning(
     tmp_path: Path, anew: dict[str, object]
 ) -> None:
-    """After a reset, or in a new file, there is nothing to subtract."""
+    """Nothing is subtracted after a reset, or in a new file."""
     before = Made([], GUESTS, exits=1_000)
     after = dataclasses.replace(Made(ROWS, GUESTS, exits=110), **anew)  # type: ignore[arg-type]
     names = make.names(tmp_path, [], after)
@@ -167,7 +167,10 @@ def chosen(names: StatisticsNames, *words: str) -> set[int]:
 
 
 def test_choosing_guests(tmp_path: Path) -> None:
-    """By name, UUID, pid or label; by what only the statistics know; nonsense is refused."""
+    """A name, UUID, pid or label chooses, also a guest that only the statistics know.
+
+    Nonsense is refused.
+    """
     uuid = "6f5c2d10-0f4e-4b0c-9f6b-1f2f3a4b5c6d"
     made = Made([], {1: make.guest(1, 10), 2: make.guest(2, 11), 3: make.guest(3, 12)})
     known = [
@@ -187,7 +190,7 @@ def test_choosing_guests(tmp_path: Path) -> None:
 
 
 def test_a_guest_that_the_file_forgot_meanwhile(tmp_path: Path) -> None:
-    """With -i the words are looked up again and again."""
+    """The words are looked up again at each interval of -i."""
     made = Made([], {1: make.guest(1, 10)})
     names = make.names(tmp_path, [make.named(10, "web1")], made)
     assert chosen(names, "web1") == {1}

@@ -98,7 +98,7 @@ def test_nothing_is_said_of_a_quiet_kernel(watched: Watched) -> None:
 
 
 def test_an_oops_is_shown_whole(watched: Watched) -> None:
-    """From its first line to its end, not what is before or after."""
+    """The text from its first line to its end is shown, and nothing before or after."""
     watched.say("eth0: link up", *OOPS, "eth0: link down")
     assert watched.end() == shown_as(*OOPS)
 
@@ -136,7 +136,7 @@ def test_a_console_that_comes_later_is_seen(tmp_path: Path) -> None:
 
 
 def test_a_console_that_cannot_be_read_is_said_once(tmp_path: Path) -> None:
-    """With the remedy; it is as libvirt makes it, of another user."""
+    """The message has the remedy; the file is another user's, as libvirt makes it."""
     uid = os.getuid() or NOBODY
     other = () if os.getuid() else ("setpriv", f"--reuid={uid}", "--clear-groups")
     with tempfile.TemporaryDirectory() as name:

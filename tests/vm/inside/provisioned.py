@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What vagrant/provision.sh --from-build makes of a VM, and how it is undone after a test."""
+"""VM provisioned with vagrant/provision.sh --from-build, and its cleanup after a test."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _USERS = [Path("/etc", name) for name in ("passwd", "group", "shadow", "gshadow"
 
 @contextlib.contextmanager
 def forgotten() -> Iterator[None]:
-    """At its end the VM is as if it had not been provisioned."""
+    """Undo the provisioning of the VM at the end of the block."""
     before = {path: path.read_bytes() for path in _USERS if path.exists()}
     try:
         yield
@@ -58,7 +58,10 @@ def _kill(pid: int) -> None:
 
 
 def run(*command: str, within: Sequence[str] = (), status: int = 0) -> str:
-    """What a run to its end says; within: words before the command, which decide where it runs."""
+    """Return the output of a command that runs to its end.
+
+    within: words before the command, which decide where it runs.
+    """
     done = subprocess.run(
         [*within, *command],
         cwd=host.PROJECT,
@@ -72,7 +75,7 @@ def run(*command: str, within: Sequence[str] = (), status: int = 0) -> str:
 
 
 def run_until(pattern: str, *command: str) -> str:
-    """What it says until the pattern comes: there it is killed, and all that it has started."""
+    """Return the output up to the pattern; kill the command there, and all that it has started."""
     said = ""
     with subprocess.Popen(
         command,
@@ -93,7 +96,7 @@ def run_until(pattern: str, *command: str) -> str:
 
 
 def pid_of(service: str) -> int:
-    """Of one that was started directly."""
+    """Return the pid of a service that was started directly."""
     return int((PIDS / f"{service}.pid").read_text())
 
 

@@ -87,7 +87,7 @@ class QemuGuest:
         return file.read_bytes()
 
     def done(self, vcpu: int = 0) -> dict[str, int]:
-        """What a vCPU says it did; see payload.done()."""
+        """Return what a vCPU says it did; see payload.done()."""
         return payload.done(self.memory, vcpu)
 
     def wait_until_parked(self) -> None:

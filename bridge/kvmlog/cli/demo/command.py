@@ -46,7 +46,7 @@ _SERVICES: Final = "systemctl start kvmlog-bridge kvmlog-rpc"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """How long, and where this host's RPC server is if the configuration does not say."""
+    """Add the options of `kvmlog demo`: how long it shows exits, and where the RPC server is."""
     parser.add_argument(
         "host",
         nargs="?",
@@ -155,7 +155,7 @@ def _connected(args: argparse.Namespace) -> Client:
 
 
 class _Session:
-    """What is shown, in order; and what has to be undone, however it ends."""
+    """One run of the demo: what is shown, in order, and what is undone however it ends."""
 
     def __init__(
         self,
@@ -335,7 +335,7 @@ class _Session:
             say(f"the bridge had ended it before: {stopped}")
 
     def _off_in_the_end(self) -> None:
-        """For what ended in the middle: says what cannot be done, and raises nothing."""
+        """Switch tracing off after an early end; report what cannot be done, and raise nothing."""
         if not self._ours:
             return
         # A call may have been under way when the end came.
@@ -360,7 +360,7 @@ class _Session:
         self._ours = False
 
     def _chosen(self, guest: DemoGuest) -> tuple[list[str], str]:
-        """Whom to show, and the options that say so."""
+        """Return the guests to show, and the options that select them."""
         return ([str(guest.pid)], f" --vm {NAME}") if self._vm else ([], "")
 
     def _who(self) -> str:

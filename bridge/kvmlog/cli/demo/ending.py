@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How a demo ends before its time: by Ctrl-C, by SIGTERM, or when its terminal goes away."""
+"""Early end of a demo: by Ctrl-C, by SIGTERM, or when its terminal goes away."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Ended(BaseException):
 
     @property
     def status(self) -> int:
-        """What a shell reports of a program that the signal ended."""
+        """Return the status that a shell reports for a program ended by the signal."""
         return _SIGNALLED + self.number
 
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """In the block the first of these signals raises Ended, and others change nothing any more.
+    """Raise Ended in the block at the first of these signals, and ignore the later ones.
 
     One that is ignored, as nohup has it, stays so.
     """
@@ -44,7 +44,7 @@ def ended_by_signals() -> Iterator[None]:
 
 
 def deaf() -> None:
-    """Once ending has begun, more of these signals change nothing."""
+    """Ignore these signals once ending has begun."""
     for number in _NUMBERS:
         signal.signal(number, signal.SIG_IGN)
 

@@ -157,7 +157,7 @@ class DemoGuest(Closeable):
 
     @property
     def pid(self) -> int:
-        """Of the QEMU process."""
+        """Pid of the QEMU process."""
         return self._process.pid
 
     def check(self) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a guest of the demo runs instead of a BIOS: bridge/guest/payload.S, with orders in it."""
+"""Code that a demo guest runs instead of a BIOS: bridge/guest/payload.S, with orders in it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ORDERS: Final = struct.Struct("<3I")  # kinds, turns, length of a halt in ns
 
 @dataclass(frozen=True)
 class Orders:
-    """What each vCPU does.
+    """Orders for each vCPU.
 
     kinds: what a turn does once each, in the order of KINDS, separated by commas.
     turns: 0 for 2^32, which nothing outlives. After the last, the vCPU halts for ever.
@@ -50,12 +50,12 @@ def read_image() -> bytes:
 
 
 def answers_at(image: bytes) -> int:
-    """Where in the image it says where a vCPU counts what it does."""
+    """Return the offset in the image of the words that say where a vCPU counts what it does."""
     return _after_magic(image) + _ORDERS.size
 
 
 def _read(places: Iterable[Path]) -> bytes:
-    """Of an installed package, or of the project where it stands."""
+    """Return the image of the installed package, or of the source tree."""
     for path in places:
         try:
             return path.read_bytes()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where this host's own `kvmlog rpc` is, as the configuration has it."""
+"""Address of this host's own `kvmlog rpc`, from the configuration."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class OwnServer(NamedTuple):
 
 
 def own_server(config: Config) -> OwnServer:
-    """Of this host; KvmlogError where the configuration leaves the port to the kernel.
+    """Return this host's server; KvmlogError where the configuration leaves the port to the kernel.
 
     With TLS the server's own certificate is trusted: it is the one in its configuration.
     """

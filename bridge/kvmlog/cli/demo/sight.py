@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What this host's KVM lets a source see of a guest, in words for who sees it first."""
+"""Explanations of what a source sees of a guest with this host's KVM, for first-time users."""
 
 from __future__ import annotations
 
@@ -63,5 +63,5 @@ RETURNS: Final = Sight(
 
 
 def sight_of(isa: str | None) -> Sight:
-    """Of a source that says so in the bridge's status (source.isa, enum kvmlog_isa)."""
+    """Return the Sight of a source by source.isa in the bridge's status (enum kvmlog_isa)."""
     return RETURNS if isa == "none" else EXITS

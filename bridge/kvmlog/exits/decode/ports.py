@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which device answers at an I/O port of a PC.
+"""Devices behind the I/O ports of a PC.
 
 Sources: Intel's PCH data sheets, "Fixed I/O Decode Ranges", for what every PC has; QEMU's
 documentation and its hw/i386, hw/isa and hw/acpi for 0x402, 0x510, 0xa00, 0xcd8, 0xae00,

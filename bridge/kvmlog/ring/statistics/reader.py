@@ -40,7 +40,7 @@ _new_uninitialized: Final[Any] = ffi.new_allocator(should_clear_after_alloc=Fals
 
 
 class By(enum.Flag):
-    """What exits are grouped by. RETURN: KVM_EXIT_*, why KVM_RUN returned to user space."""
+    """Grouping keys of exits. RETURN: KVM_EXIT_*, why KVM_RUN returned to user space."""
 
     GUEST = lib.KVMLOG_BY_GUEST
     VCPU = lib.KVMLOG_BY_VCPU

@@ -272,7 +272,10 @@ class _Planner:
 
     @staticmethod
     def _vmx(btf: Btf) -> dict[str, int | None]:
-        """Which VMCS is in use: vmcs01 is the guest's own, another one a nested guest's."""
+        """Return the offsets that tell which VMCS is in use.
+
+        vmcs01 is the guest's own, another one a nested guest's.
+        """
         return {
             "KVMLOG_AT_LOADED_VMCS": btf.offset("vcpu_vmx", "loaded_vmcs"),
             "KVMLOG_AT_VMCS01": btf.offset("vcpu_vmx", "vmcs01"),

@@ -30,7 +30,7 @@ _TOKEN_BYTES: Final = 32
 
 @dataclass(frozen=True)
 class Token:
-    """What is stored of a token, which does not include the token itself."""
+    """Stored form of a token, which does not include the token itself."""
 
     name: str
     roles: Role

@@ -43,7 +43,7 @@ class Session(Protocol):
 
 
 class Service(Protocol):
-    """What the server serves; called from several threads at once."""
+    """Service behind the server; called from several threads at once."""
 
     @property
     def tls(self) -> ssl.SSLContext | None:

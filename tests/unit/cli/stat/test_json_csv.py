@@ -150,7 +150,7 @@ def test_json_by_return_has_no_figures_that_are_not_kept(tmp_path: Path) -> None
 
 
 def test_json_by_detail_and_vcpu(tmp_path: Path) -> None:
-    """What there is none of is null."""
+    """A missing detail or vCPU is null."""
     by = Query(By.REASON | By.DETAIL)
     rows = [
         row(detail=0x3F8, detail_kind=DETAIL_EXACT, total_ns=3),
@@ -168,7 +168,7 @@ def test_json_by_detail_and_vcpu(tmp_path: Path) -> None:
 
 
 def test_json_times_add_up(tmp_path: Path) -> None:
-    """Who spent the time, of each group, without rest."""
+    """The parts of the time of each group add up to its total, without rest."""
     rows = [row(guest=1, total_ns=99, vmm_ns=1, wait_ns=2, idle_ns=3, paused_ns=4)]
     (one,) = told(tmp_path, rows)["rows"]
     parts = ("kvm_ns", "vmm_ns", "wait_ns", "idle_ns", "paused_ns")

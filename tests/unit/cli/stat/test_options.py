@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What `kvmlog stat` can be asked for, and what it says of nonsense."""
+"""Options of `kvmlog stat`, and its messages about invalid ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kvmlog.stat.query import Query
 
 
 def parsed(*arguments: str) -> argparse.Namespace:
-    """As main() parses them."""
+    """Parse the arguments as main() does."""
     parser = argparse.ArgumentParser(prog="kvmlog stat")
     command.add_arguments(parser)
     return parser.parse_args(arguments)
@@ -36,7 +36,10 @@ def test_by(value: str, expected: By) -> None:
 
 
 def test_defaults() -> None:
-    """By guest and reason, all groups, the longest total time first; by return: in the VMM."""
+    """Groups are by guest and reason, all, the longest total time first.
+
+    By return: the longest time in the VMM first.
+    """
     assert options.query(parsed()) == Query(By.GUEST | By.REASON, "total", None, False)
     assert options.query(parsed("--by", "return")).sort == "vmm"
 
@@ -87,7 +90,7 @@ def test_nonsense_is_a_usage_error(
     ],
 )
 def test_the_command_has_its_own_options(arguments: tuple[str, ...], expected: list[str]) -> None:
-    """From its name on nothing is ours; the first "--" is taken off when it is run."""
+    """Words from the command's name on are its own; the first "--" is removed before it is run."""
     args = parsed(*arguments)
     assert args.command == expected
     assert args.json == (arguments[:1] == ("--json",))

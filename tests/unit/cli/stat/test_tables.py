@@ -71,7 +71,7 @@ def test_by_guest_and_reason(tmp_path: Path) -> None:
 
 
 def test_halts_among_the_others(tmp_path: Path) -> None:
-    """With --halts one table, and a note at each halt."""
+    """One table has them all with --halts, and a note marks each halt."""
     rows = [row(guest=1), row(guest=1, halt=True, reason=HLT, total_ns=3_000)]
     found = shown(tmp_path, rows, Query(halts=True))
     assert [line.split()[0::12] for line in found[1:]] == [
@@ -152,7 +152,7 @@ def test_what_is_missing_stands_in_the_last_line(tmp_path: Path) -> None:
 
 
 def test_lost_records_are_told(tmp_path: Path) -> None:
-    """As far as the ring tells."""
+    """Losses are told as far as the ring knows them."""
     made = Made([], GUESTS)
     names = make.names(tmp_path, [], made)
     found = report(make.moment(made, lost_records=7), None, names, Query())
@@ -162,7 +162,7 @@ def test_lost_records_are_told(tmp_path: Path) -> None:
 
 
 def test_missing_rows_matter_only_to_their_groups(tmp_path: Path) -> None:
-    """By guest and reason nothing is missing."""
+    """Groups by guest and reason miss nothing."""
     assert len(shown(tmp_path, [row()], overflow_rows=5)) == 3
     found = shown(tmp_path, [row(rough=True)], Query(By.VCPU), overflow_rows=5)
     assert found[-1] == f"missing: 5 exits in groups by guest and reason only: {FULL}"
@@ -174,7 +174,7 @@ def test_no_exits_no_table(tmp_path: Path) -> None:
 
 
 def test_groups_left_out_are_counted(tmp_path: Path) -> None:
-    """Behind the table."""
+    """The count stands behind the table."""
     found = shown(tmp_path, [row(guest=1), row(guest=2), row(reason=NPF)], Query(top=1))
     assert found[-1] == "and 2 groups more"
 
@@ -192,7 +192,7 @@ def test_groups_left_out_are_counted(tmp_path: Path) -> None:
     ],
 )
 def test_shares_are_rounded(part: int, whole: int, expected: str) -> None:
-    """To a tenth of a percent; none is no figure."""
+    """Shares are rounded to a tenth of a percent; a share of nothing is no figure."""
     assert share(part, whole) == expected
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the detail of an exit means, and how it is said."""
+"""Meaning of the detail of an exit, and its words."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_detail_words(isa: int, reason: int, value: int, words: str) -> None:
 def test_vmx_register_access_has_its_direction(
     reason: int, info1: int, detail_value: int, words: str
 ) -> None:
-    """With the qualification; SVM's reason has it already."""
+    """The direction comes from the qualification; SVM's reason has it already."""
     assert detail.detail_words(VMX, reason, detail_value, info1) == words
     assert detail.detail_words(SVM, 0x18, 8, 1 << 63) == "cr8"
 
@@ -99,7 +99,7 @@ def test_vmx_register_access_has_its_direction(
 def test_name_and_note_stand_apart(
     isa: int, reason: int, value: int, name: str | None, note: str | None
 ) -> None:
-    """What does not fit the column, or is a guess, is for the JSON output."""
+    """Words that do not fit the column, or are a guess, are for the JSON output."""
     assert detail.detail_name(isa, reason, value) == name
     assert detail.detail_note(isa, reason, value) == note
 

@@ -161,7 +161,7 @@ def test_no_msr_range_names_what_the_table_names() -> None:
     ],
 )
 def test_port(port: int, name: str | None) -> None:
-    """What every PC, or QEMU's firmware, has at the port."""
+    """Ports that every PC has, or that QEMU's firmware sets, have a name."""
     assert ports.port_name(port) == name
 
 
@@ -210,7 +210,7 @@ def test_only_a_guess_is_called_likely() -> None:
     ],
 )
 def test_guest_physical_address(gpa: int, name: str | None, note: str) -> None:
-    """At both ends of the places; what depends on the machine is likely, and has no name."""
+    """Both ends of each range match; one that depends on the machine is likely, and has no name."""
     assert gpa_name(gpa) == name
     assert gpa_note(gpa) == note
 

@@ -64,7 +64,7 @@ def test_a_guest_has_its_name_in_its_column() -> None:
 
 
 def test_an_announced_guest_is_told_by_name_and_uuid() -> None:
-    """As far as it has them of its own."""
+    """The sentence has the name and the UUID only where they are the guest's own."""
     record = decode_record(make.guest_bytes(b"qemu-system-x86", guest=3, tgid=4242))
 
     def told(guest: Guest) -> str:
@@ -88,7 +88,7 @@ def test_json_has_the_guest_where_it_is_known() -> None:
 
 
 def test_invalid_detail_is_not_shown() -> None:
-    """Without the flag the field means nothing, whatever it holds."""
+    """The field means nothing without its flag, whatever it holds."""
     assert "0x3f8" not in line(make.exit_bytes(reason=0x7B, detail=0x3F8))
 
 
@@ -178,7 +178,7 @@ def test_a_halt_under_way_is_told_up_to_now(isa: int, reason: int) -> None:
 
 
 def test_what_goes_without_saying_is_left_out() -> None:
-    """Of vCPUs that are in an exit now none has re-entered."""
+    """The flag that all pending exits share, no re-entry, can be left out."""
     flags = lib.KVMLOG_F_NO_REENTRY | lib.KVMLOG_F_NESTED
     record = decode_record(make.exit_bytes(reason=0x78, flags=flags))
     assert isinstance(record, Record)
@@ -300,7 +300,7 @@ def test_what_is_known_without_an_isa_is_shown() -> None:
     ],
 )
 def test_other_records_are_sentences(record: bytes, words: str) -> None:
-    """What happened stands in words after the time."""
+    """The words stand after the time."""
     assert line(record) == f"{TIME} -- {words}"
 
 
@@ -359,7 +359,7 @@ def test_exit_object_leaves_out_what_is_not_valid() -> None:
 
 
 def test_exit_object_claims_no_reason_that_is_not_known() -> None:
-    """Of a return from KVM_RUN there is that alone; a known time or reason brings all back."""
+    """A return from KVM_RUN has that alone; a known time or reason brings all fields back."""
     fields = {"flags": lib.KVMLOG_F_USER_REASON | lib.KVMLOG_F_NO_REENTRY, "user_reason": 2}
     found = serialize.record_object(decode_record(make.exit_bytes(**RETURN, **fields)), WALL_NS, 0)
     exits_own = {"reason", "reason_name", "reason_flags"}

@@ -85,7 +85,7 @@ def test_reason_has_the_kernels_name(isa: int, reason: int, name: str) -> None:
     ],
 )
 def test_unknown_reason_is_a_number(isa: int, reason: int, number: str) -> None:
-    """What the ISA's table does not have is never guessed from another one."""
+    """A reason that the ISA's table does not have is never guessed from another table."""
     assert reason_name(isa, reason) == number
 
 

@@ -140,7 +140,7 @@ def test_ten_thousand_guests_come_and_go_in_bounded_memory(tmp_path: Path) -> No
 
 
 def test_room_is_made_only_when_it_is_tight_and_of_the_longest_gone_first(tmp_path: Path) -> None:
-    """While an eighth is free nobody is forgotten; then those first that exited last long ago."""
+    """Nobody is forgotten while an eighth is free; then the longest without an exit go first."""
     with Counting(tmp_path) as counting:
         capacity = counting.writer.header().guests_capacity
         for number in range(1, capacity + 1):

@@ -103,7 +103,7 @@ def test_details_beyond_the_limit_share_a_row_and_none_is_lost(tmp_path: Path) -
 
 
 def test_a_lack_of_room_does_not_use_up_the_keys_of_a_reason(tmp_path: Path) -> None:
-    """When there is room for rows again, its details are told apart again."""
+    """Details are told apart again as soon as there is room for rows."""
     with Counting(tmp_path) as counting:
         rows = counting.writer.header().rows_capacity
         counting.feed(note(2, 200), exits(rows, guest=2, vcpu=np.arange(rows)))

@@ -130,7 +130,7 @@ def test_merged_percentiles_are_those_of_all_together(
 
 
 def test_an_interval_is_measured_from_its_own_exits_only(tmp_path: Path) -> None:
-    """After slow exits come fast ones: the interval's percentiles know the fast ones alone."""
+    """Percentiles of an interval of fast exits know nothing of the slow ones before it."""
     early, late = lognormal(6, 14), lognormal(7, 8, 1)
     with Counting(tmp_path) as counting:
         counting.feed(exits(COUNT, **groups(early, 8)))

@@ -26,7 +26,7 @@ def code_of(body: bytes) -> int:
 
 @pytest.mark.parametrize("parameters", [(), ("on",), (True,), (1, [2, {"a": b"bytes"}])])
 def test_stock_client_is_understood(parameters: tuple[object, ...]) -> None:
-    """What the stdlib's client writes comes out as it went in."""
+    """Calls written by the stdlib's client are parsed into the same values."""
     body = dumps(parameters, "kvmLogSwitch").encode()  # type: ignore[arg-type]
     assert parse_call(body, DEPTH) == ("kvmLogSwitch", parameters)
 

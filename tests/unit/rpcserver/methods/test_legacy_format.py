@@ -60,7 +60,7 @@ def test_same_time_later_arrival_first() -> None:
 
 
 def test_at_most_1024_and_the_newest_of_them() -> None:
-    """Of 1,500 the 476 oldest are left out, wherever they arrived."""
+    """The 476 oldest of 1,500 are left out, wherever they arrived."""
     exits = [(n * MS, n % 200) for n in reversed(range(1_500))]
     text = legacy_format.encode(exits, 0, 0)
     assert len(text) == 1_024 * 9

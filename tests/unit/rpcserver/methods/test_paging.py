@@ -74,7 +74,7 @@ def test_the_newest_of_a_selection(path: str, count: int) -> None:
 
 
 def test_a_selection_is_paged_without_a_gap(path: str) -> None:
-    """From an overwritten position on each record comes once, and the pages join."""
+    """Each record after an overwritten position comes once, and the pages join."""
     found: list[int] = []
     with RingReader(path) as ring:
         at = (ring.info().ring_id, 1)

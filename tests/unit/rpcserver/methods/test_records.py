@@ -33,7 +33,7 @@ def ring(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
-    """How often each record is decoded, by its time."""
+    """Count how often each record is decoded, by its time."""
     counts: Counter[int] = Counter()
 
     def counting(raw: Any) -> list[AnyRecord]:
@@ -61,7 +61,7 @@ def test_structs_are_decoded_once(
 
 
 def test_a_block_of_all_records_is_not_decoded(ring: str, decoded: Counter[int]) -> None:
-    """Without a selection the bytes are copied as they are."""
+    """The bytes are copied as they are when there is no selection."""
     reply = records.records(Call(ring, "", "", ()))
     assert reply["count"] == str(WRITTEN)
     assert len(reply["records"]) > WRITTEN * RECORD_BYTES

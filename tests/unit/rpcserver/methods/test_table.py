@@ -58,7 +58,7 @@ def loaded_after(code: str) -> set[str]:
 
 
 def test_a_method_is_loaded_when_it_is_called() -> None:
-    """At start none is loaded; load() imports what one needs, load_all() everything."""
+    """No method is loaded at the start; load() imports what one needs, load_all() everything."""
     assert loaded_after("") == set()
     assert loaded_after("table.load(table.METHODS['system.listMethods'])") == {"system"}
     everything = loaded_after("table.load_all()")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where the headers for bcc are looked for, and how Debian's two halves become one tree."""
+"""Search for the headers that bcc needs, and the one tree made of Debian's two halves."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_complete_tree_that_is_named(root: Path, monkeypatch: pytest.MonkeyPat
 def test_a_split_tree_that_is_named_becomes_one(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By links: the halves stay as they are; afterwards the folder is gone, they are not."""
+    """Links make the tree; the halves stay as they are, also when its folder is gone."""
     tree = split(root.parent)
     monkeypatch.setenv(VARIABLE, str(tree))
     found = find_headers(RELEASE, root)
@@ -101,7 +101,7 @@ def test_a_split_tree_that_is_named_becomes_one(
 def test_the_flavours_own_files_stand_before_the_common_ones(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What its build generated is newer than a file of the same name."""
+    """Files that the flavour's build generated are newer than those of the same name."""
     tree = split(root.parent)
     (tree / "include" / "both.h").write_text("flavour", encoding="ascii")
     (tree.parent / "linux-headers-6.1.0-9-common" / "include" / "both.h").write_text("common")
@@ -163,7 +163,7 @@ def test_a_folder_that_is_not_there_is_refused(root: Path, monkeypatch: pytest.M
 
 
 def test_an_empty_variable_is_none(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a shell's VARIABLE= leaves it."""
+    """An empty variable, as a shell's VARIABLE= leaves it, is treated as unset."""
     build = complete(root / "lib" / "modules" / RELEASE / "build")
     monkeypatch.setenv(VARIABLE, "")
     assert find_headers(RELEASE, root).path == build
@@ -204,7 +204,7 @@ def test_any_installed_headers_will_do(root: Path) -> None:
 
 
 def test_nothing_found_names_the_package(root: Path) -> None:
-    """Of the release that runs, the one that any machine has, and the variable."""
+    """The sentence names the running release's package, the general one, and the variable."""
     with pytest.raises(SourceError) as refused:
         find_headers("6.12.117-none", root)
     sentence = str(refused.value)

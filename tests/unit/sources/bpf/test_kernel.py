@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is asked of a kernel before programs for it are planned: its version, its event's fields."""
+"""Questions to a kernel before programs are planned for it: its version, its event's fields."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_fields_of_an_event() -> None:
 
 
 def test_fields_that_are_arrays_and_pointers() -> None:
-    """As other events have them; an event without fields has none."""
+    """Other events have such fields; an event without fields has none."""
     text = (
         "\tfield:char comm[16];\toffset:8;\tsize:16;\tsigned:0;\n"
         "\tfield:const char * name;\toffset:24;\tsize:8;\tsigned:0;\n"
@@ -58,7 +58,7 @@ def test_a_kernels_version(release: str, version: tuple[int, int]) -> None:
 
 
 def test_a_kernel_that_is_too_old_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before anything is compiled: which it takes, which this is, and what to do."""
+    """Nothing is compiled before the refusal, which has both versions and the remedy."""
     monkeypatch.setattr(plan, "waiting_for", lambda: None)
     monkeypatch.setattr(plan, "OLDEST", (99, 4))
     with pytest.raises(SourceError) as refused:
@@ -77,7 +77,7 @@ def test_kvm_that_is_not_loaded_is_waited_for(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_running_kernels_version() -> None:
-    """As uname says it."""
+    """The version is that of uname."""
     first, second = kernel_version()
     assert os.uname().release.startswith(f"{first}.{second}")
 

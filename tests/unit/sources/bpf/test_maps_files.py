@@ -101,7 +101,7 @@ whole_pages = pytest.mark.skipif(
 def test_a_part_is_mapped_for_a_cpu_that_wrote(
     file_pump: Pump, files: Files, writer: RingWriter
 ) -> None:
-    """For no other, however often the pump looks; not for a loss; each at its own place."""
+    """No other part is mapped, not even for a loss; each keeps its own address."""
     assert files.native.records == ffi.NULL
     drain(file_pump)
     files.native.cpus[1].lost = 2
@@ -123,7 +123,7 @@ def test_a_part_is_mapped_for_a_cpu_that_wrote(
 def test_every_place_of_a_part_that_is_mapped_for_itself(
     file_pump: Pump, files: Files, writer: RingWriter
 ) -> None:
-    """To its last byte, of the last CPU, and around its end."""
+    """The last CPU's part is read to its last byte and around its end."""
     files.native.cpus[CPUS - 1].head = files.native.cpus[CPUS - 1].tail = PART + 7
     files.write(CPUS - 1, *(make.exit_bytes(exit_ns=number) for number in range(PART)))
     drain(file_pump)
@@ -189,7 +189,7 @@ def test_what_a_cpu_dropped_is_counted_on_when_switched_on_again(
 
 
 def test_a_configuration_is_written_beside_the_one_that_holds(files: Files) -> None:
-    """Which stands untouched until the new one is whole; a lease is that of what holds."""
+    """The one in force stays untouched until the new one is whole; a lease is set in that."""
     control = files.native.control
     for turn in range(1, 4):
         held = bytes(ffi.buffer(control.configs)[:])

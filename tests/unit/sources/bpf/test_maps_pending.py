@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the maps of the BPF source say at any moment: counters, and exits under way."""
+"""State of the BPF source's maps at any moment: counters, and exits under way."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def occupy(programs: Programs, index: int, **fields: Any) -> None:
 
 
 def test_pending_exits_carry_their_times_up_to_now(programs: Programs) -> None:
-    """As a whole record each: no re-entry, time in user space only for who has been there."""
+    """Each is a whole record: no re-entry, time in user space only for a thread that was there."""
     exit_ns, user_ns = time.monotonic_ns() - 5_000_000, time.monotonic_ns() - 2_000_000
     flags = lib.KVMLOG_F_USER_REASON
     occupy(programs, 0, exit_ns=exit_ns)
@@ -89,7 +89,7 @@ def test_pending_exits_carry_their_times_up_to_now(programs: Programs) -> None:
 
 
 def test_a_pending_pause_grows_and_one_that_is_over_does_not(programs: Programs) -> None:
-    """What earlier pauses of the exit have added up to, and the one under way up to now."""
+    """The pause is the sum of the exit's earlier ones, and of the one under way up to now."""
     user_ns = time.monotonic_ns() - 5_000_000_000
     times = {"exit_ns": user_ns - 1_000, "user_exits": 3, "user_since_ns": user_ns}
     occupy(programs, 0, **times, flags=EINTR, paused_ns=7, paused_since_ns=user_ns + 1_000_000_000)
@@ -145,7 +145,7 @@ def test_threads_that_came_at_once_may_count_past_the_last_slot(programs: Progra
 
 
 def test_forgetting_frees_all_slots(programs: Programs) -> None:
-    """With an exit and without, of threads that are there or gone: as at the start; none counts."""
+    """Every slot is free as at the start, of a thread that lives or not; no exit is counted."""
     occupy(programs, 0)
     occupy(programs, 1, pending=0)
     occupy(programs, 2, pending=0, vcpu=0x1000, kvm=0x2000, announced=1, exits=5)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the pump takes from the maps of the BPF source: records, and what found no room there."""
+"""Input of the pump from the BPF source's maps: records, and losses for want of room."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_full_part_is_taken_whole_and_what_found_no_room_is_told(
 def test_a_loss_has_the_last_ones_time_wherever_that_stands(
     pump: Pump, programs: Programs, writer: RingWriter, begin: int
 ) -> None:
-    """Behind the part's end too; not the first one's, nor that of the next place."""
+    """The time is the last record's, also across the part's end, not that of another slot."""
     programs.start_at(2, begin)
     programs.exits(2, 700, 3)
     programs.cpus[2].lost = 1
@@ -127,7 +127,7 @@ def test_a_loss_without_a_record_has_the_time_of_the_look(
 
 
 def test_more_than_the_ring_holds_comes_in_rounds(tmp_path: Path, programs: Programs) -> None:
-    """Of half a ring each, so that readers keep the other half; the newest stand there in order."""
+    """Rounds of half a ring leave readers the other half; the newest records are there in order."""
     with RingWriter(str(tmp_path / "small"), 1024) as small:
         small_pump = Pump(small)
         lib.kvmlog_pump_maps(small_pump.native, programs.native)
@@ -147,7 +147,7 @@ def test_more_than_the_ring_holds_comes_in_rounds(tmp_path: Path, programs: Prog
 def test_growing_losses_are_told_each_by_what_is_new(
     pump: Pump, programs: Programs, writer: RingWriter
 ) -> None:
-    """Of each CPU for itself, also where no record waits; none twice."""
+    """Losses are told per CPU, also where no record waits; none twice."""
     programs.cpus[0].lost = 4
     programs.exits(0, 0, 1)
     programs.cpus[2].lost = 1
@@ -205,7 +205,7 @@ def test_settling_knows_no_gap_in_numbers(
 
 
 def test_exits_lost_on_no_cpu_in_particular(pump: Pump, writer: RingWriter) -> None:
-    """What the kernel itself left out."""
+    """Losses in the kernel itself belong to no CPU."""
     lib.kvmlog_pump_lost(pump.native, 3, 8)
     assert stream(writer) == [(lib.KVMLOG_NO_CPU, 3, 8)]
     assert writer.header().lost_records == 3
@@ -234,7 +234,7 @@ def test_the_configuration_in_the_header_is_that_of_the_last_switch(
 
 
 def test_exits_are_told_from_other_records(pump: Pump, programs: Programs) -> None:
-    """In the pump's statistics, in what programs and what the engine write."""
+    """The pump's statistics tell them apart in what programs and the engine write."""
     programs.write(0, make.guest_bytes(b"vmm"), make.exit_bytes(), make.exit_bytes())
     drain(pump)
     left = make.exit_bytes() + make.switch_bytes(on=0)
@@ -264,7 +264,7 @@ def test_a_head_that_no_program_wrote_is_refused(
 def test_the_pump_leaves_the_maps_for_another_input(
     pump: Pump, programs: Programs, writer: RingWriter
 ) -> None:
-    """What programs write from there on is not looked at."""
+    """Records that programs write afterwards are not taken."""
     programs.exits(0, 0, 1)
     drain(pump)
     lib.kvmlog_pump_socket(pump.native, -1, 0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a kernel offers and what is made of it: programs and constants."""
+"""Plans for a kernel: programs and constants, from what it offers."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_svm_with_btf_reads_the_vcpu() -> None:
 
 @pytest.mark.usefixtures("known_kernel")
 def test_the_flag_of_interrupts_left_hflags() -> None:
-    """Where vcpu_svm has a guest_gif, bit 0 of hflags means a nested guest."""
+    """Bit 0 of hflags means a nested guest where vcpu_svm has a guest_gif."""
     found = made(ScriptedBtf(offsets={"vcpu_svm.guest_gif": 6800}), "kvm_amd")
     assert found.macros["KVMLOG_HFLAGS_IDLE"] == 0
 
@@ -77,7 +77,7 @@ def test_a_kernel_newer_than_the_known_ones_trusts_no_hflags(
 
 
 def test_kvm_exit_with_the_reason_in_front(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As before v5.16: the vCPU is the second argument."""
+    """The vCPU is the second argument before v5.16."""
     monkeypatch.setattr(plan, "NEWEST_KNOWN", (0, 0))
     old = ScriptedBtf({"kvm_exit": f"unsigned int, {VCPU}, unsigned int"})
     expected = {**SVM_MACROS, "KVMLOG_ARGUMENT_VCPU": 1}
@@ -130,7 +130,7 @@ def test_vmx_takes_reasons_from_the_event(event: Event) -> None:
 
 
 def test_kvm_page_fault_with_the_address_in_front(event: Event) -> None:
-    """As before v6.2."""
+    """The address is the first argument before v6.2."""
     event(FORMAT)
     old = ScriptedBtf({"kvm_page_fault": "long unsigned int, unsigned int"})
     assert made(old, "kvm_intel").macros["KVMLOG_ARGUMENT_FAULT_ADDRESS"] == 0
@@ -184,7 +184,10 @@ PROTECTING = [("kvm_amd", "kvm_amd/parameters/sev_es"), ("kvm_intel", "kvm_intel
 def test_a_guest_that_may_be_protected_has_no_sure_rip(
     event: Event, module_switch: Switches, vendor: str, parameter: str, value: str
 ) -> None:
-    """Where nothing tells which guests are: not without BTF, nor with a vCPU of another layout."""
+    """The rip is unsure where nothing tells which guests are protected.
+
+    That is so without BTF, and with a vCPU of another layout.
+    """
     event(FORMAT)
     module_switch(parameter, value)
     other = ScriptedBtf(offsets={"kvm_vcpu.arch.guest_state_protected": None})

@@ -81,7 +81,7 @@ def test_tracepoints_without_a_vcpu(
 
 
 def test_the_vcpu_of_vmx_is_refused_when_asked_for() -> None:
-    """With the reason and what to use."""
+    """The refusal gives the cause and what to use."""
     with pytest.raises(SourceError, match=r"VMX keeps them in the CPU.*--bpf-reason event or auto"):
         made(ScriptedBtf(), "kvm_intel", "vcpu")
 
@@ -101,7 +101,7 @@ def test_a_tracepoint_that_passes_something_else_is_refused() -> None:
 
 
 def test_task_struct_laid_out_otherwise() -> None:
-    """Of its three members all or none; run_delay is for itself (CONFIG_SCHED_INFO)."""
+    """The three members are used all or none; run_delay is by itself (CONFIG_SCHED_INFO)."""
     found = made(ScriptedBtf(offsets={"task_struct.comm": None}), None)
     assert found.macros == {
         "KVMLOG_CPUS": 8,
@@ -132,7 +132,7 @@ def test_task_struct_laid_out_otherwise() -> None:
 def test_an_event_without_a_field_is_refused(
     event: Event, change: tuple[str, str], words: str
 ) -> None:
-    """Where it was looked for, which one and how large, and what to do."""
+    """The refusal names the file, the field and its size, and the remedy."""
     text = FORMAT.replace(*change)
     assert text != FORMAT
     folder = event(text)
@@ -144,7 +144,7 @@ def test_an_event_without_a_field_is_refused(
 
 @pytest.mark.usefixtures("module_switch")
 def test_an_event_without_an_isa_is_taken(event: Event) -> None:
-    """Whose instructions they are, the vendor's module tells."""
+    """The vendor's module tells the ISA."""
     text = FORMAT.replace("u32 isa;", "u32 instruction_set;")
     assert text != FORMAT
     event(text)

@@ -42,7 +42,7 @@ TURNS = 2000
 
 
 def shared(note: AnyRecord) -> tuple[int, ...]:
-    """What all of them say: whose it is, and of no guest, vCPU or flag."""
+    """Return the fields that all of them share: the source's, of no guest, vCPU or flag."""
     return (note.source, note.isa, note.flags, note.guest, note.vcpu, note.config_epoch)
 
 
@@ -52,7 +52,7 @@ def expected(epoch: int) -> tuple[int, ...]:
 
 
 def test_a_switch_tells_the_whole_configuration() -> None:
-    """As the module's does; who wrote it, and when."""
+    """The record has what the module's has, the process that wrote it, and the time."""
     config = SwitchConfig(on=True, tgids=(7, 8, 9), one_in=20, on_ms=30, off_ms=70)
     raw = switch_record(config, True, lib.KVMLOG_SWITCH_COMMAND, 5, 2**63 + 1)
     (note,) = unpack_records(raw)
@@ -105,7 +105,7 @@ def notes(writer: RingWriter) -> list[AnyRecord]:
 
 
 def test_switching_on_tells_where_the_clocks_stand(pump: Pump, writer: RingWriter) -> None:
-    """Once for each time; not a second off, however slow this machine is."""
+    """One record each time, accurate to a second however slow this machine is."""
     before = time.monotonic_ns()
     lib.kvmlog_pump_watch(pump.native, 4)
     after = time.monotonic_ns()
@@ -196,7 +196,7 @@ COMMAND, LEASE, UNLOAD = (
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> ScriptedClock:
-    """In the place of the source's."""
+    """Put a scripted clock in place of the source's."""
     scripted = ScriptedClock()
     monkeypatch.setattr(bpf_source, "time", scripted)
     return scripted
@@ -269,7 +269,7 @@ def test_a_lease_ends_by_itself_at_its_end(
 def test_a_lease_that_is_over_ends_at_that_very_time(
     source: BpfSource, clock: ScriptedClock, writer: RingWriter
 ) -> None:
-    """As programs have it: from until_ns on they do nothing."""
+    """The time is until_ns, from which on the programs do nothing."""
     begin = clock.ns
     source.switch(SwitchConfig(on=True, lease_ms=300))
     clock.move_ms(300)
@@ -280,7 +280,10 @@ def test_a_lease_that_is_over_ends_at_that_very_time(
 def test_a_lease_is_renewed_without_a_word(
     source: BpfSource, clock: ScriptedClock, writer: RingWriter
 ) -> None:
-    """Before its end: it begins anew, longer or shorter, or becomes none."""
+    """A renewal before the end writes no record.
+
+    The lease begins anew, longer or shorter, or becomes none.
+    """
     begin = clock.ns
     source.switch(SwitchConfig(on=True, lease_ms=300))
     clock.move_ms(200)
@@ -340,7 +343,7 @@ def test_off_after_a_leases_end_is_that_end(
 def test_a_configuration_that_is_refused_changes_nothing(
     source: BpfSource, clock: ScriptedClock, writer: RingWriter
 ) -> None:
-    """What holds goes on, with its lease and number."""
+    """The one in force goes on, with its lease and number."""
     source.switch(SwitchConfig(on=True, lease_ms=300))
     clock.move_ms(100)
     with pytest.raises(SourceError):
@@ -389,7 +392,7 @@ def test_a_configuration_that_is_refused_changes_nothing(
 def test_what_no_configuration_may_be_is_said(
     source: BpfSource, writer: RingWriter, fields: dict[str, Any], words: str
 ) -> None:
-    """What was asked for, and what may be; the largest of each is taken."""
+    """The sentence has the value and its limits; the largest of each is accepted."""
     with pytest.raises(SourceError) as refused:
         source.switch(SwitchConfig(on=True, **fields))
     assert str(refused.value) == words
