@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Fixtures of the tests of the source bpf on this machine (bpf_process.py, bpf_here.py)."""
+"""Fixtures of the tests of the source bpf on this machine (bpf_process.py)."""
 
 from __future__ import annotations
 

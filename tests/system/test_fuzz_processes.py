@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Damaged datagrams and calls to a real bridge and a real RPC server, which do not grow by them.
 
-A part of KVMLOG_FUZZ_CASES; the rest goes through the same code in tests/unit/test_fuzz_*.py.
+A part of KVMLOG_FUZZ_CASES; the rest goes through the same code in tests/unit/*/test_fuzz.py.
 """
 
 from __future__ import annotations

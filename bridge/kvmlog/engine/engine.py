@@ -102,7 +102,7 @@ class Engine:
         """Switch tracing; return which processes each word of `vm` named.
 
         vm: only these guests (names, UUIDs, pids), and those that match later; for_s: for so many
-        seconds; recorded: which of their exits. What was asked for before is replaced. SourceError
+        seconds; sampling: which of their exits. What was asked for before is replaced. SourceError
         when the source did not acknowledge it, GuestError when a word names no running guest: then
         all is as before.
         """

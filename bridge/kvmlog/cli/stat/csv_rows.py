@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`kvmlog stat --csv`: the figures of statistics_objects.py, one line per group."""
+"""`kvmlog stat --csv`: the figures of kvmlog.stat.serialize, one line per group."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The meaning of each KVM_EXIT_*: why the vCPU's thread left the kernel for the VMM.
 
-Sources: userspace.py and explanation.py. Those of other architectures, and those that KVM
+Sources: reasons/userspace.py and explanation.py. Those of other architectures, and those that KVM
 does not use any more, have a common text each.
 """
 

@@ -9,6 +9,7 @@ Only compiler.py uses bcc, in a process of its own.
     compiler.py        the child process: compiles, loads, hands the descriptors over
     loader.py          its parent's side
     maps.py            the maps that programs and log engine share
+    cost.py            what the programs cost, measured by the kernel
     switch_record.py   the SWITCH records, which the module writes itself
     source.py          all of it as a Source
 """
