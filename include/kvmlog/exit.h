@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * How an exit is sampled, timed and completed; inlined into the probes of the module
  * and into the BPF programs, so that a record means the same whichever wrote it.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Exit reasons that code depends on, for module, BPF programs, extension and, through
  * the extension's cdef, Python. The names after the prefix are those of <asm/vmx.h>

@@ -58,16 +58,16 @@ def test_a_hung_command_is_killed_with_its_console_shown() -> None:
     """The VM's process is gone afterwards."""
     begin = time.monotonic()
     with pytest.raises(
-        VmTimeoutError, match=r"did not end within 15 s[^\0]*kvmlog says hello"
+        VmTimeoutError, match=r"did not end within 45 s[^\0]*kvmlog says hello"
     ) as caught:
         run_vm(
             "6.1",
             "echo unfinished; echo kvmlog says hello >/dev/kmsg; sleep 1000",
-            timeout_s=15,
+            timeout_s=45,
             name="test-hang",
         )
 
-    assert time.monotonic() - begin >= 15
+    assert time.monotonic() - begin >= 45
     assert caught.value.result.stdout == "unfinished\n"
     assert caught.value.result.exit_code is None
     processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout

@@ -116,6 +116,5 @@ void kvmlog_pump_maps(struct kvmlog_pump *pump, struct kvmlog_bpf_maps *maps)
 {
 	if (pump->watch.event_fd < 0)
 		pump->watch.event_fd = kvmlog_hotplug_open();
-	pump->maps = maps;
-	kvmlog_pump_set_input(pump, &bpf_input, -1);
+	kvmlog_pump_set_input(pump, &bpf_input, -1, maps);
 }

@@ -187,5 +187,5 @@ static const struct kvmlog_pump_input netlink_input = {
 void kvmlog_pump_socket(struct kvmlog_pump *pump, int fd, __u16 family)
 {
 	pump->family = family;
-	kvmlog_pump_set_input(pump, &netlink_input, fd);
+	kvmlog_pump_set_input(pump, &netlink_input, fd, NULL);
 }

@@ -127,11 +127,13 @@ void kvmlog_pump_free(struct kvmlog_pump *pump)
 }
 
 /* From @fd on, which the loop polls; -1: nothing to poll. */
-void kvmlog_pump_set_input(struct kvmlog_pump *pump, const struct kvmlog_pump_input *input, int fd)
+void kvmlog_pump_set_input(struct kvmlog_pump *pump, const struct kvmlog_pump_input *input, int fd,
+			   struct kvmlog_bpf_maps *maps)
 {
 	pthread_mutex_lock(&pump->writer->lock);
 	pump->input = input;
 	pump->data_fd = fd;
+	pump->maps = maps;
 	memset(pump->cpus, 0, pump->cpus_used * sizeof(*pump->cpus));
 	pump->cpus_used = 0;
 	pthread_mutex_unlock(&pump->writer->lock);

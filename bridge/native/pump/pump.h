@@ -102,8 +102,9 @@ void kvmlog_pump_watch_clocks(struct kvmlog_pump *pump);
 int kvmlog_hotplug_open(void);
 void kvmlog_pump_watch_cpus(struct kvmlog_pump *pump);
 
-/* pump.c. While the pump does not run. */
-void kvmlog_pump_set_input(struct kvmlog_pump *pump, const struct kvmlog_pump_input *input, int fd);
+/* pump.c. While the pump does not run. @fd, @maps: what the input reads from, -1 or NULL without. */
+void kvmlog_pump_set_input(struct kvmlog_pump *pump, const struct kvmlog_pump_input *input, int fd,
+			   struct kvmlog_bpf_maps *maps);
 
 /* batch.c */
 int kvmlog_batch_check(const void *head, __u64 bytes, __u32 sender_port, int truncated,

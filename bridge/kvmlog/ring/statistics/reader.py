@@ -272,4 +272,4 @@ def guest_of(number: int, raw: Any) -> StatisticsGuest:
 # struct kvmlog_statistics_group, which has the fields of Row in their order.
 _GROUP: Final = struct.Struct("=IHBxI??xxQBxHxxxx" + "9Q" + "4Q" + "?7x")
 if _GROUP.size != ffi.sizeof("struct kvmlog_statistics_group"):
-    raise ImportError("statistics.py and struct kvmlog_statistics_group differ")
+    raise ImportError("reader.py and struct kvmlog_statistics_group differ")
