@@ -21,10 +21,10 @@ def _number(name: str, otherwise: int) -> int:
 
 
 RING_RECORDS: Final = _number("RING_RECORDS", 10_000_000)
-"""Written into a ring while it is read, in each case."""
+"""Records written into a ring while it is read, in each case."""
 
 STATISTICS_BATCHES: Final = _number("STATISTICS_BATCHES", 1_500)
-"""Of 2,000 exits, counted in statistics while they are read, in each case."""
+"""Batches of 2,000 exits, counted in statistics while they are read, in each case."""
 
 FUZZ_CASES: Final = _number("FUZZ_CASES", 10_000)
 """Damaged inputs of each fuzzed interface."""

@@ -1,2 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The two sources of records, the kernel module and the BPF programs, behind one interface."""
+"""The two sources of records behind one interface.
+
+base: Source, its configuration and status; kmod: the kernel module; bpf: the BPF programs; btf: types
+of the running kernel.
+"""

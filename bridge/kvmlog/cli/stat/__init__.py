@@ -1,2 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`kvmlog stat`: the command, its options, its tables."""
+"""`kvmlog stat`.
+
+command: the command; options: checks of its options; tables and csv_rows: its output; workload: the
+command that it runs and watches.
+"""

@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Records for people and for programs: lines, sentences, JSON-ready objects."""
+"""Records for people and for programs.
+
+lines: one readable line each; notes: records that are not exits; serialize: JSON-ready objects.
+"""

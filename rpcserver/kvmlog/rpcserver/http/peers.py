@@ -26,7 +26,7 @@ class Peer:
     """The other end of one connection."""
 
     address: str
-    """For the log: "127.0.0.1:40312", "[::1]:40312"."""
+    """Return the address for the log: "127.0.0.1:40312", "[::1]:40312"."""
 
     local: bool
     """Whether it is on loopback."""
