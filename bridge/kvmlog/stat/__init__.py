@@ -2,5 +2,6 @@
 """Reports made of the statistics.
 
 query: which groups, in which order; sampler: moments of the statistics, and the reports between
-two; report: groups with their shares; names: guests by name; serialize: reports as JSON-ready objects.
+two; report: groups with their shares; names: guests by name; serialize: reports as JSON-ready
+objects.
 """
