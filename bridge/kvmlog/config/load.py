@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from kvmlog.config.keys import Key, RefusedValueError
 from kvmlog.config.schema import KEYS, SECTIONS, BridgeKeys, BudgetKeys, RpcKeys, UdpKeys
+from kvmlog.util import ownership
 from kvmlog.util.errors import KvmlogError
 
 DEFAULT_CONFIG: Final = "/etc/kvmlog/kvmlog.toml"
@@ -143,6 +144,10 @@ def read(path: str) -> dict[str, Any]:
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise ConfigError([f"{path}: is no regular file; give a TOML file"])
+            found = ownership.objection(os.fstat(descriptor), links=True)
+            if found and os.geteuid() == 0:
+                words = "root takes no orders from others; chown it to root, chmod go-w it"
+                raise ConfigError([f"{path}: {found}; {words}"])
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError(

@@ -7,22 +7,21 @@ from writing it.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import time
-from typing import Any, Final
+from typing import Any
 
 from kvmlog.native import ffi, lib
 from kvmlog.ring import header as ring_header
 from kvmlog.ring import mapped_file
+from kvmlog.ring.lock import RingLock
 from kvmlog.ring.reader import boot_id
-from kvmlog.util import permissions
+from kvmlog.util import ownership, permissions
 from kvmlog.util.closeable import Closeable
-from kvmlog.util.errors import RingBusyError, RingError, RingFormatError, RingMissingError
+from kvmlog.util.errors import RingError, RingFormatError, RingMissingError
 from kvmlog.util.process import start_ticks
 
-_LOCK_MODE: Final = 0o600
 _COUNTERS = [name for name, _ in ffi.typeof("struct kvmlog_counters").fields]
 
 
@@ -46,7 +45,8 @@ class RingWriter(Closeable):
         self.native: Any = ffi.NULL
         self._fd = -1
         permissions.make_parent(path)
-        self._lock_fd = _take_lock(path)
+        ownership.check_folder(path, remedy="choose another place (--ring)")
+        self._lock = RingLock(path)
         try:
             self.continued = self._open_or_make()
             self._start()
@@ -163,36 +163,10 @@ class RingWriter(Closeable):
         if self.native != ffi.NULL:
             lib.kvmlog_writer_free(self.native)
             self.native = ffi.NULL
-        for fd in (self._fd, self._lock_fd):
-            if fd >= 0:
-                os.close(fd)
-        self._fd = self._lock_fd = -1
-
-
-def _take_lock(path: str) -> int:
-    """Return the locked descriptor of PATH.lock, which holds this process's pid."""
-    name = f"{path}.lock"
-    try:
-        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _LOCK_MODE)
-        # An older one too: who may read a file may lock it, and keep the bridge from starting.
-        os.fchmod(fd, _LOCK_MODE)
-    except OSError as error:
-        raise RingError(
-            f"{name}: cannot be opened ({error.strerror}); "
-            "run the bridge as root or choose another place (--ring)"
-        ) from None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        pid = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
-        os.close(fd)
-        raise RingBusyError(
-            f"{path}: process {pid} writes this ring already; "
-            "stop that bridge or give this one another ring (--ring)"
-        ) from None
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, f"{os.getpid()}\n".encode("ascii"), 0)
-    return fd
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        self._lock.close()
 
 
 def _fill_header(fd: int, geometry: ring_header.Geometry) -> None:
