@@ -16,6 +16,12 @@
 
 #include "shared.h"
 
+/* --- fault/fault.c --- */
+
+enum {
+	KVMLOG_EXIT_FILE_CUT = 74, /* exit status of a writer whose file was cut short: EX_IOERR */
+};
+
 /* --- ring/map.c: one mapping of a ring file --- */
 
 struct kvmlog_ring {
@@ -57,6 +63,12 @@ void kvmlog_writer_free(struct kvmlog_writer *writer);
 void kvmlog_writer_append(struct kvmlog_writer *writer, const void *records, __u64 count);
 void kvmlog_writer_loss(struct kvmlog_writer *writer, __u32 cause, __u64 lost, __u64 total,
 			__u16 cpu);
+__u64 kvmlog_writer_recount(struct kvmlog_writer *writer);
+
+/* --- ring/move.c --- */
+
+int kvmlog_writer_copy_to(struct kvmlog_writer *writer, int fd, struct kvmlog_ring *fresh);
+void kvmlog_writer_move(struct kvmlog_writer *writer, struct kvmlog_ring *fresh);
 
 /* --- ring/header.c --- */
 
@@ -153,6 +165,9 @@ void kvmlog_statistics_list(struct kvmlog_statistics *statistics,
 			    struct kvmlog_statistics_guest *guests, __u8 *retired);
 void kvmlog_statistics_describe(struct kvmlog_statistics *statistics,
 				struct kvmlog_statistics_header *copy);
+int kvmlog_statistics_damaged(struct kvmlog_statistics *statistics);
+int kvmlog_statistics_move(struct kvmlog_statistics *statistics,
+			   const struct kvmlog_statistics_map *fresh);
 
 /* --- statistics/snapshot.c --- */
 

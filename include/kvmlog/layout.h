@@ -99,6 +99,8 @@ KVMLOG_PIN(kvmlog_ring_header, writer_start_ticks, 104);
 KVMLOG_PIN(kvmlog_ring_header, info_sequence, 120);
 KVMLOG_PIN(kvmlog_ring_header, counters, 160);
 KVMLOG_PIN(kvmlog_ring_header, lost_records, 224);
+KVMLOG_PIN(kvmlog_ring_header, exits, 248);
+KVMLOG_PIN(kvmlog_ring_header, exits_head, 256);
 KVMLOG_PIN(kvmlog_ring_header, reserve, 384);
 KVMLOG_PIN(kvmlog_ring_header, head, 512);
 

@@ -58,11 +58,17 @@ class UnixServer(DatagramServer):
         # may lead anywhere by the time of the answer: root sends nothing there.
         return isinstance(sender, bytes) and sender.startswith(b"\0")
 
+    def is_named(self) -> bool:
+        """Return whether clients find this socket by its path."""
+        with contextlib.suppress(OSError):
+            return os.lstat(self.path).st_ino == self._inode
+        return False
+
     def close(self) -> None:
         """Close the socket and remove its file, unless another bridge has put its own there."""
         self.socket.close()
-        with contextlib.suppress(OSError):
-            if os.lstat(self.path).st_ino == self._inode:
+        if self.is_named():
+            with contextlib.suppress(OSError):
                 os.unlink(self.path)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from kvmlog.cli import records, table
 from kvmlog.control.client import SwitchClient
 from kvmlog.control.sampling import describe_sampling
-from kvmlog.ring.reader import RingInfo, RingReader
+from kvmlog.ring.reader import ABANDONED, RingInfo, RingReader
 from kvmlog.util.errors import RingError, SwitchError
 
 _NS_PER_S: Final = 1_000_000_000
@@ -97,6 +97,7 @@ def _bridge_lines(status: dict[str, Any]) -> list[tuple[str, str]]:
     lines += [("", str(note)) for note in source.get("notes", [])]
     if status.get("guests"):
         lines.append(("guests", f"{status['guests'].get('running')} running (kvmlog guests)"))
+    lines += [("files", str(problem)) for problem in status.get("files", [])]
     lines.append(("commands", f"{status.get('udp')} (UDP), {status.get('switch')}"))
     return lines
 
@@ -150,6 +151,6 @@ def _ring_lines(info: RingInfo) -> list[tuple[str, str]]:
         ),
         ("heartbeat", f"{info.heartbeat_age_ns / _NS_PER_S:.1f} s ago"),
     ]
-    if info.state == "running" and not info.writer_alive:
+    if info.state == ABANDONED:
         lines.append(("", f"its writer (pid {info.writer_pid}) is gone; restart the bridge"))
     return lines

@@ -64,19 +64,22 @@ def _follow(args: argparse.Namespace) -> None:
     # That many from before were asked for; that the ring held fewer is no gap.
     _print(ring, snapshot, chosen, view, overwritten=0)
     idle_polls = 0
+    following, shown = snapshot.ring_id, snapshot.next_index
     while True:
         time.sleep(POLL_S)
-        following = snapshot.ring_id
-        snapshot = ring.snapshot(since=snapshot.next_index)
+        snapshot = ring.snapshot(since=shown)
         idle_polls = 0 if snapshot.records else idle_polls + 1
         if idle_polls == LOOK_AGAIN_POLLS:
             idle_polls = 0
             ring = _looked_up_again(ring, path)
-            snapshot = ring.snapshot(since=snapshot.next_index)
+            snapshot = ring.snapshot(since=shown)
         if snapshot.ring_id != following:
             print(lines.sentence_line(REPLACED))
+            following, shown = snapshot.ring_id, 0
             snapshot = ring.snapshot(since=0)
         _print(ring, snapshot, chosen, view, overwritten=snapshot.overwritten)
+        # A stale copy, which the bridge replaces within a second, ends before what was shown.
+        shown = max(shown, snapshot.next_index)
 
 
 def _looked_up_again(ring: RingReader, path: str) -> RingReader:

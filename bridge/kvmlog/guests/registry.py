@@ -43,6 +43,7 @@ class GuestRegistry:
         self.path = path
         self._root = root
         self._boot_id = boot_id()
+        self._saved = store.identity(path)  # the file that is ours
         self._running: dict[_Key, Guest] = {}
         # In the order of their ends; the first one is forgotten first.
         self._ended: dict[_Key, Guest] = {}
@@ -54,6 +55,22 @@ class GuestRegistry:
         for guest in known or ():
             self._restore(guest)
         self.refresh()
+
+    def keep(self) -> str:
+        """Have the file made anew that was removed or replaced, by the next save().
+
+        Return why its name cannot be had, a sentence, or "".
+        """
+        if store.identity(self.path) == self._saved:
+            return ""
+        foreign = store.foreign(self.path)
+        if foreign:
+            return (
+                f"{self.path}: another file has the name of the file of guests ({foreign}); it is "
+                "written again when that one is removed"
+            )
+        self._changed = True
+        return ""
 
     def announce(self, record: GuestRecord) -> None:
         """Register the guest that the source announces: its number and its process."""
@@ -87,13 +104,14 @@ class GuestRegistry:
 
         A failure is logged once, and the next call tries again.
         """
-        if not self._changed:
+        if self.keep() or not self._changed:
             return False
         try:
             store.save(self.path, self._boot_id, self.guests())
         except OSError as error:
             self._log_once(f"{self.path}: guests cannot be saved ({error.strerror})")
             return False
+        self._saved = store.identity(self.path)
         self._changed = False
         self._logged = ""
         return True

@@ -49,6 +49,23 @@ def load(path: str, boot_id: bytes) -> list[Guest] | None:
     return guests if of_boot == boot_id else None
 
 
+def identity(path: str) -> tuple[int, int, int] | None:
+    """Return device, inode and change time of what has the name; None for nothing.
+
+    Nobody keeps the file open: the next one may get its inode.
+    """
+    try:
+        named = os.lstat(path)
+    except OSError:
+        return None
+    return named.st_dev, named.st_ino, named.st_ctime_ns
+
+
+def foreign(path: str) -> str:
+    """Return why what has the name is not ours to replace, in words; "" where it is."""
+    return ownership.name_objection(path)
+
+
 def save(path: str, boot_id: bytes, guests: Iterable[Guest]) -> None:
     """Replace the file, so that readers see either the old or the new one. OSError."""
     fd, temporary = ownership.create_temporary(path, os.O_WRONLY, _MODE)

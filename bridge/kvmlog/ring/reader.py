@@ -10,7 +10,7 @@ import errno
 import os
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from kvmlog.native import ffi, lib
 from kvmlog.ring import header as ring_header
@@ -18,9 +18,10 @@ from kvmlog.ring import mapped_file
 from kvmlog.ring.records import enum_names
 from kvmlog.util.closeable import Closeable
 from kvmlog.util.errors import RingError, RingFormatError, RingMissingError
-from kvmlog.util.process import start_ticks
+from kvmlog.util.process import is_running
 
 _STATES = enum_names("kvmlog_ring_state", "KVMLOG_RING_")
+ABANDONED: Final = "abandoned"
 _SOURCES = enum_names("kvmlog_source", "KVMLOG_SOURCE_")
 _COUNTERS = [name for name, _ in ffi.typeof("struct kvmlog_counters").fields]
 
@@ -31,7 +32,7 @@ class RingInfo:
 
     path: str
     ring_id: str  # hex
-    state: str  # running, stopped, replaced
+    state: str  # running, stopped, replaced; abandoned: its writer was killed
     writer_pid: int
     writer_alive: bool
     source: str  # none, kmod, bpf: the source that tracing was last switched on with
@@ -125,13 +126,15 @@ class RingReader(Closeable):
         else:
             age_ns = time.time_ns() - header.realtime_ns
         pid = header.writer_pid
-        alive = same_boot and pid > 0 and start_ticks(pid) == header.writer_start_ticks
+        state = _STATES.get(header.state, str(header.state))
+        if header.state == lib.KVMLOG_RING_RUNNING and not has_writer(header):
+            state = ABANDONED
         return RingInfo(
             path=self.path,
             ring_id=bytes(header.ring_id).hex(),
-            state=_STATES.get(header.state, str(header.state)),
+            state=state,
             writer_pid=pid,
-            writer_alive=alive and header.state == lib.KVMLOG_RING_RUNNING,
+            writer_alive=state == _STATES[lib.KVMLOG_RING_RUNNING],
             source=_SOURCES.get(header.source, str(header.source)),
             switched_on=bool(header.switched_on),
             config_epoch=header.config_epoch,
@@ -225,6 +228,15 @@ class RingReader(Closeable):
             )
         if rc < 0:
             raise RingError(f"{self.path}: {os.strerror(-rc)}")
+
+
+def has_writer(header: Any) -> bool:
+    """Return whether the process that says in the header that it writes the ring still lives."""
+    return (
+        header.state == lib.KVMLOG_RING_RUNNING
+        and bytes(header.boot_id) == boot_id()
+        and is_running(header.writer_pid, header.writer_start_ticks)
+    )
 
 
 def boot_id() -> bytes:

@@ -27,6 +27,10 @@ class RingBusyError(RingError):
     """Another process writes the ring."""
 
 
+class DamagedFileError(KvmlogError):
+    """Somebody else wrote into a file of the bridge, which has to begin anew."""
+
+
 class SwitchError(KvmlogError):
     """A switch command was not carried out, or the bridge cannot be reached."""
 

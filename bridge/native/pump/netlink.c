@@ -64,6 +64,7 @@ static void accept_batch(struct kvmlog_pump *pump, const struct kvmlog_batch *ba
 	else
 		publish_after_losses(pump, batch);
 
+	kvmlog_writer_count(pump->writer, batch->exits);
 	kvmlog_pump_take(pump, pump->writer->ring.header->head - batch->count, batch->count,
 			 batch->exits);
 	cpu->next = batch->sequence + 1;

@@ -3,6 +3,8 @@
 #ifndef KVMLOG_STATISTICS_ENTRY_H
 #define KVMLOG_STATISTICS_ENTRY_H
 
+#include <string.h>
+
 #include <kvmlog/statistics.h>
 
 #include "api.h"
@@ -77,6 +79,13 @@ static inline void kvmlog_statistics_entry_clear(struct kvmlog_statistics_entry 
 	entry->zeros = 0;
 	entry->beyond = 0;
 	entry->used = 1;
+}
+
+/* The same for one whose counts are not: they go nowhere. */
+static inline void kvmlog_statistics_entry_forget(struct kvmlog_statistics_entry *entry)
+{
+	memset(entry->counts, 0, sizeof(entry->counts));
+	kvmlog_statistics_entry_clear(entry);
 }
 
 /* kinds.c */

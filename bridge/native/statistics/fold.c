@@ -85,6 +85,8 @@ static void add_guest(struct kvmlog_statistics *statistics, __u32 number, __u64 
 {
 	struct kvmlog_statistics_guest *guest = &statistics->map.guests[number];
 
+	if (!kvmlog_statistics_is(statistics, guests, number))
+		return;
 	kvmlog_element_begin(&guest->sequence);
 	guest->exits += exits;
 	guest->last_ns = statistics->now_ns;
@@ -115,6 +117,11 @@ void kvmlog_statistics_fold_entry(struct kvmlog_statistics *statistics,
 
 	if (entry->used == 1)
 		return;
+	if (statistics->damaged) {
+		/* What is free and what has which key is known no more. */
+		kvmlog_statistics_entry_forget(entry);
+		return;
+	}
 	if (!entry->rows[KVMLOG_STATISTICS_REASON - 1])
 		resolve(statistics, &alike, entry);
 	if (entry->rows[KVMLOG_STATISTICS_REASON - 1]) {

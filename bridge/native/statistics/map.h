@@ -45,6 +45,10 @@ static inline void kvmlog_sequence_end(__u64 *sequence)
 /* map.c */
 void kvmlog_statistics_place(struct kvmlog_statistics_map *map, void *base);
 int kvmlog_statistics_whole(const struct kvmlog_statistics_map *map);
+int kvmlog_statistics_guarded(const struct kvmlog_statistics_map *map, int (*run)(void *argument),
+			      void *argument);
+void kvmlog_statistics_restore_layout(struct kvmlog_statistics_header *header,
+				      const struct kvmlog_statistics_header *layout);
 
 /* sums.c */
 void kvmlog_sums_add(struct kvmlog_statistics_sums *sums,

@@ -67,7 +67,7 @@ struct kvmlog_ring_header {
 	__u64 writer_start_ticks; /* field 22 of /proc/PID/stat */
 	__u64 created_realtime_ns;
 
-	__u64 info_sequence; /* guards all below, up to `reserved` */
+	__u64 info_sequence; /* guards all below, up to `exits` */
 	__u64 monotonic_ns;  /* heartbeat: at this moment on CLOCK_MONOTONIC ... */
 	__u64 realtime_ns;   /* ... CLOCK_REALTIME and ... */
 	__u64 boottime_ns;   /* ... CLOCK_BOOTTIME showed these ... */
@@ -79,7 +79,10 @@ struct kvmlog_ring_header {
 	__u64 lost_messages; /* ... and of those that count messages */
 	__u64 bad_messages;  /* messages refused because they were malformed */
 
-	__u8 reserved[136]; /* up to the cache line of `reserve` */
+	__u64 exits;	  /* EXIT records among the first exits_head, since the ring was made */
+	__u64 exits_head; /* what a killed writer wrote behind them is counted by the next one */
+
+	__u8 reserved[120]; /* up to the cache line of `reserve` */
 
 	__u64 reserve; /* records begun, never falls */
 	__u8 reserved_line[120];

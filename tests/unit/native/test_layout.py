@@ -134,6 +134,8 @@ STRUCTS: dict[str, tuple[int, dict[str, int]]] = {
             "lost_records": 224,
             "lost_messages": 232,
             "bad_messages": 240,
+            "exits": 248,
+            "exits_head": 256,
             "reserve": 384,
             "head": 512,
         },

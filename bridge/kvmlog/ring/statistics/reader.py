@@ -19,7 +19,7 @@ from kvmlog.ring import mapped_file
 from kvmlog.ring.reader import boot_id
 from kvmlog.ring.statistics.header import open_file, read_header
 from kvmlog.util.closeable import Closeable
-from kvmlog.util.errors import StatisticsError
+from kvmlog.util.errors import StatisticsError, StatisticsMissingError
 
 SUFFIX: Final = ".statistics"
 
@@ -237,7 +237,10 @@ class StatisticsReader(Closeable):
         if self._map is None:
             raise StatisticsError(f"{self.path}: this reader is closed")
         if mapped_file.is_replaced(self.path, self._map.file_key):
-            fresh = _Mapping(self.path)
+            try:
+                fresh = _Mapping(self.path)
+            except StatisticsMissingError:
+                return self._map
             self._map.close()
             self._map = fresh
         return self._map

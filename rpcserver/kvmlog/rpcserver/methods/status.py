@@ -57,7 +57,7 @@ def status(ring_path: str, switch_path: str) -> dict[str, str]:
 def _ring_members(info: RingInfo) -> dict[str, str]:
     members: dict[str, object] = {
         "ring_id": info.ring_id,
-        "ring_state": info.state if info.writer_alive else _state_without_writer(info.state),
+        "ring_state": info.state,
         "source": info.source,
         "capacity": info.capacity,
         "records": info.head,
@@ -69,10 +69,6 @@ def _ring_members(info: RingInfo) -> dict[str, str]:
     }
     members |= {name: info.counters[name] for name in COUNTERS}
     return {name: str(members[name]) for name in _RING_MEMBERS}
-
-
-def _state_without_writer(state: str) -> str:
-    return "abandoned" if state == "running" else state
 
 
 def version() -> str:
