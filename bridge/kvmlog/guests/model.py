@@ -95,7 +95,8 @@ def read_file(path: str, fd: int) -> bytes:
     if status.st_size > FILE_BYTES:
         raise _foreign(path, f"{status.st_size} bytes, at most {FILE_BYTES} are expected")
     with open(fd, "rb", closefd=False) as file:
-        return file.read(FILE_BYTES)
+        # Not up to FILE_BYTES, for which room would be made first.
+        return file.read(status.st_size)
 
 
 def open_file(path: str) -> int:

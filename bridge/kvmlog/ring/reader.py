@@ -17,7 +17,7 @@ from kvmlog.ring import header as ring_header
 from kvmlog.ring import mapped_file
 from kvmlog.ring.records import enum_names
 from kvmlog.util.closeable import Closeable
-from kvmlog.util.errors import RingError, RingFormatError, RingMissingError
+from kvmlog.util.errors import RingError, RingFormatError, RingMissingError, os_error
 from kvmlog.util.process import is_running
 
 _STATES = enum_names("kvmlog_ring_state", "KVMLOG_RING_")
@@ -82,7 +82,7 @@ class _Mapping(Closeable):
             self.record_bytes: int = head.record_bytes
             rc = lib.kvmlog_ring_map(self.ring, self.fd, self.capacity, self.record_bytes, 0)
             if rc < 0:
-                raise RingError(f"{path}: cannot be mapped: {os.strerror(-rc)}")
+                raise RingError(f"{path}: cannot be mapped: {os.strerror(-rc)}") from os_error(-rc)
         except BaseException:
             os.close(self.fd)
             raise

@@ -20,7 +20,13 @@ from kvmlog.ring.lock import RingLock, busy
 from kvmlog.ring.reader import boot_id, has_writer
 from kvmlog.util import ownership, permissions
 from kvmlog.util.closeable import Closeable
-from kvmlog.util.errors import DamagedFileError, RingError, RingFormatError, RingMissingError
+from kvmlog.util.errors import (
+    DamagedFileError,
+    RingError,
+    RingFormatError,
+    RingMissingError,
+    os_error,
+)
 from kvmlog.util.log import log
 from kvmlog.util.process import start_ticks
 
@@ -156,7 +162,8 @@ class RingWriter(Closeable):
         def fill(fd: int) -> None:
             rc = lib.kvmlog_writer_copy_to(self.native, fd, fresh)
             if rc < 0:
-                raise RingError(f"{self.path}: cannot be mapped: {os.strerror(-rc)}")
+                failure = os_error(-rc)
+                raise RingError(f"{self.path}: cannot be mapped: {failure.strerror}") from failure
 
         permissions.make_parent(self.path)
         try:
@@ -223,7 +230,8 @@ class RingWriter(Closeable):
     def _start(self) -> None:
         native = lib.kvmlog_writer_new(self._fd, self.geometry.capacity, self.geometry.record_bytes)
         if native == ffi.NULL:
-            raise RingError(f"{self.path}: cannot be mapped: {os.strerror(ffi.errno)}")
+            failure = os_error(ffi.errno)
+            raise RingError(f"{self.path}: cannot be mapped: {failure.strerror}") from failure
         self.native = native
         header = self.header()
         exits = lib.kvmlog_writer_recount(native)

@@ -6,9 +6,16 @@ Each message is one sentence for the user: the value, the limit and the remedy.
 
 from __future__ import annotations
 
+import os
+
 
 class KvmlogError(Exception):
     """Base of all; str() is the sentence that the user sees."""
+
+
+def os_error(number: int) -> OSError:
+    """Return what a function of C reported, as the cause of an error (util.shortage looks there)."""
+    return OSError(number, os.strerror(number))
 
 
 class RingError(KvmlogError):

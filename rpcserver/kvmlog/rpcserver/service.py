@@ -17,6 +17,7 @@ from kvmlog.rpcserver.http.parse import parse_call
 from kvmlog.rpcserver.http.peers import Peer
 from kvmlog.rpcserver.methods import table
 from kvmlog.rpcserver.methods.call import Call
+from kvmlog.util.shortage import shortage
 
 
 class RpcService:
@@ -62,8 +63,9 @@ class RpcService:
             return dumps((result,), methodresponse=True).encode("utf-8")  # type: ignore[arg-type]
         except Fault as fault:
             return dumps(fault, methodresponse=True).encode("utf-8")
-        except Exception:  # noqa: BLE001 - a defect must not take the connection with it
-            log(f"{caller} internal error\n{traceback.format_exc().rstrip()}")
+        except Exception as error:  # noqa: BLE001 - a defect must not take the connection with it
+            told = shortage(error) or f"internal error\n{traceback.format_exc().rstrip()}"
+            log(f"{caller} {told}")
             defect = faults.fault(faults.INTERNAL, "Internal error; the server's log has it.")
             return dumps(defect, methodresponse=True).encode("utf-8")
 

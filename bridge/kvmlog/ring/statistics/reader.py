@@ -19,7 +19,7 @@ from kvmlog.ring import mapped_file
 from kvmlog.ring.reader import boot_id
 from kvmlog.ring.statistics.header import open_file, read_header
 from kvmlog.util.closeable import Closeable
-from kvmlog.util.errors import StatisticsError, StatisticsMissingError
+from kvmlog.util.errors import StatisticsError, StatisticsMissingError, os_error
 
 SUFFIX: Final = ".statistics"
 
@@ -173,7 +173,8 @@ class _Mapping(Closeable):
             header = read_header(path, self.fd)
             self.native: Any = lib.kvmlog_statistics_open(self.fd, header.file_bytes, 0)
             if self.native == ffi.NULL:
-                raise StatisticsError(f"{path}: cannot be mapped: {os.strerror(ffi.errno)}")
+                failure = os_error(ffi.errno)
+                raise StatisticsError(f"{path}: cannot be mapped: {failure.strerror}") from failure
         except BaseException:
             os.close(self.fd)
             raise
@@ -206,10 +207,11 @@ class StatisticsReader(Closeable):
         torn, error = ffi.new("__u64 *"), ffi.new("int *")
         copy = lib.kvmlog_statistics_snapshot(self._follow().native, torn, error)
         if copy == ffi.NULL:
+            failure = os_error(-error[0])
             raise StatisticsError(
-                f"{self.path}: no copy could be made ({os.strerror(-error[0])}); try again, "
+                f"{self.path}: no copy could be made ({failure.strerror}); try again, "
                 "or restart the bridge"
-            )
+            ) from failure
         return Snapshot(self.path, copy, torn[0])
 
     def wait_until(self, monotonic_ns: int, timeout_s: float = 5.0) -> bool:

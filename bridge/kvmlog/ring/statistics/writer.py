@@ -23,7 +23,7 @@ from kvmlog.ring.statistics.reader import StatisticsGuest, guest_of
 from kvmlog.ring.writer import CLEANER, RingWriter
 from kvmlog.util import ownership, permissions
 from kvmlog.util.closeable import Closeable
-from kvmlog.util.errors import DamagedFileError, StatisticsError, StatisticsMissingError
+from kvmlog.util.errors import DamagedFileError, StatisticsError, StatisticsMissingError, os_error
 from kvmlog.util.log import log
 
 _MIB: Final = 1 << 20
@@ -194,7 +194,11 @@ class StatisticsWriter(Closeable):
             why_not = "they were of an earlier boot"
         else:
             killed = header.state == lib.KVMLOG_STATISTICS_RUNNING
-            why_not = self._open(fd)
+            try:
+                why_not = self._open(fd)
+            except BaseException:
+                os.close(fd)
+                raise
             if not why_not and killed:
                 log(f"{self.path}: the last bridge was killed; continued up to its last second")
         if why_not:
@@ -227,7 +231,7 @@ class StatisticsWriter(Closeable):
             self._fill_header(fd)
             fresh = lib.kvmlog_statistics_open(fd, self._bytes, 1)
             if fresh == ffi.NULL:
-                raise StatisticsError(f"{self.path}: cannot be mapped: {os.strerror(ffi.errno)}")
+                raise self._unusable(ffi.errno)
             lib.kvmlog_statistics_move(self.native, fresh)
             lib.kvmlog_statistics_close(self._map)
             self._map = fresh
@@ -241,23 +245,33 @@ class StatisticsWriter(Closeable):
         """Map the file and continue it; return why it cannot be done, or ""."""
         native_map = lib.kvmlog_statistics_open(fd, self._bytes, 1)
         if native_map == ffi.NULL:
-            return os.strerror(ffi.errno)
+            raise self._unusable(ffi.errno)
         error = ffi.new("int *")
         native = lib.kvmlog_statistics_new(self._writer.native, native_map, error)
         if native == ffi.NULL:
             lib.kvmlog_statistics_close(native_map)
             if error[0] == -errno.EBADMSG:
                 return "they were left in the middle of an update"
-            return os.strerror(-error[0])
+            raise self._unusable(-error[0])
         self._fd, self._map, self.native = fd, native_map, native
         return ""
 
+    def _unusable(self, number: int) -> StatisticsError:
+        """Return the error for a file that is right, and that the machine does not let us use."""
+        failure = os_error(number)
+        error = StatisticsError(f"{self.path}: cannot be used: {failure.strerror}")
+        error.__cause__ = failure
+        return error
+
     def _begin_anew(self) -> None:
         fd = self._make()
-        why_not = self._open(fd)
-        if why_not:
+        try:
+            why_not = self._open(fd)
+            if why_not:
+                raise StatisticsError(f"{self.path}: cannot be used: {why_not}")
+        except BaseException:
             os.close(fd)
-            raise StatisticsError(f"{self.path}: cannot be used: {why_not}")
+            raise
 
     def _make(self) -> int:
         """Create a new file under its final name; return its descriptor."""

@@ -24,7 +24,10 @@ from kvmlog.rpcserver.http.service import Service
 from kvmlog.rpcserver.limits import BURST_S, Limits
 from kvmlog.util.errors import KvmlogError
 from kvmlog.util.ratelimit import TokenBuckets
+from kvmlog.util.shortage import shortage
 
+# How long a connection waits that there is no descriptor for, before the next look.
+_SHORTAGE_S: Final = 0.1
 _BUSY_TEXT: Final = b"Too many connections; try again in a second.\n"
 _BUSY: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\n"
@@ -97,6 +100,18 @@ class RpcServer(SimpleXMLRPCServer):
     def is_alive(self, within_s: float) -> bool:
         """Return whether connections are accepted: serve_forever() did a round within this time."""
         return time.monotonic() - self._last_round_s < within_s
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection; without a descriptor for it, say so and let others end first."""
+        try:
+            return super().get_request()
+        except OSError as error:
+            sentence = shortage(error)
+            if sentence is not None:
+                self._log_sparingly(f"a connection has to wait: {sentence}")
+                # It stays in the queue, for which serve_forever() would ask at once again.
+                time.sleep(_SHORTAGE_S)
+            raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Give a new connection its thread, or refuse it when there are too many."""
