@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import datetime, timedelta, timezone
 from typing import Final
 
@@ -58,6 +57,11 @@ def time_column(realtime_ns: int, utc_offset_s: int) -> str:
     return local_time(realtime_ns, utc_offset_s).strftime("%m-%d %H:%M:%S.%f")
 
 
+def date_time(realtime_ns: int, utc_offset_s: int) -> str:
+    """Return local date and time to the second: "2026-11-30 09:44:12"."""
+    return local_time(realtime_ns, utc_offset_s).strftime("%Y-%m-%d %H:%M:%S")
+
+
 def iso_time(realtime_ns: int, utc_offset_s: int) -> str:
     """Return local time to the ns with its offset: "2026-11-30T09:44:12.123456789+01:00".
 
@@ -66,9 +70,3 @@ def iso_time(realtime_ns: int, utc_offset_s: int) -> str:
     text = local_time(realtime_ns, utc_offset_s).isoformat(timespec="microseconds")
     at = len("2026-11-30T09:44:12.123456")
     return f"{text[:at]}{max(0, min(realtime_ns, _MOST_REALTIME_NS)) % 1_000:03d}{text[at:]}"
-
-
-def local_iso(realtime_ns: int) -> str:
-    """Return local time to the microsecond with its offset, as ISO 8601."""
-    offset_s = time.localtime(realtime_ns // NS_PER_S).tm_gmtoff
-    return local_time(realtime_ns, offset_s).isoformat(timespec="microseconds")
