@@ -16,6 +16,7 @@ from kvmlog.native import ffi, lib
 from kvmlog.ring import clocks
 from kvmlog.ring.clocks import ClockPair, Clocks, WallTime
 from kvmlog.ring.reader import RingReader, host_clocks
+from kvmlog.ring.records import ClockRecord, unpack_records
 from kvmlog.ring.writer import RingWriter
 from tests.native import lib as testing
 from tests.support.clocks import set_clocks
@@ -204,6 +205,33 @@ def test_a_zone_that_changes_while_the_bridge_runs(
     assert found.pairs[:-1] == before.pairs
     assert found.pairs[-1].utc_offset_s == 20_700
     assert found.pairs[-1].realtime_offset_ns == before.pairs[-1].realtime_offset_ns
+
+
+@pytest.mark.parametrize("on", [False, True])
+def test_a_zone_that_changes_is_told_in_the_stream(
+    zone: pytest.MonkeyPatch, writer: RingWriter, on: bool
+) -> None:
+    """By the engine, whatever the source is, once, while tracing is on."""
+    writer.switched(on, lib.KVMLOG_SOURCE_KMOD)
+    before_s = writer.header().utc_offset_s
+    zone.setenv("TZ", "HERE-5:45")
+    for _ in range(2):
+        # Its first turn begins with a heartbeat; a stop that was given before ends it.
+        pump = Pump(writer)
+        lib.kvmlog_pump_stop(pump.native)
+        assert lib.kvmlog_pump_run(pump.native) == 0
+        pump.close()
+    with RingReader(writer.path) as reader:
+        told = unpack_records(reader.snapshot().records)
+        known = reader.clocks()
+    if not on:
+        assert told == []
+        return
+    (note,) = told
+    assert isinstance(note, ClockRecord)
+    assert (note.source, note.event) == (lib.KVMLOG_SOURCE_ENGINE, lib.KVMLOG_CLOCK_ZONE)
+    assert note.delta_ns == (20_700 - before_s) * S
+    assert known.at(note.ns) == (note.realtime_ns, 20_700)
 
 
 def test_the_zone_of_a_time_of_day() -> None:
