@@ -32,6 +32,15 @@ int kvmlog_ring_map(struct kvmlog_ring *ring, int fd, __u64 capacity, __u64 reco
 void kvmlog_ring_unmap(struct kvmlog_ring *ring);
 int kvmlog_ring_whole(const struct kvmlog_ring *ring);
 
+/* --- ring/check.c --- */
+
+struct kvmlog_ring_counts {
+	__u64 head;
+	__u64 reserve;
+};
+
+int kvmlog_ring_check(const struct kvmlog_ring *ring, struct kvmlog_ring_counts *counts);
+
 /* --- ring/read.c --- */
 
 /* What one copy gave: records first_index .. next_index - 1. */

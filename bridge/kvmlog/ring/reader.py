@@ -82,7 +82,9 @@ class _Mapping(Closeable):
             rc = lib.kvmlog_ring_map(self.ring, self.fd, self.capacity, self.record_bytes, 0)
             if rc < 0:
                 raise RingError(f"{path}: cannot be mapped: {os.strerror(-rc)}")
+            ring_header.check_counts(path, self.ring)
         except BaseException:
+            lib.kvmlog_ring_unmap(self.ring)
             os.close(self.fd)
             raise
 

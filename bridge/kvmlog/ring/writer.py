@@ -112,6 +112,7 @@ class RingWriter(Closeable):
             mapped_file.refuse_foreign(self.path, fd, ring_header.MAGIC, RingError)
             header = ring_header.read_header(self.path, fd)
             if ring_header.Geometry(header.capacity, header.record_bytes) == self.geometry:
+                self._check_counts(fd)
                 self._fd = fd
                 return True
         except RingFormatError:
@@ -128,6 +129,17 @@ class RingWriter(Closeable):
         _mark_replaced(fd)
         os.close(fd)
         return False
+
+    def _check_counts(self, fd: int) -> None:
+        ring = ffi.new("struct kvmlog_ring *")
+        size = self.geometry
+        rc = lib.kvmlog_ring_map(ring, fd, size.capacity, size.record_bytes, 0)
+        if rc < 0:
+            raise RingError(f"{self.path}: cannot be mapped: {os.strerror(-rc)}")
+        try:
+            ring_header.check_counts(self.path, ring)
+        finally:
+            lib.kvmlog_ring_unmap(ring)
 
     def _make(self) -> int:
         """Create a new ring file under its final name; return its descriptor."""
