@@ -57,6 +57,23 @@ int kvmlog_ring_since(const struct kvmlog_ring *ring, __u64 index, __u64 count, 
 		      __u64 buffer_bytes, struct kvmlog_span *span);
 int kvmlog_ring_read_header(const struct kvmlog_ring *ring, struct kvmlog_ring_header *copy);
 
+/* --- ring/legacy.c: getKvmLog's text --- */
+
+enum kvmlog_legacy_limits {
+	KVMLOG_LEGACY_RECORDS = 1024,
+	KVMLOG_LEGACY_CHARACTERS = 9, /* of each */
+	KVMLOG_LEGACY_BYTES = 9216,
+};
+
+struct kvmlog_legacy {
+	struct kvmlog_ring_header made_by; /* by its clocks, until its head */
+	int is_made;
+	__u32 length; /* 0: no exits */
+	char text[KVMLOG_LEGACY_BYTES];
+};
+
+int kvmlog_ring_legacy(const struct kvmlog_ring *ring, struct kvmlog_legacy *legacy);
+
 /* --- ring/write.c --- */
 
 struct kvmlog_writer;

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from kvmlog.native import ffi, lib
+from kvmlog.ring import clocks, mapped_file
 from kvmlog.ring import header as ring_header
-from kvmlog.ring import mapped_file
+from kvmlog.ring.clocks import Clocks
 from kvmlog.ring.records import enum_names
 from kvmlog.util.closeable import Closeable
 from kvmlog.util.errors import RingError, RingFormatError, RingMissingError
@@ -73,6 +74,8 @@ class _Mapping(Closeable):
     def __init__(self, path: str) -> None:
         self.fd = ring_header.open_ring_file(path, os.O_RDONLY)
         self.ring = ffi.new("struct kvmlog_ring *")
+        self.legacy = ffi.new("struct kvmlog_legacy *")
+        self.legacy_text = ""
         try:
             self.file_key = mapped_file.file_key(self.fd)
             head = ring_header.read_header(path, self.fd)
@@ -183,10 +186,22 @@ class RingReader(Closeable):
             records=ffi.buffer(buffer)[span.offset : span.offset + length],
         )
 
-    def wall_ns(self, mono_ns: int) -> int:
-        """Convert ns of CLOCK_MONOTONIC to CLOCK_REALTIME, by the clocks of the last heartbeat."""
-        header = self._header()
-        return int(mono_ns + header.realtime_ns - header.monotonic_ns)
+    def legacy_text(self) -> str:
+        """Return getKvmLog's text (docs/rpc.md), "" for a ring without exits.
+
+        While nothing is written, each call returns the same text again, and looks at no record.
+        """
+        self._follow()
+        mapping = self._current()
+        rc = lib.kvmlog_ring_legacy(mapping.ring, mapping.legacy)
+        self._check(rc)
+        if rc == 1:
+            mapping.legacy_text = ffi.buffer(mapping.legacy.text, mapping.legacy.length)[:].decode()
+        return mapping.legacy_text
+
+    def clocks(self) -> Clocks:
+        """Return what gives each record the time of day that held then."""
+        return clocks.of_header(self._header())
 
     def _current(self) -> _Mapping:
         if self._map is None:
@@ -227,6 +242,15 @@ class RingReader(Closeable):
             )
         if rc < 0:
             raise RingError(f"{self.path}: {os.strerror(-rc)}")
+
+
+def host_clocks(path: str) -> Clocks:
+    """Return the clocks of the ring at `path`; without a ring, those of this process."""
+    try:
+        with RingReader(path) as ring:
+            return ring.clocks()
+    except RingError:
+        return clocks.of_this_process()
 
 
 def boot_id() -> bytes:

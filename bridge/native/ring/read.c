@@ -2,7 +2,6 @@
 /* The reader's side: copies that never hold a torn record. */
 #include <errno.h>
 #include <sched.h>
-#include <stddef.h>
 #include <string.h>
 #include <time.h>
 
@@ -102,7 +101,7 @@ static int copy_header(const struct kvmlog_ring *ring, struct kvmlog_ring_header
 	const __u64 *sequence = &ring->header->info_sequence;
 	__u64 before = kvmlog_load_acquire(sequence);
 
-	memcpy(copy, ring->header, offsetof(struct kvmlog_ring_header, reserved));
+	memcpy(copy, ring->header, sizeof(*copy));
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	/* In this order: the reserve that was raised for a head is never missed. */
 	copy->head = kvmlog_load_acquire(&ring->header->head);
@@ -111,8 +110,7 @@ static int copy_header(const struct kvmlog_ring *ring, struct kvmlog_ring_header
 }
 
 /*
- * A copy of the header, what is reserved in it zero, with all that `info_sequence` guards of
- * one moment. -EBUSY: the writer died or stands still inside an update; the copy is made all
+ * A copy of the header with all that `info_sequence` guards of one moment. -EBUSY: the writer died or stands still inside an update; the copy is made all
  * the same, only what is guarded may be of two moments.
  */
 int kvmlog_ring_read_header(const struct kvmlog_ring *ring, struct kvmlog_ring_header *copy)
@@ -122,7 +120,6 @@ int kvmlog_ring_read_header(const struct kvmlog_ring *ring, struct kvmlog_ring_h
 
 	if (rc)
 		return rc;
-	memset(copy, 0, sizeof(*copy));
 	for (int i = 0; i < KVMLOG_INFO_YIELDS + KVMLOG_INFO_MS; i++) {
 		if (copy_header(ring, copy))
 			return 0;

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Records as JSON-ready objects: every number as recorded, with its name beside it.
 
-Keys are the field names of include/uapi/kvmlog/record.h. Added: `time` (ISO 8601,
-local, microseconds), `wall_ns` (CLOCK_REALTIME), and for each code its name; of a detail
+Keys are the field names of include/uapi/kvmlog/record.h. Added: `time` (ISO 8601, local, to the
+ns, with the zone's offset), `wall_ns` (CLOCK_REALTIME), and for each code its name; of a detail
 `detail_name` and `detail_note` where they exist, and the CPU's information on the exit as
 `info_words` and, by its parts, `info_facts` (qualification.decode).
 A field whose flag is clear is left out, so that a zero is always a measured zero; so
@@ -68,7 +68,7 @@ def record_object(
     guest: the guest of the record, where it is known: `guest_name`, `guest_uuid`, `guest_pid`.
     """
     out: dict[str, Any] = {
-        "time": units.local_time(wall_ns, utc_offset_s).isoformat(timespec="microseconds"),
+        "time": units.iso_time(wall_ns, utc_offset_s),
         "wall_ns": wall_ns,
         "type_name": _TYPES.get(record.type, str(record.type)),
     }

@@ -13,11 +13,11 @@ from kvmlog.exits.explain.serialize import explained_object
 from kvmlog.exits.reasons import lookup
 from kvmlog.guests.names import GuestNames
 from kvmlog.guests.serialize import exits_by_process, guest_object
-from kvmlog.ring.reader import RingReader
+from kvmlog.ring.reader import RingReader, host_clocks
 from kvmlog.rpcserver import faults
 from kvmlog.rpcserver.methods import params
 from kvmlog.rpcserver.methods.call import Call
-from kvmlog.rpcserver.methods.marshal import marshal
+from kvmlog.rpcserver.methods.marshal import clock_structs, marshal
 from kvmlog.rpcserver.methods.params import Check
 from kvmlog.rpcserver.methods.records import reasons
 from kvmlog.rpcserver.methods.status import version
@@ -61,12 +61,14 @@ def guests(call: Call) -> dict[str, Any]:
     known = names.guests()
     exits = exits_by_process(call.ring_path)
     listed = [one for one in known if given.get("all") or one.ended_realtime_ns is None]
+    clocks = host_clocks(call.ring_path)
     found = [
-        {**guest_object(one, exits), "announced_ns": [ns for _, ns in one.numbers]}
+        {**guest_object(one, exits, clocks), "announced_ns": [ns for _, ns in one.numbers]}
         for one in listed
     ]
     return {
         "guests": marshal(found),
+        "clocks": clock_structs(clocks),
         "ended": str(sum(one.ended_realtime_ns is not None for one in known)),
         "bridge_error": marshal(bridge_error),
         "guests_error": marshal(names.problem),

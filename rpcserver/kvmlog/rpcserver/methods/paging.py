@@ -10,8 +10,9 @@ from typing import Final, NamedTuple
 from kvmlog.exits.selection import Selection
 from kvmlog.guests.view import GuestView
 from kvmlog.ring.block import Span
+from kvmlog.ring.clocks import ClockPair, Clocks
 from kvmlog.ring.reader import RingInfo, RingReader, Snapshot
-from kvmlog.ring.records import RECORD_BYTES, AnyRecord, unpack_records
+from kvmlog.ring.records import RECORD_BYTES, AnyRecord, decode_record, unpack_records
 
 # A writer at full speed needs several times as long to overwrite what is being copied.
 MOST_RECORDS: Final = 65_536
@@ -37,6 +38,7 @@ class Page(NamedTuple):
 
     span: Span
     records: bytes
+    clocks: Clocks
     more: bool  # others have come since
     replaced: bool  # the position was in another ring: this page begins with the new ring's first
     decoded: Sequence[AnyRecord]  # the same records, where they were asked for decoded
@@ -134,26 +136,40 @@ class Pager:
             decoded = unpack_records(piece.records)
             self._view.learn(decoded)
         info = self._ring.info()
-        span = _span(info, piece.ring_id, (piece.first_index, piece.next_index), overwritten)
-        return Page(span, piece.records, piece.next_index < info.head, False, decoded)
+        clocks = self._ring.clocks()
+        indices = (piece.first_index, piece.next_index)
+        span = _span(info, piece.ring_id, indices, overwritten, _last(piece.records, clocks))
+        return Page(span, piece.records, clocks, piece.next_index < info.head, False, decoded)
 
     def _page(
         self, ring_id: str, found: list[_Match], indices: tuple[int, int], overwritten: int = 0
     ) -> Page:
         info = self._ring.info()
+        clocks = self._ring.clocks()
+        records = b"".join(one.record for one in found)
         decoded = [one.decoded for one in found if one.decoded is not None]
         # In their order: pieces may have been read backwards, and later names replace earlier ones.
         self._view.learn(decoded)
         return Page(
-            _span(info, ring_id, indices, overwritten),
-            b"".join(one.record for one in found),
+            _span(info, ring_id, indices, overwritten, _last(records, clocks)),
+            records,
+            clocks,
             indices[1] < info.head,
             False,
             decoded,
         )
 
 
-def _span(info: RingInfo, ring_id: str, indices: tuple[int, int], overwritten: int = 0) -> Span:
+def _last(records: bytes, clocks: Clocks) -> ClockPair:
+    """Return the clocks that held at the last of the records; of none, those of now."""
+    if not records:
+        return clocks.pairs[-1]
+    return clocks.pair(decode_record(records, len(records) // RECORD_BYTES - 1).ns)
+
+
+def _span(
+    info: RingInfo, ring_id: str, indices: tuple[int, int], overwritten: int, pair: ClockPair
+) -> Span:
     """Return what a reply says of the ring and of the range (first, next) of its records."""
     return Span(
         ring_id=ring_id,
@@ -164,7 +180,7 @@ def _span(info: RingInfo, ring_id: str, indices: tuple[int, int], overwritten: i
         dropped=info.counters["dropped"],
         lost_records=info.lost_records,
         monotonic_ns=info.monotonic_ns,
-        realtime_ns=info.realtime_ns,
+        realtime_ns=info.monotonic_ns + pair.realtime_offset_ns,
         boottime_ns=info.boottime_ns,
-        utc_offset_s=info.utc_offset_s,
+        utc_offset_s=pair.utc_offset_s,
     )
