@@ -110,8 +110,9 @@ static int copy_header(const struct kvmlog_ring *ring, struct kvmlog_ring_header
 }
 
 /*
- * A copy of the header with all that `info_sequence` guards of one moment. -EBUSY: the writer died or stands still inside an update; the copy is made all
- * the same, only what is guarded may be of two moments.
+ * A copy of the header with all that `info_sequence` guards of one moment. -EBUSY: the
+ * writer died or stands still inside an update; the copy is made all the same, only what
+ * is guarded may be of two moments.
  */
 int kvmlog_ring_read_header(const struct kvmlog_ring *ring, struct kvmlog_ring_header *copy)
 {

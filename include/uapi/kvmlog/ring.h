@@ -85,7 +85,7 @@ struct kvmlog_ring_header {
 	__u64 writer_start_ticks; /* field 22 of /proc/PID/stat */
 	__u64 created_realtime_ns;
 
-	__u64 info_sequence; /* guards statistics_id to writer_start_ticks, and below all but counts */
+	__u64 info_sequence; /* guards statistics_id to writer_start_ticks, and below */
 	__u64 monotonic_ns;  /* heartbeat: at this moment on CLOCK_MONOTONIC ... */
 	__u64 realtime_ns;   /* ... CLOCK_REALTIME and ... */
 	__u64 boottime_ns;   /* ... CLOCK_BOOTTIME showed these ... */
