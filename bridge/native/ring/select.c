@@ -80,9 +80,12 @@ static int exit_passes(const struct kvmlog_filter *filter, const struct kvmlog_r
 
 static int passes(const struct kvmlog_filter *filter, const struct kvmlog_record *record)
 {
-	if (!(filter->types & 1U << (record->type < 32 ? record->type : 0)))
+	/* Once: a writer may change it between a check and its use. */
+	__u8 type = __atomic_load_n(&record->type, __ATOMIC_RELAXED);
+
+	if (!(filter->types & 1U << (type < 32 ? type : 0)))
 		return 0;
-	return record->type != KVMLOG_RECORD_EXIT || exit_passes(filter, record);
+	return type != KVMLOG_RECORD_EXIT || exit_passes(filter, record);
 }
 
 /* The first record that is there and will stay for a while; @end at most. */
