@@ -132,7 +132,7 @@ void kvmlog_writer_state(struct kvmlog_writer *writer, __u32 state);
 void kvmlog_writer_switched(struct kvmlog_writer *writer, __u32 on, __u32 source);
 void kvmlog_writer_statistics(struct kvmlog_writer *writer, const __u8 *id);
 void kvmlog_writer_counters(struct kvmlog_writer *writer, const struct kvmlog_counters *counters);
-void kvmlog_writer_heartbeat(struct kvmlog_writer *writer);
+__s32 kvmlog_writer_heartbeat(struct kvmlog_writer *writer);
 void kvmlog_writer_header(struct kvmlog_writer *writer, struct kvmlog_ring_header *copy);
 
 /* --- pump/batch.c: what a message of the source is --- */

@@ -3,6 +3,16 @@
 #include "ring/clocks.h"
 #include "testing.h"
 
+/* As in a ring that no writer has started on. */
+void kvmlog_test_forget_clocks(struct kvmlog_writer *writer)
+{
+	pthread_mutex_lock(&writer->lock);
+	kvmlog_writer_info_begin(writer);
+	writer->ring.header->clock_count = 0;
+	kvmlog_writer_info_end(writer);
+	pthread_mutex_unlock(&writer->lock);
+}
+
 /* From @now_ns on the ring's header tells this, as if its watch had found it. @next_from_s: 0 or
  * the second of CLOCK_REALTIME at which the zone changes to @next_offset_s.
  */

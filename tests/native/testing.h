@@ -25,6 +25,7 @@ struct kvmlog_clock_pair kvmlog_clocks_at(const struct kvmlog_ring_header *heade
 
 /* --- clocks.c --- */
 
+void kvmlog_test_forget_clocks(struct kvmlog_writer *writer);
 void kvmlog_test_clock(struct kvmlog_writer *writer, __u64 now_ns, __s64 realtime_offset_ns,
 		       __s32 utc_offset_s, __s32 next_offset_s, __u64 next_from_s);
 __s32 kvmlog_test_zone(__u64 realtime_ns, __u64 *next_from_s, __s32 *next_offset_s);

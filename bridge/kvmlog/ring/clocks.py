@@ -39,6 +39,10 @@ class Clocks:
         self.pairs: Final = tuple(pairs)
         self._from_ns: Final = [pair.from_ns for pair in self.pairs]
 
+    def objects(self) -> list[dict[str, int]]:
+        """Return the pairs as replies have them: dicts of the fields of ClockPair."""
+        return [pair._asdict() for pair in self.pairs]
+
     def pair(self, monotonic_ns: int) -> ClockPair:
         """Return the pair that held at a record's time."""
         return self.pairs[max(0, bisect_right(self._from_ns, monotonic_ns) - 1)]

@@ -29,8 +29,8 @@ _COUNTERS = [name for name, _ in ffi.typeof("struct kvmlog_counters").fields]
 class RingWriter(Closeable):
     """The ring at `path`, created or continued, locked against a second writer.
 
-    A ring of the same geometry is continued with its records and counts; any other ring there is
-    marked REPLACED and a new one is renamed over it. `continued`: which of the two;
+    A ring of this boot with the same geometry is continued with its records and counts; any other
+    ring there is marked REPLACED and a new one is renamed over it. `continued`: which of the two;
     `killed_before`: whether the last writer ended without closing it. RingBusyError when another
     process writes it, RingError when it cannot be created.
     """
@@ -111,8 +111,14 @@ class RingWriter(Closeable):
         try:
             mapped_file.refuse_foreign(self.path, fd, ring_header.MAGIC, RingError)
             header = ring_header.read_header(self.path, fd)
+<<<<<<< HEAD
             if ring_header.Geometry(header.capacity, header.record_bytes) == self.geometry:
                 self._check_counts(fd)
+=======
+            same = ring_header.Geometry(header.capacity, header.record_bytes) == self.geometry
+            # Times of two boots do not belong in one order, nor to one clock.
+            if same and bytes(header.boot_id) == boot_id():
+>>>>>>> i12-clock
                 self._fd = fd
                 return True
         except RingFormatError:

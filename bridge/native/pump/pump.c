@@ -168,7 +168,7 @@ static int heartbeat(struct kvmlog_pump *pump)
 
 	if (now >= pump->heartbeat_ms) {
 		kvmlog_pump_watch_clocks(pump);
-		kvmlog_writer_heartbeat(pump->writer);
+		kvmlog_pump_heartbeat(pump);
 		kvmlog_pump_fold(pump);
 		pump->heartbeat_ms = now + KVMLOG_HEARTBEAT_MS;
 	}

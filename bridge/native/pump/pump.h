@@ -91,6 +91,7 @@ void kvmlog_pump_take_from(struct kvmlog_pump *pump, const struct kvmlog_record 
 void kvmlog_pump_fold(struct kvmlog_pump *pump);
 
 /* clocks.c, hotplug.c: without the lock; watch_cpus in the pump's thread. */
+void kvmlog_pump_heartbeat(struct kvmlog_pump *pump);
 void kvmlog_pump_watch_clocks(struct kvmlog_pump *pump);
 int kvmlog_hotplug_open(void);
 void kvmlog_pump_watch_cpus(struct kvmlog_pump *pump);

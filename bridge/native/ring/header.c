@@ -90,16 +90,22 @@ void kvmlog_writer_counters(struct kvmlog_writer *writer, const struct kvmlog_co
 	pthread_mutex_unlock(&writer->lock);
 }
 
-/* The clocks as the writer's watch saw them last, and the zone. */
-void kvmlog_writer_heartbeat(struct kvmlog_writer *writer)
+/*
+ * The clocks as the writer's watch saw them last, and the zone. Returns how many seconds
+ * local time has moved since the last heartbeat.
+ */
+__s32 kvmlog_writer_heartbeat(struct kvmlog_writer *writer)
 {
 	struct kvmlog_zone zone = kvmlog_zone_at(kvmlog_clock_ns(CLOCK_REALTIME));
+	__s32 moved_s;
 
 	pthread_mutex_lock(&writer->lock);
+	moved_s = zone.offset_s - writer->ring.header->utc_offset_s;
 	kvmlog_writer_info_begin(writer);
 	write_clocks(writer, &zone);
 	kvmlog_writer_info_end(writer);
 	pthread_mutex_unlock(&writer->lock);
+	return moved_s;
 }
 
 void kvmlog_writer_header(struct kvmlog_writer *writer, struct kvmlog_ring_header *copy)

@@ -25,7 +25,7 @@ enum {
 
 struct legacy_exit {
 	__u64 ns;
-	__u64 index;
+	__u32 age; /* records that arrived since; a ring has far less than 2^32 */
 	__u32 reason;
 };
 
@@ -47,7 +47,7 @@ static __u32 collect(const struct kvmlog_ring *ring, __u64 head, struct legacy_e
 			continue;
 		exits[count++] = (struct legacy_exit){
 			.ns = record->exit_ns,
-			.index = index - 1,
+			.age = (__u32)(head - index),
 			.reason = record->isa == KVMLOG_ISA_VMX
 					  ? record->reason & KVMLOG_VMX_BASIC_MASK
 					  : record->reason,
@@ -56,14 +56,59 @@ static __u32 collect(const struct kvmlog_ring *ring, __u64 head, struct legacy_e
 	return count;
 }
 
-/* Newest first; of the same ns, the later arrival. */
-static int newer_first(const void *a, const void *b)
+/* Of the same ns, the later arrival is newer. */
+static int is_newer(const struct legacy_exit *one, const struct legacy_exit *other)
 {
-	const struct legacy_exit *one = a, *other = b;
+	return one->ns != other->ns ? one->ns > other->ns : one->age < other->age;
+}
 
-	if (one->ns != other->ns)
-		return one->ns > other->ns ? -1 : 1;
-	return one->index > other->index ? -1 : 1;
+/* The end of what is in order from @from on. */
+static __u32 run_end(const struct legacy_exit *exits, __u32 from, __u32 count)
+{
+	__u32 end = from + 1;
+
+	while (end < count && is_newer(&exits[end - 1], &exits[end]))
+		end++;
+	return end < count ? end : count;
+}
+
+/* Merges runs in pairs, from @from to @to; returns how many runs are left. */
+static __u32 merge_runs(const struct legacy_exit *from, struct legacy_exit *to, __u32 count)
+{
+	__u32 runs = 0;
+
+	for (__u32 at = 0; at < count; runs++) {
+		__u32 one = at, one_end = run_end(from, at, count);
+		__u32 other = one_end;
+		__u32 end = other < count ? run_end(from, other, count) : count;
+
+		while (at < end) {
+			if (other == end || (one < one_end && is_newer(&from[one], &from[other])))
+				to[at++] = from[one++];
+			else
+				to[at++] = from[other++];
+		}
+	}
+	return runs;
+}
+
+/*
+ * Newest first; returns where they are then. What each CPU wrote is in order: there are few
+ * runs, which qsort() would not notice.
+ */
+static struct legacy_exit *sort(struct legacy_exit *exits, struct legacy_exit *spare, __u32 count)
+{
+	if (run_end(exits, 0, count) == count)
+		return exits;
+	for (;;) {
+		struct legacy_exit *sorted = spare;
+		__u32 runs = merge_runs(exits, sorted, count);
+
+		spare = exits;
+		exits = sorted;
+		if (runs == 1)
+			return exits;
+	}
 }
 
 static char *put(char *text, __u32 number, int digits, __u32 base)
@@ -109,7 +154,7 @@ static int is_same(const struct kvmlog_ring_header *made, const struct kvmlog_ri
 int kvmlog_ring_legacy(const struct kvmlog_ring *ring, struct kvmlog_legacy *legacy)
 {
 	struct kvmlog_ring_header header;
-	struct legacy_exit *exits;
+	struct legacy_exit *exits, *sorted;
 	__u64 safe, reserve, head;
 	char *end = legacy->text;
 	__u32 count, shown = 0;
@@ -123,7 +168,7 @@ int kvmlog_ring_legacy(const struct kvmlog_ring *ring, struct kvmlog_legacy *leg
 		return rc;
 	if (legacy->is_made && is_same(&legacy->made_by, &header))
 		return 0;
-	exits = malloc(LOOKED_AT * sizeof(*exits));
+	exits = malloc(2 * LOOKED_AT * sizeof(*exits));
 	if (!exits)
 		return -ENOMEM;
 
@@ -134,12 +179,12 @@ int kvmlog_ring_legacy(const struct kvmlog_ring *ring, struct kvmlog_legacy *leg
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	reserve = kvmlog_load_relaxed(&ring->header->reserve);
 	safe = reserve > ring->capacity ? reserve - ring->capacity : 0;
-	while (count && exits[count - 1].index < safe)
+	while (count && head - 1 - exits[count - 1].age < safe)
 		count--;
 
-	qsort(exits, count, sizeof(*exits), newer_first);
+	sorted = sort(exits, exits + LOOKED_AT, count);
 	for (; shown < count && shown < KVMLOG_LEGACY_RECORDS; shown++)
-		end = put_exit(end, &exits[shown], &header);
+		end = put_exit(end, &sorted[shown], &header);
 	free(exits);
 	legacy->length = (__u32)(end - legacy->text);
 	legacy->made_by = header;

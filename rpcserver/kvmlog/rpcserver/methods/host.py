@@ -17,7 +17,7 @@ from kvmlog.ring.reader import RingReader, host_clocks
 from kvmlog.rpcserver import faults
 from kvmlog.rpcserver.methods import params
 from kvmlog.rpcserver.methods.call import Call
-from kvmlog.rpcserver.methods.marshal import clock_structs, marshal
+from kvmlog.rpcserver.methods.marshal import marshal
 from kvmlog.rpcserver.methods.params import Check
 from kvmlog.rpcserver.methods.records import reasons
 from kvmlog.rpcserver.methods.status import version
@@ -68,7 +68,7 @@ def guests(call: Call) -> dict[str, Any]:
     ]
     return {
         "guests": marshal(found),
-        "clocks": clock_structs(clocks),
+        "clocks": marshal(clocks.objects()),
         "ended": str(sum(one.ended_realtime_ns is not None for one in known)),
         "bridge_error": marshal(bridge_error),
         "guests_error": marshal(names.problem),

@@ -11,15 +11,8 @@ import math
 import re
 from typing import Any, Final
 
-from kvmlog.ring.clocks import Clocks
-
 # What XML 1.0 has no character for (https://www.w3.org/TR/xml/#charsets).
 _NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-def clock_structs(clocks: Clocks) -> list[dict[str, str]]:
-    """Return the member `clocks` of replies: what the host's clocks showed from when on."""
-    return [marshal(pair._asdict()) for pair in clocks.pairs]
 
 
 def marshal(value: Any) -> Any:

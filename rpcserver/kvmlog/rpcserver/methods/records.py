@@ -23,7 +23,7 @@ from kvmlog.ring.records import RECORD_BYTES, AnyRecord, unpack_records
 from kvmlog.rpcserver import faults
 from kvmlog.rpcserver.methods import params
 from kvmlog.rpcserver.methods.call import Call
-from kvmlog.rpcserver.methods.marshal import clock_structs, marshal
+from kvmlog.rpcserver.methods.marshal import marshal
 from kvmlog.rpcserver.methods.paging import MOST_RECORDS, Pager
 from kvmlog.rpcserver.methods.params import Check
 from kvmlog.rpcserver.methods.readers import open_ring
@@ -87,7 +87,7 @@ def records(call: Call) -> dict[str, Any]:
             page = pager.newest(count)
     reply = {
         **marshal(page.span._asdict()),
-        "clocks": clock_structs(page.clocks),
+        "clocks": marshal(page.clocks.objects()),
         "more": page.more,
         "replaced": page.replaced,
     }
@@ -122,7 +122,7 @@ def pending(call: Call) -> dict[str, Any]:
     reply = {
         "pending": str(count),
         "left_out": str(count - len(found)),
-        "clocks": clock_structs(clocks),
+        "clocks": marshal(clocks.objects()),
     }
     if given.get("form", "structs") == "structs":
         return reply | _structs([found[n] for n in shown], clocks, view)

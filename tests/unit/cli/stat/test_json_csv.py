@@ -80,10 +80,12 @@ def test_json_of_the_account(tmp_path: Path) -> None:
     assert found.pop("rows") == []
     assert found == {
         "statistics_id": "0c" * 16,
-        "since": "2026-11-20T19:46:02.000000+00:00",
-        "until": "2026-11-20T19:46:03.000000+00:00",
+        "since": "2026-11-20T19:46:02.000000000+00:00",
+        "until": "2026-11-20T19:46:03.000000000+00:00",
         "since_realtime_ns": make.SINCE_NS,
+        "since_utc_offset_s": 0,
         "until_realtime_ns": make.SINCE_NS + make.SECOND,
+        "until_utc_offset_s": 0,
         "by": ["guest", "reason"],
         "guests": [
             {

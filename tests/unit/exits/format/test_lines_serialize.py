@@ -291,6 +291,10 @@ def test_what_is_known_without_an_isa_is_shown() -> None:
             make.clock_bytes(event=lib.KVMLOG_CLOCK_SUSPEND, delta_ns=7_200_000_000_000),
             "the host slept for 120m00s",
         ),
+        (
+            make.clock_bytes(event=lib.KVMLOG_CLOCK_ZONE, delta_ns=-1_800_000_000_000),
+            "local time was moved back by 30m00s",
+        ),
         (make.cpu_bytes(cpu=5, online=1), "host CPU 5 went online"),
         (make.cpu_bytes(cpu=5, online=0), "host CPU 5 went offline"),
         (
@@ -317,7 +321,7 @@ def test_exit_object_has_numbers_and_names() -> None:
         json.dumps(serialize.record_object(decode_record(record), WALL_NS, OFFSET_S))
     )
     expected = {
-        "time": "2023-11-14T23:13:20.123456+01:00",
+        "time": "2023-11-14T23:13:20.123456789+01:00",
         "wall_ns": WALL_NS,
         "exit_ns": 99,
         "type_name": "exit",
