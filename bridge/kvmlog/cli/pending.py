@@ -97,4 +97,4 @@ def _row(record: Record, view: GuestView, clocks: Clocks) -> list[str]:
 
 def _json(record: Record, view: GuestView, clocks: Clocks) -> str:
     guest = view.labels.guest(record)
-    return json.dumps(serialize.record_object(record, *clocks.at(record.exit_ns), guest))
+    return json.dumps(serialize.json_object(record, *clocks.at(record.exit_ns), guest))

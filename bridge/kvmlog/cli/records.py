@@ -35,10 +35,10 @@ def _json_line(record: AnyRecord, wall: WallTime, label: Label | None) -> str:
     # Imported here, because lines of text need neither.
     import json
 
-    from kvmlog.exits.format.serialize import record_object
+    from kvmlog.exits.format.serialize import json_object
 
     guest = None if label is None else label.guest
-    return json.dumps(record_object(record, *wall, guest))
+    return json.dumps(json_object(record, *wall, guest))
 
 
 def in_time_order(records: list[AnyRecord]) -> list[AnyRecord]:

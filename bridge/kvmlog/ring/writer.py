@@ -111,14 +111,10 @@ class RingWriter(Closeable):
         try:
             mapped_file.refuse_foreign(self.path, fd, ring_header.MAGIC, RingError)
             header = ring_header.read_header(self.path, fd)
-<<<<<<< HEAD
-            if ring_header.Geometry(header.capacity, header.record_bytes) == self.geometry:
-                self._check_counts(fd)
-=======
             same = ring_header.Geometry(header.capacity, header.record_bytes) == self.geometry
             # Times of two boots do not belong in one order, nor to one clock.
             if same and bytes(header.boot_id) == boot_id():
->>>>>>> i12-clock
+                self._check_counts(fd)
                 self._fd = fd
                 return True
         except RingFormatError:
