@@ -39,6 +39,11 @@ class GuestView:
         """Return when which guest numbers are chosen, None for all: shows(), of exits, for C."""
         return self.labels.times(self._chosen) if self._words else None
 
+    def numbers(self) -> frozenset[int] | None:
+        """Return the guest numbers that chosen guests have or had, None for all."""
+        times = self.times()
+        return None if times is None else frozenset(one.guest for one in times)
+
     def shows(self, record: AnyRecord) -> bool:
         """Return whether a record is a chosen guest's, or no guest's, as losses and clocks are."""
         if not self._words or not isinstance(record, Record | GuestRecord):
