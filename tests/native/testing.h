@@ -47,6 +47,7 @@ struct kvmlog_test_race {
 };
 
 void kvmlog_test_race_write(struct kvmlog_writer *writer, __u64 records, __u64 batch);
+void kvmlog_test_race_counts(struct kvmlog_writer *writer, __u64 batches);
 int kvmlog_test_race_read(const struct kvmlog_ring *ring, __u64 until, __u64 count, int head_only,
 			  struct kvmlog_test_race *result);
 

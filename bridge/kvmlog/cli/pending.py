@@ -53,8 +53,8 @@ def run(args: argparse.Namespace) -> int:
     beside the ring (--ring).
     """
     client = SwitchClient(args.switch)
-    raw, count = client.pending()
     view = selection.guest_view(args.ring, args.vm)
+    raw, count = client.pending(view.numbers())
     given = [record for record in unpack_records(raw) if isinstance(record, Record)]
     view.learn(given)
     found = [record for record in given if view.shows(record)]
@@ -97,4 +97,4 @@ def _row(record: Record, view: GuestView, clocks: Clocks) -> list[str]:
 
 def _json(record: Record, view: GuestView, clocks: Clocks) -> str:
     guest = view.labels.guest(record)
-    return json.dumps(serialize.record_object(record, *clocks.at(record.exit_ns), guest))
+    return json.dumps(serialize.json_object(record, *clocks.at(record.exit_ns), guest))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Records of a snapshot in time order, as lines; options that several commands share."""
+"""Records in time order, as lines; options that several commands share."""
 
 from __future__ import annotations
 
@@ -9,38 +9,19 @@ from collections.abc import Iterator
 from kvmlog.config.schema import DEFAULT_RING, DEFAULT_SOCKET
 from kvmlog.exits.format.lines import format_record, sentence_line
 from kvmlog.exits.format.notes import counted
-from kvmlog.exits.selection import Selection
 from kvmlog.guests.labels import Label
 from kvmlog.guests.view import GuestView
 from kvmlog.ring.clocks import Clocks, WallTime
-from kvmlog.ring.reader import RingReader, Snapshot
-from kvmlog.ring.records import AnyRecord, GuestRecord, Record, unpack_records
-
-
-def lines(
-    ring: RingReader,
-    snapshot: Snapshot,
-    selection: Selection,
-    view: GuestView,
-    *,
-    newest: int | None = None,
-    as_json: bool = False,
-) -> Iterator[str]:
-    """Yield one line per record that the selection shows, oldest first by time.
-
-    view: the names of guests, which has learnt the snapshot. newest: only so many, those that came
-    last. Records of different CPUs arrive in order of arrival.
-    """
-    shown = [record for record in unpack_records(snapshot.records) if selection.shows(record)]
-    if newest is not None:
-        shown = shown[-newest:]
-    yield from record_lines(shown, ring.clocks(), view, as_json)
+from kvmlog.ring.records import AnyRecord, GuestRecord, Record
 
 
 def record_lines(
     shown: list[AnyRecord], clocks: Clocks, view: GuestView, as_json: bool
 ) -> Iterator[str]:
-    """Yield one line per record, oldest first by time; view: as for lines()."""
+    """Yield one line per record, oldest first by time: of different CPUs they come in any order.
+
+    view: the names of guests, which has learnt these records.
+    """
     for record in in_time_order(shown):
         wall = clocks.at(record.ns)
         label = view.labels.label(record)
@@ -54,10 +35,10 @@ def _json_line(record: AnyRecord, wall: WallTime, label: Label | None) -> str:
     # Imported here, because lines of text need neither.
     import json
 
-    from kvmlog.exits.format.serialize import record_object
+    from kvmlog.exits.format.serialize import json_object
 
     guest = None if label is None else label.guest
-    return json.dumps(record_object(record, *wall, guest))
+    return json.dumps(json_object(record, *wall, guest))
 
 
 def in_time_order(records: list[AnyRecord]) -> list[AnyRecord]:

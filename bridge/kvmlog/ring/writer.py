@@ -114,6 +114,7 @@ class RingWriter(Closeable):
             same = ring_header.Geometry(header.capacity, header.record_bytes) == self.geometry
             # Times of two boots do not belong in one order, nor to one clock.
             if same and bytes(header.boot_id) == boot_id():
+                self._check_counts(fd)
                 self._fd = fd
                 return True
         except RingFormatError:
@@ -130,6 +131,17 @@ class RingWriter(Closeable):
         _mark_replaced(fd)
         os.close(fd)
         return False
+
+    def _check_counts(self, fd: int) -> None:
+        ring = ffi.new("struct kvmlog_ring *")
+        size = self.geometry
+        rc = lib.kvmlog_ring_map(ring, fd, size.capacity, size.record_bytes, 0)
+        if rc < 0:
+            raise RingError(f"{self.path}: cannot be mapped: {os.strerror(-rc)}")
+        try:
+            ring_header.check_counts(self.path, ring)
+        finally:
+            lib.kvmlog_ring_unmap(ring)
 
     def _make(self) -> int:
         """Create a new ring file under its final name; return its descriptor."""

@@ -103,6 +103,7 @@ def _detail(row: Row) -> dict[str, Any]:
     one = kind in (DETAIL_EXACT, DETAIL_REGION)
     return {
         "detail": row.detail if one else None,
+        "detail_hex": hex(row.detail) if one else None,
         "detail_kind": _DETAIL_KINDS.get(kind, str(kind)),
         "detail_words": detail_words(row) or None,
     }

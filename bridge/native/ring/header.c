@@ -30,12 +30,13 @@ void kvmlog_writer_start(struct kvmlog_writer *writer, __u32 pid, __u64 start_ti
 
 	pthread_mutex_lock(&writer->lock);
 	same_boot = !memcmp(header->boot_id, boot_id, sizeof(header->boot_id));
+	kvmlog_watch_begin(&writer->watch);
+	kvmlog_writer_info_begin(writer);
 	header->writer_pid = pid;
 	header->writer_start_ticks = start_ticks;
 	memcpy(header->boot_id, boot_id, sizeof(header->boot_id));
 	header->switched_on = 0;
-	kvmlog_watch_begin(&writer->watch);
-	kvmlog_writer_info_begin(writer);
+	header->state = KVMLOG_RING_RUNNING;
 	kvmlog_clocks_begin(header, same_boot);
 	if (header->clock_count)
 		kvmlog_watch_continue(&writer->watch,
@@ -43,14 +44,15 @@ void kvmlog_writer_start(struct kvmlog_writer *writer, __u32 pid, __u64 start_ti
 					      .realtime_offset_ns);
 	write_clocks(writer, &zone);
 	kvmlog_writer_info_end(writer);
-	__atomic_store_n(&header->state, KVMLOG_RING_RUNNING, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&writer->lock);
 }
 
 void kvmlog_writer_state(struct kvmlog_writer *writer, __u32 state)
 {
 	pthread_mutex_lock(&writer->lock);
-	__atomic_store_n(&writer->ring.header->state, state, __ATOMIC_RELEASE);
+	kvmlog_writer_info_begin(writer);
+	writer->ring.header->state = state;
+	kvmlog_writer_info_end(writer);
 	pthread_mutex_unlock(&writer->lock);
 }
 
@@ -59,9 +61,11 @@ void kvmlog_writer_switched(struct kvmlog_writer *writer, __u32 on, __u32 source
 	struct kvmlog_ring_header *header = writer->ring.header;
 
 	pthread_mutex_lock(&writer->lock);
+	kvmlog_writer_info_begin(writer);
 	if (on)
-		__atomic_store_n(&header->source, source, __ATOMIC_RELAXED);
-	__atomic_store_n(&header->switched_on, on, __ATOMIC_RELEASE);
+		header->source = source;
+	header->switched_on = on;
+	kvmlog_writer_info_end(writer);
 	pthread_mutex_unlock(&writer->lock);
 }
 
@@ -71,7 +75,9 @@ void kvmlog_writer_statistics(struct kvmlog_writer *writer, const __u8 *id)
 	struct kvmlog_ring_header *header = writer->ring.header;
 
 	pthread_mutex_lock(&writer->lock);
+	kvmlog_writer_info_begin(writer);
 	memcpy(header->statistics_id, id, sizeof(header->statistics_id));
+	kvmlog_writer_info_end(writer);
 	pthread_mutex_unlock(&writer->lock);
 }
 

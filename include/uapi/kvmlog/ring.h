@@ -23,8 +23,13 @@
  * down, not even when a writer restarts: it stands above head after a writer
  * that was killed while copying.
  *
- * The clock and counter fields are written between two steps of `info_sequence`
- * (odd while being written): read, and read again if it was odd or has changed.
+ * What changes besides head and reserve is written between two steps of `info_sequence`
+ * (odd while being written): read, and read again if it was odd or has changed. Only
+ * REPLACED is set without it, by a process that is no longer the writer of this file.
+ *
+ * head <= reserve <= head + capacity holds at every moment, but not of two fields that
+ * were read at two: read head (acquire), reserve (acquire), head again, and compare
+ * reserve with the first from below and with the second from above.
  *
  * A record's wall time follows from the last of `clocks` whose from_ns is not above
  * the record's time, or from the first of them: a pair is written before any record
@@ -80,7 +85,7 @@ struct kvmlog_ring_header {
 	__u64 writer_start_ticks; /* field 22 of /proc/PID/stat */
 	__u64 created_realtime_ns;
 
-	__u64 info_sequence; /* guards all below, up to `reserved`, and `clocks` */
+	__u64 info_sequence; /* guards statistics_id to writer_start_ticks, and below */
 	__u64 monotonic_ns;  /* heartbeat: at this moment on CLOCK_MONOTONIC ... */
 	__u64 realtime_ns;   /* ... CLOCK_REALTIME and ... */
 	__u64 boottime_ns;   /* ... CLOCK_BOOTTIME showed these ... */

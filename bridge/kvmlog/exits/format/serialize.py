@@ -42,6 +42,8 @@ _SOURCES: Final = enum_names("kvmlog_source", "KVMLOG_SOURCE_")
 _TYPES: Final = enum_names("kvmlog_record_type", "KVMLOG_RECORD_")
 _FLAG_NAMES: Final = sorted(enum_names("kvmlog_flag", "KVMLOG_F_").items())
 
+# Fields that are no amount, in which every bit counts.
+_BITS: Final = ("rip", "info1", "info2", "detail")
 # Fields of an exit that mean something only under a flag.
 _GUARDED: Final[dict[str, int]] = {
     "rip": lib.KVMLOG_F_RIP_VALID,
@@ -86,6 +88,17 @@ def record_object(
     if out["cpu"] == NO_CPU:
         out["cpu"] = None
     return out
+
+
+def json_object(
+    record: AnyRecord, wall_ns: int, utc_offset_s: int, guest: Guest | None = None
+) -> dict[str, Any]:
+    """Return record_object() for JSON: addresses and words of bits in hexadecimal as well.
+
+    jq, browsers and whatever else reads JSON's numbers as doubles keep 53 bits of them.
+    """
+    out = record_object(record, wall_ns, utc_offset_s, guest)
+    return out | {f"{name}_hex": hex(out[name]) for name in _BITS if name in out}
 
 
 def _is_valid(field: str, record: Record) -> bool:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from kvmlog.exits.reasons import lookup
 from kvmlog.guests.names import GuestNames
 from kvmlog.guests.serialize import exits_by_process, guest_object
 from kvmlog.ring.reader import RingReader, host_clocks
+from kvmlog.ring.serialize import info_object
 from kvmlog.rpcserver import faults
 from kvmlog.rpcserver.methods import params
 from kvmlog.rpcserver.methods.call import Call
@@ -36,7 +36,7 @@ def status(call: Call) -> dict[str, Any]:
         bridge_error = str(error)
     try:
         with RingReader(call.ring_path) as reader:
-            ring = dataclasses.asdict(reader.info())
+            ring = info_object(reader.info())
     except RingError as error:
         ring_error = str(error)
     out = {

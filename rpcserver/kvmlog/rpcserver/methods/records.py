@@ -99,11 +99,11 @@ def records(call: Call) -> dict[str, Any]:
 def pending(call: Call) -> dict[str, Any]:
     """Serve kvmPending: vCPUs that are in an exit now."""
     given = params.parse(call.parameters, "kvmPending", _PENDING)
+    view = _view(call, given)
     try:
-        raw, count = SwitchClient(call.switch_path).pending()
+        raw, count = SwitchClient(call.switch_path).pending(view.numbers())
     except SwitchError as error:
         raise faults.fault(faults.SWITCH_FAILED, f"{error}.") from error
-    view = _view(call, given)
     size = RECORD_BYTES
     found = unpack_records(raw)
     view.learn(found)
