@@ -32,7 +32,7 @@ class Authority:
     def issue(
         self, name: str, days: int = 1, san: str = "", kind: Sequence[str] = EC
     ) -> tuple[Path, Path]:
-        """Certificate and key (mode 0600) of a CN; san as in "DNS:host.example"; kind: EC or RSA."""
+        """Certificate and key (mode 0600) of a CN; san as in "DNS:host.example"; kind: EC, RSA."""
         key, request = self._folder / f"{name}.key", self._folder / f"{name}.csr"
         certificate, extensions = self._folder / f"{name}.pem", self._folder / f"{name}.ext"
         extensions.write_text(
