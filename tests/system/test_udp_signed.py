@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from kvmlog.control import udp_auth
+from kvmlog.control.client import SwitchClient
 from kvmlog.control.udp_client import UdpClient
 from kvmlog.util.errors import SwitchError
 from tests.support.bridge_process import HANG_S, Bridge, kvmlog, options, running_bridge, until
@@ -167,6 +168,23 @@ def test_a_stale_command_is_told_so(bridge: Bridge, ahead_s: float) -> None:
     assert answer is not None
     assert answer.startswith(b"error: the command's time is ")
     assert counts(bridge) == {"stale": 1}
+
+
+@pytest.mark.parametrize("ahead_s", [-(10**8), -3_600, 3_600])
+def test_a_client_whose_clock_is_wrong_signs_again_as_offered(
+    tmp_path: Path, key: Path, monkeypatch: pytest.MonkeyPatch, ahead_s: int
+) -> None:
+    """Nobody has to set a clock for kvmlog's own client; the log has both requests."""
+    time_ns = time.time_ns
+    with running_bridge(tmp_path, "--udp-key", str(key)) as bridge:
+        monkeypatch.setattr(time, "time_ns", lambda: time_ns() + ahead_s * 10**9)
+        client = UdpClient(f"127.0.0.1:{bridge.udp[1]}", KEY)
+        assert [client.send("off"), client.send("off")] == ["ok off", "ok off"]
+        told = SwitchClient(str(bridge.switch)).status()["commands"]["udp"]
+        assert told == {"stale": 2, "signed": 2, "off": 2}
+        _, log = bridge.stop()
+    assert log.count("sign it again with the nonce ") == 2
+    assert log.count("(by key): off: ok off") == 2
 
 
 def test_a_client_believes_no_answer_without_signature() -> None:
