@@ -220,7 +220,7 @@ def test_beyond_loopback_takes_a_key(tmp_path: Path) -> None:
 def test_key_and_openness_change_at_sighup(tmp_path: Path, key: Path) -> None:
     """The configuration file decides at SIGHUP; a broken key changes nothing."""
     config = tmp_path / "kvmlog.toml"
-    config.write_text(f'[udp]\nkey_file = "{key}"\n', encoding="utf-8")
+    config.write_text(f'[udp]\nkey_file = "{key}"\nplain = "owner"\n', encoding="utf-8")
     with running_bridge(tmp_path, "--config", str(config)) as bridge:
         here = f"127.0.0.1:{bridge.udp[1]}"
         assert UdpClient(here, KEY).send("off") == "ok off"

@@ -168,10 +168,10 @@ class Nonces:
         """Raise SwitchError, with an offer, for a request that is not fresh by its time."""
         again = f"sign it again with the nonce {self._offer(now_ns).decode()}, within {OFFER_S:g} s"
         if abs(ahead_ns) > _WINDOW_NS:
-            word = "ahead of" if ahead_ns > 0 else "behind"
+            off = f"{abs(ahead_ns) / _NS:.3f} s {'ahead of' if ahead_ns > 0 else 'behind'}"
             raise SwitchError(
-                f"the command's time is {abs(ahead_ns) / _NS:.3f} s {word} this host's clock, at most "
-                f"{WINDOW_S:g} s are allowed; set the clocks, or {again}"
+                f"the command's time is {off} this host's clock, at most {WINDOW_S:g} s are "
+                f"allowed; set the clocks, or {again}"
             )
         if time_ns <= self._floor_ns:
             raise SwitchError(
