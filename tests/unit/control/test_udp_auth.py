@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hmac
 import random
 from pathlib import Path
 
@@ -71,6 +72,25 @@ def test_a_request_is_for_one_receiver(receiver: str) -> None:
     """A host with the same key does not take it."""
     datagram, _ = udp_auth.format_request(KEY, "on", HERE, NOW_NS)
     assert udp_auth.parse_request(KEY, datagram, receiver) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "fraction_ns"),
+    [(b"1800000000.1", 100_000_000), (b"1800000000.123456789", 123_456_789), (b"0", None)],
+)
+def test_a_time_has_at_most_nine_digits_after_a_point(text: bytes, fraction_ns: int | None) -> None:
+    """Each is a decimal fraction of a second; ten digits, a sign or a second point are none."""
+
+    def parsed(time: bytes) -> SignedRequest | None:
+        words = b"kvmlog1 " + time + b" " + b"ab" * 16 + b" on"
+        mac = hmac.digest(KEY, words + b" " + HERE.encode(), "sha256").hex().encode()
+        return udp_auth.parse_request(KEY, words + b" " + mac, HERE)
+
+    found = parsed(text)
+    assert found is not None
+    assert found.time_ns == (0 if fraction_ns is None else 1_800_000_000 * S + fraction_ns)
+    for wrong in (text + b".0000000000", b"-" + text, b"+" + text, text + b".0.0", text + b"."):
+        assert parsed(wrong) is None
 
 
 def test_every_changed_byte_is_noticed() -> None:
