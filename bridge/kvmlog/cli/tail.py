@@ -15,9 +15,9 @@ from typing import Final
 
 from kvmlog.cli import records, selection
 from kvmlog.exits.format import lines
-from kvmlog.exits.selection import Selection
+from kvmlog.exits.search import Search
 from kvmlog.guests.view import GuestView
-from kvmlog.ring.reader import RingReader, Snapshot
+from kvmlog.ring.reader import RingReader, Selected
 from kvmlog.ring.records import unpack_records
 from kvmlog.util.errors import RingMissingError
 
@@ -59,27 +59,29 @@ def _follow(args: argparse.Namespace) -> None:
     ring = RingReader(path)
     view = selection.guest_view(path, args.vm)
     chosen = selection.from_arguments(args, view)
-    snapshot = ring.snapshot(count=args.count)
+    found = Search(ring, chosen).newest(args.count)
     print(lines.HEADER)
-    # That many from before were asked for; that the ring held fewer is no gap.
-    _print(ring, snapshot, chosen, view, overwritten=0)
+    _print(ring, found, view)
     idle_polls = 0
-    following, shown = snapshot.ring_id, snapshot.next_index
+    following, shown = found.ring_id, found.next_index
     while True:
         time.sleep(POLL_S)
-        snapshot = ring.snapshot(since=shown)
-        idle_polls = 0 if snapshot.records else idle_polls + 1
+        view.reload()
+        found = Search(ring, chosen).since(shown)
+        idle_polls = 0 if found.next_index != shown else idle_polls + 1
         if idle_polls == LOOK_AGAIN_POLLS:
             idle_polls = 0
             ring = _looked_up_again(ring, path)
-            snapshot = ring.snapshot(since=shown)
-        if snapshot.ring_id != following:
+            found = Search(ring, chosen).since(shown)
+        if found.ring_id != following:
             print(lines.sentence_line(REPLACED))
-            following, shown = snapshot.ring_id, 0
-            snapshot = ring.snapshot(since=0)
-        _print(ring, snapshot, chosen, view, overwritten=snapshot.overwritten)
+            following, shown = found.ring_id, 0
+            found = Search(ring, chosen).since(0)
+        if found.overwritten:
+            print(records.overwritten_line(found.overwritten))
+        _print(ring, found, view)
         # A stale copy, which the bridge replaces within a second, ends before what was shown.
-        shown = max(shown, snapshot.next_index)
+        shown = max(shown, found.next_index)
 
 
 def _looked_up_again(ring: RingReader, path: str) -> RingReader:
@@ -95,14 +97,9 @@ def _looked_up_again(ring: RingReader, path: str) -> RingReader:
     return fresh
 
 
-def _print(
-    ring: RingReader, snapshot: Snapshot, chosen: Selection, view: GuestView, overwritten: int
-) -> None:
-    if overwritten:
-        print(records.overwritten_line(overwritten))
-    if snapshot.records:
-        view.reload()
-        view.learn(unpack_records(snapshot.records))
-    for line in records.lines(ring, snapshot, chosen, view):
+def _print(ring: RingReader, found: Selected, view: GuestView) -> None:
+    shown = unpack_records(found.records)
+    view.learn(shown)
+    for line in records.record_lines(shown, ring.clocks(), view, as_json=False):
         print(line)
     sys.stdout.flush()

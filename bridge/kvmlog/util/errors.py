@@ -14,7 +14,7 @@ class KvmlogError(Exception):
 
 
 def os_error(number: int) -> OSError:
-    """Return what a function of C reported, as the cause of an error (util.shortage looks there)."""
+    """Return what a function of C reported, to be the cause of an error (util.shortage)."""
     return OSError(number, os.strerror(number))
 
 

@@ -3,6 +3,7 @@
  * From a ring file that has lost its name into a new one, without missing a record: all that
  * stands in the old one is copied while it is being written, what came meanwhile under the lock.
  */
+#include <stddef.h>
 #include <string.h>
 
 #include "ring/writer.h"
@@ -17,6 +18,17 @@ static void copy_between(const struct kvmlog_ring *from, const struct kvmlog_rin
 		       part * from->record_bytes);
 		index += part;
 	}
+}
+
+/* All of the header but the sequence, reserve and head. */
+static void copy_info(const struct kvmlog_ring_header *from, struct kvmlog_ring_header *to)
+{
+	const size_t guarded = offsetof(struct kvmlog_ring_header, monotonic_ns);
+
+	memcpy(to, from, offsetof(struct kvmlog_ring_header, info_sequence));
+	memcpy((__u8 *)to + guarded, (const __u8 *)from + guarded,
+	       offsetof(struct kvmlog_ring_header, reserve) - guarded);
+	memcpy(to->clocks, from->clocks, sizeof(to->clocks));
 }
 
 /*
@@ -64,22 +76,8 @@ void kvmlog_writer_move(struct kvmlog_writer *writer, struct kvmlog_ring *fresh)
 	copy_between(&old, fresh, from, head);
 	writer->ring = *fresh;
 	kvmlog_writer_info_begin(writer);
-	fresh->header->monotonic_ns = old.header->monotonic_ns;
-	fresh->header->realtime_ns = old.header->realtime_ns;
-	fresh->header->boottime_ns = old.header->boottime_ns;
-	fresh->header->utc_offset_s = old.header->utc_offset_s;
-	fresh->header->config_epoch = old.header->config_epoch;
-	fresh->header->counters = old.header->counters;
-	fresh->header->lost_records = old.header->lost_records;
-	fresh->header->lost_messages = old.header->lost_messages;
-	fresh->header->bad_messages = old.header->bad_messages;
+	copy_info(old.header, fresh->header);
 	kvmlog_writer_info_end(writer);
-	fresh->header->exits = old.header->exits;
-	fresh->header->exits_head = old.header->exits_head;
-	fresh->header->switched_on = old.header->switched_on;
-	fresh->header->source = old.header->source;
-	memcpy(fresh->header->statistics_id, old.header->statistics_id,
-	       sizeof(fresh->header->statistics_id));
 	__atomic_store_n(&fresh->header->head, head, __ATOMIC_RELEASE);
 	__atomic_store_n(&old.header->state, KVMLOG_RING_REPLACED, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&writer->lock);
