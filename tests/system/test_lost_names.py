@@ -29,11 +29,13 @@ from tests.support.bridge_process import (
 )
 from tests.support.users import NOBODY, as_root
 
+# Status over UDP: the local socket may be what is missing.
+PLAIN = ("--udp-plain", "owner")
 FILES = ("ring", "ring.statistics", "ring.guests", "ring.lock", "switch")
 
 
 def status(bridge: Bridge) -> dict[str, Any]:
-    """Return the status answer, over UDP: the local socket may be what is missing."""
+    """Return the status answer."""
     answer: dict[str, Any] = json.loads(bridge.ask(b"status").removeprefix(b"ok status "))
     return answer
 
@@ -53,7 +55,7 @@ def swap_for_copy(path: Path) -> None:
 
 def test_what_was_removed_is_made_anew(tmp_path: Path) -> None:
     """All five names at once; the readers of the old ring are told, and its id goes on."""
-    with running_bridge(tmp_path) as bridge:
+    with running_bridge(tmp_path, *PLAIN) as bridge:
         inodes = {name: (tmp_path / name).stat().st_ino for name in FILES}
         old = os.open(bridge.ring, os.O_RDONLY)
         with RingReader(bridge.ring) as reader, StatisticsReader(f"{bridge.ring}.statistics") as on:
@@ -91,7 +93,7 @@ def test_a_removed_folder_is_made_anew(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["ring", "ring.statistics", "ring.guests", "ring.lock"])
 def test_a_copy_in_its_place_is_replaced(tmp_path: Path, name: str) -> None:
     """Else what is written from there on would be in a file without a name."""
-    with running_bridge(tmp_path) as bridge:
+    with running_bridge(tmp_path, *PLAIN) as bridge:
         swap_for_copy(tmp_path / name)
         planted = (tmp_path / name).stat().st_ino
         if name == "ring.lock":
@@ -110,7 +112,7 @@ def second_bridge_is_refused(folder: Path) -> bool:
 
 def test_two_bridges_never_write_one_ring(tmp_path: Path) -> None:
     """Not even where the lock file was removed a moment ago."""
-    with running_bridge(tmp_path) as bridge:
+    with running_bridge(tmp_path, *PLAIN) as bridge:
         for _ in range(5):
             (tmp_path / "ring.lock").unlink(missing_ok=True)
             assert second_bridge_is_refused(tmp_path)
@@ -158,7 +160,7 @@ def test_what_is_foreign_is_told_and_left_until_it_goes(
 ) -> None:
     """A sentence in the status and in the log; when it is removed, ours is back."""
     path = tmp_path / name
-    with running_bridge(tmp_path) as bridge:
+    with running_bridge(tmp_path, *PLAIN) as bridge:
         put(path)
         foreign = path.stat().st_ino
         until(lambda: bool(status(bridge)["files"]))
@@ -175,12 +177,12 @@ def test_what_is_foreign_is_told_and_left_until_it_goes(
 def test_a_ring_cut_short_ends_the_bridge_in_a_sentence(tmp_path: Path) -> None:
     """SIGBUS becomes an exit status that restarts the unit, which makes a new ring."""
     for name in ("ring", "ring.statistics"):
-        with running_bridge(tmp_path) as bridge:
+        with running_bridge(tmp_path, *PLAIN) as bridge:
             os.truncate(tmp_path / name, 0)
             _, told = bridge.process.communicate(timeout=HANG_S)
             assert bridge.process.returncode == lib.KVMLOG_EXIT_FILE_CUT
             assert f"kvmlog bridge: {tmp_path / name}: was cut short" in told
-    with running_bridge(tmp_path) as bridge:
+    with running_bridge(tmp_path, *PLAIN) as bridge:
         with RingReader(bridge.ring) as reader:
             assert reader.info().writer_alive
         assert bridge.stop()[0] == 0
@@ -189,20 +191,20 @@ def test_a_ring_cut_short_ends_the_bridge_in_a_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["ring", "ring.statistics"])
 def test_a_scribbled_header_ends_the_bridge_in_a_sentence(tmp_path: Path, name: str) -> None:
     """And the next one begins anew."""
-    with running_bridge(tmp_path) as bridge:
+    with running_bridge(tmp_path, *PLAIN) as bridge:
         with (tmp_path / name).open("r+b") as file:
             file.write(b"\xff" * 64)
         _, told = bridge.process.communicate(timeout=HANG_S)
         assert bridge.process.returncode == 1
         assert f"{tmp_path / name}: somebody else wrote into" in told
         assert "Traceback" not in told
-    with running_bridge(tmp_path) as bridge:
+    with running_bridge(tmp_path, *PLAIN) as bridge:
         assert bridge.stop()[0] == 0
 
 
 def test_after_a_kill_no_command_says_running(tmp_path: Path) -> None:
     """Status, its JSON and the reader: the writer is gone."""
-    with running_bridge(tmp_path) as bridge:
+    with running_bridge(tmp_path, *PLAIN) as bridge:
         bridge.process.kill()
         bridge.process.wait()
     said = kvmlog("status", "--ring", str(tmp_path / "ring"), "--switch", str(tmp_path / "switch"))
@@ -214,7 +216,7 @@ def test_after_a_kill_no_command_says_running(tmp_path: Path) -> None:
 
 def test_tail_goes_on_where_a_copy_was_in_between(tmp_path: Path) -> None:
     """It neither ends nor repeats what it has shown."""
-    with running_bridge(tmp_path) as bridge:
+    with running_bridge(tmp_path, *PLAIN) as bridge:
         command = ["tail", "-n", "5", "--ring", str(bridge.ring)]
         with subprocess.Popen(
             [*KVMLOG, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
