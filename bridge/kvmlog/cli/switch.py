@@ -149,7 +149,8 @@ def print_accepted(answer: dict[str, Any], for_s: float | None, recorded: Sampli
     for words in describe_sampling(vars(recorded)):
         print(words)
     if for_s is not None:
-        end = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() + for_s))
+        # With its zone: no ring knows what clocks will show.
+        end = time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(time.time() + for_s))
         print(f"until {end} ({for_s:g} s), then off by itself")
 
 
