@@ -29,8 +29,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts.vm import bytecode, initramfs
 from scripts.vm import console as console_reading
-from scripts.vm import initramfs
 from scripts.vm.kernels import PROJECT, Kernel, KernelError, find
 
 RUNS = PROJECT / "build" / "vm"
@@ -179,6 +179,7 @@ class Machine:
         self, command: str, cwd: Path, timeout_s: float, tolerate: str | None
     ) -> tuple[VmResult, str]:
         """The result, and why the VM was killed ("" when it ended by itself)."""
+        bytecode.compile_project()
         archive = self._directory / "initramfs"
         archive.write_bytes(
             initramfs.build(self._kernel, command, cwd, self._options.load, self.config())
