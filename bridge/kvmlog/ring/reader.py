@@ -54,6 +54,7 @@ class RingInfo:
     utc_offset_s: int
     heartbeat_age_ns: int
     created_realtime_ns: int
+    created_utc_offset_s: int
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,7 @@ class RingReader(Closeable):
         state = _STATES.get(header.state, str(header.state))
         if header.state == lib.KVMLOG_RING_RUNNING and not has_writer(header):
             state = ABANDONED
+        created = clocks.of_header(header).of(header.created_realtime_ns)
         return RingInfo(
             path=self.path,
             ring_id=bytes(header.ring_id).hex(),
@@ -176,7 +178,8 @@ class RingReader(Closeable):
             boottime_ns=header.boottime_ns,
             utc_offset_s=header.utc_offset_s,
             heartbeat_age_ns=max(0, age_ns),
-            created_realtime_ns=header.created_realtime_ns,
+            created_realtime_ns=created.realtime_ns,
+            created_utc_offset_s=created.utc_offset_s,
         )
 
     def snapshot(self, count: int | None = None, since: int | None = None) -> Snapshot:
