@@ -25,8 +25,7 @@ from kvmlog.ring.reader import RingInfo, RingReader
 from tests.vm.inside import host
 
 KVMLOG = host.PROJECT / ".venv/bin/kvmlog"
-# Generous: reached only when something hangs.
-HANG_S = 240
+HANG_S = host.HANG_S
 HOOKS = ("kvm_exit", "kvm_entry", "kvm_userspace_exit", "kvm_vcpu_wakeup", "sched_process_exit")
 # The bridge's zone: east of UTC by something that is no whole hour.
 ZONE, ZONE_S = "HERE-5:30", 19_800
