@@ -17,7 +17,7 @@ from kvmlog.ring.records import RECORD_BYTES, AnyRecord, decode_record, unpack_r
 # A writer at full speed needs several times as long to overwrite what is being copied.
 MOST_RECORDS: Final = 65_536
 _RING_PART: Final = 4
-# How far back one call searches for the newest of a selection, at some 30 ns a record.
+# How far back one call searches for the newest of a selection, at some 10 ns a record.
 SEARCHED_RECORDS: Final = 1_048_576
 
 
