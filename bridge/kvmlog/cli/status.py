@@ -97,7 +97,8 @@ def _bridge_lines(status: dict[str, Any]) -> list[tuple[str, str]]:
     lines += [("", str(note)) for note in source.get("notes", [])]
     if status.get("guests"):
         lines.append(("guests", f"{status['guests'].get('running')} running (kvmlog guests)"))
-    lines.append(("commands", f"{status.get('udp')} (UDP), {status.get('switch')}"))
+    lines.append(("commands", f"{status.get('switch')}"))
+    lines.append(("", f"UDP {status.get('udp')}: {status.get('udp_accepts')}"))
     return lines
 
 

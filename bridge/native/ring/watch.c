@@ -4,7 +4,7 @@
  * slews, it slews in both), so any change of an offset is wall time that was set, or a
  * sleep. User space learns each from reading one clock between two readings of the
  * other, as an interval that it lies in. Intervals of the same offset have a point in
- * common: when they have not, it has changed, however little.
+ * common: when they have not, it has changed.
  */
 #include "clock.h"
 #include "ring/watch.h"
@@ -12,7 +12,7 @@
 enum {
 	KVMLOG_CLOCK_ROUNDING_NS = 8, /* each clock rounds for itself */
 	KVMLOG_CLOCK_READINGS = 8,    /* of an offset that is told: one may be interrupted */
-	/* No clock is set by less; what a writer before this one told was no more exact. */
+	/* Readings differ by less; nobody sets a clock, or sleeps, by so little. */
 	KVMLOG_CLOCK_SAME_NS = 10000,
 };
 
@@ -62,6 +62,15 @@ static int narrow(struct kvmlog_interval *known, const struct kvmlog_interval *r
 	return 1;
 }
 
+/* What @interval lies away from what was told; 0: nothing, but for the readings' error. */
+static __s64 moved(const struct kvmlog_interval *interval, __s64 told_ns)
+{
+	if (told_ns >= interval->low - KVMLOG_CLOCK_SAME_NS &&
+	    told_ns <= interval->high + KVMLOG_CLOCK_SAME_NS)
+		return 0;
+	return middle(interval) - told_ns;
+}
+
 void kvmlog_watch_begin(struct kvmlog_clock_watch *watch)
 {
 	watch->real = read_best(CLOCK_REALTIME);
@@ -74,8 +83,7 @@ void kvmlog_watch_begin(struct kvmlog_clock_watch *watch)
 /* Goes on telling what a writer before this one told, unless wall time was set since. */
 void kvmlog_watch_continue(struct kvmlog_clock_watch *watch, __s64 told_before_ns)
 {
-	if (told_before_ns >= watch->real.low - KVMLOG_CLOCK_SAME_NS &&
-	    told_before_ns <= watch->real.high + KVMLOG_CLOCK_SAME_NS)
+	if (!moved(&watch->real, told_before_ns))
 		watch->real_told_ns = told_before_ns;
 }
 
@@ -88,10 +96,11 @@ int kvmlog_watch_look(struct kvmlog_clock_watch *watch, struct kvmlog_clock_chan
 	*change = (struct kvmlog_clock_change){ 0 };
 	if (!narrow(&watch->boot, &boot)) {
 		/* A sleep moves both offsets by the same. */
-		__s64 blur = width(&watch->boot) + width(&boot);
+		__s64 blur = width(&watch->boot);
 
-		change->slept_ns = middle(&boot) - middle(&watch->boot);
-		watch->boot = boot;
+		watch->boot = read_best(CLOCK_BOOTTIME);
+		blur += width(&watch->boot);
+		change->slept_ns = moved(&watch->boot, watch->boot_told_ns);
 		watch->boot_told_ns += change->slept_ns;
 		watch->real.low += change->slept_ns - blur;
 		watch->real.high += change->slept_ns + blur;
@@ -99,7 +108,7 @@ int kvmlog_watch_look(struct kvmlog_clock_watch *watch, struct kvmlog_clock_chan
 	}
 	if (!narrow(&watch->real, &real)) {
 		watch->real = read_best(CLOCK_REALTIME);
-		change->stepped_ns = middle(&watch->real) - watch->real_told_ns;
+		change->stepped_ns = moved(&watch->real, watch->real_told_ns);
 		watch->real_told_ns += change->stepped_ns;
 	}
 	return change->slept_ns || change->stepped_ns;
