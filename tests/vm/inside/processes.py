@@ -148,7 +148,7 @@ class Bridge(Process):
 
     def ready(self) -> Bridge:
         """Waits until it takes commands."""
-        port = self.says(r"ready: .* commands on 127\.0\.0\.1:(\d+) ")[1]
+        port = self.says(r"ready: .* over UDP 127\.0\.0\.1:(\d+): ")[1]
         self.udp = ("127.0.0.1", int(port))
         return self
 
