@@ -23,7 +23,7 @@ KEY: Final = bytes(range(32))
 # Of these in 20 the bytes are left alone.
 _WHOLE: Final = 3
 
-_COMMANDS: Final = ("on", "off", "status", "pending", "guests", "reset", "on {}", "", "ok on")
+_COMMANDS: Final = ("on", "off", "status", "pending", "guests", "flush", "reset", "on {}", "", "ok on")
 _ARGUMENTS: Final[dict[str, Any]] = {
     "vm": ["web1", "4242"],
     "for_s": 60,
@@ -117,7 +117,7 @@ def check_answer(answer: bytes) -> None:
         return
     ok, word, rest = (*answer.split(b" ", 2), b"")[:3]
     assert ok == b"ok", answer
-    assert word in (b"on", b"off", b"status", b"pending", b"guests", b"reset"), answer
+    assert word in (b"on", b"off", b"status", b"pending", b"guests", b"flush", b"reset"), answer
     if rest:
         assert isinstance(json.loads(rest), dict), answer
 

@@ -101,7 +101,7 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def moment(made: Made, after_s: float = 1.0, lost_records: int | None = 0) -> Moment:
     """Return the moment so many seconds after the statistics began."""
     realtime_ns = SINCE_NS + round(after_s * SECOND)
-    return Moment(cast(Snapshot, made), lost_records, realtime_ns)
+    return Moment(cast(Snapshot, made), lost_records, realtime_ns, age_ns=SECOND // 4)
 
 
 def names(folder: Path, known: Sequence[Guest], made: Made) -> StatisticsNames:

@@ -39,11 +39,15 @@ class GuestFigures(NamedTuple):
 
 @dataclass(frozen=True)
 class Moment:
-    """Statistics and ring at one time; lost_records: None if the ring could not be read."""
+    """Statistics and ring at one time; lost_records: None if the ring could not be read.
+
+    realtime_ns: until when all that came is counted; age_ns: how long before the sample that was.
+    """
 
     snapshot: Snapshot
     lost_records: int | None
     realtime_ns: int
+    age_ns: int
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class Report:
     statistics_id: str
     since_realtime_ns: int
     until_realtime_ns: int
+    age_ns: int  # from then until the report was made
     lines: list[Line]
     halts: list[Line]
     left_out: int  # groups beyond query.top
@@ -101,6 +106,7 @@ def report(
         statistics_id=snapshot.statistics_id,
         since_realtime_ns=snapshot.since_realtime_ns if base is None else base.realtime_ns,
         until_realtime_ns=now.realtime_ns,
+        age_ns=now.age_ns,
         lines=shown[: query.top],
         halts=halts[: query.top],
         left_out=len(lines) - len(shown[: query.top]) - len(halts[: query.top]),

@@ -22,7 +22,7 @@ from kvmlog.ring.statistics.reader import (
     Row,
 )
 from kvmlog.stat.report import GuestFigures, Line, Report
-from kvmlog.util.units import local_iso
+from kvmlog.util import units
 
 _TIMES: Final = ("total_ns", "min_ns", "max_ns")
 _SPLIT: Final = ("kvm_ns", "vmm_ns", "wait_ns", "idle_ns", "paused_ns")
@@ -37,10 +37,11 @@ def report_object(report: Report) -> dict[str, Any]:
     lines = report.lines + report.halts
     return {
         "statistics_id": report.statistics_id,
-        "since": local_iso(report.since_realtime_ns),
-        "until": local_iso(report.until_realtime_ns),
+        "since": units.local_iso(report.since_realtime_ns),
+        "until": units.local_iso(report.until_realtime_ns),
         "since_realtime_ns": report.since_realtime_ns,
         "until_realtime_ns": report.until_realtime_ns,
+        "age_s": report.age_ns / units.NS_PER_S,
         "by": [flag.name.lower() for flag in By if flag in report.query.by and flag.name],
         "guests": [_guest_object(one) for one in report.guests],
         "rows": [row_object(line, report.query.by) for line in lines],

@@ -312,7 +312,7 @@ class _Session:
     def _statistics(self, guest: DemoGuest, visible: Visibility) -> Report:
         vm, words = self._chosen(guest)
         say(f"{visible.counted} (kvmlog stat{visible.options}{words}):")
-        report, notes = self._client.statistics(visible.view, vm)
+        report, notes = self._client.statistics(visible.view, vm, fresh=True)
         for note in notes:
             print(f"kvmlog: {note}", file=sys.stderr, flush=True)
         table.show(*tables.blocks(report), "")

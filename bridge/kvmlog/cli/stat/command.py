@@ -110,13 +110,15 @@ def run(args: argparse.Namespace) -> int:
         return _reset(args.switch)
     with contextlib.ExitStack() as stack:
         reader = stack.enter_context(StatisticsReader(args.ring + SUFFIX))
-        sampler = Sampler(reader, args.ring, query, args.vm, _warn)
-        sampler.warn_if_incomplete(args.switch)
+        sampler = Sampler(reader, args.ring, args.switch, query, args.vm, _warn)
+        sampler.warn_if_incomplete()
+        if args.interval is not None:
+            sampler.require(args.interval)
         show = printer(args, stack)
         if args.command:
             return _around(args, sampler, show)
         if args.interval is None:
-            show(sampler.since(None, sampler.now(settle=True)))
+            show(sampler.since(None, sampler.settled()))
         else:
             with contextlib.suppress(KeyboardInterrupt):
                 _every(args, sampler.now(), sampler, show, _asleep)
@@ -155,7 +157,7 @@ def _asleep(seconds: float) -> bool:
 
 def _around(args: argparse.Namespace, sampler: Sampler, show: Callable[[Report], None]) -> int:
     """Run the command, show the exits meanwhile, and return its exit status."""
-    base = sampler.now(settle=True)
+    base = dataclasses.replace(sampler.settled(), realtime_ns=time.time_ns())
     try:
         with running(args.command) as command:
             if args.interval is not None:
@@ -166,7 +168,7 @@ def _around(args: argparse.Namespace, sampler: Sampler, show: Callable[[Report],
         _warn(str(error))
         return error.status
     try:
-        last = dataclasses.replace(sampler.now(settle=True), realtime_ns=ended_ns)
+        last = dataclasses.replace(sampler.settled(), realtime_ns=ended_ns)
         show(sampler.since(base, last))
     except KvmlogError as error:
         _warn(str(error))

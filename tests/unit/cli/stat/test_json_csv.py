@@ -84,6 +84,7 @@ def test_json_of_the_account(tmp_path: Path) -> None:
         "until": "2026-11-20T19:46:03.000000+00:00",
         "since_realtime_ns": make.SINCE_NS,
         "until_realtime_ns": make.SINCE_NS + make.SECOND,
+        "age_s": 0.25,
         "by": ["guest", "reason"],
         "guests": [
             {
