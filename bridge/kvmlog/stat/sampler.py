@@ -94,11 +94,11 @@ class Sampler:
         try:
             late_s = self._late_s()
         except SwitchError as error:
-            if interval_s < 2 * FOLD_S:
+            if interval_s < FOLD_S:
                 raise IntervalError(
                     f"an interval of {interval_s:g} s: the bridge counts once every {FOLD_S:g} s, "
                     f"and cannot be asked to count sooner ({error}); give at least "
-                    f"{2 * FOLD_S:g} s, or the bridge's socket (--switch)"
+                    f"{FOLD_S:g} s, or the bridge's socket (--switch)"
                 ) from None
             return
         if interval_s < _TIMES_LATE * late_s:

@@ -20,15 +20,26 @@ class SharedSnapshot:
         self._lock = threading.Lock()  # covers _newest; held while one is made, for all to have it
         self._newest: weakref.ref[Snapshot] | None = None
 
-    def of(self, reader: StatisticsReader) -> Snapshot:
-        """Return a copy of what the bridge wrote last, or 0.1 s before that."""
+    def recent(self, reader: StatisticsReader) -> Snapshot:
+        """Return a copy of what the bridge wrote last, or up to 0.1 s before that."""
         with self._lock:
-            fold = reader.fold()
             newest = self._newest() if self._newest is not None else None
-            if newest is not None and newest.path == reader.path:
-                age_ns = fold.folded_ns - newest.folded_ns
-                if newest.fold[:2] == fold[:2] and 0 <= age_ns < _LEAST_NS:
-                    return newest
-            newest = reader.snapshot()
-            self._newest = weakref.ref(newest)
-            return newest
+            if newest is not None and _is_recent(newest, reader):
+                return newest
+            return self._make(reader)
+
+    def copy(self, reader: StatisticsReader) -> Snapshot:
+        """Return a copy of what the bridge wrote last."""
+        with self._lock:
+            return self._make(reader)
+
+    def _make(self, reader: StatisticsReader) -> Snapshot:
+        made = reader.snapshot()
+        self._newest = weakref.ref(made)
+        return made
+
+
+def _is_recent(copy: Snapshot, reader: StatisticsReader) -> bool:
+    fold = reader.fold()
+    same = copy.path == reader.path and copy.fold[:2] == fold[:2]
+    return same and 0 <= fold.folded_ns - copy.folded_ns < _LEAST_NS

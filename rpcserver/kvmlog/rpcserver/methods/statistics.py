@@ -113,7 +113,7 @@ def _reply(call: Call, query: Query, given: dict[str, Any]) -> dict[str, Any]:
             query,
             given.get("vm", ()),
             notes.append,
-            None if _waits(given) else lambda: _shared.of(reader),
+            lambda: _shared.copy(reader) if _waits(given) else _shared.recent(reader),
         )
         sampler.warn_if_incomplete()
         try:
