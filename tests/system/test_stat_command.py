@@ -20,6 +20,7 @@ from kvmlog.ring.statistics.reader import SUFFIX
 from kvmlog.ring.statistics.writer import StatisticsWriter
 from kvmlog.ring.writer import RingWriter
 from tests.support.bridge_process import HANG_S, KVMLOG, kvmlog, running_bridge, without_module
+from tests.support.statistics_feed import Counting, exits
 
 NO_BRIDGE = "kvmlog: no bridge writes these statistics now; start it (kvmlog bridge)\n"
 OFF = "kvmlog: tracing is off, nothing is being counted; switch it on (kvmlog switch on)\n"
@@ -226,6 +227,30 @@ def test_on_a_terminal_tables_are_redrawn(ring: str) -> None:
     assert done.returncode == 0
     assert shown.count(b": 0 exits") >= 3
     assert b"\x1b[1A" in shown
+
+
+def test_a_pipe_has_the_same_columns_everywhere(tmp_path: Path) -> None:
+    """Whatever COLUMNS says, and however many there are on a terminal."""
+    with Counting(tmp_path) as counting:
+        counting.feed(exits(3, reason=0x78, total_ns=[5, 6, 7]))
+        counting.writer.flush()
+    headers = {"80": "", "300": ""}
+    for width in headers:
+        done = subprocess.run(
+            [*KVMLOG, "stat", "--ring", str(tmp_path / "ring"), "--halts"],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "COLUMNS": width},
+            timeout=HANG_S,
+            check=True,
+        )
+        headers[width] = done.stdout.splitlines()[1]
+    assert [one.split() for one in headers.values()] == [
+        ["GUEST", "REASON", "COUNT", "TOTAL", "SHARE", "MEAN", "MAX", "NOTE"]
+    ] * 2
+    chosen = stat(str(tmp_path / "ring"), "--columns", "min,max", "--halts")
+    assert chosen.stdout.splitlines()[1].split() == ["GUEST", "REASON", "MIN", "MAX", "NOTE"]
+    assert chosen.stdout.splitlines()[2].split()[-3:] == ["5ns", "7ns", "halt"]
 
 
 @pytest.mark.parametrize(

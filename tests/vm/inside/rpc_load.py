@@ -38,8 +38,8 @@ def calls(rpc: Rpc, pid: int) -> dict[str, list[float]]:
     """
     running = []
     # The first exits are written: brief calls tell what was written last.
-    with Client(rpc.url(), timeout_s=HANG_S) as client:
-        client.statistics(fresh=True)
+    with Client(rpc.url(), timeout_s=HANG_S) as caller:
+        caller.statistics(fresh=True)
     for first in range(0, PROCESSES * CLIENTS, CLIENTS):
         words = (rpc.url(), str(LOAD_S), str(first), str(CLIENTS), str(pid))
         running.append(_start("-m", "tests.vm.inside.rpc_clients", *words))

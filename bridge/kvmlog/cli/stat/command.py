@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, TextIO
 
 from kvmlog.cli import records, table
-from kvmlog.cli.stat import csv_rows, options, tables
+from kvmlog.cli.stat import columns, csv_rows, options, tables
 from kvmlog.cli.stat.workload import CommandError, running
 from kvmlog.control.client import SwitchClient
 from kvmlog.ring.statistics.reader import SUFFIX, StatisticsReader
@@ -88,6 +88,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--halts",
         action="store_true",
         help="list exits that halted among the others, and count them in SHARE",
+    )
+    parser.add_argument(
+        "--columns",
+        type=columns.parse,
+        metavar="NAME,...",
+        help=f"show these figures: narrow ({', '.join(columns.NARROW)}; in 80 columns), wide "
+        f"(all), or some of {', '.join(columns.FIGURES)}, separated by commas (default: on a "
+        "terminal as many as fit, otherwise narrow)",
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object per table, times in ns")
@@ -196,12 +204,13 @@ def printer(args: argparse.Namespace, stack: contextlib.ExitStack) -> Callable[[
         return lambda report: table.write([json.dumps(report_object(report))], stream)
     if args.csv:
         return _CsvPrinter(stream)
+    figures = args.columns or columns.default(stream)
     if args.interval is not None and not args.command and stream.isatty():
         replace = stack.enter_context(table.redrawn(stream))
-        return lambda report: replace(tables.blocks(report))
+        return lambda report: replace(tables.blocks(report, figures))
     if args.interval is not None:
-        return lambda report: table.show(*tables.blocks(report), "", stream=stream)
-    return lambda report: table.show(*tables.blocks(report), stream=stream)
+        return lambda report: table.show(*tables.blocks(report, figures), "", stream=stream)
+    return lambda report: table.show(*tables.blocks(report, figures), stream=stream)
 
 
 class _CsvPrinter:
