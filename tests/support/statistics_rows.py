@@ -83,7 +83,13 @@ class Made:
     since_realtime_ns: int = SINCE_NS
     asked: list[object] = field(default_factory=list)
 
-    def rows(self, by: By, base: object = None, guests: Collection[int] | None = None) -> list[Row]:
+    def rows(
+        self,
+        by: By,
+        base: object = None,
+        guests: Collection[int] | None = None,
+        regions: Sequence[tuple[int, int, int]] = (),
+    ) -> list[Row]:
         """The rows as they are, of these guests."""
         self.asked.append((by, base))
         return [one for one in self.made if guests is None or one.guest in guests]

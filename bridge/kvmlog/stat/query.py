@@ -45,12 +45,16 @@ RETURN_SORTS: Final = ("count", "total", "vmm", "paused")
 
 @dataclass(frozen=True)
 class Query:
-    """Groups requested, and their order; top: the first so many, None: all."""
+    """Groups requested, and their order; top: the first so many, None: all.
+
+    exact: by detail, each address of a device is a group of its own.
+    """
 
     by: By = DEFAULT_BY
     sort: str = "total"
     top: int | None = None
     halts: bool = False
+    exact: bool = False
 
 
 def by_words(words: Sequence[str]) -> By:

@@ -11,12 +11,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from kvmlog.exits.decode.gpa import REGIONS
 from kvmlog.guests.names import Guest
 from kvmlog.ring.statistics.reader import By, Row, Snapshot, StatisticsGuest
 from kvmlog.stat.names import StatisticsNames
 from kvmlog.stat.query import SORTS, Query
+
+_REGIONS: Final = [(one.first, one.last, one.each) for one in REGIONS]
 
 
 class Line(NamedTuple):
@@ -93,7 +96,8 @@ def report(
     if base is not None and _era(base.snapshot) != _era(snapshot):
         base = None
     before = None if base is None else base.snapshot
-    rows = snapshot.rows(query.by, before, guest_ids)
+    regions = () if query.exact else _REGIONS
+    rows = snapshot.rows(query.by, before, guest_ids, regions)
     labels = names.labels if By.GUEST in query.by else {}
     lines = _lines(rows, labels, query)
     shown = [line for line in lines if query.halts or not line.row.halt]

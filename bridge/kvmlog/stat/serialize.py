@@ -14,6 +14,7 @@ from kvmlog.exits.decode import detail
 from kvmlog.exits.reasons import names
 from kvmlog.ring.records import NO_VCPU, enum_names
 from kvmlog.ring.statistics.reader import (
+    DETAIL_DEVICE,
     DETAIL_EXACT,
     DETAIL_OTHER,
     DETAIL_REGION,
@@ -59,7 +60,10 @@ def report_object(report: Report) -> dict[str, Any]:
 def detail_words(row: Row) -> str:
     """Return the detail of a group in words, "" where its exits have none."""
     if row.detail_kind == DETAIL_EXACT:
-        return detail.detail_words(row.isa, row.reason, row.detail)
+        # Of an address that is no device's only the region is kept.
+        return detail.detail_words(row.isa, row.reason, row.detail, is_device=True)
+    if row.detail_kind == DETAIL_DEVICE:
+        return detail.device_words(row.isa, row.detail)
     if row.detail_kind == DETAIL_REGION:
         kind = detail.detail_kind_name(detail.detail_kind(row.isa, row.reason))
         return f"{kind} {row.detail:#x}-{row.detail + _REGION_BYTES - 1:#x}"
@@ -99,7 +103,7 @@ _DETAIL_KINDS: Final = enum_names("kvmlog_statistics_detail_kind", "KVMLOG_STATI
 
 def _detail(row: Row) -> dict[str, Any]:
     kind = row.detail_kind
-    one = kind in (DETAIL_EXACT, DETAIL_REGION)
+    one = kind in (DETAIL_EXACT, DETAIL_REGION, DETAIL_DEVICE)
     return {
         "detail": row.detail if one else None,
         "detail_kind": _DETAIL_KINDS.get(kind, str(kind)),

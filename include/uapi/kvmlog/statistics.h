@@ -73,6 +73,8 @@ enum kvmlog_statistics_detail_kind {
 	KVMLOG_STATISTICS_DETAIL_EXACT = 1,
 	KVMLOG_STATISTICS_DETAIL_REGION = 2, /* an address in memory, rounded down to 1 GiB */
 	KVMLOG_STATISTICS_DETAIL_OTHER = 3,  /* those beyond KVMLOG_STATISTICS_DETAILS */
+	/* All addresses of one device; in the file: of a page, when the reason has many details. */
+	KVMLOG_STATISTICS_DETAIL_DEVICE = 4,
 };
 
 enum kvmlog_statistics_none {

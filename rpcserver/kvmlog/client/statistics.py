@@ -42,6 +42,7 @@ def parameters(
         "by": [word for word, flag in BY_WORDS.items() if flag in query.by],
         "sort": query.sort,
         "halts": query.halts,
+        "exact": query.exact,
     }
     if query.top is not None:
         params["top"] = query.top

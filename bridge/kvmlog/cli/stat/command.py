@@ -90,6 +90,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="list exits that halted among the others, and count them in SHARE",
     )
     parser.add_argument(
+        "--exact",
+        action="store_true",
+        help="by detail: count each address of a device on its own, not the device",
+    )
+    parser.add_argument(
         "--columns",
         type=columns.parse,
         metavar="NAME,...",

@@ -52,8 +52,10 @@ def query(args: argparse.Namespace) -> Query:
             args.usage_error(
                 f"--columns: groups by return have no {' or '.join(lacking)}; leave it out"
             )
+    if args.exact and By.DETAIL not in args.by:
+        args.usage_error("--exact is for details; give --by reason,detail too")
     if args.interval is None and args.count is not None:
         args.usage_error("-n counts the tables of -i; give -i S too")
     if args.reset and (args.command or args.interval is not None or args.output is not None):
         args.usage_error("--reset shows nothing; give it alone")
-    return Query(args.by, sort, args.top, args.halts)
+    return Query(args.by, sort, args.top, args.halts, args.exact)

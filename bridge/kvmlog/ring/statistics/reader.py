@@ -11,7 +11,7 @@ import enum
 import os
 import struct
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, NamedTuple
 
 from kvmlog.native import ffi, lib
@@ -28,6 +28,7 @@ DETAIL_NONE: Final[int] = lib.KVMLOG_STATISTICS_DETAIL_NONE
 DETAIL_EXACT: Final[int] = lib.KVMLOG_STATISTICS_DETAIL_EXACT
 DETAIL_REGION: Final[int] = lib.KVMLOG_STATISTICS_DETAIL_REGION
 DETAIL_OTHER: Final[int] = lib.KVMLOG_STATISTICS_DETAIL_OTHER
+DETAIL_DEVICE: Final[int] = lib.KVMLOG_STATISTICS_DETAIL_DEVICE
 # How long an exit's record may take to the bridge.
 LATE_NS: Final[int] = lib.KVMLOG_STATISTICS_LATE_MS * 1_000_000
 # How often the bridge writes by itself what it has received.
@@ -142,15 +143,24 @@ class Snapshot:
         return Fold(self.statistics_id, self.since_ns, self.folded_ns)
 
     def rows(
-        self, by: By, base: Snapshot | None = None, guests: Collection[int] | None = None
+        self,
+        by: By,
+        base: Snapshot | None = None,
+        guests: Collection[int] | None = None,
+        regions: Sequence[tuple[int, int, int]] = (),
     ) -> list[Row]:
         """Return the groups of all rows, or of the exits since `base`.
 
-        guests: ids of the only guests to count; None: all. After a reset in between `base` is
-        ignored. StatisticsError for more than one of VCPU, DETAIL and RETURN: those rows are not
-        kept.
+        guests: ids of the only guests to count; None: all. regions: first and last address, in
+        order, and bytes of each device (0: all is one), by which addresses of devices are grouped;
+        none: by address. After a reset in between `base` is ignored. StatisticsError for more than
+        one of VCPU, DETAIL and RETURN: those rows are not kept.
         """
         check_by(by)
+        question = ffi.new("struct kvmlog_statistics_question *")
+        question.by = by.value
+        layout = ffi.new("struct kvmlog_statistics_region[]", list(regions))
+        question.regions, question.regions_count = layout, len(regions)
         selected = ffi.NULL
         if guests is not None:
             selected = ffi.new("unsigned char[]", self._capacity)
@@ -160,12 +170,12 @@ class Snapshot:
                     selected[number] = 1
         if base is not None and not self._continues(base):
             base = None
+        question.guests = selected
         groups = _new_uninitialized("struct kvmlog_statistics_group[]", self._rows_used + 1)
         count = lib.kvmlog_statistics_query(
             self._native,
             ffi.NULL if base is None else base._native,
-            by.value,
-            selected,
+            question,
             groups,
             self._rows_used + 1,
         )

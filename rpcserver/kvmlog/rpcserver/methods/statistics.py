@@ -46,6 +46,7 @@ _STATISTICS: Final[Mapping[str, Check]] = {
     "sort": params.one_of(*SORTS),
     "top": params.integer(1, MOST_TOP),
     "halts": params.boolean,
+    "exact": params.boolean,
     "over_s": params.seconds(LEAST_OVER_S, MOST_OVER_S),
     "fresh": params.boolean,
 }
@@ -61,6 +62,7 @@ def statistics(call: Call) -> dict[str, Any]:
             sort_of(by, given.get("sort")),
             given.get("top", DEFAULT_TOP),
             given.get("halts", False),
+            given.get("exact", False),
         )
     except StatisticsError as error:
         raise faults.fault(faults.INVALID_PARAMETERS, f"kvmStatistics: {error}.") from error

@@ -83,6 +83,7 @@ def test_defaults() -> None:
         (("--columns", ""), "'' is not a column; give narrow, wide"),
         (("--columns", "avg,mean"), "the column mean stands there twice; give it once"),
         (("--columns", "count,min,p99", "--by", "return"), "groups by return have no min or p99"),
+        (("--exact",), "--exact is for details; give --by reason,detail too"),
         (("--columns", "count", "--csv"), "--columns is for tables; --json and --csv have all"),
         (("--by", ""), "'' is not a grouping"),
         (("--by", "guest,"), "'' is not a grouping"),
