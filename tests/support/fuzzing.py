@@ -24,16 +24,8 @@ KEY: Final = bytes(range(32))
 _WHOLE: Final = 3
 
 _COMMANDS: Final = (
-    "on",
-    "off",
-    "status",
-    "pending",
-    "guests",
-    "flush",
-    "reset",
-    "on {}",
-    "",
-    "ok on",
+    *("on", "off", "status", "pending", "guests", "flush", "reset", "on {}", "", "ok on"),
+    'pending {"guests": [1, 2]}',
 )
 _ARGUMENTS: Final[dict[str, Any]] = {
     "vm": ["web1", "4242"],

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 from kvmlog.exits.decode.gpa import REGIONS
 from kvmlog.guests.names import Guest
+from kvmlog.ring.clocks import Clocks
 from kvmlog.ring.statistics.reader import By, Row, Snapshot, StatisticsGuest
 from kvmlog.stat.names import StatisticsNames
 from kvmlog.stat.query import SORTS, Query
@@ -52,6 +53,7 @@ class Moment:
     lost_records: int | None
     realtime_ns: int
     age_ns: int
+    clocks: Clocks
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,9 @@ class Report:
     query: Query
     statistics_id: str
     since_realtime_ns: int
+    since_utc_offset_s: int
     until_realtime_ns: int
+    until_utc_offset_s: int
     age_ns: int  # from then until the report was made
     lines: list[Line]
     halts: list[Line]
@@ -97,6 +101,8 @@ def report(
     if base is not None and _era(base.snapshot) != _era(snapshot):
         base = None
     before = None if base is None else base.snapshot
+    since = now.clocks.of(snapshot.since_realtime_ns if base is None else base.realtime_ns)
+    until = now.clocks.of(now.realtime_ns)
     regions = () if query.exact else _REGIONS
     rows = snapshot.rows(query.by, before, guest_ids, regions)
     labels = names.labels if By.GUEST in query.by else {}
@@ -110,8 +116,10 @@ def report(
     return Report(
         query=query,
         statistics_id=snapshot.statistics_id,
-        since_realtime_ns=snapshot.since_realtime_ns if base is None else base.realtime_ns,
-        until_realtime_ns=now.realtime_ns,
+        since_realtime_ns=since.realtime_ns,
+        since_utc_offset_s=since.utc_offset_s,
+        until_realtime_ns=until.realtime_ns,
+        until_utc_offset_s=until.utc_offset_s,
         age_ns=now.age_ns,
         lines=lines,
         halts=halts,

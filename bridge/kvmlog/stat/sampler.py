@@ -14,7 +14,7 @@ from typing import Final
 from kvmlog.control.client import SwitchClient
 from kvmlog.control.sampling import describe_sampling
 from kvmlog.guests.names import GuestNames
-from kvmlog.ring.reader import RingInfo, RingReader
+from kvmlog.ring.reader import RingInfo, RingReader, host_clocks
 from kvmlog.ring.statistics.reader import FOLD_S, LATE_NS, Snapshot, StatisticsReader
 from kvmlog.stat.names import StatisticsNames
 from kvmlog.stat.query import Query
@@ -58,16 +58,14 @@ class Sampler:
     def last(self) -> Moment:
         """Return a sample of what the bridge wrote last, at once."""
         info = self._info()
-        snapshot = self._snapshot()
-        if info is None:
-            age_ns = max(0, time.monotonic_ns() - snapshot.folded_ns)
-            return Moment(snapshot, None, time.time_ns() - age_ns, age_ns)
-        # The ring's clocks are those of its last heartbeat, and so of that time.
-        until_ns = snapshot.folded_ns + info.realtime_ns - info.monotonic_ns
-        age_ns = time.time_ns() - until_ns
-        if info.writer_alive:
-            age_ns = time.monotonic_ns() - snapshot.folded_ns
-        return Moment(snapshot, info.lost_records, until_ns, max(0, age_ns))
+        snapshot, clocks = self._snapshot(), host_clocks(self._ring)
+        until_ns = clocks.at(snapshot.folded_ns).realtime_ns
+        age_ns = time.monotonic_ns() - snapshot.folded_ns
+        if info is not None and not info.writer_alive:
+            # Perhaps of an earlier boot, whose CLOCK_MONOTONIC was another.
+            age_ns = time.time_ns() - until_ns
+        lost_records = None if info is None else info.lost_records
+        return Moment(snapshot, lost_records, until_ns, max(0, age_ns), clocks)
 
     def now(self) -> Moment:
         """Return a sample of all that has come to the bridge until now, if there is one."""
