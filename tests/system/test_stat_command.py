@@ -77,7 +77,7 @@ def test_json_and_csv(ring: str) -> None:
     told = json.loads(stat(ring, "--json").stdout)
     assert (told["rows"], told["exits"], told["lost_records"]) == ([], 0, 0)
     (header,) = csv.reader(stat(ring, "--csv", "--by", "return").stdout.splitlines())
-    assert header[-2:] == ["paused_ns", "share"]
+    assert header[-4:] == ["paused_ns", "share", "since", "until"]
 
 
 def test_a_table_per_interval(ring: str) -> None:
