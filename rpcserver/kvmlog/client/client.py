@@ -78,10 +78,10 @@ class Client(Closeable):
         on: bool,
         vm: Sequence[str] = (),
         for_s: float | None = None,
-        recorded: Sampling = EVERY_EXIT,
+        sampling: Sampling = EVERY_EXIT,
     ) -> Switched:
         """Switch tracing, as SwitchClient.switch() does; return what holds now."""
-        params: dict[str, Any] = {"on": on, **recorded.arguments()}
+        params: dict[str, Any] = {"on": on, **sampling.arguments()}
         if vm:
             params["vm"] = list(vm)
         if for_s is not None:
@@ -117,7 +117,7 @@ class Client(Closeable):
 
     def statistics(
         self,
-        view: Query | None = None,
+        query: Query | None = None,
         vm: Sequence[str] = (),
         over_s: float | None = None,
         *,
@@ -127,10 +127,10 @@ class Client(Closeable):
 
         over_s: of the next seconds; fresh: wait until all exits before the call are counted.
         """
-        view = view or Query()
-        params = parameters(view, vm, over_s, fresh=fresh)
+        query = query or Query()
+        params = parameters(query, vm, over_s, fresh=fresh)
         return report_of(
-            self._connection.call("kvmStatistics", params, longer_s=over_s or 0.0), view
+            self._connection.call("kvmStatistics", params, longer_s=over_s or 0.0), query
         )
 
     def pending(self, vm: Sequence[str] = ()) -> Pending:
