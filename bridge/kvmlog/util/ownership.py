@@ -14,7 +14,6 @@ import errno
 import os
 import pwd
 import stat
-from collections.abc import Collection
 from typing import Final
 
 from kvmlog.util.errors import KvmlogError
@@ -24,15 +23,14 @@ OPEN_FLAGS: Final = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
-def objection(status: os.stat_result, *, links: bool = False, owners: Collection[int] = ()) -> str:
+def objection(status: os.stat_result, *, links: bool = False) -> str:
     """Return why a regular file is not ours alone, in words; "" where it is.
 
-    links: it may have more names than one. owners: uids that may have it besides root and this
-    user.
+    links: it may have more names than one.
     """
     if not stat.S_ISREG(status.st_mode):
         return "is no regular file"
-    if status.st_uid not in (0, os.geteuid(), *owners):
+    if status.st_uid not in (0, os.geteuid()):
         return f"belongs to {_owner(status)}"
     if _writable_by_others(status):
         return f"has mode {_mode(status):04o} (owner {_owner(status)}), open for others to write"
