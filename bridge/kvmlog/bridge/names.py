@@ -53,5 +53,5 @@ def _keep(keeper: Keeper) -> str:
         return keeper.keep()
     except DamagedFileError:
         raise
-    except KvmlogError as error:
+    except (KvmlogError, OSError) as error:
         return str(error)
