@@ -21,6 +21,8 @@ from kvmlog.ring.records import Record, unpack_records
 from kvmlog.sources.base import NO_EXITS
 from kvmlog.util import units
 
+ENDED: Final = "guest ended"
+
 _COLUMNS: Final = (
     Column("TIME", width=21, spare=2),
     Column("GUEST", width=16),
@@ -92,6 +94,9 @@ def print_left_out(count: int) -> None:
 def _row(record: Record, view: GuestView, to_wall_ns: int, offset_s: int) -> list[str]:
     label = view.labels.label(record)
     cells = lines.exit_cells(record, unsaid=lib.KVMLOG_F_NO_REENTRY)
+    if label is not None and label.guest.ended_realtime_ns is not None:
+        # Its thread lives on, and so does the exit, although the VM is gone.
+        cells = cells._replace(notes=", ".join(filter(None, (cells.notes, ENDED))))
     time_column = units.time_column(record.exit_ns + to_wall_ns, offset_s)
     return [time_column, str(record.guest) if label is None else label.text, *cells]
 

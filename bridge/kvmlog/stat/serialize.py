@@ -108,6 +108,7 @@ def _detail(row: Row) -> dict[str, Any]:
 
 def _guest_object(figures: GuestFigures) -> dict[str, Any]:
     one, guest = figures.statistics, figures.guest
+    ended_ns = guest.ended_realtime_ns if guest else None
     return {
         "id": one.id,
         "name": figures.label,
@@ -118,4 +119,8 @@ def _guest_object(figures: GuestFigures) -> dict[str, Any]:
         "isa_name": names.isa_name(one.isa),
         "start_boottime_ns": one.start_boottime_ns,
         "exits": figures.exits,
+        # None where the bridge has forgotten the guest.
+        "running": ended_ns is None if guest else None,
+        "ended": None if ended_ns is None else local_iso(ended_ns),
+        "ended_realtime_ns": ended_ns,
     }
