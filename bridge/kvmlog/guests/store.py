@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterable
 from typing import Final
 
@@ -49,7 +50,7 @@ def save(path: str, boot_id: bytes, guests: Iterable[Guest]) -> None:
         with open(fd, "wb") as file:
             os.fchmod(fd, _MODE)
             permissions.hand_to_group(fd)
-            file.write(model.encode(boot_id, guests))
+            file.write(model.encode(boot_id, guests, time.monotonic_ns()))
         os.rename(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -7,6 +7,7 @@ and an `..._error` member says why in a sentence.
 
 from __future__ import annotations
 
+import functools
 from importlib import metadata
 from typing import Final
 
@@ -75,8 +76,9 @@ def _state_without_writer(state: str) -> str:
     return "abandoned" if state == "running" else state
 
 
+@functools.cache
 def version() -> str:
-    """Return the version of kvmlog."""
+    """Return the version of kvmlog, of this process: an upgrade restarts the server."""
     try:
         return metadata.version("kvmlog")
     except metadata.PackageNotFoundError:
