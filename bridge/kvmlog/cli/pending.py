@@ -7,11 +7,12 @@ import argparse
 import json
 import sys
 import time
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from kvmlog.cli import records, selection, table
 from kvmlog.cli.records import Clocks
-from kvmlog.cli.table import Column, Table
+from kvmlog.cli.table import Column, Table, Words
 from kvmlog.control.client import SwitchClient
 from kvmlog.exits.format import lines, serialize
 from kvmlog.exits.format.notes import counted
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     show(found, clocks, view, args.json)
     print_left_out(count - len(given))
     if not given:
-        print_why_none(client.status().get("source", {}).get("notes", []))
+        print_why_none(client.status())
     return 0
 
 
@@ -78,11 +79,14 @@ def show(found: list[Record], clocks: Clocks, view: GuestView, as_json: bool) ->
         table.show("no vCPU is in an exit")
 
 
-def print_why_none(notes: list[str]) -> None:
-    """Print to stderr the source's note that no exits can be seen on this host, if there is one."""
-    for note in notes:
+def print_why_none(status: Mapping[str, Any], words: Words = str) -> None:
+    """Print to stderr the source's note that no exits can be seen on its host, if there is one.
+
+    status: the bridge's status answer.
+    """
+    for note in status.get("source", {}).get("notes", []):
         if NO_EXITS in note:
-            print(f"kvmlog: {note}", file=sys.stderr)
+            print(f"kvmlog: {words(note)}", file=sys.stderr)
 
 
 def print_left_out(count: int) -> None:

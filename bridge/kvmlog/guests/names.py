@@ -50,7 +50,8 @@ class GuestList:
 class GuestNames(GuestList):
     """The guests of a ring, from the file `<ring>.guests`, which a process reads only once.
 
-    There are none where the file is missing or cannot be used; `problem` then says why it cannot.
+    There are none where the file is missing or cannot be used; `problem` then says why it cannot,
+    `absent` that there is none, a sentence each.
     """
 
     def __init__(self, ring_path: str) -> None:
@@ -58,6 +59,16 @@ class GuestNames(GuestList):
         self.path = f"{ring_path}.guests"
         self._content: _Content | None = None
         self.reload()
+
+    @property
+    def absent(self) -> str | None:
+        """Return the sentence for a missing file; None where there is one."""
+        if self._content is not _NO_FILE:
+            return None
+        return (
+            f"{self.path}: no bridge has listed guests there; start it (kvmlog bridge) "
+            "or name its ring (--ring)"
+        )
 
     def reload(self) -> bool:
         """Read the file again if it has been replaced; return whether the guests have changed."""

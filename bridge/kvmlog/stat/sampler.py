@@ -15,7 +15,7 @@ from kvmlog.ring.statistics.reader import StatisticsReader
 from kvmlog.stat.names import StatisticsNames
 from kvmlog.stat.query import Query
 from kvmlog.stat.report import Moment, Report, report
-from kvmlog.util.errors import RingError, SwitchError
+from kvmlog.util.errors import RingError, RingMissingError, SwitchError
 
 # The most that an exit takes from the CPU into the statistics.
 _SETTLE_S: Final = 5.0
@@ -72,7 +72,14 @@ class Sampler:
 
         switch: the bridge's local socket.
         """
-        info = self._info()
+        try:
+            with RingReader(self._ring) as ring:
+                info: RingInfo | None = ring.info()
+        except RingMissingError:
+            info = None
+        except RingError as error:
+            self._warn(f"whether exits are being counted is not known: {error}")
+            return
         if info is None or not info.writer_alive:
             self._warn("no bridge writes these statistics now; start it (kvmlog bridge)")
             return
