@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -33,6 +33,10 @@ class GuestList:
     def of_number(self, number: int, ns: int) -> Guest | None:
         """Return the guest of a record with this guest number and time, as GuestTable does."""
         return self._table.of_number(number, ns)
+
+    def turns_ns(self, number: int) -> Iterator[int]:
+        """Yield the times at which the answer of of_number() may change, in any order."""
+        return self._table.turns_ns(number)
 
     def of_process(self, tgid: int, start_boottime_ns: int) -> Guest | None:
         """Return the guest of a process; None for an unknown process, or start 0."""

@@ -8,9 +8,9 @@ import json
 import pytest
 
 from kvmlog.cli import pending
-from kvmlog.cli.records import Clocks
 from kvmlog.guests.names import GuestList
 from kvmlog.guests.view import GuestView
+from kvmlog.ring.clocks import of_this_process
 from kvmlog.ring.records import Record, decode_record
 from tests.support import records as make
 from tests.support import statistics_rows
@@ -25,9 +25,9 @@ def test_a_vcpu_of_a_guest_that_ended_says_so(capsys: pytest.CaptureFixture[str]
     view = GuestView(GuestList(guests))
     raw = [make.exit_bytes(guest=number, exit_ns=5, reason=0x78) for number in (1, 2)]
     found = [record for one in raw if isinstance(record := decode_record(one), Record)]
-    pending.show(found, Clocks(0, 0), view, as_json=False)
+    pending.show(found, of_this_process(), view, as_json=False)
     rows = capsys.readouterr().out.splitlines()[1:]
     assert [pending.ENDED in row for row in rows] == [False, True]
-    pending.show(found, Clocks(0, 0), view, as_json=True)
+    pending.show(found, of_this_process(), view, as_json=True)
     objects = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [one["guest_running"] for one in objects] == [True, False]

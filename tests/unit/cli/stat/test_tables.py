@@ -16,7 +16,6 @@ from kvmlog.ring.statistics.reader import DETAIL_EXACT, DETAIL_OTHER, DETAIL_REG
 from kvmlog.stat.query import Query
 from kvmlog.stat.report import report
 from kvmlog.stat.serialize import detail_words, report_object
-from kvmlog.util.units import local_iso
 from tests.support import statistics_rows as make
 from tests.support.statistics_rows import HLT, NPF, Made, row
 
@@ -96,10 +95,13 @@ def test_a_guest_that_ended_says_so(tmp_path: Path) -> None:
         ("old:4243", "ended"),
         ("web1", "-"),
     ]
-    told = [(one["name"], one["running"], one["ended"]) for one in report_object(found)["guests"]]
+    told = [
+        (one["name"], one["running"], one["ended_realtime_ns"])
+        for one in report_object(found)["guests"]
+    ]
     assert told == [
         ("web1", True, None),
-        ("old:4243", False, local_iso(make.SINCE_NS)),
+        ("old:4243", False, make.SINCE_NS),
     ]
     by_reason = make.reported(tmp_path, made, Query(By.REASON), known)
     assert "NOTE" not in "".join(lines(blocks(by_reason)))
