@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 from kvmlog.util.process import start
 
 # The kernel's names of the files behind descriptors of KVM_CREATE_VM and KVM_CREATE_VCPU
-# (kvm_main.c); the latter is followed by ":" and the vCPU's id since Linux 4.18.
+# (kvm_main.c); the latter is followed by ":" and the vCPU's id since Linux 4.18. Those of their
+# statistics are kvm-vm-stats and kvm-vcpu-stats:N.
 VM_LINK: Final = "anon_inode:kvm-vm"
 VCPU_LINK: Final = "anon_inode:kvm-vcpu"
 # A VMM has its VMs among the first of its descriptors; a process may have a million others.
@@ -135,7 +136,7 @@ def _held(folder: str, descriptors: Sequence[str]) -> Held | None:
             continue
         if vm is None and link == VM_LINK:
             vm = int(descriptor)
-        elif vcpu is None and link.startswith(VCPU_LINK):
+        elif vcpu is None and (link == VCPU_LINK or link.startswith(f"{VCPU_LINK}:")):
             vcpu = int(descriptor)
         if vm is not None and vcpu is not None:
             break

@@ -128,6 +128,25 @@ def test_what_a_process_holds_is_looked_at_again_cheaply(
     assert held_by(8, fake.root) is None
 
 
+@pytest.mark.parametrize(
+    ("link", "held"),
+    [
+        ("kvm-vm", Held(9, None)),
+        ("kvm-vcpu:0", Held(None, 9)),
+        ("kvm-vcpu:1023", Held(None, 9)),
+        ("kvm-vcpu", Held(None, 9)),
+        ("kvm-vm-stats", NOTHING),
+        ("kvm-vcpu-stats:0", NOTHING),
+        ("[eventfd]", NOTHING),
+    ],
+)
+def test_statistics_of_a_vm_are_no_vm(fake: FakeProc, link: str, held: Held) -> None:
+    """Whoever monitors a guest may hold their descriptors."""
+    fake.begin(7, 1, holds_vm=False)
+    Path(fake.root, "7", "fd", "9").symlink_to(f"anon_inode:{link}")
+    assert held_by(7, fake.root) == held
+
+
 def test_a_process_with_a_great_many_descriptors_is_looked_at_in_part(
     fake: FakeProc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
