@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Collection, Iterator, Sequence
@@ -160,13 +161,17 @@ def _identity(fd: int) -> _Identity:
     Its inode may be used again within a tick of the clock; the generation is never.
     """
     status = os.fstat(fd)
+    head = b""
+    # A pipe or a folder has none; reading it says what is wrong.
+    with contextlib.suppress(OSError):
+        head = os.pread(fd, HEAD_BYTES, 0)
     return (
         status.st_dev,
         status.st_ino,
         status.st_mtime_ns,
         status.st_ctime_ns,
         status.st_size,
-        os.pread(fd, HEAD_BYTES, 0),
+        head,
     )
 
 

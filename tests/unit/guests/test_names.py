@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kvmlog.guests import names as names_module
-from kvmlog.guests.model import Guest, encode
+from kvmlog.guests.model import FILE_BYTES, Guest, encode
 from kvmlog.guests.names import GuestError, GuestNames
 
 S = 10**9
@@ -200,6 +200,23 @@ def test_a_file_that_differs_in_its_generation_alone_is_read_again(
     Path(f"{ring}.guests").write_bytes(encode(bytes(16), (NEW,), 2**64 - 1))
     assert names.reload()
     assert names.guests() == [NEW]
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "huge"])
+def test_what_is_no_file_of_guests_is_told(tmp_path: Path, kind: str) -> None:
+    """A pipe, a folder, a file of any size: a sentence, and nobody waits."""
+    path = tmp_path / "ring.guests"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.touch()
+        os.truncate(path, FILE_BYTES + 1)
+    names = GuestNames(str(tmp_path / "ring"))
+    assert names.guests() == []
+    assert (names.problem or "").startswith(f"{path}: no file of guests, or a damaged one")
+    assert not names.reload()
 
 
 def test_a_process_remembers_a_few_files(tmp_path: Path) -> None:
