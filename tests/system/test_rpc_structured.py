@@ -18,8 +18,11 @@ import pytest
 
 from kvmlog.client import Client, RpcError, RpcFaultError
 from kvmlog.control.sampling import Sampling
+from kvmlog.guests.model import encode
 from kvmlog.native import lib
+from kvmlog.ring.reader import boot_id
 from tests.support import records as make
+from tests.support import statistics_rows
 from tests.support.bridge_process import kvmlog
 from tests.support.rpc_process import KVMLOG, Server, rpc_server
 from tests.support.scripted_host import SLOTS, Host, scripted_host
@@ -199,7 +202,32 @@ def test_remote_commands_print_what_the_local_ones_do(host: Host) -> None:
         re.sub(r"heartbeat .*", "", done.stdout)
         for done in (host.remote("status"), kvmlog("status", *places, "--switch", switch))
     )
-    assert remote == local
+    # But for what is advised.
+    there = local.replace("(kvmlog guests)", f"(kvmlog remote {host.address} guests)")
+    assert there != local
+    assert remote == there
+
+
+def test_remote_commands_advise_what_works_from_here(host: Host) -> None:
+    """Commands that reach the other host, and files that are said to be its own."""
+    ended = statistics_rows.named(7, "old", ended_realtime_ns=5)
+    Path(f"{host.writer.path}.guests").write_bytes(encode(boot_id(), [ended]))
+    host.engine.registry.path = f"{host.writer.path}.elsewhere"
+    assert host.remote("guests").stderr == (
+        f"kvmlog: 1 guest that ended: kvmlog remote {host.address} guests --all\n"
+    )
+    assert "old" in host.remote("guests", "--all").stdout
+    assert f"(kvmlog remote {host.address} switch on)" in host.remote("stat").stderr
+    refused = host.remote("dump", "--reason", "hltt")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert f"`kvmlog remote {host.address} explain --list` lists all" in refused.stderr
+    Path(f"{host.writer.path}.guests").unlink()
+    unknown = host.remote("guests")
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert unknown.stderr.startswith(
+        f"kvmlog: {host.address}: {host.writer.path}.guests: no bridge"
+    )
+    assert f"(kvmlog bridge on {host.address})" in unknown.stderr
 
 
 def test_remote_tail_follows(host: Host) -> None:

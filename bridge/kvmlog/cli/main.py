@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from kvmlog.cli.examples import add_examples
+from kvmlog.cli.parser import Parser
 from kvmlog.util.errors import KvmlogError
 from kvmlog.util.shortage import shortage
 
@@ -85,7 +86,9 @@ def _run(given: list[str]) -> int:
         parser = _parser(given[:1])
         args, unknown = parser.parse_known_args(given)
         if unknown:
-            known = f"kvmlog {given[0]} --help lists those there are"
+            near = parser.near_options(unknown)
+            meant = f"did you mean {', '.join(near)}? " if near else ""
+            known = f"{meant}kvmlog {given[0]} --help lists those there are"
             parser.error(f"unrecognized arguments: {' '.join(unknown)}; {known}")
         return int(args.run(args))
     except BrokenPipeError:
@@ -115,9 +118,9 @@ def full_parser() -> argparse.ArgumentParser:
     return _parser([name for name, _, _ in COMMANDS])
 
 
-def _parser(chosen: Collection[str]) -> argparse.ArgumentParser:
+def _parser(chosen: Collection[str]) -> Parser:
     """Return a parser that knows all commands by name, and the options of the chosen ones."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="kvmlog",
         description="Why and for how long KVM guests leave the CPU.",
         epilog=EXIT_STATUS,

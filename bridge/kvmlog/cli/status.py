@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from kvmlog.cli import records, table
+from kvmlog.cli.table import Words
 from kvmlog.control.client import SwitchClient
 from kvmlog.control.sampling import describe_sampling
 from kvmlog.ring.reader import ABANDONED, RingInfo, RingReader
@@ -40,6 +41,7 @@ def show(
     ring: RingInfo | None,
     ring_error: str | None,
     as_json: bool,
+    words: Words = str,
 ) -> int:
     """Print the state of both, or why it is unknown; return the exit status, as run()."""
     if as_json:
@@ -56,7 +58,7 @@ def show(
     else:
         lines = _bridge_lines(bridge) if bridge is not None else [("bridge", bridge_error or "")]
         lines += _ring_lines(ring) if ring is not None else [("ring", ring_error or "")]
-        table.show(table.Pairs(lines))
+        table.show(table.Pairs([(name, words(text)) for name, text in lines]))
     return 0 if bridge is not None and ring is not None else 1
 
 

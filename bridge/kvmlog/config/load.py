@@ -77,7 +77,7 @@ class Config:
         values: dict[str, Any] = {}
         origins = dict.fromkeys(KEYS, DEFAULT)
         problems: list[str] = []
-        if path is None and os.path.lexists(DEFAULT_CONFIG):
+        if path is None and _may_exist(DEFAULT_CONFIG):
             path = DEFAULT_CONFIG
         if path is not None:
             found, problems = check(path, read(path))
@@ -103,6 +103,17 @@ class Config:
             for section, kind in SECTIONS.items()
         }
         return cls(**sections, origins=origins, path=path)
+
+
+def _may_exist(path: str) -> bool:
+    """Return False where there is no such file; True also where it cannot be looked for."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def add_options(parser: argparse.ArgumentParser, command: str) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import time
 from collections.abc import Iterable
 from typing import Final
 
@@ -73,7 +74,7 @@ def save(path: str, boot_id: bytes, guests: Iterable[Guest]) -> None:
         with open(fd, "wb") as file:
             os.fchmod(fd, _MODE)
             permissions.hand_to_group(fd)
-            file.write(model.encode(boot_id, guests))
+            file.write(model.encode(boot_id, guests, time.monotonic_ns()))
         os.rename(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):

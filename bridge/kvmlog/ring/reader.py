@@ -7,6 +7,7 @@ include/uapi/kvmlog/ring.h describes the protocol; the copying is C (bridge/nati
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import time
 from dataclasses import dataclass
@@ -340,6 +341,7 @@ def host_clocks(path: str) -> Clocks:
         return clocks.of_this_process()
 
 
+@functools.cache
 def boot_id() -> bytes:
     """Return this boot's id, 16 bytes (/proc/sys/kernel/random/boot_id)."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:

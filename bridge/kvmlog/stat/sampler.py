@@ -19,7 +19,7 @@ from kvmlog.ring.statistics.reader import FOLD_S, LATE_NS, Snapshot, StatisticsR
 from kvmlog.stat.names import StatisticsNames
 from kvmlog.stat.query import Query
 from kvmlog.stat.report import Moment, Report, report
-from kvmlog.util.errors import IntervalError, RingError, SwitchError
+from kvmlog.util.errors import IntervalError, RingError, RingMissingError, SwitchError
 
 # The most that an exit takes from the CPU into the statistics.
 _SETTLE_S: Final = 5.0
@@ -116,7 +116,14 @@ class Sampler:
 
     def warn_if_incomplete(self) -> None:
         """Warn where no exits are being counted, or only some of them."""
-        info = self._info()
+        try:
+            with RingReader(self._ring) as ring:
+                info: RingInfo | None = ring.info()
+        except RingMissingError:
+            info = None
+        except RingError as error:
+            self._warn(f"whether exits are being counted is not known: {error}")
+            return
         if info is None or not info.writer_alive:
             self._warn("no bridge writes these statistics now; start it (kvmlog bridge)")
             return

@@ -116,6 +116,7 @@ def _detail(row: Row) -> dict[str, Any]:
 
 def _guest_object(figures: GuestFigures) -> dict[str, Any]:
     one, guest = figures.statistics, figures.guest
+    ended_ns = guest.ended_realtime_ns if guest else None
     return {
         "id": one.id,
         "name": figures.label,
@@ -126,4 +127,7 @@ def _guest_object(figures: GuestFigures) -> dict[str, Any]:
         "isa_name": names.isa_name(one.isa),
         "start_boottime_ns": one.start_boottime_ns,
         "exits": figures.exits,
+        # None where the bridge has forgotten the guest.
+        "running": ended_ns is None if guest else None,
+        "ended_realtime_ns": ended_ns,
     }

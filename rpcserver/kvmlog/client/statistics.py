@@ -120,6 +120,12 @@ def _guest(it: Mapping[str, Any]) -> GuestFigures:
         exits=int(it["exits"]),
     )
     known = None
-    if it["uuid"]:
-        known = Guest(pid, 0, it["comm"], "other", it["name"], True, uuid=it["uuid"])
+    # A server of an earlier version does not say whether it runs; "" is a guest not known there.
+    if it["uuid"] or it.get("running", "") != "":
+        ended = it.get("ended_realtime_ns")
+        known = Guest(
+            *(pid, 0, it["comm"], "other", it["name"], True),
+            uuid=it["uuid"] or None,
+            ended_realtime_ns=int(ended) if ended else None,
+        )
     return GuestFigures(it["name"], statistics, known, statistics.exits)

@@ -148,7 +148,9 @@ def test_a_report_comes_back_as_it_was(tmp_path: Path, by: By) -> None:
     made = Made(rows, {1: one, 2: other}, exits=13, overflow=1, forgotten=2, torn=3)
     view = Query(by, "vmm" if By.RETURN in by else "total", top=2)
     uuid = "12345678-1234-1234-1234-123456789abc"
-    report = reported(tmp_path, made, view, [named(100, "web1", uuid=uuid), named(200, "db")])
+    report = reported(
+        tmp_path, made, view, [named(100, "web1", uuid=uuid), named(200, "db", ended_realtime_ns=5)]
+    )
     reply = {
         **report_object(report),
         "rows": [

@@ -15,6 +15,7 @@ from typing import Final, TextIO
 from kvmlog.cli import records, table
 from kvmlog.cli.stat import columns, csv_rows, options, tables
 from kvmlog.cli.stat.workload import CommandError, running
+from kvmlog.cli.table import Block, Words
 from kvmlog.control.client import SwitchClient
 from kvmlog.ring.statistics.reader import SUFFIX, StatisticsReader
 from kvmlog.stat.query import DEFAULT_BY, SORTS
@@ -200,29 +201,37 @@ def _ticks(interval_s: float) -> Iterator[float]:
         yield max(0.0, left_s)
 
 
-def printer(args: argparse.Namespace, stack: contextlib.ExitStack) -> Callable[[Report], None]:
-    """Return a function that prints a report in the requested form and place."""
+def printer(
+    args: argparse.Namespace, stack: contextlib.ExitStack, words: Words = str
+) -> Callable[[Report], None]:
+    """Return a function that prints a report in the requested form and place; words: as Words."""
     stream: TextIO = sys.stderr if args.command else sys.stdout
     if args.output is not None:
         stream = stack.enter_context(_opened(args.output))
     if args.json:
         return lambda report: table.write([json.dumps(report_object(report))], stream)
     if args.csv:
-        return _CsvPrinter(stream)
+        return _CsvPrinter(stream, words)
     figures = args.columns or columns.default(stream)
+
+    def blocks(report: Report) -> list[Block]:
+        found = tables.blocks(report, figures)
+        return [words(one) if isinstance(one, str) else one for one in found]
+
     if args.interval is not None and not args.command and stream.isatty():
         replace = stack.enter_context(table.redrawn(stream))
-        return lambda report: replace(tables.blocks(report, figures))
+        return lambda report: replace(blocks(report))
     if args.interval is not None:
-        return lambda report: table.show(*tables.blocks(report, figures), "", stream=stream)
-    return lambda report: table.show(*tables.blocks(report, figures), stream=stream)
+        return lambda report: table.show(*blocks(report), "", stream=stream)
+    return lambda report: table.show(*blocks(report), stream=stream)
 
 
 class _CsvPrinter:
     """A printer of CSV: one header for all reports; exits in no group are noted on stderr."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, words: Words) -> None:
         self._stream = stream
+        self._words = words
         self._header = True
 
     def __call__(self, report: Report) -> None:
@@ -230,7 +239,7 @@ class _CsvPrinter:
         self._header = False
         missing = tables.missing_words(report)
         if missing:
-            _warn(missing)
+            _warn(self._words(missing))
 
 
 def _opened(path: str) -> TextIO:

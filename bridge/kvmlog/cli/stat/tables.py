@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -33,7 +33,7 @@ SHARE   part of the time in exits of that guest (by guest alone: of all), withou
 MIN, MAX  the shortest and the longest exit
 P50 ... half of the exits took no longer, 99.9 percent no longer than P99.9; "<" before a
         figure: only its power of two is known
-NOTE    nested: exits of a nested guest (L2); halt: exits that halted
+NOTE    nested: exits of a nested guest (L2); halt: exits that halted; ended: the guest has
 DETAIL  "other": further details of a reason, counted together"""
 
 NO_REASONS: Final = (
@@ -114,13 +114,25 @@ def _fields(report: Report, figures: Sequence[str] | None) -> list[columns.Field
     by = report.query.by
     fields = [field for flag, field in _KEYS if flag in by]
     fields += columns.figures(by, figures)
-    if any(_note(line) for line in report.lines + report.halts):
-        fields.append((Column("NOTE"), _note))
+    ended = _ended(report) if By.GUEST in by else frozenset()
+    if any(_note(line, ended) for line in report.lines + report.halts):
+        fields.append((Column("NOTE"), lambda line: _note(line, ended)))
     return fields
 
 
-def _note(line: Line) -> str:
+def _ended(report: Report) -> frozenset[int]:
+    """Return the ids of guests that have ended."""
+    return frozenset(
+        one.statistics.id
+        for one in report.guests
+        if one.guest is not None and one.guest.ended_realtime_ns is not None
+    )
+
+
+def _note(line: Line, ended: Collection[int]) -> str:
     words = ["nested"] if line.row.nested else []
+    if line.row.guest in ended:
+        words.append("ended")
     # Below their own title, and by their reason, it goes without saying.
     if line.row.halt and line.whole_ns:
         words.append("halt")

@@ -68,7 +68,8 @@ def record_object(
     """Return a dict of numbers and names for a record of any type.
 
     wall_ns, utc_offset_s: as for lines.format_record. Integers are up to 64 bits.
-    guest: the guest of the record, where it is known: `guest_name`, `guest_uuid`, `guest_pid`.
+    guest: the guest of the record, where it is known: `guest_name`, `guest_uuid`, `guest_pid`,
+    and `guest_running`, whether it has not ended since.
     """
     out: dict[str, Any] = {
         "time": units.iso_time(wall_ns, utc_offset_s),
@@ -83,6 +84,7 @@ def record_object(
         out |= record._asdict() | _note_names(record, guest)
     if guest is not None:
         out |= {"guest_name": guest.name, "guest_uuid": guest.uuid, "guest_pid": guest.pid}
+        out["guest_running"] = guest.ended_realtime_ns is None
     out["source_name"] = _SOURCES.get(record.source, str(record.source))
     if out["vcpu"] == NO_VCPU:
         out["vcpu"] = None

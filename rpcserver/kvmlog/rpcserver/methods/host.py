@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from kvmlog.rpcserver.methods.marshal import marshal
 from kvmlog.rpcserver.methods.params import Check
 from kvmlog.rpcserver.methods.records import reasons
 from kvmlog.rpcserver.methods.status import version
-from kvmlog.util.errors import RingError, SwitchError
+from kvmlog.util.errors import RingError, StatisticsError, SwitchError
 
 _GUESTS: Final[Mapping[str, Check]] = {"all": params.boolean}
 _WORD_CHARACTERS: Final = 64
@@ -59,7 +60,10 @@ def guests(call: Call) -> dict[str, Any]:
         bridge_error = str(error)
     names = GuestNames(call.ring_path)
     known = names.guests()
-    exits = exits_by_process(call.ring_path)
+    exits = None
+    # The list is of use without them: kvmStatistics says what is wrong.
+    with contextlib.suppress(StatisticsError):
+        exits = exits_by_process(call.ring_path)
     listed = [one for one in known if given.get("all") or one.ended_realtime_ns is None]
     clocks = host_clocks(call.ring_path)
     found = [
@@ -71,7 +75,7 @@ def guests(call: Call) -> dict[str, Any]:
         "clocks": marshal(clocks.objects()),
         "ended": str(sum(one.ended_realtime_ns is not None for one in known)),
         "bridge_error": marshal(bridge_error),
-        "guests_error": marshal(names.problem),
+        "guests_error": marshal(names.problem or names.absent),
     }
 
 

@@ -7,6 +7,7 @@ and an `..._error` member says why in a sentence.
 
 from __future__ import annotations
 
+import functools
 from importlib import metadata
 from typing import Final
 
@@ -71,8 +72,9 @@ def _ring_members(info: RingInfo) -> dict[str, str]:
     return {name: str(members[name]) for name in _RING_MEMBERS}
 
 
+@functools.cache
 def version() -> str:
-    """Return the version of kvmlog."""
+    """Return the version of kvmlog, of this process: an upgrade restarts the server."""
     try:
         return metadata.version("kvmlog")
     except metadata.PackageNotFoundError:

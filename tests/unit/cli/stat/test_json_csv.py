@@ -99,6 +99,8 @@ def test_json_of_the_account(tmp_path: Path) -> None:
                 "isa_name": "svm",
                 "start_boottime_ns": 4_242 * make.SECOND,
                 "exits": 7,
+                "running": True,
+                "ended_realtime_ns": None,
             }
         ],
         "rows_left_out": 0,

@@ -16,7 +16,7 @@ from kvmlog.ring.records import NO_VCPU
 from kvmlog.ring.statistics.reader import DETAIL_EXACT, DETAIL_OTHER, DETAIL_REGION, By, Row
 from kvmlog.stat.query import Query
 from kvmlog.stat.report import report
-from kvmlog.stat.serialize import detail_words
+from kvmlog.stat.serialize import detail_words, report_object
 from tests.support import statistics_rows as make
 from tests.support.statistics_rows import HLT, NPF, Made, row
 
@@ -83,6 +83,30 @@ def test_halts_among_the_others(tmp_path: Path) -> None:
     ]
     assert [line.split()[-1] for line in found[1:]] == ["NOTE", "halt", "-"]
     assert [line.split()[4] for line in found[1:]] == ["SHARE", "75.0%", "25.0%"]
+
+
+def test_a_guest_that_ended_says_so(tmp_path: Path) -> None:
+    """In a note of each of its rows; a table without guests has none, and JSON the time."""
+    known = [make.named(4_242, "web1"), make.named(4_243, "old", ended_realtime_ns=make.SINCE_NS)]
+    guests = {at: make.guest(at, 4_241 + at, exits=1) for at in (1, 2)}
+    made = Made([row(guest=1), row(guest=2)], guests)
+    found = make.reported(tmp_path, made, known=known)
+    table = [line.split() for line in list(lines(blocks(found, None)))[1:]]
+    assert [(line[0], line[-1]) for line in table] == [
+        ("GUEST", "NOTE"),
+        ("old:4243", "ended"),
+        ("web1", "-"),
+    ]
+    told = [
+        (one["name"], one["running"], one["ended_realtime_ns"])
+        for one in report_object(found)["guests"]
+    ]
+    assert told == [
+        ("web1", True, None),
+        ("old:4243", False, make.SINCE_NS),
+    ]
+    by_reason = make.reported(tmp_path, made, Query(By.REASON), known)
+    assert "NOTE" not in "".join(lines(blocks(by_reason, None)))
 
 
 def test_by_vcpu_figures_are_rough(tmp_path: Path) -> None:

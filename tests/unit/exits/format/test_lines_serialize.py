@@ -82,7 +82,15 @@ def test_json_has_the_guest_where_it_is_known() -> None:
         record = decode_record(raw)
         found = serialize.record_object(record, WALL_NS, OFFSET_S, GUEST)
         reported = {key: value for key, value in found.items() if key.startswith("guest_")}
-        assert reported == {"guest_name": "web1", "guest_uuid": UUID, "guest_pid": 4242}
+        assert reported == {
+            "guest_name": "web1",
+            "guest_uuid": UUID,
+            "guest_pid": 4242,
+            "guest_running": True,
+        }
+        gone = replace(GUEST, ended_realtime_ns=WALL_NS)
+        found = serialize.record_object(record, WALL_NS, OFFSET_S, gone)
+        assert found["guest_running"] is False
         bare = serialize.record_object(record, WALL_NS, OFFSET_S)
         assert not [key for key in bare if key.startswith("guest_")]
 
