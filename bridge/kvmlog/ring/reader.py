@@ -7,6 +7,7 @@ include/uapi/kvmlog/ring.h describes the protocol; the copying is C (bridge/nati
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import time
 from dataclasses import dataclass
@@ -109,6 +110,17 @@ class RingReader(Closeable):
         if self._map is not None:
             self._map.close()
             self._map = None
+
+    def is_current(self) -> bool:
+        """Return whether the name leads to this file; False where nothing has it any more."""
+        try:
+            return mapped_file.named_key(self.path) == self._current().file_key
+        except OSError:
+            return False
+
+    def trim(self) -> None:
+        """Free the memory of the last snapshot: a reader that is kept for later needs none."""
+        self._buffer = None
 
     @property
     def capacity(self) -> int:
@@ -227,6 +239,7 @@ class RingReader(Closeable):
             raise RingError(f"{self.path}: {os.strerror(-rc)}")
 
 
+@functools.cache
 def boot_id() -> bytes:
     """Return this boot's id, 16 bytes (/proc/sys/kernel/random/boot_id)."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:

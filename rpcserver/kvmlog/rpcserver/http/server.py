@@ -21,9 +21,9 @@ from kvmlog.rpcserver.http.connections import Connection, Connections
 from kvmlog.rpcserver.http.handler import RpcHandler, Shared
 from kvmlog.rpcserver.http.peers import Peer, identify
 from kvmlog.rpcserver.http.service import Service
-from kvmlog.rpcserver.limits import BURST_S, Limits
+from kvmlog.rpcserver.http.work import Accounts
+from kvmlog.rpcserver.limits import Limits
 from kvmlog.util.errors import KvmlogError
-from kvmlog.util.ratelimit import TokenBuckets
 
 _BUSY_TEXT: Final = b"Too many connections; try again in a second.\n"
 _BUSY: Final = (
@@ -57,9 +57,8 @@ class RpcServer(SimpleXMLRPCServer):
         # For whatever in this process still uses the stdlib's own parser.
         defusedxml.xmlrpc.monkey_patch()
         self.connections = Connections(limits)
-        rate = limits.requests_per_s
-        rates = TokenBuckets(rate, rate * BURST_S) if rate else None
-        self._shared = Shared(limits, service, self.connections, rates, log_sparingly)
+        self._accounts = Accounts(limits)
+        self._shared = Shared(limits, service, self.connections, self._accounts, log_sparingly)
         self._limits = limits
         self._service = service
         self._log_sparingly = log_sparingly
@@ -91,7 +90,8 @@ class RpcServer(SimpleXMLRPCServer):
             self.connections.end(beginning=False)
 
     def service_actions(self) -> None:
-        """Note that serve_forever() has done a round."""
+        """Note that serve_forever() has done a round, and tidy up."""
+        self._service.tidy()
         self._last_round_s = time.monotonic()
 
     def is_alive(self, within_s: float) -> bool:

@@ -21,7 +21,6 @@ from kvmlog.ring.records import RECORD_BYTES, AnyRecord, unpack_records
 from kvmlog.rpcserver import faults
 from kvmlog.rpcserver.methods import params
 from kvmlog.rpcserver.methods.call import Call
-from kvmlog.rpcserver.methods.marshal import marshal
 from kvmlog.rpcserver.methods.paging import MOST_RECORDS, Pager
 from kvmlog.rpcserver.methods.params import Check
 from kvmlog.rpcserver.methods.readers import open_ring
@@ -33,6 +32,11 @@ _MOST_REASONS: Final = 64
 _MOST_U64: Final = 2**64 - 1
 _NO_RING_ID: Final = "00" * 16
 _RING_ID: Final = re.compile(r"[0-9a-fA-F]{32}")
+
+# Memory for a record of a reply while that is made: as a struct, then as XML; in a block, of which
+# there are copies: the snapshot, its records, the block, base64.
+_STRUCT_BYTES: Final = 8 * 1024
+_BLOCK_BYTES: Final = 5 * RECORD_BYTES
 
 _FORM: Final[Check] = params.one_of("binary", "structs")
 VM: Final[Check] = params.strings(MOST_NAMES, NAME_CHARACTERS)
@@ -71,6 +75,7 @@ def records(call: Call) -> dict[str, Any]:
             faults.INVALID_PARAMETERS,
             "kvmRecords: a position is since and ring_id; give both, or neither for the newest.",
         )
+    call.work.reserve(count * (_STRUCT_BYTES if as_structs else _BLOCK_BYTES))
     view = _view(call, given)
     selection = Selection.of(
         (one for word in given.get("reason", ()) for one in reasons(word)),
@@ -83,7 +88,7 @@ def records(call: Call) -> dict[str, Any]:
             page = pager.since((given["ring_id"], given["since"]), count)
         else:
             page = pager.newest(count)
-    reply = {**marshal(page.span._asdict()), "more": page.more, "replaced": page.replaced}
+    reply = {**page.span._asdict(), "more": page.more, "replaced": page.replaced}
     if as_structs:
         return reply | _structs(page.decoded, page.span, view)
     return reply | _block(page.records, page.span)
@@ -93,7 +98,8 @@ def pending(call: Call) -> dict[str, Any]:
     """Serve kvmPending: vCPUs that are in an exit now."""
     given = params.parse(call.parameters, "kvmPending", _PENDING)
     try:
-        raw, count = SwitchClient(call.switch_path).pending()
+        with call.work.waiting():
+            raw, count = SwitchClient(call.switch_path).pending()
     except SwitchError as error:
         raise faults.fault(faults.SWITCH_FAILED, f"{error}.") from error
     view = _view(call, given)
@@ -110,7 +116,7 @@ def pending(call: Call) -> dict[str, Any]:
         boottime_ns=time.clock_gettime_ns(time.CLOCK_BOOTTIME),
         utc_offset_s=time.localtime().tm_gmtoff,
     )
-    reply = {"pending": str(count), "left_out": str(count - len(found))}
+    reply = {"pending": count, "left_out": count - len(found)}
     if given.get("form", "structs") == "structs":
         return reply | _structs([found[n] for n in shown], span, view)
     return reply | _block(b"".join(raw[n * size : (n + 1) * size] for n in shown), span)
@@ -135,7 +141,7 @@ def _view(call: Call, given: dict[str, Any]) -> GuestView:
 
 def _block(raw: bytes, span: Span) -> dict[str, Any]:
     """Return the members of a reply in binary form."""
-    return {"count": str(len(raw) // RECORD_BYTES), "records": block.encode(span, raw)}
+    return {"count": len(raw) // RECORD_BYTES, "records": block.encode(span, raw)}
 
 
 def _structs(found: Sequence[AnyRecord], span: Span, view: GuestView) -> dict[str, Any]:
@@ -145,4 +151,4 @@ def _structs(found: Sequence[AnyRecord], span: Span, view: GuestView) -> dict[st
         serialize.record_object(one, one.ns + to_wall_ns, span.utc_offset_s, view.labels.guest(one))
         for one in found
     ]
-    return {"count": str(len(found)), "records": marshal(structs)}
+    return {"count": len(found), "records": structs}

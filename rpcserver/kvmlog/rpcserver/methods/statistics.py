@@ -15,7 +15,6 @@ from kvmlog.guests.names import GuestError
 from kvmlog.rpcserver import faults
 from kvmlog.rpcserver.methods import params
 from kvmlog.rpcserver.methods.call import Call
-from kvmlog.rpcserver.methods.marshal import marshal
 from kvmlog.rpcserver.methods.params import Check
 from kvmlog.rpcserver.methods.readers import open_statistics
 from kvmlog.rpcserver.methods.records import VM
@@ -29,6 +28,8 @@ LEAST_OVER_S: Final = 0.1
 MOST_OVER_S: Final = 60.0
 DEFAULT_TOP: Final = 100
 MOST_TOP: Final = 4_096
+# Memory for a row of a reply while that is made, as a struct, then as XML.
+_ROW_BYTES: Final = 4 * 1024
 # Each call holds one or two copies of all statistics while it runs.
 _AT_ONCE: Final = 8
 # Calls with over_s, which hold these for seconds, have as many slots of their own, which no single
@@ -90,6 +91,8 @@ def _busy(what: str) -> Fault:
 
 
 def _reply(call: Call, query: Query, given: dict[str, Any]) -> dict[str, Any]:
+    # Of groups, and of halts besides.
+    call.work.reserve(2 * (query.top or MOST_TOP) * _ROW_BYTES)
     notes: list[str] = []
     with open_statistics(call) as reader:
         sampler = Sampler(reader, call.ring_path, query, given.get("vm", ()), notes.append)
@@ -97,13 +100,18 @@ def _reply(call: Call, query: Query, given: dict[str, Any]) -> dict[str, Any]:
         base = None
         if "over_s" in given:
             base = sampler.now()
-            time.sleep(given["over_s"])
+            with call.work.waiting():
+                time.sleep(given["over_s"])
         try:
             report = sampler.since(base, sampler.now(settle=base is None))
         except GuestError as error:
             raise faults.fault(faults.NO_GUEST, f"{error}.") from error
-    out = {**report_object(report), "rows": _rows(report), "shown_exits": report.shown_exits}
-    return {name: marshal(value) for name, value in {**out, "notes": notes}.items()}
+    return {
+        **report_object(report),
+        "rows": _rows(report),
+        "shown_exits": report.shown_exits,
+        "notes": notes,
+    }
 
 
 def _rows(report: Report) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ def find(name: object) -> Method:
     return method
 
 
-def run(name: str, method: Method, call: Call) -> object:
+def run(name: object, method: Method, call: Call) -> object:
     """Return a method's result; raises Fault for whatever the call is refused for."""
     if not method.takes(len(call.parameters)):
         counts = sorted({len(signature) - 1 for signature in method.signatures})
@@ -76,6 +77,13 @@ def load(method: Method) -> Function:
             module = importlib.import_module(f"{__package__}.{method.module}")
             found = _loaded[method] = getattr(module, method.function)
     return found
+
+
+def tidy() -> None:
+    """Free what methods keep for the next calls, where there have been none for a while."""
+    readers = sys.modules.get(f"{__package__}.readers")
+    if readers is not None:
+        readers.close_idle()
 
 
 def load_all() -> None:
@@ -189,6 +197,14 @@ METHODS: Final[Mapping[str, Method]] = {
         NO_ROLES,
         (("string", "string"),),
         "What a method does, in words.",
+    ),
+    "system.multicall": Method(
+        "system",
+        "multicall",
+        NO_ROLES,
+        (("array", "array"),),
+        "Several calls in one: an array of structs methodName and params. Of each an array with "
+        "its result, or a fault as a struct.",
     ),
     "system.methodSignature": Method(
         "system",
