@@ -112,11 +112,12 @@ class RingReader(Closeable):
             self._map = None
 
     def is_current(self) -> bool:
-        """Return whether the name leads to this file; False where nothing has it any more."""
+        """Return whether the name leads to this file, and this process may still open it."""
         try:
-            return mapped_file.named_key(self.path) == self._current().file_key
+            same = mapped_file.named_key(self.path) == self._current().file_key
         except OSError:
             return False
+        return same and os.access(self.path, os.R_OK, effective_ids=True)
 
     def trim(self) -> None:
         """Free the memory of the last snapshot: a reader that is kept for later needs none."""

@@ -16,6 +16,7 @@ from typing import Final
 from kvmlog.ring.reader import RingReader
 from kvmlog.ring.statistics.reader import SUFFIX, StatisticsReader
 from kvmlog.rpcserver import faults
+from kvmlog.rpcserver.methods import table
 from kvmlog.rpcserver.methods.call import Call
 from kvmlog.util.errors import RingError, RingMissingError, StatisticsError, StatisticsMissingError
 
@@ -92,3 +93,6 @@ def _take(path: str) -> RingReader | None:
         return found[1]
     found[1].close()
     return None
+
+
+table.tidied_by(close_idle)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -81,9 +80,13 @@ def load(method: Method) -> Function:
 
 def tidy() -> None:
     """Free what methods keep for the next calls, where there have been none for a while."""
-    readers = sys.modules.get(f"{__package__}.readers")
-    if readers is not None:
-        readers.close_idle()
+    for free in _tidying:
+        free()
+
+
+def tidied_by(free: Callable[[], None]) -> None:
+    """Have tidy() call this function, once the module that has it is complete."""
+    _tidying.append(free)
 
 
 def load_all() -> None:
@@ -97,6 +100,7 @@ def load_all() -> None:
 
 
 _loaded: Final[dict[Method, Function]] = {}
+_tidying: Final[list[Callable[[], None]]] = []
 # One import at a time, so that no thread sees a module half done, whatever the modules import.
 _loading: Final = threading.Lock()
 
