@@ -19,6 +19,7 @@ import defusedxml.xmlrpc
 from kvmlog.rpcserver import log
 from kvmlog.rpcserver.http.connections import Connection, Connections
 from kvmlog.rpcserver.http.handler import RpcHandler, Shared
+from kvmlog.rpcserver.http.handshake import shake_hands
 from kvmlog.rpcserver.http.peers import Peer, identify
 from kvmlog.rpcserver.http.service import Service
 from kvmlog.rpcserver.http.work import Accounts
@@ -135,16 +136,15 @@ class RpcServer(SimpleXMLRPCServer):
             thread.join(max(0.0, end - time.monotonic()))
 
     def _serve_connection(self, request: socket.socket, connection: Connection) -> None:
-        stream = request
+        stream: Any = request
         try:
             context = self._service.tls
             if context is not None:
-                request.settimeout(self._limits.handshake_s)
                 stream = context.wrap_socket(
                     request, server_side=True, do_handshake_on_connect=False
                 )
-                # The timeout bounds the whole handshake.
-                stream.do_handshake()
+                account = ("handshakes", connection.peer.group)
+                shake_hands(stream, self._accounts.turns, account, self._limits.handshake_s)
             RpcHandler(stream, connection, self._shared, self)
         except Exception:  # noqa: BLE001 - the thread's outermost frame: logged, never raised
             self.handle_error(stream, connection.peer.address)
