@@ -14,6 +14,9 @@ from collections.abc import Callable
 from typing import Final
 
 _READ_BYTES: Final = 16 * 1024
+# What the largest request takes in packets of any usual size; after that, bytes are let pile up.
+_FREE_RECEIVES: Final = 64
+_PAUSE_S: Final = 0.01
 _HEAD_END: Final = re.compile(rb"\n\r?\n")
 # The longest end of a head, but for its last byte: it may have come in two parts.
 _SPLIT_BYTES: Final = 2
@@ -36,6 +39,7 @@ class RequestStream:
         self._begun = begun
         self._buffer = b""
         self._deadline = 0.0
+        self._receives = 0
 
     def head(self, first_byte_s: float, then_s: float, budget_bytes: int) -> bytes | None:
         """Return the next request's head, its empty line included; None at the connection's end.
@@ -50,6 +54,7 @@ class RequestStream:
                 data = self._receive()
             except TimeoutError:
                 return None
+        self._receives = 0
         # Where the bytes had come with the last request, it begins here all the same.
         if not data or not self._begun():
             return None
@@ -94,6 +99,10 @@ class RequestStream:
             drained += len(more)
 
     def _receive(self) -> bytes:
+        self._receives += 1
+        if self._receives > _FREE_RECEIVES:
+            # Byte by byte, above all in TLS records, a request takes far more time than whole.
+            time.sleep(_PAUSE_S)
         left_s = self._deadline - time.monotonic()
         if left_s <= 0:
             raise TimeoutError("the request took too long")

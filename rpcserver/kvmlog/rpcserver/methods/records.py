@@ -75,7 +75,6 @@ def records(call: Call) -> dict[str, Any]:
             faults.INVALID_PARAMETERS,
             "kvmRecords: a position is since and ring_id; give both, or neither for the newest.",
         )
-    call.work.reserve(count * (_STRUCT_BYTES if as_structs else _BLOCK_BYTES))
     view = _view(call, given)
     selection = Selection.of(
         (one for word in given.get("reason", ()) for one in reasons(word)),
@@ -84,6 +83,8 @@ def records(call: Call) -> dict[str, Any]:
     )
     with open_ring(call) as ring:
         pager = Pager(ring, selection, view, decoded=as_structs)
+        size = _STRUCT_BYTES if as_structs else _BLOCK_BYTES
+        call.work.reserve(min(count, pager.most_records) * size)
         if "since" in given:
             page = pager.since((given["ring_id"], given["since"]), count)
         else:
