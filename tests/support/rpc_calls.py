@@ -17,13 +17,13 @@ from kvmlog.rpcserver.service import RpcService
 ROOT = Caller("root", ALL_ROLES, "root", "127.0.0.1:9")
 
 
-def call_of(ring: str, *parameters: Any) -> Call:
-    """Return root's call with these parameters, without a bridge."""
+def call_of(ring: str, *parameters: Any, switch: str = "") -> Call:
+    """Return root's call with these parameters; switch: the bridge's socket, if there is one."""
 
     def dispatch(name: object, parameters: tuple[Any, ...]) -> object:
-        return table.run(name, table.find(name), call_of(ring, *parameters))
+        return table.run(name, table.find(name), call_of(ring, *parameters, switch=switch))
 
-    return Call(ring, f"{ring}.switch", str(ROOT), parameters, ROOT.key, work(), dispatch)
+    return Call(ring, switch or f"{ring}.switch", str(ROOT), parameters, ROOT.key, work(), dispatch)
 
 
 def work() -> Work:

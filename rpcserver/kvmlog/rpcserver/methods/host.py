@@ -12,6 +12,8 @@ from kvmlog.exits.explain.serialize import explained_object
 from kvmlog.exits.reasons import lookup
 from kvmlog.guests.names import GuestNames
 from kvmlog.guests.serialize import exits_by_process, guest_object
+from kvmlog.ring.reader import host_clocks
+from kvmlog.ring.serialize import info_object
 from kvmlog.rpcserver import faults
 from kvmlog.rpcserver.methods import params
 from kvmlog.rpcserver.methods.bridge import SharedAnswer
@@ -39,7 +41,7 @@ def status(call: Call) -> dict[str, Any]:
         bridge_error = str(error)
     try:
         with ring_reader(call.ring_path) as reader:
-            ring = vars(reader.info())
+            ring = info_object(reader.info())
     except RingError as error:
         ring_error = str(error)
     return {
@@ -63,13 +65,15 @@ def guests(call: Call) -> dict[str, Any]:
     known = names.guests()
     exits = exits_by_process(call.ring_path)
     listed = [one for one in known if given.get("all") or one.ended_realtime_ns is None]
+    clocks = host_clocks(call.ring_path)
     call.work.reserve(len(listed) * _GUEST_BYTES)
     found = [
-        {**guest_object(one, exits), "announced_ns": [ns for _, ns in one.numbers]}
+        {**guest_object(one, exits, clocks), "announced_ns": [ns for _, ns in one.numbers]}
         for one in listed
     ]
     return {
         "guests": found,
+        "clocks": clocks.objects(),
         "ended": sum(one.ended_realtime_ns is not None for one in known),
         "bridge_error": bridge_error,
         "guests_error": names.problem,
