@@ -24,6 +24,8 @@ _SPECIAL: Final = re.compile("[&<>\r]|[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\
 _REFERENCES: Final[Mapping[str, str]] = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
 # A multiple of 3, so that no piece but the last is padded; short, since others wait for it.
 _BASE64_BYTES: Final = 48 * 1024
+# Some 64 KiB of text.
+_TEXT_PARTS: Final = 1024
 
 
 def reply_pieces(result: Any) -> list[bytes]:
@@ -61,6 +63,8 @@ class _Writer:
             self.text.append("<value><array><data>")
             for member in value:
                 self.write(member)
+                if len(self.text) >= _TEXT_PARTS:
+                    self.end_text()
             self.text.append("</data></array></value>")
         elif isinstance(value, bytes):
             self._write_bytes(value)
