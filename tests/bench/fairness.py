@@ -39,28 +39,34 @@ _SLOTS: Final = 4 * 65_536
 _CALL: Final = dumps((), "kvmLogStatus").encode()
 
 
-def latencies_ms(
-    port: int, token: str, context: ssl.SSLContext | None, seconds: float
-) -> list[float]:
+@contextlib.contextmanager
+def connected(port: int, context: ssl.SSLContext | None) -> Iterator[socket.socket]:
+    """Connect, before the attack: the attacker is the same user, and takes the connections."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as link:
+        if context is None:
+            yield link
+            return
+        with context.wrap_socket(link, server_hostname="127.0.0.1") as wrapped:
+            yield wrapped
+
+
+def latencies_ms(link: socket.socket, token: str, seconds: float) -> list[float]:
     """Return how long each call took, sorted."""
     request = post(_CALL, headers=f"Authorization: Bearer {token}\r\n")
     request = request.replace(b"Connection: close\r\n", b"")
     found = []
-    with contextlib.ExitStack() as stack:
-        link = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
-        if context is not None:
-            link = stack.enter_context(context.wrap_socket(link, server_hostname="127.0.0.1"))
-        end_s = time.monotonic() + seconds
-        while (begin_s := time.monotonic()) < end_s:
-            link.sendall(request)
-            reply = link.recv(1 << 16)
-            while not reply.endswith(b"</methodResponse>\n"):
-                reply += link.recv(1 << 16) or b"</methodResponse>\n"
-            if not reply.startswith(b"HTTP/1.1 200"):
+    end_s = time.monotonic() + seconds
+    while (begin_s := time.monotonic()) < end_s:
+        link.sendall(request)
+        reply = b""
+        while not reply.endswith(b"</methodResponse>\n"):
+            part = link.recv(1 << 16)
+            reply += part
+            if not part or not reply.startswith(b"HTTP/1.1 200"):
                 raise SystemExit(f"fairness: {reply[:300]!r}")
-            took_s = time.monotonic() - begin_s
-            found.append(took_s * 1000)
-            time.sleep(max(0.0, _EACH_S - took_s))
+        took_s = time.monotonic() - begin_s
+        found.append(took_s * 1000)
+        time.sleep(max(0.0, _EACH_S - took_s))
     return sorted(found)
 
 
@@ -94,8 +100,8 @@ def measure(server: Server, tokens: tuple[str, str], ca: Path | None, seconds: f
     scheme = "https" if ca else "http"
     for kind in ("", *KINDS):
         highest_mib(server)
-        with attack(kind, server.port, tokens[0], ca):
-            found = latencies_ms(server.port, tokens[1], context, seconds)
+        with connected(server.port, context) as link, attack(kind, server.port, tokens[0], ca):
+            found = latencies_ms(link, tokens[1], seconds)
         shown = [found[len(found) // 2], found[min(len(found) * 99 // 100, len(found) - 1)]]
         figures = "".join(f"{one:>10.1f}" for one in (*shown, found[-1], highest_mib(server)))
         print(f"{scheme:<6} {kind or 'no attack':<26}{len(found):>6}{figures}", flush=True)
