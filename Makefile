@@ -47,7 +47,6 @@ test-vm: ## only the tests in VMs; KVMLOG_KERNELS=6.1 limits what runs inside to
 
 vm: ## set up, then a shell in a VM where kvmlog traces a guest; KERNEL=6.1, CPUS=2, MEMORY=2G
 	@scripts/setup test
-	@$(PYTHON) -m compileall -q bridge/kvmlog rpcserver/kvmlog
 	@$(PYTHON) -m scripts.vm.interactive --kernel '$(KERNEL)' --memory '$(MEMORY)' $(if $(CPUS),--cpus '$(CPUS)')
 
 vm-sh: ## run CMD='...' in a VM; KERNEL=6.1, CPUS=2, MEMORY=2G, ICOUNT=1 (counts instructions)

@@ -80,7 +80,7 @@ def test_the_switch_takes_and_tells_everything(host: Host) -> None:
     """Time, sampling and cap reach the source; off ends it; refusals have codes and sentences."""
     recorded = Sampling(10, 5, 95, 1_000)
     with Client(host.address) as client:
-        done = client.switch(True, for_s=60, recorded=recorded)
+        done = client.switch(True, for_s=60, sampling=recorded)
         assert (done.on, done.matched, done.for_s, done.sampling) == (True, {}, 60.0, recorded)
         asked = host.source.configs[-1]
         assert (asked.one_in, asked.on_ms, asked.off_ms) == (10, 5, 95)

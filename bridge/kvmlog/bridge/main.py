@@ -88,8 +88,8 @@ def run(args: argparse.Namespace) -> int:
         reload.on("budget.cpu_percent", apply=relimit)
 
         def commands() -> str:
-            where = f"commands on {udp.server.address} and {keys.switch}"
-            return f"{where}, over UDP {udp.server.accepts}"
+            over_udp = f"over UDP {udp.server.address}: {udp.server.accepts}"
+            return f"commands on {keys.switch}; {over_udp}"
 
         def said() -> str:
             return f"{engine.state()}, ring {keys.ring}, {commands()}"

@@ -51,7 +51,7 @@ class SwitchClient:
         on: bool,
         vm: Sequence[str] = (),
         for_s: float | None = None,
-        recorded: Sampling = EVERY_EXIT,
+        sampling: Sampling = EVERY_EXIT,
     ) -> str:
         """Switch tracing on or off and return the answer; SwitchError when it was refused.
 
@@ -60,10 +60,10 @@ class SwitchClient:
 
         vm: only guests with these names, UUIDs or pids; each word has to match a running guest, and
         names and UUIDs also match later ones. for_s: switch off again after so many seconds (0.001
-        to 31,536,000). recorded: which of their exits. Each replaces the earlier setting. The
+        to 31,536,000). sampling: which of their exits. Each replaces the earlier setting. The
         answer to these is "ok on {...}", see accepted().
         """
-        command = format_on(tuple(vm), for_s, recorded) if on else "off"
+        command = format_on(tuple(vm), for_s, sampling) if on else "off"
         answer = self.send(command)
         if command not in ("on", "off"):
             accepted(answer)

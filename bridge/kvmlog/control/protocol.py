@@ -89,7 +89,7 @@ def parse(channel: str, datagram: bytes, truncated: bool = False) -> Command:
     return Command(text, text)
 
 
-def format_on(vm: tuple[str, ...], for_s: float | None, recorded: Sampling = EVERY_EXIT) -> str:
+def format_on(vm: tuple[str, ...], for_s: float | None, sampling: Sampling = EVERY_EXIT) -> str:
     """Format the command `on` with these arguments, as parse() takes it.
 
     SwitchError when it is longer than UNIX_COMMAND_BYTES.
@@ -99,7 +99,7 @@ def format_on(vm: tuple[str, ...], for_s: float | None, recorded: Sampling = EVE
         arguments["vm"] = vm
     if for_s is not None:
         arguments["for_s"] = for_s
-    arguments |= recorded.arguments()
+    arguments |= sampling.arguments()
     command = f"on {json.dumps(arguments)}" if arguments else "on"
     if len(command) > UNIX_COMMAND_BYTES:
         raise SwitchError(

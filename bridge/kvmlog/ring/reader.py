@@ -54,6 +54,7 @@ class RingInfo:
     utc_offset_s: int
     heartbeat_age_ns: int
     created_realtime_ns: int
+    created_utc_offset_s: int
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,7 @@ class RingReader(Closeable):
             age_ns = time.time_ns() - header.realtime_ns
         pid = header.writer_pid
         alive = same_boot and pid > 0 and start_ticks(pid) == header.writer_start_ticks
+        created = clocks.of_header(header).of(header.created_realtime_ns)
         return RingInfo(
             path=self.path,
             ring_id=bytes(header.ring_id).hex(),
@@ -186,7 +188,8 @@ class RingReader(Closeable):
             boottime_ns=header.boottime_ns,
             utc_offset_s=header.utc_offset_s,
             heartbeat_age_ns=max(0, age_ns),
-            created_realtime_ns=header.created_realtime_ns,
+            created_realtime_ns=created.realtime_ns,
+            created_utc_offset_s=created.utc_offset_s,
         )
 
     def snapshot(self, count: int | None = None, since: int | None = None) -> Snapshot:

@@ -13,6 +13,6 @@ def info_object(info: RingInfo) -> dict[str, Any]:
     """Return the fields of RingInfo; `created` and `heartbeat` are times of day as text."""
     return {
         **vars(info),
-        "created": iso_time(info.created_realtime_ns, info.utc_offset_s),
+        "created": iso_time(info.created_realtime_ns, info.created_utc_offset_s),
         "heartbeat": iso_time(info.realtime_ns, info.utc_offset_s),
     }

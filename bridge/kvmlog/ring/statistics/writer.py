@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from kvmlog.native import ffi, lib
 from kvmlog.ring import mapped_file
+from kvmlog.ring.clocks import of_header
 from kvmlog.ring.reader import boot_id
 from kvmlog.ring.statistics.header import MAGIC, layout, open_file, read_header
 from kvmlog.ring.statistics.reader import StatisticsGuest, guest_of
@@ -125,11 +126,12 @@ class StatisticsWriter(Closeable):
     def describe(self) -> dict[str, Any]:
         """Return the statistics' part of the status answer."""
         header = self.header()
+        clocks = of_header(self._writer.header())
         return {
             "path": os.path.abspath(self.path),
             "statistics_id": bytes(header.statistics_id).hex(),
             "bytes": header.file_bytes,
-            "since": iso_time(header.since_realtime_ns, self._writer.header().utc_offset_s),
+            "since": iso_time(*clocks.of(header.since_realtime_ns)),
             "since_realtime_ns": header.since_realtime_ns,
             "exits": header.exits,
             "overflow": header.overflow,
