@@ -92,7 +92,8 @@ lint: ## ruff, mypy --strict, clang-format, sparse, shellcheck, circles among ob
 	@scripts/setup lint
 	@scripts/lint
 
-bench: ## measure the cost per exit, RPC calls and their fairness, and print tables (not a test)
+bench: ## measure the cost per exit, of searches, RPC calls and their fairness, and print tables (not a test)
+	$(PYTHON) -m tests.bench.search
 	$(PYTHON) -m tests.bench.rpc
 	$(PYTHON) -m tests.bench.throughput
 	$(PYTHON) -m tests.bench.fairness

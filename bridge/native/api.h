@@ -172,6 +172,12 @@ struct kvmlog_bpf_maps;
 
 enum {
 	KVMLOG_GUESTS_WAITING = 256, /* that Python has not fetched yet */
+	/*
+	 * After a batch, how long to let more gather: a wakeup costs several thousand
+	 * instructions, as much as receiving a batch. Far below the socket's buffer
+	 * (some 500 messages) even when every CPU delivers at full speed.
+	 */
+	KVMLOG_COALESCE_MS = 5,
 };
 
 struct kvmlog_statistics;
@@ -267,10 +273,25 @@ struct kvmlog_statistics_group {
 	__u8 reserved5[7];
 };
 
+/* Addresses of which each @each bytes are one device; 0: all of them. */
+struct kvmlog_statistics_region {
+	__u64 first;
+	__u64 last;
+	__u64 each;
+};
+
+/* What is asked; regions, by address: of a PC, whose devices are groups; none: each address is. */
+struct kvmlog_statistics_question {
+	__u32 by; /* enum kvmlog_statistics_by */
+	__u32 regions_count;
+	const struct kvmlog_statistics_region *regions;
+	const __u8 *guests; /* a 1 for each guest of the table that is asked for; NULL: all */
+};
+
 __s64 kvmlog_statistics_query(const struct kvmlog_statistics_map *now,
-			      const struct kvmlog_statistics_map *base, __u32 by,
-			      const __u8 *guests, struct kvmlog_statistics_group *groups,
-			      __u32 capacity);
+			      const struct kvmlog_statistics_map *base,
+			      const struct kvmlog_statistics_question *question,
+			      struct kvmlog_statistics_group *groups, __u32 capacity);
 
 /* --- btf/btf.c: types as the running kernel has them --- */
 

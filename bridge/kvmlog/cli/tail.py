@@ -17,7 +17,7 @@ from kvmlog.cli import records, selection
 from kvmlog.exits.format import lines
 from kvmlog.exits.search import Search
 from kvmlog.guests.view import GuestView
-from kvmlog.ring.reader import RingReader, Selected
+from kvmlog.ring.reader import RingReader, Snapshot
 from kvmlog.ring.records import unpack_records
 from kvmlog.util.errors import RingMissingError
 
@@ -94,7 +94,7 @@ def _looked_up_again(ring: RingReader, path: str) -> RingReader:
     return fresh
 
 
-def _print(ring: RingReader, found: Selected, view: GuestView) -> None:
+def _print(ring: RingReader, found: Snapshot, view: GuestView) -> None:
     shown = unpack_records(found.records)
     view.learn(shown)
     for line in records.record_lines(shown, ring.clocks(), view, as_json=False):

@@ -76,6 +76,15 @@ class SwitchClient:
         answer = _parse_ok(self.send("guests"), "guests", self.path)
         return int(answer.get("running", 0))
 
+    def flush(self) -> dict[str, Any]:
+        """Have the bridge write all that it has received into the statistics' file.
+
+        It does not where it was asked for too often: the file's `folded_ns` tells. Return the
+        answer: `statistics_id`, and how many ms exits may take to the bridge, `late_ms`.
+        SwitchError when there is none.
+        """
+        return _parse_ok(self.send("flush"), "flush", self.path)
+
     def status(self) -> dict[str, Any]:
         """Return the status answer; SwitchError when there is none."""
         return _parse_ok(self.send("status"), "status", self.path)

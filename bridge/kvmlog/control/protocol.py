@@ -27,11 +27,12 @@ MOST_FOR_S: Final = 31_536_000  # a year
 BUDGET: Final = "budget: "
 
 _ENDS: Final = b"\0\r\n"
-_WORDS: Final = ("on", "off", "status", "pending", "guests", "reset")
+_WORDS: Final = ("on", "off", "status", "pending", "guests", "flush", "reset")
 # Only for those who may read the ring, which the local socket's mode ensures.
 _LOCAL: Final = {
     "pending": "pending is asked for over the local socket (kvmlog pending)",
     "guests": "guests are asked for over the local socket (kvmlog guests)",
+    "flush": "statistics are brought up to date over the local socket (kvmlog stat -i)",
     "reset": "statistics are reset over the local socket (kvmlog stat --reset)",
 }
 _ARGUMENTS_LOCAL: Final = "on takes arguments over the local socket only (kvmlog switch on --vm)"

@@ -61,21 +61,8 @@ class RingInfo:
 class Snapshot:
     """Records first_index .. next_index - 1 of the ring `ring_id`, oldest first, none torn.
 
-    `overwritten`: how many of the requested records were already gone.
-    """
-
-    ring_id: str
-    first_index: int
-    next_index: int
-    overwritten: int
-    records: bytes
-
-
-@dataclass(frozen=True)
-class Selected:
-    """What a filter passed of records first_index .. next_index - 1, oldest first, none torn.
-
-    overwritten: how many records after the requested position were already gone.
+    With a filter those of them that pass. `overwritten`: how many of the requested records were
+    already gone.
     """
 
     ring_id: str
@@ -224,7 +211,7 @@ class RingReader(Closeable):
 
     def select_newest(
         self, passes: Filter, count: int, end: int | None = None, slots: int = SLOTS
-    ) -> Selected:
+    ) -> Snapshot:
         """Return the newest `count` records, of those before index `end` (None: all), that pass.
 
         At most `slots` records are searched. Where fewer than `count` were found, the search goes
@@ -239,7 +226,7 @@ class RingReader(Closeable):
 
     def select_since(
         self, passes: Filter, index: int, count: int, end: int | None = None, slots: int = SLOTS
-    ) -> Selected:
+    ) -> Snapshot:
         """Return the first `count` records from `index` on, and before `end`, that pass.
 
         At most `slots` records are searched; the next search begins at next_index. An index ahead
@@ -288,10 +275,10 @@ class RingReader(Closeable):
         indices = _new_uninitialized("__u64[]", max(most, 1))
         return most, buffer, indices, ffi.new("struct kvmlog_selected *")
 
-    def _selected(self, mapping: _Mapping, rc: int, buffer: Any, found: Any) -> Selected:
+    def _selected(self, mapping: _Mapping, rc: int, buffer: Any, found: Any) -> Snapshot:
         self._check(rc)
         end = found.offset + found.count * mapping.record_bytes
-        return Selected(
+        return Snapshot(
             ring_id=mapping.ring_id,
             first_index=found.first_index,
             next_index=found.next_index,

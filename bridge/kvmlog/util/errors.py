@@ -43,5 +43,9 @@ class StatisticsError(KvmlogError):
     """The statistics cannot be used, or have no such groups."""
 
 
+class IntervalError(StatisticsError):
+    """The statistics cannot be had for intervals that short."""
+
+
 class StatisticsMissingError(StatisticsError):
     """There is no statistics file at the path."""

@@ -82,6 +82,7 @@ static inline void kvmlog_statistics_entry_clear(struct kvmlog_statistics_entry 
 /* kinds.c */
 struct kvmlog_alike kvmlog_alike_of(const struct kvmlog_statistics_entry *entry);
 int kvmlog_alike_halt(const struct kvmlog_alike *alike);
+int kvmlog_alike_mmio(const struct kvmlog_alike *alike);
 void kvmlog_alike_detail(const struct kvmlog_alike *alike,
 			 const struct kvmlog_statistics_entry *entry,
 			 struct kvmlog_statistics_key *key);

@@ -116,11 +116,19 @@ class Client(Closeable):
         return replies.parse_records(self._connection.call("kvmRecords", params))
 
     def statistics(
-        self, query: Query | None = None, vm: Sequence[str] = (), over_s: float | None = None
+        self,
+        query: Query | None = None,
+        vm: Sequence[str] = (),
+        over_s: float | None = None,
+        *,
+        fresh: bool = False,
     ) -> tuple[Report, list[str]]:
-        """Return a report, and notes about it; over_s: of the next seconds."""
+        """Return a report, and notes about it, as the bridge wrote it last.
+
+        over_s: of the next seconds; fresh: wait until all exits before the call are counted.
+        """
         query = query or Query()
-        params = parameters(query, vm, over_s)
+        params = parameters(query, vm, over_s, fresh=fresh)
         return report_of(
             self._connection.call("kvmStatistics", params, longer_s=over_s or 0.0), query
         )

@@ -129,7 +129,8 @@ def _stat(client: Client, args: argparse.Namespace) -> int:
         said: set[str] = set()
         with contextlib.suppress(KeyboardInterrupt):
             for _ in _rounds(args.interval, args.count):
-                report, notes = client.statistics(query, args.vm, args.interval)
+                fresh = args.interval is None
+                report, notes = client.statistics(query, args.vm, args.interval, fresh=fresh)
                 for note in notes:
                     if note not in said:
                         print(f"kvmlog: {note}", file=sys.stderr, flush=True)

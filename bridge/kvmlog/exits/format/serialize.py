@@ -16,6 +16,7 @@ from typing import Any, Final
 from kvmlog.exits.decode import detail, qualification
 from kvmlog.exits.format import notes
 from kvmlog.exits.reasons.names import (
+    is_mmio,
     isa_name,
     lacks_reason,
     reason_flags,
@@ -131,10 +132,11 @@ def _exit_names(record: Record) -> dict[str, Any]:
 def _detail_names(record: Record) -> dict[str, Any]:
     key = (record.isa, record.reason, record.detail)
     info1 = record.info1 if record.flags & lib.KVMLOG_F_INFO_VALID else None
+    is_device = is_mmio(record)
     names = {
         "detail_kind": detail.detail_kind_name(detail.detail_kind(record.isa, record.reason)),
-        "detail_words": detail.detail_words(*key, info1),
-        "detail_name": detail.detail_name(*key),
+        "detail_words": detail.detail_words(*key, info1, is_device=is_device),
+        "detail_name": detail.detail_name(*key, is_device=is_device),
         "detail_note": detail.detail_note(*key),
     }
     return {name: words for name, words in names.items() if words is not None}

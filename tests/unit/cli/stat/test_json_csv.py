@@ -86,6 +86,7 @@ def test_json_of_the_account(tmp_path: Path) -> None:
         "since_utc_offset_s": 0,
         "until_realtime_ns": make.SINCE_NS + make.SECOND,
         "until_utc_offset_s": 0,
+        "age_s": 0.25,
         "by": ["guest", "reason"],
         "guests": [
             {

@@ -19,12 +19,12 @@ KINDS = ("--kinds", "cpuid,pio,mmio,hlt,msr")
 TURN = [
     ("cpuid", "leaf 0x0 subleaf 0x0"),
     ("io", "port 0x3f8 (com1)"),
-    ("npf", "gpa 0xd0000000"),
+    ("npf", "gpa 0xd0000000 (pci-bar)"),
     ("hlt", ""),
     ("msr", "msr 0x1a0 (misc-enable)"),
     ("msr", "msr 0x1a0 (misc-enable)"),
 ]
-END = ("io", "port 0x501")
+END = ("io", "port 0x501 (debug-exit)")
 
 
 @pytest.mark.parametrize("ending", [b"\0", b"", b"\n"], ids=["nul", "bare", "newline"])
