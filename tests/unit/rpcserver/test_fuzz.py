@@ -56,6 +56,7 @@ def test_each_method_is_among_what_is_damaged() -> None:
 
 def test_any_body_is_answered_by_a_result_or_a_known_fault(service: RpcService) -> None:
     """No fault is a defect of the server, and no descriptor is left open."""
+    readers.close_idle(older_than_s=0.0)
     before = fuzzing.descriptors()
     kinds: Counter[bool] = Counter()
     made = fuzzing.bodies(random.Random(SEED))
