@@ -9,6 +9,7 @@ programs have it: it parses the call, looks up the method and sends what is prep
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 from socketserver import ThreadingMixIn
@@ -61,8 +62,6 @@ def serve_aiohttp(body: bytes) -> None:
         await site.start()
         print(runner.addresses[0][1], flush=True)
         await asyncio.Event().wait()
-
-    import asyncio
 
     asyncio.run(start())
 
