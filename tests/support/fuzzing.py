@@ -60,6 +60,7 @@ _CALLS: Final[tuple[tuple[str, tuple[Any, ...]], ...]] = (
     ("kvmGuests", ({"all": True},)),
     ("kvmExplain", ("hlt", "svm")),
     ("system.listMethods", ()),
+    ("system.multicall", ([{"methodName": "kvmRecords", "params": [{"count": 3}]}] * 2,)),
     ("system.methodHelp", ("kvmRecords",)),
     ("system.methodSignature", ("kvmRecords",)),
     ("system.shutdown", ()),

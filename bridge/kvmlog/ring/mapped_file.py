@@ -135,13 +135,18 @@ def has_name(path: str, fd: int) -> bool:
     return (named.st_dev, named.st_ino) == file_key(fd)
 
 
+def named_key(path: str) -> tuple[int, int]:
+    """Return device and inode of the file that has the name now; OSError for none."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
 def is_replaced(path: str, key: tuple[int, int]) -> bool:
     """Return whether `path` leads to another file than that of `key`; False where there is none."""
     try:
-        named = os.stat(path)
+        return named_key(path) != key
     except OSError:
         return False
-    return (named.st_dev, named.st_ino) != key
 
 
 def refuse_foreign(path: str, fd: int, magic: bytes, error: type[KvmlogError]) -> None:

@@ -125,6 +125,18 @@ class RingReader(Closeable):
             self._map.close()
             self._map = None
 
+    def is_current(self) -> bool:
+        """Return whether the name leads to this file, and this process may still open it."""
+        try:
+            same = mapped_file.named_key(self.path) == self._current().file_key
+        except OSError:
+            return False
+        return same and os.access(self.path, os.R_OK, effective_ids=True)
+
+    def trim(self) -> None:
+        """Free the memory of the last snapshot: a reader that is kept for later needs none."""
+        self._buffer = None
+
     @property
     def capacity(self) -> int:
         """Number of slots."""

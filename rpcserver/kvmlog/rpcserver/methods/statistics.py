@@ -18,7 +18,6 @@ from kvmlog.guests.names import GuestError
 from kvmlog.rpcserver import faults
 from kvmlog.rpcserver.methods import params
 from kvmlog.rpcserver.methods.call import Call
-from kvmlog.rpcserver.methods.marshal import marshal
 from kvmlog.rpcserver.methods.params import Check
 from kvmlog.rpcserver.methods.readers import open_statistics
 from kvmlog.rpcserver.methods.records import VM
@@ -33,6 +32,8 @@ LEAST_OVER_S: Final = 0.1
 MOST_OVER_S: Final = 60.0
 DEFAULT_TOP: Final = 100
 MOST_TOP: Final = 4_096
+# Memory for a row of a reply while that is made, as a struct, then as XML.
+_ROW_BYTES: Final = 4 * 1024
 # A call that waits holds one or two copies of all statistics for seconds; all others share one.
 _WAITING: Final = 8
 _WAITING_PER_CALLER: Final = 4
@@ -106,6 +107,8 @@ def _busy(what: str) -> Fault:
 
 
 def _reply(call: Call, query: Query, given: dict[str, Any]) -> dict[str, Any]:
+    # Of groups, and of halts besides.
+    call.work.reserve(2 * (query.top or MOST_TOP) * _ROW_BYTES)
     notes: list[str] = []
     with open_statistics(call) as reader:
         sampler = Sampler(
@@ -117,26 +120,37 @@ def _reply(call: Call, query: Query, given: dict[str, Any]) -> dict[str, Any]:
             notes.append,
             lambda: _shared.copy(reader) if _waits(given) else _shared.recent(reader),
         )
-        sampler.warn_if_incomplete()
+        with call.work.waiting():
+            sampler.warn_if_incomplete()
         try:
-            report = _report(sampler, given.get("over_s"), given.get("fresh", False))
+            report = _report(call, sampler, given.get("over_s"), given.get("fresh", False))
         except GuestError as error:
             raise faults.fault(faults.NO_GUEST, f"{error}.") from error
         except IntervalError as error:
             raise faults.fault(
                 faults.INVALID_PARAMETERS, f"kvmStatistics: over_s: {error}."
             ) from error
-    out = {**report_object(report), "rows": _rows(report), "shown_exits": report.shown_exits}
-    return {name: marshal(value) for name, value in {**out, "notes": notes}.items()}
+    return {
+        **report_object(report),
+        "rows": _rows(report),
+        "shown_exits": report.shown_exits,
+        "notes": notes,
+    }
 
 
-def _report(sampler: Sampler, over_s: float | None, fresh: bool) -> Report:
-    if over_s is None:
-        return sampler.since(None, sampler.settled() if fresh else sampler.last())
-    sampler.require(over_s)
-    base = sampler.now()
-    time.sleep(over_s)
-    return sampler.since(base, sampler.now())
+def _report(call: Call, sampler: Sampler, over_s: float | None, fresh: bool) -> Report:
+    if over_s is None and not fresh:
+        return sampler.since(None, sampler.last())
+    # For the bridge to count, for exits under way, for the interval.
+    with call.work.waiting():
+        if over_s is None:
+            base, now = None, sampler.settled()
+        else:
+            sampler.require(over_s)
+            base = sampler.now()
+            time.sleep(over_s)
+            now = sampler.now()
+    return sampler.since(base, now)
 
 
 def _rows(report: Report) -> list[dict[str, Any]]:

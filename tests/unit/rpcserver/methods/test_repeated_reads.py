@@ -15,10 +15,10 @@ from kvmlog.guests.model import encode
 from kvmlog.ring.reader import boot_id
 from kvmlog.ring.statistics.writer import StatisticsWriter
 from kvmlog.ring.writer import RingWriter
-from kvmlog.rpcserver.methods.call import Call
 from kvmlog.rpcserver.methods.table import METHODS, load
 from tests.support import statistics_rows
 from tests.support.records import exit_bytes
+from tests.support.rpc_calls import call_of
 
 _noted: list[str] | None = None
 
@@ -61,7 +61,7 @@ def test_a_call_opens_only_what_changes(ring: str, name: str, parameters: tuple[
     """Neither packages' metadata nor facts of the boot; what guests there are is not parsed."""
     global _noted
     method = load(METHODS[name])
-    call = Call(ring, f"{ring}.none", "test", parameters)
+    call = call_of(ring, *parameters, switch=f"{ring}.none")
     first = method(call)
     _noted = []
     try:
