@@ -194,7 +194,8 @@ def test_a_file_that_differs_in_its_generation_alone_is_read_again(
 ) -> None:
     """An inode may be given again within a tick of the clock that times files."""
     names = GuestNames(ring)
-    monkeypatch.setattr(os, "fstat", lambda _: os.stat_result((stat.S_IFREG, *(0,) * 9)))
+    same = os.stat_result((stat.S_IFREG, *(0,) * 5, 1 << 16, *(0,) * 3))  # of 64 KiB
+    monkeypatch.setattr(os, "fstat", lambda _: same)
     assert names.reload()
     assert not names.reload()
     Path(f"{ring}.guests").write_bytes(encode(bytes(16), (NEW,), 2**64 - 1))
