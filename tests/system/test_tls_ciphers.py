@@ -99,7 +99,7 @@ def test_a_server_agrees_on_forward_secrecy_and_aead_only(
 
 
 @as_root
-def test_sessions_are_resumed_without_tickets(tmp_path: Path, authority: Authority) -> None:
+def test_sessions_have_no_tickets(tmp_path: Path, authority: Authority) -> None:
     """The key of tickets would open all that was recorded of the sessions that they resume."""
     certificate, key = authority.issue("server")
     extra = ["--tls-cert", str(certificate), "--tls-key", str(key)]

@@ -178,7 +178,7 @@ class RpcKeys:
     )
     requests_per_s: int = key(
         200,
-        "requests per second of one peer, with bursts of five times as many; 0: no limit",
+        "requests per second of one caller, with bursts of five times as many; 0: no limit",
         option="--requests-per-s",
         commands=_RPC,
         low=0,

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 import time
 from collections.abc import Iterable
 from typing import Final
@@ -36,8 +35,7 @@ def load(path: str, boot_id: bytes) -> list[Guest] | None:
     except OSError as error:
         raise ForeignFileError(f"{path}: {ownership.open_words(error)}; {_REMEDY}") from None
     try:
-        if stat.S_ISREG(os.fstat(fd).st_mode):
-            ownership.check(path, fd, ForeignFileError, remedy=_REMEDY)
+        ownership.check(path, fd, ForeignFileError, remedy=_REMEDY)
         of_boot, guests = model.decode(path, model.read_file(path, fd))
     except ForeignFileError:
         raise

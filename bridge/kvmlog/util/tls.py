@@ -14,7 +14,7 @@ def restrict(context: ssl.SSLContext) -> None:
     """Allow TLS 1.2 and 1.3 only, with forward secrecy and authenticated encryption (AEAD).
 
     Whoever gets the key later can read nothing that was recorded before. That includes the key of
-    session tickets, which would last as long as the context: sessions are resumed without.
+    session tickets, which would last as long as the context: there are none.
     """
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS)

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvmlog.guests import model
+from kvmlog.guests import model, store
 from kvmlog.guests.model import Guest, GuestError, decode, encode
 from kvmlog.guests.registry import GuestRegistry
 from kvmlog.guests.sanitize import NAME_CHARACTERS
@@ -214,20 +215,26 @@ def test_a_file_of_no_use_is_begun_anew(
     assert decode("f", path.read_bytes()) == (boot_id(), [])
 
 
-@pytest.mark.parametrize("kind", ["huge", "fifo", "folder"])
-def test_what_is_no_file_of_that_size_is_not_read(
-    path: Path, fake: FakeProc, kind: str, capfd: pytest.CaptureFixture[str]
+def test_a_huge_file_is_not_read(
+    path: Path, fake: FakeProc, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Nor does the bridge wait for it."""
-    if kind == "huge":
-        path.touch()
-        os.truncate(path, model.FILE_BYTES + 1)
-    elif kind == "fifo":
-        os.mkfifo(path)
-    else:
-        path.mkdir()
+    """A new one is begun."""
+    path.touch()
+    os.truncate(path, model.FILE_BYTES + 1)
     assert open_registry(path, fake).guests() == []
     assert "its guests are forgotten" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_was_planted(
+    path: Path, fake: FakeProc, make: Callable[[Path], None]
+) -> None:
+    """It is neither waited for nor replaced."""
+    make(path)
+    before = path.lstat()
+    with pytest.raises(store.ForeignFileError, match="is no regular file; remove it or choose"):
+        open_registry(path, fake)
+    assert (path.lstat().st_mode, path.lstat().st_ino) == (before.st_mode, before.st_ino)
 
 
 def test_a_restart_goes_on(path: Path, fake: FakeProc) -> None:

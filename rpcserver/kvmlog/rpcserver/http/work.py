@@ -118,7 +118,7 @@ class Work:
 
     def _over_share(self) -> RefusalError:
         return _too_many(
-            f"Your other calls have kept this one waiting for {self._accounts.limits.queue_s:g} s; "
+            f"Other calls have kept this one waiting for {self._accounts.limits.queue_s:g} s; "
             "have fewer under way.",
             self._accounts.limits.queue_s,
         )
