@@ -204,6 +204,7 @@ void kvmlog_pump_socket(struct kvmlog_pump *pump, int fd, __u16 family);
 void kvmlog_pump_maps(struct kvmlog_pump *pump, struct kvmlog_bpf_maps *maps);
 int kvmlog_pump_run(struct kvmlog_pump *pump);
 void kvmlog_pump_stop(struct kvmlog_pump *pump);
+void kvmlog_pump_forget_stop(struct kvmlog_pump *pump);
 void kvmlog_pump_wake(struct kvmlog_pump *pump);
 void kvmlog_pump_restart(struct kvmlog_pump *pump);
 void kvmlog_pump_watch(struct kvmlog_pump *pump, __u32 config_epoch);

@@ -49,6 +49,8 @@ class Pump:
             return
         lib.kvmlog_pump_stop(self.native)
         self._thread.join()
+        # One that had failed by itself took no stop.
+        lib.kvmlog_pump_forget_stop(self.native)
         self._thread = None
 
     def detach(self) -> None:
@@ -59,7 +61,9 @@ class Pump:
 
     def failure(self) -> str | None:
         """Return why the thread ended by itself, None while it runs."""
-        return os.strerror(-self._failure) if self._failure else None
+        if self._failure:
+            return os.strerror(-self._failure)
+        return None if self._thread is None or self._thread.is_alive() else "it ended"
 
     def alive(self) -> bool:
         """Return whether the thread runs."""

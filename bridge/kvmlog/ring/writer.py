@@ -124,6 +124,11 @@ class RingWriter(Closeable):
             permissions.make_parent(self.path)
             self._lock.take_again()
             log(f"{self._lock.path}: had been removed or replaced ({CLEANER}); made anew")
+        if os.fstat(self._fd).st_size < self.geometry.file_bytes:
+            raise DamagedFileError(
+                f"{self.path}: was cut short by somebody else while it was written; ending: start "
+                "the bridge again (its service does), which makes a new one"
+            )
         if mapped_file.has_name(self.path, self._fd):
             self._check_header()
             return ""

@@ -41,15 +41,29 @@ static int is_within(const void *at, const void *start, __u64 bytes)
 	return start && at >= start && (const char *)at < (const char *)start + bytes;
 }
 
-/* Not one of ours: whoever handled it before, or the default, at the second try. */
+/* The default action, which ends the process. */
+static void give_up(int number, int faults_again)
+{
+	struct sigaction action = { 0 };
+
+	action.sa_handler = SIG_DFL;
+	sigaction(number, &action, NULL);
+	if (!faults_again)
+		raise(number);
+}
+
+/*
+ * Not one of ours: whoever handled it before, or the default. A fault comes again at once; a
+ * signal that somebody sent does not, and has to be raised again.
+ */
 static void pass_on(int number, siginfo_t *info, void *context)
 {
 	if (before.sa_flags & SA_SIGINFO)
 		before.sa_sigaction(number, info, context);
 	else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN)
 		before.sa_handler(number);
-	else
-		sigaction(number, &before, NULL);
+	else if (before.sa_handler == SIG_DFL || info->si_code > 0)
+		give_up(number, info->si_code > 0);
 }
 
 static void handle(int number, siginfo_t *info, void *context)

@@ -235,6 +235,14 @@ void kvmlog_pump_wake(struct kvmlog_pump *pump)
 	eventfd_write(pump->wake_fd, 1);
 }
 
+/* After the run has ended: a stop that it did not take must not end the next one. */
+void kvmlog_pump_forget_stop(struct kvmlog_pump *pump)
+{
+	eventfd_t value;
+
+	eventfd_read(pump->stop_fd, &value);
+}
+
 void kvmlog_pump_read(struct kvmlog_pump *pump, struct kvmlog_pump_statistics *statistics)
 {
 	pthread_mutex_lock(&pump->writer->lock);

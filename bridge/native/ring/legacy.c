@@ -198,7 +198,10 @@ int kvmlog_ring_legacy(const struct kvmlog_ring *ring, struct kvmlog_legacy *leg
 
 	found.exits = exits;
 	rc = kvmlog_ring_guarded(ring, scan, &found);
-	if (rc) {
+	/* Again, after the records: the clocks of each stand there before it does. */
+	if (!rc)
+		rc = kvmlog_ring_read_header(ring, &header);
+	if (rc && rc != -EBUSY) {
 		free(exits);
 		return rc;
 	}

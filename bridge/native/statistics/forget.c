@@ -50,9 +50,10 @@ void kvmlog_statistics_forget_guests(struct kvmlog_statistics *statistics, const
 				     const struct kvmlog_statistics_guest *listed)
 {
 	struct kvmlog_statistics_header *header = statistics->map.header;
-	__u32 guests = kvmlog_statistics_used(statistics, guests);
+	__u32 guests;
 
 	kvmlog_statistics_fold_all(statistics);
+	guests = kvmlog_statistics_used(statistics, guests);
 	choose(statistics, forgotten, listed);
 	kvmlog_sequence_begin(&header->generation);
 	kvmlog_sequence_begin(&header->sequence);
@@ -75,11 +76,13 @@ void kvmlog_statistics_forget_guests(struct kvmlog_statistics *statistics, const
 void kvmlog_statistics_begin_anew(struct kvmlog_statistics *statistics, __u64 realtime_ns)
 {
 	struct kvmlog_statistics_header *header = statistics->map.header;
-	__u32 reasons = kvmlog_statistics_used(statistics, reasons);
-	__u32 rows = kvmlog_statistics_used(statistics, rows);
-	__u32 guests = kvmlog_statistics_used(statistics, guests);
+	__u32 reasons, rows, guests;
 
 	kvmlog_statistics_fold_all(statistics);
+	/* After it: what was counted last may have taken places of its own. */
+	reasons = kvmlog_statistics_used(statistics, reasons);
+	rows = kvmlog_statistics_used(statistics, rows);
+	guests = kvmlog_statistics_used(statistics, guests);
 	kvmlog_sequence_begin(&header->generation);
 	for (__u32 i = 0; i < reasons; i++)
 		if (statistics->map.reasons[i].key.kind != KVMLOG_STATISTICS_FREE)

@@ -202,6 +202,13 @@ static void raise_use(__u32 *used, __u32 number)
 		__atomic_store_n(used, number + 1, __ATOMIC_RELEASE);
 }
 
+/* A reason has the key of a row, or the other way round: somebody else wrote it. */
+static __u32 of_another_kind(struct kvmlog_statistics *statistics)
+{
+	statistics->damaged = 1;
+	return KVMLOG_NO_ROW;
+}
+
 __u32 kvmlog_statistics_find_reason(struct kvmlog_statistics *statistics,
 				    const struct kvmlog_statistics_key *key, int make)
 {
@@ -209,6 +216,8 @@ __u32 kvmlog_statistics_find_reason(struct kvmlog_statistics *statistics,
 	struct kvmlog_statistics_reason *reason;
 	__u32 number;
 
+	if (*at > statistics->map.layout.reasons_capacity)
+		return of_another_kind(statistics);
 	if (*at)
 		return *at - 1;
 	if (!make || !statistics->free_reasons_count)
@@ -235,6 +244,8 @@ __u32 kvmlog_statistics_find_row(struct kvmlog_statistics *statistics,
 	struct kvmlog_statistics_row *row;
 	__u32 number;
 
+	if (*at && *at <= reasons)
+		return of_another_kind(statistics);
 	if (*at)
 		return *at - 1 - reasons;
 	if (!make || !statistics->free_rows_count)

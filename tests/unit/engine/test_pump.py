@@ -265,6 +265,26 @@ def test_a_broken_socket_ends_the_run_with_its_error(pump: Pump) -> None:
     assert pump.failure() == "Socket operation on non-socket"
 
 
+def test_a_pump_that_failed_runs_again(
+    pump: Pump, writer: RingWriter, ends: tuple[socket.socket, socket.socket]
+) -> None:
+    """As at a reconnect: left, then on another socket; no old stop ends that run."""
+    sender, receiver = ends
+    with open("/dev/null", "rb") as file:
+        lib.kvmlog_pump_socket(pump.native, file.fileno(), FAMILY)
+        pump.start()
+        until(lambda: pump.failure() is not None)
+    pump.detach()
+    assert pump.failure() is None
+    pump.stop()
+    lib.kvmlog_pump_socket(pump.native, receiver.fileno(), FAMILY)
+    pump.start()
+    sender.send(batch(exits(0, 2)))
+    until(lambda: pump.statistics()["records"] == 2)
+    assert pump.alive()
+    assert stream(writer) == [0, 1]
+
+
 def test_another_process_cannot_pass_for_the_kernel(pump: Pump, writer: RingWriter) -> None:
     """A real netlink datagram from user space has its sender's port id: counted, not taken."""
     usersock = 2

@@ -107,8 +107,6 @@ def _busy(what: str) -> Fault:
 
 
 def _reply(call: Call, query: Query, given: dict[str, Any]) -> dict[str, Any]:
-    # Of groups, and of halts besides.
-    call.work.reserve(2 * (query.top or MOST_TOP) * _ROW_BYTES)
     notes: list[str] = []
     with open_statistics(call) as reader:
         sampler = Sampler(
@@ -130,6 +128,8 @@ def _reply(call: Call, query: Query, given: dict[str, Any]) -> dict[str, Any]:
             raise faults.fault(
                 faults.INVALID_PARAMETERS, f"kvmStatistics: over_s: {error}."
             ) from error
+    # Of groups, and of halts besides. Not earlier: a call that waits would keep others from it.
+    call.work.reserve(2 * (query.top or MOST_TOP) * _ROW_BYTES)
     return {
         **report_object(report),
         "rows": _rows(report),
