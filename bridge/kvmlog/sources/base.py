@@ -77,6 +77,9 @@ class SourceStatus:
     lease_ms: int = 0  # what is left of the lease; 0: none
     cost: SourceCost = SourceCost()
     prototypes: dict[str, str] = field(default_factory=dict)  # name: expected signature
+    fields: tuple[str, ...] = ()  # members whose place it expects, "kvm_vcpu.arch.regs"
+    stopping: bool = False  # off, and still delivering what a slow receiver has not taken
+    notes_lost: int = 0  # records of other types than EXIT, for want of room, since it was loaded
 
 
 def describe_status(status: SourceStatus) -> dict[str, Any]:
@@ -98,6 +101,7 @@ def describe_status(status: SourceStatus) -> dict[str, Any]:
         "vendor": status.vendor,
         "pending_slots": status.pending_slots,
         "counters": status.counters,
+        "notes_lost": status.notes_lost,
         "cpus": len(status.cpus),
         "buffer_bytes": sum(cpu.buffer_bytes for cpu in cpus),
     }

@@ -18,6 +18,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from kvmlog.native import ffi, lib
 from kvmlog.sources.base import CpuStatus, SourceCost, SwitchConfig
+from kvmlog.sources.btf import Field, KernelTypes
 from kvmlog.sources.kmod.family import (
     Kvmlog,
     Message,
@@ -123,17 +124,26 @@ def decoded(message: genlmsg) -> Message:
 def test_a_configuration_survives_its_encoding() -> None:
     """The module reads every field as it was given."""
     config = SwitchConfig(on=True, tgids=(7, 70_000), one_in=10, on_ms=5, off_ms=95)
-    message = decoded(configure_message(config, {"kvm_exit": "struct kvm_vcpu *, unsigned int"}))
+    types = KernelTypes(
+        {"kvm_exit": "struct kvm_vcpu *, unsigned int"}, {"kvm_vcpu.arch.regs": Field(320, 136)}
+    )
+    message = decoded(configure_message(config, types))
     assert message["cmd"] == lib.KVMLOG_CMD_CONFIGURE
     status = parse_status(message)
     assert (status.on, status.tgids, status.one_in) == (True, (7, 70_000), 10)
     assert (status.on_ms, status.off_ms) == (5, 95)
     assert status.prototypes == {"kvm_exit": "struct kvm_vcpu *, unsigned int"}
+    assert status.fields == ("kvm_vcpu.arch.regs",)
+    (member,) = message.get_attrs("KVMLOG_A_FIELD")
+    numbers = [member.get_attr(f"KVMLOG_FIELD_A_{name}") for name in ("OFFSET", "BYTES")]
+    assert numbers == [320, 136]
 
 
 def test_a_plain_configuration_says_only_its_state() -> None:
     """Defaults are left to the module."""
-    assert configure_message(SwitchConfig(on=False), {})["attrs"] == [("KVMLOG_A_STATE", 0)]
+    assert configure_message(SwitchConfig(on=False), KernelTypes())["attrs"] == [
+        ("KVMLOG_A_STATE", 0)
+    ]
 
 
 def test_a_status_is_read_whole() -> None:
@@ -151,11 +161,14 @@ def test_a_status_is_read_whole() -> None:
         ("KVMLOG_A_WAITING_FOR", "kvm_amd"),
         ("KVMLOG_A_COUNTERS", (5).to_bytes(8, "little")),
         ("KVMLOG_A_RECEIVER", 4711),
+        ("KVMLOG_A_STOPPING", 1),
+        ("KVMLOG_A_NOTES_LOST", 2**33),
         ("KVMLOG_A_CPU", {"attrs": cpu}),
     ]
     status = parse_status(decoded(message))
     assert (status.on, status.waiting_for, status.receiver) == (True, "kvm_amd", 4711)
     assert (status.counters["seen"], status.counters["emitted"]) == (5, 0)
+    assert (status.stopping, status.notes_lost) == (True, 2**33)
     assert status.cpus == {3: CpuStatus(dropped=2**40, messages=9, buffer_bytes=32_768)}
 
 
@@ -178,7 +191,9 @@ def test_an_older_module_reports_no_cost() -> None:
 
 def test_only_the_budget_is_sent_as_a_cause() -> None:
     """A module that knows no causes takes all other commands."""
-    names = [name for name, _ in configure_message(SwitchConfig(on=False), {})["attrs"]]
+    names = [name for name, _ in configure_message(SwitchConfig(on=False), KernelTypes())["attrs"]]
     assert names == ["KVMLOG_A_STATE"]
     budget = SwitchConfig(on=False, cause=lib.KVMLOG_SWITCH_BUDGET)
-    assert ("KVMLOG_A_CAUSE", lib.KVMLOG_SWITCH_BUDGET) in configure_message(budget, {})["attrs"]
+    assert ("KVMLOG_A_CAUSE", lib.KVMLOG_SWITCH_BUDGET) in configure_message(budget, KernelTypes())[
+        "attrs"
+    ]
