@@ -3,9 +3,15 @@
  * Sampling the probes' time. Reading a clock twice would double a probe's cost, so
  * that one in KVMLOG_COST_ONE_IN is timed: it is the probe itself, called again from
  * a function of its own, which runs the same instructions as all the others do.
+ *
+ * Interrupts are off meanwhile, but a hypervisor below may take the CPU away, and so
+ * may SMM: a sample that contains that would be multiplied by KVMLOG_COST_ONE_IN. It
+ * is no probe's time; it counts as a typical one, and is reported apart.
  */
 #include <linux/irqflags.h>
 #include <linux/ktime.h>
+#include <linux/math64.h>
+#include <linux/minmax.h>
 #include <linux/string.h>
 
 #include "compat/kernel.h"
@@ -42,15 +48,56 @@ void kvmlog_cost_begin(struct kvmlog_cost_timing *timing)
 	timing->clock_ns = timing->begin_ns - begin_ns;
 }
 
+enum {
+	SURELY_STOLEN_NS = NSEC_PER_MSEC, /* no probe takes a thousandth of that */
+	FEW_SAMPLES = 8,		  /* too few to say what is typical */
+	OUTLIER_BUCKETS = 4,		  /* 16 times the median */
+};
+
+static unsigned int bucket_of(u64 ns)
+{
+	return min_t(unsigned int, fls64(ns), KVMLOG_COST_BUCKETS - 1);
+}
+
+/* Where the middle one of this CPU's samples lies; they are @count. */
+static unsigned int median_bucket(const struct kvmlog_cpu_cost *cost, u64 count)
+{
+	unsigned int bucket;
+	u64 below = 0;
+
+	for (bucket = 0; bucket < KVMLOG_COST_BUCKETS - 1; bucket++) {
+		below += cost->samples[bucket];
+		if (2 * below > count)
+			break;
+	}
+	return bucket;
+}
+
+/* This CPU's, interrupts off. */
+static void add_sample(struct kvmlog_cpu_cost *cost, u64 ns)
+{
+	const u64 before = cost->timed;
+	const u64 typical_ns = before ? div64_u64(cost->timed_ns, before) : 0;
+	bool outlier = ns >= SURELY_STOLEN_NS;
+
+	if (before >= FEW_SAMPLES && bucket_of(ns) > median_bucket(cost, before) + OUTLIER_BUCKETS)
+		outlier = true;
+	cost->timed++;
+	cost->samples[bucket_of(ns)]++;
+	cost->timed_ns += outlier ? typical_ns : ns;
+	if (outlier) {
+		cost->outliers++;
+		cost->outlier_ns += ns;
+	}
+}
+
 void kvmlog_cost_end(const struct kvmlog_cost_timing *timing)
 {
 	const u64 ns = ktime_get_mono_fast_ns() - timing->begin_ns;
 	struct kvmlog_cpu_cost *cost = this_cpu_ptr(&kvmlog_costs);
 
-	cost->timed++;
 	/* The fast clock may step back by a hair. */
-	if ((s64)(ns - timing->clock_ns) > 0)
-		cost->timed_ns += ns - timing->clock_ns;
+	add_sample(cost, (s64)(ns - timing->clock_ns) > 0 ? ns - timing->clock_ns : 0);
 	local_irq_restore(timing->flags);
 }
 
@@ -72,7 +119,7 @@ void kvmlog_cost_work_end(const struct kvmlog_cost_work *work)
 
 void kvmlog_cost_read(struct kvmlog_cost *sum)
 {
-	int cpu;
+	int cpu, i;
 
 	memset(sum, 0, sizeof(*sum));
 	for_each_possible_cpu(cpu) {
@@ -81,5 +128,9 @@ void kvmlog_cost_read(struct kvmlog_cost *sum)
 		sum->timed += READ_ONCE(cost->timed);
 		sum->timed_ns += READ_ONCE(cost->timed_ns);
 		sum->worker_ns += READ_ONCE(cost->worker_ns);
+		sum->outliers += READ_ONCE(cost->outliers);
+		sum->outlier_ns += READ_ONCE(cost->outlier_ns);
+		for (i = 0; i < KVMLOG_COST_BUCKETS; i++)
+			sum->samples[i] += READ_ONCE(cost->samples[i]);
 	}
 }

@@ -40,9 +40,9 @@ struct kvmlog_guest {
 };
 
 /*
- * Covers the table, which is a hash: it may be held with interrupts off, and no
- * longer for many guests than for one. Taken when a vCPU is seen first or last,
- * preemption disabled, below a vCPU state's lock.
+ * Covers the table, which is a hash: the lock is held no longer for many guests than
+ * for one. Taken when a vCPU is seen first or last, below a vCPU state's lock; with
+ * interrupts off, as probes wait for it that have them off.
  */
 static DEFINE_RAW_SPINLOCK(guests_lock);
 static struct kvmlog_guest *guests;
@@ -118,8 +118,9 @@ static struct kvmlog_guest *add_guest(const struct kvmlog_vcpu_state *state)
 bool kvmlog_guest_get(struct kvmlog_vcpu_state *state)
 {
 	struct kvmlog_guest *guest;
+	unsigned long flags;
 
-	raw_spin_lock(&guests_lock);
+	raw_spin_lock_irqsave(&guests_lock, flags);
 	guest = find_guest(kvmlog_vcpu_kvm(state->vcpu)) ?: add_guest(state);
 	state->guest = guest;
 	state->announced = false;
@@ -127,18 +128,20 @@ bool kvmlog_guest_get(struct kvmlog_vcpu_state *state)
 		guest->refs++;
 		state->record.guest = guest->number;
 	}
-	raw_spin_unlock(&guests_lock);
+	raw_spin_unlock_irqrestore(&guests_lock, flags);
 	return guest;
 }
 
 void kvmlog_guest_put(struct kvmlog_guest *guest)
 {
-	raw_spin_lock(&guests_lock);
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&guests_lock, flags);
 	if (!--guest->refs) {
 		hlist_del_init(&guest->link);
 		hlist_add_head(&guest->link, &unused);
 	}
-	raw_spin_unlock(&guests_lock);
+	raw_spin_unlock_irqrestore(&guests_lock, flags);
 }
 
 bool kvmlog_guest_announce(struct kvmlog_guest *guest, u8 isa, u64 exit_ns)
@@ -154,14 +157,15 @@ bool kvmlog_guest_announce(struct kvmlog_guest *guest, u8 isa, u64 exit_ns)
 		.vcpu = KVMLOG_NO_VCPU,
 		.cpu = raw_smp_processor_id(),
 	};
+	unsigned long flags;
 	bool announced;
 
 	memcpy(note.comm, guest->comm, sizeof(note.comm));
-	raw_spin_lock(&guests_lock);
+	raw_spin_lock_irqsave(&guests_lock, flags);
 	if (!guest->announced)
 		guest->announced = kvmlog_note_write(&note, KVMLOG_RECORD_GUEST);
 	announced = guest->announced;
-	raw_spin_unlock(&guests_lock);
+	raw_spin_unlock_irqrestore(&guests_lock, flags);
 	return announced;
 }
 

@@ -3,6 +3,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <generated/utsrelease.h>
+#include <linux/compiler.h>
 #include <linux/module.h>
 #include <linux/string.h>
 #include <linux/utsname.h>
@@ -27,12 +28,14 @@ static void report_host_events(void)
 
 static int __init kvmlog_init(void)
 {
+	const char *built_for = UTS_RELEASE;
 	int err;
 
 	/* Weak-updates and force-loading bring modules to kernels with other structures. */
-	if (strcmp(UTS_RELEASE, init_utsname()->release)) {
+	OPTIMIZER_HIDE_VAR(built_for); /* it stands in the file as one string, compared as such */
+	if (strcmp(built_for, init_utsname()->release)) {
 		pr_err("built for kernel %s, this is %s; rebuild kvmlog for this kernel\n",
-		       UTS_RELEASE, init_utsname()->release);
+		       built_for, init_utsname()->release);
 		return -ENOEXEC;
 	}
 	kvmlog_session_init();

@@ -51,8 +51,8 @@ static struct kvmlog_vcpu_state **thread_states; /* beside threads.keys */
 
 /*
  * The states that a thread ran last, beside threads.keys: nearly always one. The lock
- * is taken when a vCPU is first seen, changes its thread or goes; preemption disabled,
- * below a state's lock.
+ * is taken when a vCPU is first seen, changes its thread or goes; below a state's lock,
+ * with interrupts off, as probes wait for it that have them off.
  */
 static struct list_head *owned_states;
 static DEFINE_RAW_SPINLOCK(owned_lock);
@@ -131,6 +131,7 @@ struct kvmlog_vcpu_state *kvmlog_vcpu_table_search_current(void)
 static bool attach_thread(struct kvmlog_vcpu_state *state)
 {
 	int index = find_key(&threads, current);
+	unsigned long flags;
 
 	if (index < 0)
 		index = insert_key(&threads, current);
@@ -138,9 +139,9 @@ static bool attach_thread(struct kvmlog_vcpu_state *state)
 		return false;
 	thread_states[index] = state;
 	state->thread = &thread_states[index];
-	raw_spin_lock(&owned_lock);
+	raw_spin_lock_irqsave(&owned_lock, flags);
 	list_move(&state->owned, &owned_states[index]);
-	raw_spin_unlock(&owned_lock);
+	raw_spin_unlock_irqrestore(&owned_lock, flags);
 	WRITE_ONCE(state->task, current);
 	return true;
 }
@@ -148,6 +149,7 @@ static bool attach_thread(struct kvmlog_vcpu_state *state)
 void kvmlog_vcpu_table_remove(struct kvmlog_vcpu_state *state)
 {
 	u32 index = state - states;
+	unsigned long flags;
 
 	if (state->guest)
 		kvmlog_guest_put(state->guest);
@@ -155,9 +157,9 @@ void kvmlog_vcpu_table_remove(struct kvmlog_vcpu_state *state)
 	state->pending = false;
 	WRITE_ONCE(state->vcpu, NULL);
 	WRITE_ONCE(state->task, NULL);
-	raw_spin_lock(&owned_lock);
+	raw_spin_lock_irqsave(&owned_lock, flags);
 	list_del_init(&state->owned);
-	raw_spin_unlock(&owned_lock);
+	raw_spin_unlock_irqrestore(&owned_lock, flags);
 	kvmlog_vcpu_state_unlock(state);
 	/* Last: whoever takes the key then waits for no lock and finds the state clean. */
 	smp_store_release(&vcpus.keys[index], NULL);
@@ -197,10 +199,11 @@ struct kvmlog_vcpu_state *kvmlog_vcpu_table_assign(struct kvm_vcpu *vcpu,
 static struct kvmlog_vcpu_state *first_owned(int thread)
 {
 	struct kvmlog_vcpu_state *state;
+	unsigned long flags;
 
-	raw_spin_lock(&owned_lock);
+	raw_spin_lock_irqsave(&owned_lock, flags);
 	state = list_first_entry_or_null(&owned_states[thread], struct kvmlog_vcpu_state, owned);
-	raw_spin_unlock(&owned_lock);
+	raw_spin_unlock_irqrestore(&owned_lock, flags);
 	return state;
 }
 

@@ -91,6 +91,7 @@ enum kvmlog_netlink_limit {
 	KVMLOG_MAX_WINDOW_MS = 3600000,
 	KVMLOG_MAX_LEASE_MS = 604800000, /* a week */
 	KVMLOG_COST_ONE_IN = 1024,	 /* probes, of which one is timed */
+	KVMLOG_COST_BUCKETS = 32,
 	KVMLOG_MAX_PROTOTYPES = 16,
 	KVMLOG_MAX_FIELDS = 32,
 	KVMLOG_MAX_NAME_BYTES = 64,	  /* with the final NUL */
@@ -186,6 +187,11 @@ struct kvmlog_cost {
 	__u64 timed_ns;	 /* of the probes that were timed, one in KVMLOG_COST_ONE_IN ... */
 	__u64 timed;	 /* ... and how many these were */
 	__u64 worker_ns; /* of the flush worker and what wakes it */
+	/* Timed ones in which the CPU was taken away: in timed_ns each counts as a typical one. */
+	__u64 outliers;
+	__u64 outlier_ns; /* what they took as measured */
+	/* The timed ones by their time: [0] none, [i] from 2^(i-1) ns on, the last one any more. */
+	__u64 samples[KVMLOG_COST_BUCKETS];
 };
 
 #endif

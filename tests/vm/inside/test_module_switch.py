@@ -148,11 +148,12 @@ def test_administering_networks_is_not_reading_guests(control: Control) -> None:
         "    try:\n"
         "        print(command, len(link.replies(command == 4)))\n"
         "    except RefusedError as refused:\n"
-        "        print(command, refused.code, refused.text)\n"
+        "        print(command, refused.code, refused.text if command == 2 else '')\n"
     )
     words = "Reading records takes CAP_PERFMON besides CAP_NET_ADMIN"
     for capabilities, answers in (
-        ("+net_admin", ["1 1", f"2 {errno.EPERM} {words}", f"4 {errno.EPERM} {words}"]),
+        # A dump's refusal has no words of its own.
+        ("+net_admin", ["1 1", f"2 {errno.EPERM} {words}", f"4 {errno.EPERM} "]),
         ("+net_admin,+perfmon", ["1 1", "2 0", "4 0"]),
     ):
         sets = f"-all,{capabilities}"

@@ -6,6 +6,7 @@ The attributes' numbers come from the header; this file adds only how each is en
 
 from __future__ import annotations
 
+import itertools
 import socket
 from typing import Any, Final
 
@@ -284,7 +285,23 @@ def parse_cost(raw: bytes) -> SourceCost:
     """Parse struct kvmlog_cost; zeros for an older module, which reports none."""
     cost = ffi.new("struct kvmlog_cost *")
     ffi.memmove(cost, raw, min(len(raw), ffi.sizeof(cost[0])))
-    return SourceCost(cost.timed_ns * lib.KVMLOG_COST_ONE_IN, cost.worker_ns)
+    return SourceCost(
+        cost.timed_ns * lib.KVMLOG_COST_ONE_IN,
+        cost.worker_ns,
+        timed=cost.timed,
+        outliers=cost.outliers,
+        p50_ns=_below_ns(list(cost.samples), 0.5),
+        p95_ns=_below_ns(list(cost.samples), 0.95),
+    )
+
+
+def _below_ns(samples: list[int], share: float) -> int | None:
+    """Return the bucket's upper end in ns that this share of the samples is below; None: none."""
+    if not sum(samples):
+        return None
+    below = itertools.accumulate(samples)
+    bucket = next(i for i, count in enumerate(below) if count >= share * sum(samples))
+    return int(2**bucket)
 
 
 def parse_counters(raw: bytes) -> dict[str, int]:

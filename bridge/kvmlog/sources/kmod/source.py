@@ -153,7 +153,9 @@ def _source_error(code: int, text: str) -> SourceError:
     if code == errno.ENOTCONN:
         return SourceGoneError(RELOADED)
     if code == errno.EPERM and plain:
-        return SourceError("the kernel module requires CAP_NET_ADMIN; run the bridge as root")
+        return SourceError(
+            "the kernel module requires CAP_NET_ADMIN and CAP_PERFMON; run the bridge as root"
+        )
     if code == errno.EBUSY:
         return SourceError(
             f"the kernel module has another receiver ({text}); stop the other bridge"

@@ -179,14 +179,23 @@ def test_counters_of_a_newer_struct_are_cut() -> None:
 
 def test_timed_probes_stand_for_all() -> None:
     """One in 1,024 was timed; the worker all the time."""
-    assert parse_cost(struct.pack("=3Q", 700, 3, 55)) == SourceCost(700 * 1024, 55)
-    assert ffi.sizeof("struct kvmlog_cost") == 24
+    assert parse_cost(struct.pack("=3Q", 700, 3, 55)) == SourceCost(700 * 1024, 55, timed=3)
+    assert ffi.sizeof("struct kvmlog_cost") == 24 + 16 + 8 * 32
+
+
+def test_the_spread_of_timed_probes_is_told() -> None:
+    """Upper ends of the buckets that hold half of them, and 95 in 100; outliers are counted."""
+    samples = [0] * 32
+    samples[8], samples[10], samples[24] = 60, 39, 1  # up to 256 ns, 1,024 ns, 16 ms
+    cost = parse_cost(struct.pack("=5Q32Q", 30_000, 100, 0, 1, 9_000_000, *samples))
+    assert (cost.timed, cost.outliers) == (100, 1)
+    assert (cost.p50_ns, cost.p95_ns) == (256, 1024)
 
 
 def test_an_older_module_reports_no_cost() -> None:
     """Fields that it does not report are zero."""
     assert parse_cost(b"") == SourceCost(0, 0)
-    assert parse_cost(struct.pack("=2Q", 700, 3)) == SourceCost(700 * 1024, 0)
+    assert parse_cost(struct.pack("=2Q", 700, 3)) == SourceCost(700 * 1024, 0, timed=3)
 
 
 def test_only_the_budget_is_sent_as_a_cause() -> None:
