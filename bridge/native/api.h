@@ -32,6 +32,15 @@ int kvmlog_ring_map(struct kvmlog_ring *ring, int fd, __u64 capacity, __u64 reco
 void kvmlog_ring_unmap(struct kvmlog_ring *ring);
 int kvmlog_ring_whole(const struct kvmlog_ring *ring);
 
+/* --- ring/check.c --- */
+
+struct kvmlog_ring_counts {
+	__u64 head;
+	__u64 reserve;
+};
+
+int kvmlog_ring_check(const struct kvmlog_ring *ring, struct kvmlog_ring_counts *counts);
+
 /* --- ring/read.c --- */
 
 /* What one copy gave: records first_index .. next_index - 1. */
@@ -47,6 +56,63 @@ int kvmlog_ring_newest(const struct kvmlog_ring *ring, __u64 count, void *buffer
 int kvmlog_ring_since(const struct kvmlog_ring *ring, __u64 index, __u64 count, void *buffer,
 		      __u64 buffer_bytes, struct kvmlog_span *span);
 int kvmlog_ring_read_header(const struct kvmlog_ring *ring, struct kvmlog_ring_header *copy);
+
+/* --- ring/select.c: the records that a filter passes --- */
+
+/* A guest number from one time to another, both included (CLOCK_MONOTONIC). */
+struct kvmlog_guest_time {
+	__u64 from_ns;
+	__u64 until_ns;
+	__u32 guest;
+	__u32 reserved;
+};
+
+/* Which records pass; a count of 0 asks for nothing, but for that of `guests`. */
+struct kvmlog_filter {
+	__u32 types;	 /* 1 << type; 1 << 0: types that no version knows yet */
+	__u32 of_guests; /* 1: only exits in `guests` */
+	__u64 total_ns;	 /* only exits that took as long */
+	__u64 *reasons;	 /* only exits of these: isa << 32 | reason, without VMX's flags; sorted */
+	__u16 *returns;	 /* ... or that returned with one of these KVM_EXIT_*; sorted */
+	struct kvmlog_guest_time *guests; /* sorted by guest and time, without overlap */
+	__u32 reasons_count;
+	__u32 returns_count;
+	__u32 guests_count;
+	__u32 reserved;
+};
+
+/* Records first_index .. next_index - 1 were searched, and were whole. */
+struct kvmlog_selected {
+	__u64 first_index;
+	__u64 next_index;
+	__u64 overwritten; /* wanted, but gone before or while searching */
+	__u64 count;	   /* records that passed */
+	__u64 offset;	   /* bytes into the buffer where the first of them stands */
+};
+
+int kvmlog_ring_select_newest(const struct kvmlog_ring *ring, const struct kvmlog_filter *filter,
+			      __u64 end, __u64 slots, void *buffer, __u64 *indices, __u64 most,
+			      struct kvmlog_selected *selected);
+int kvmlog_ring_select_since(const struct kvmlog_ring *ring, const struct kvmlog_filter *filter,
+			     __u64 index, __u64 end, __u64 slots, void *buffer, __u64 *indices,
+			     __u64 most, struct kvmlog_selected *selected);
+
+/* --- ring/legacy.c: getKvmLog's text --- */
+
+enum kvmlog_legacy_limits {
+	KVMLOG_LEGACY_RECORDS = 1024,
+	KVMLOG_LEGACY_CHARACTERS = 9, /* of each */
+	KVMLOG_LEGACY_BYTES = 9216,
+};
+
+struct kvmlog_legacy {
+	struct kvmlog_ring_header made_by; /* by its clocks, until its head */
+	int is_made;
+	__u32 length; /* 0: no exits */
+	char text[KVMLOG_LEGACY_BYTES];
+};
+
+int kvmlog_ring_legacy(const struct kvmlog_ring *ring, struct kvmlog_legacy *legacy);
 
 /* --- ring/write.c --- */
 
@@ -66,7 +132,7 @@ void kvmlog_writer_state(struct kvmlog_writer *writer, __u32 state);
 void kvmlog_writer_switched(struct kvmlog_writer *writer, __u32 on, __u32 source);
 void kvmlog_writer_statistics(struct kvmlog_writer *writer, const __u8 *id);
 void kvmlog_writer_counters(struct kvmlog_writer *writer, const struct kvmlog_counters *counters);
-void kvmlog_writer_heartbeat(struct kvmlog_writer *writer);
+__s32 kvmlog_writer_heartbeat(struct kvmlog_writer *writer);
 void kvmlog_writer_header(struct kvmlog_writer *writer, struct kvmlog_ring_header *copy);
 
 /* --- pump/batch.c: what a message of the source is --- */

@@ -88,6 +88,10 @@ KVMLOG_PIN(kvmlog_batch, sequence, 8);
 KVMLOG_PIN(kvmlog_batch, dropped, 16);
 KVMLOG_PIN(kvmlog_batch, config_epoch, 24);
 
+KVMLOG_PIN_SIZE(kvmlog_clock_pair, 24);
+KVMLOG_PIN(kvmlog_clock_pair, realtime_offset_ns, 8);
+KVMLOG_PIN(kvmlog_clock_pair, utc_offset_s, 16);
+
 KVMLOG_PIN_SIZE(kvmlog_ring_header, 4096);
 KVMLOG_PIN(kvmlog_ring_header, format_version, 8);
 KVMLOG_PIN(kvmlog_ring_header, header_bytes, 24);
@@ -99,8 +103,10 @@ KVMLOG_PIN(kvmlog_ring_header, writer_start_ticks, 104);
 KVMLOG_PIN(kvmlog_ring_header, info_sequence, 120);
 KVMLOG_PIN(kvmlog_ring_header, counters, 160);
 KVMLOG_PIN(kvmlog_ring_header, lost_records, 224);
+KVMLOG_PIN(kvmlog_ring_header, clock_count, 248);
 KVMLOG_PIN(kvmlog_ring_header, reserve, 384);
 KVMLOG_PIN(kvmlog_ring_header, head, 512);
+KVMLOG_PIN(kvmlog_ring_header, clocks, 1024);
 
 _Static_assert(KVMLOG_RECORD_BYTES == sizeof(struct kvmlog_record), "record bytes");
 _Static_assert(KVMLOG_RING_HEADER_BYTES == sizeof(struct kvmlog_ring_header), "header bytes");

@@ -10,11 +10,16 @@ if ! vagrant/provision.sh --from-build; then
 	exit 1
 fi
 setsid "${guest[@]}" </dev/null >/run/demo-guest.log 2>&1 &
-# As README.md has it for nc, and kvmlog switch on would: that takes seconds to start in emulation.
-exec 3<>/dev/udp/127.0.0.1/50000
-printf on >&3
-read -r -t 60 -N 5 answer <&3 && [[ $answer == "ok on" ]] || echo "vm: tracing was not switched on: see kvmlog status"
-exec 3>&-
+# As kvmlog switch on does: that takes seconds to start in emulation.
+/usr/bin/python3 -IS - 2>/dev/null <<END || echo "vm: tracing was not switched on: see kvmlog status"
+import socket, sys
+link = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+link.settimeout(60)
+link.connect("/run/kvmlog/switch")
+link.bind("")
+link.send(b"on")
+sys.exit(link.recv(1024) != b"ok on")
+END
 cat <<END
 
 A traced KVM host of your own: kernel $(uname -r), a guest that is called demo-guest, tracing is on.

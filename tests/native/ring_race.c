@@ -67,6 +67,20 @@ void kvmlog_test_race_write(struct kvmlog_writer *writer, __u64 records, __u64 b
 	}
 }
 
+/*
+ * Moves reserve and head @batches times as fast as they can be moved: batches of one
+ * record, whose slot stays as it is.
+ */
+void kvmlog_test_race_counts(struct kvmlog_writer *writer, __u64 batches)
+{
+	while (batches--) {
+		pthread_mutex_lock(&writer->lock);
+		kvmlog_writer_reserve(writer, 1);
+		kvmlog_writer_publish(writer, 1);
+		pthread_mutex_unlock(&writer->lock);
+	}
+}
+
 /* The control: the newest records by head alone. */
 static void newest_by_head(const struct kvmlog_ring *ring, __u64 count, __u8 *buffer,
 			   struct kvmlog_span *span)

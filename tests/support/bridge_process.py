@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from kvmlog.control.client import SwitchClient
+
 KVMLOG = [sys.executable, "-m", "kvmlog.cli.main"]
 # Generous: reached only when something hangs.
 HANG_S = 60
@@ -39,12 +41,15 @@ class Bridge:
     lines: list[str] = field(default_factory=list)
 
     def ask(self, command: bytes) -> bytes:
-        """Sends one UDP datagram and returns the answer."""
+        """Sends one UDP datagram and returns the answer; udp.plain = "owner" takes it, too."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
             link.settimeout(HANG_S)
-            link.connect(self.udp)
-            link.send(command)
+            link.sendto(command, self.udp)
             return link.recv(65_536)
+
+    def say(self, command: str) -> str:
+        """Sends a command to the local socket and returns the answer."""
+        return SwitchClient(str(self.switch), timeout_s=HANG_S).send(command)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
         """Ends it; its exit status and the rest of its log."""

@@ -5,9 +5,15 @@ from __future__ import annotations
 
 import ssl
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from tests.support.users import ADDRESS
+
+# Kinds of keys, as `openssl req -newkey` has them.
+EC: Final = ("ec", "-pkeyopt", "ec_paramgen_curve:P-256")
+RSA: Final = ("rsa:2048",)
 
 
 class Authority:
@@ -18,20 +24,22 @@ class Authority:
         self.certificate = folder / f"{name}.pem"
         self._key = folder / f"{name}.key"
         _openssl(
-            *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+            *("req", "-x509", "-newkey", *EC, "-nodes"),
             *("-subj", f"/CN={name}", "-days", "2"),
             *("-keyout", str(self._key), "-out", str(self.certificate)),
         )
 
-    def issue(self, name: str, days: int = 1, san: str = "") -> tuple[Path, Path]:
-        """Certificate and key (mode 0600) of a CN; san as in "DNS:host.example"."""
+    def issue(
+        self, name: str, days: int = 1, san: str = "", kind: Sequence[str] = EC
+    ) -> tuple[Path, Path]:
+        """Certificate and key (mode 0600) of a CN; san as in "DNS:host.example"; kind: EC, RSA."""
         key, request = self._folder / f"{name}.key", self._folder / f"{name}.csr"
         certificate, extensions = self._folder / f"{name}.pem", self._folder / f"{name}.ext"
         extensions.write_text(
             f"subjectAltName = {san or f'IP:127.0.0.1,IP:{ADDRESS}'}\n", encoding="ascii"
         )
         _openssl(
-            *("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+            *("req", "-new", "-newkey", *kind, "-nodes"),
             *("-subj", f"/O=example/CN={name}", "-keyout", str(key), "-out", str(request)),
         )
         _openssl(

@@ -23,7 +23,10 @@ KEY: Final = bytes(range(32))
 # Of these in 20 the bytes are left alone.
 _WHOLE: Final = 3
 
-_COMMANDS: Final = ("on", "off", "status", "pending", "guests", "reset", "on {}", "", "ok on")
+_COMMANDS: Final = (
+    *("on", "off", "status", "pending", "guests", "reset", "on {}", "", "ok on"),
+    'pending {"guests": [1, 2]}',
+)
 _ARGUMENTS: Final[dict[str, Any]] = {
     "vm": ["web1", "4242"],
     "for_s": 60,

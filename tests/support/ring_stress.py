@@ -4,16 +4,21 @@
     python -m tests.support.ring_stress read  PATH UNTIL COUNT protocol|head
     python -m tests.support.ring_stress write PATH RECORDS BATCH
     python -m tests.support.ring_stress bridge PATH SLOTS RECORDS BATCH
+    python -m tests.support.ring_stress counts PATH SLOTS BATCHES
 
 `read` and `write` take any record size; `bridge` writes as the bridge does, through RingWriter.
-`read` prints one JSON object; all print "ready" first.
+`counts` only moves head and reserve. `read` prints one JSON object; all print "ready" first.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from kvmlog.native import lib
@@ -21,6 +26,34 @@ from kvmlog.ring.header import HEADER_BYTES, MAGIC
 from kvmlog.ring.writer import RingWriter
 from tests.native import ffi
 from tests.native import lib as testing
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    """One side of the race, running: it has reported that it is ready."""
+    command = [sys.executable, "-m", "tests.support.ring_stress", *map(str, arguments)]
+    end = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert end.stdout is not None
+    assert end.stdout.readline() == "ready\n"
+    return end
+
+
+def kill(end: subprocess.Popen[str]) -> None:
+    """Send SIGKILL, wherever it is; do nothing when it has ended."""
+    with end:
+        end.send_signal(signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def running(*arguments: object) -> Iterator[None]:
+    """One side of the race, killed at the end of the block; it must not have ended before."""
+    end = start(*arguments)
+    try:
+        yield
+        assert end.poll() is None
+    finally:
+        kill(end)
 
 
 def make_ring_file(path: Path, capacity: int, record_bytes: int) -> None:
@@ -67,6 +100,11 @@ def main(role: str, path: str, *numbers: str) -> None:
         print(json.dumps(read(path, int(until), int(count), how == "head")))
     elif role == "write":
         write(path, int(numbers[0]), int(numbers[1]))
+    elif role == "counts":
+        slots, batches = map(int, numbers)
+        with RingWriter(path, slots) as writer:
+            print("ready", flush=True)
+            testing.kvmlog_test_race_counts(writer.native, batches)
     else:
         slots, records, batch = map(int, numbers)
         with RingWriter(path, slots) as writer:

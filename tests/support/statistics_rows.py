@@ -14,6 +14,7 @@ import pytest
 from kvmlog.guests.model import Guest, encode
 from kvmlog.guests.names import GuestNames
 from kvmlog.native import lib
+from kvmlog.ring.clocks import of_this_process
 from kvmlog.ring.reader import boot_id
 from kvmlog.ring.statistics.reader import NO_RETURN, By, Row, Snapshot, StatisticsGuest
 from kvmlog.stat.names import StatisticsNames
@@ -101,7 +102,7 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def moment(made: Made, after_s: float = 1.0, lost_records: int | None = 0) -> Moment:
     """Return the moment so many seconds after the statistics began."""
     realtime_ns = SINCE_NS + round(after_s * SECOND)
-    return Moment(cast(Snapshot, made), lost_records, realtime_ns)
+    return Moment(cast(Snapshot, made), lost_records, realtime_ns, of_this_process())
 
 
 def names(folder: Path, known: Sequence[Guest], made: Made) -> StatisticsNames:

@@ -74,7 +74,7 @@ def test_headers_that_are_none_are_named(tmp_path: Path, monkeypatch: pytest.Mon
     with running_bridge(tmp_path, "--source", "bpf") as bridge:
         traced = Traced(bridge)
         assert any(words in line for line in bridge.lines)
-        assert bridge.ask(b"on").startswith(f"error: {words}".encode())
+        assert bridge.say("on").startswith(f"error: {words}")
         status = traced.status()
         assert (status["state"], status["source"]["connected"]) == ("off", False)
         assert words in status["trouble"]
@@ -93,7 +93,7 @@ def test_a_bridge_without_privileges_says_what_it_lacks(
         words = "loading BPF programs needs CAP_SYS_ADMIN; run the bridge as root"
         assert any(line.endswith(words) for line in bridge.lines)
         assert not any("compiling" in line for line in bridge.lines)
-        assert bridge.ask(b"on") == f"error: {words}".encode()
+        assert bridge.say("on") == f"error: {words}"
         assert SwitchClient(str(bridge.switch)).status()["trouble"] == words
 
 
@@ -102,7 +102,7 @@ def test_a_bridge_without_privileges_says_what_it_lacks(
 def test_a_way_to_a_reason_that_is_not_here_is_refused(tmp_path: Path, reason: str) -> None:
     """A request for reasons is never answered with records that have none."""
     with running_bridge(tmp_path, "--source", "bpf", "--bpf-reason", reason) as bridge:
-        answer = bridge.ask(b"on").decode()
+        answer = bridge.say("on")
         assert answer.startswith("error: ")
         assert "--bpf-reason auto" in answer
 

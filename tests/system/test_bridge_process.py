@@ -33,7 +33,7 @@ def test_it_starts_without_the_module_and_says_what_to_do(tmp_path: Path) -> Non
     """The log, the status and the answer to `on` say so."""
     with running_bridge(tmp_path) as bridge:
         assert any(NOT_LOADED in line and "modprobe kvmlog" in line for line in bridge.lines)
-        assert bridge.ask(b"on").startswith(b"error: " + NOT_LOADED.encode())
+        assert bridge.say("on").startswith(f"error: {NOT_LOADED}")
         status = SwitchClient(str(bridge.switch)).status()
         assert status["state"] == "off"
         assert NOT_LOADED in status["trouble"]
@@ -91,7 +91,7 @@ def test_a_killed_bridge_leaves_a_ring_that_the_next_one_continues(tmp_path: Pat
             (loss,) = unpack_records(reader.snapshot().records)
         assert isinstance(loss, LossRecord)
         assert loss.cause == lib.KVMLOG_LOSS_RESTART
-        assert bridge.ask(b"off") == b"ok off"
+        assert bridge.say("off") == "ok off"
 
 
 def test_a_second_bridge_on_the_same_ring_is_refused(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_second_bridge_on_the_same_ring_is_refused(tmp_path: Path) -> None:
         assert second.returncode == 1
         assert f"process {bridge.process.pid} writes this ring already" in second.stderr
         assert second.stderr.count("\n") == 1
-        assert bridge.ask(b"off") == b"ok off"
+        assert bridge.say("off") == "ok off"
 
 
 def test_a_second_bridge_on_the_same_socket_is_refused(tmp_path: Path) -> None:

@@ -268,11 +268,11 @@ def test_a_choice_that_cannot_be_is_refused(
 
 
 def test_tail_shows_what_is_asked_for(tmp_path: Path) -> None:
-    """Filters hold for records from before and for new ones."""
+    """The newest N of those that are asked for, however far back, and then new ones."""
     with RingWriter(str(tmp_path / "ring"), 1_024) as writer:
         writer.append(mixed(1, 10))
         with tail(tmp_path / "ring", "-n", "4", "--reason", "io") as process:
-            assert guests([read(process), read(process)]) == [8, 10]
+            assert guests([read(process) for _ in range(4)]) == [4, 6, 8, 10]
             writer.append(mixed(11, 4))
             assert guests([read(process), read(process)]) == [12, 14]
 
@@ -291,6 +291,17 @@ def test_tail_shows_chosen_guests_and_those_that_come(tmp_path: Path) -> None:
             writer.append(host.exits(*[1] * 1_030, 7))
             process.send_signal(signal.SIGCONT)
             assert "LOST 7 records: overwritten" in read(process)
+            assert named([read(process)]) == ["web2"]
+
+
+def test_tail_begins_with_the_newest_of_a_guest(tmp_path: Path) -> None:
+    """Exits of others after them do not count."""
+    host = Named(tmp_path)
+    with RingWriter(str(host.ring), 1_024) as writer:
+        writer.append(host.exits(2, 2, 2) + host.exits(*[1] * 500))
+        with tail(host.ring, "-n", "2", "--vm", "web2") as process:
+            assert named([read(process), read(process)]) == ["web2", "web2"]
+            writer.append(host.exits(2, 1))
             assert named([read(process)]) == ["web2"]
 
 

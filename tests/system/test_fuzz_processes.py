@@ -43,7 +43,8 @@ def bridge(tmp_path: Path) -> Iterator[Bridge]:
     key = tmp_path / "key"
     key.touch(0o600)
     key.write_text(fuzzing.KEY.hex(), encoding="ascii")
-    with running_bridge(tmp_path, "--slots", "1024", "--udp-key", str(key)) as process:
+    extra = ("--slots", "1024", "--udp-key", str(key), "--udp-plain", "any")
+    with running_bridge(tmp_path, *extra) as process:
         stderr = process.process.stderr
         assert stderr is not None
         log: list[str] = []

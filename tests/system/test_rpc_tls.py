@@ -116,6 +116,10 @@ def test_switch_names_decide_who_may_switch(
                 with pytest.raises(Fault) as caught:
                     proxy.kvmLogSwitch("on")
                 assert caught.value.faultCode == code
+        # Whichever name gave the right, and that of whom it was refused.
+        log = server.stop()
+        assert f"({name} by certificate) asked for tracing on, not done" in log
+        assert "(reader by certificate) may not call kvmLogSwitch: no right to switch" in log
 
 
 def test_curl_calls_with_a_certificate(server: Server, authority: Authority, engine: Pair) -> None:

@@ -107,7 +107,7 @@ def bridge(folder: Path, udp: int = 0, more: str = "", **given: str) -> Service:
 
 
 def _bridge_text(udp: int, more: str = "") -> str:
-    return f'source = "kmod"\n{more}[udp]\nlisten = "127.0.0.1:{udp}"\n'
+    return f'source = "kmod"\n{more}[udp]\nlisten = "127.0.0.1:{udp}"\nplain = "any"\n'
 
 
 @contextlib.contextmanager
@@ -137,7 +137,9 @@ def test_the_bridge_follows_its_file_at_sighup(tmp_path: Path) -> None:
     """The UDP port changes while it runs; the size of the ring, given as an option, does not."""
     first, second = free_port(), free_port()
     with bridge(tmp_path, first) as service:
-        assert service.tells("READY=1")[1].endswith(f"commands on 127.0.0.1:{first}")
+        state = service.tells("READY=1")[1]
+        assert f", commands on 127.0.0.1:{first} and " in state
+        assert state.endswith(", over UDP plain ones of every local user")
         assert answers(first) == b"ok off"
         service.write(_bridge_text(second, "slots = 4096\nstatistics_mib = 8\n"))
         service.hang_up()

@@ -30,7 +30,7 @@ from tests.support.users import NOBODY, as_root, run_as
 @pytest.fixture
 def bridge(tmp_path: Path) -> Iterator[Bridge]:
     """A bridge without its module."""
-    with running_bridge(tmp_path) as process:
+    with running_bridge(tmp_path, "--udp-plain", "owner") as process:
         yield process
 
 

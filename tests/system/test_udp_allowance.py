@@ -52,11 +52,11 @@ print(links[-1].recv(65536).decode())
 
 @pytest.fixture
 def bridge(tmp_path: Path) -> Iterator[Bridge]:
-    """One that takes signed commands as well."""
+    """One that takes plain commands of root and the group, and signed ones."""
     key = tmp_path / "key"
     key.touch(0o600)
     key.write_text(KEY.hex() + "\n", encoding="ascii")
-    with running_bridge(tmp_path, "--udp-key", str(key)) as process:
+    with running_bridge(tmp_path, "--udp-key", str(key), "--udp-plain", "owner") as process:
         yield process
 
 

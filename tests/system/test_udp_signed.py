@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -18,10 +19,12 @@ from kvmlog.control import udp_auth
 from kvmlog.control.udp_client import UdpClient
 from kvmlog.util.errors import SwitchError
 from tests.support.bridge_process import HANG_S, Bridge, kvmlog, options, running_bridge, until
+from tests.support.udp_senders import counts as counts_here
 from tests.support.users import ADDRESS, as_root, own_network, run_as, same_network
 
 pytestmark = as_root
 
+ROOT = Path(__file__).resolve().parents[2]
 KEY = bytes(range(32))
 
 # Sends the hex argv[2] to ADDRESS, port argv[1]; prints the answer that comes in argv[3] seconds.
@@ -60,8 +63,8 @@ def key(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bridge(tmp_path: Path, key: Path) -> Iterator[Bridge]:
-    """A bridge in a network of its own, on all its addresses."""
-    extra = ("--udp", "0.0.0.0:0", "--udp-key", str(key))
+    """A bridge in a network of its own, on all its addresses; plain commands from loopback."""
+    extra = ("--udp", "0.0.0.0:0", "--udp-key", str(key), "--udp-plain", "any")
     with running_bridge(tmp_path, *extra, prefix=own_network()) as process:
         yield process
 
@@ -169,6 +172,22 @@ def test_a_stale_command_is_told_so(bridge: Bridge, ahead_s: float) -> None:
     assert counts(bridge) == {"stale": 1}
 
 
+@pytest.mark.parametrize("ahead_s", [-(10**8), -3_600, 3_600])
+def test_a_client_whose_clock_is_wrong_signs_again_as_offered(
+    tmp_path: Path, key: Path, monkeypatch: pytest.MonkeyPatch, ahead_s: int
+) -> None:
+    """Nobody has to set a clock for kvmlog's own client; the log has both requests."""
+    time_ns = time.time_ns
+    with running_bridge(tmp_path, "--udp-key", str(key)) as bridge:
+        monkeypatch.setattr(time, "time_ns", lambda: time_ns() + ahead_s * 10**9)
+        client = UdpClient(f"127.0.0.1:{bridge.udp[1]}", KEY)
+        assert [client.send("off"), client.send("off")] == ["ok off", "ok off"]
+        assert counts_here(bridge) == {"stale": 2, "signed": 2, "off": 2}
+        _, log = bridge.stop()
+    assert log.count("sign it again with the nonce ") == 2
+    assert log.count("(by key): off: ok off") == 2
+
+
 def test_a_client_believes_no_answer_without_signature() -> None:
     """A host that says yes to everything."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as impostor:
@@ -190,6 +209,29 @@ def test_bad_datagrams_cannot_fill_the_log(bridge: Bridge) -> None:
     assert 0 < log.count("signature not ours") < 60
 
 
+def test_the_documented_shell_commands(tmp_path: Path) -> None:
+    """docs/access.md: they make a key, and a datagram that the bridge accepts."""
+    documented = (ROOT / "docs/access.md").read_text(encoding="utf-8")
+    make_key = re.search(r"^    (\(umask 077; openssl .*\))$", documented, re.M)
+    sign = re.search(r"From a shell:\n\n((?:    .*\n)+)", documented)
+    assert make_key
+    assert sign
+    key = tmp_path / "udp.key"
+    subprocess.run(["sh", "-c", make_key[1].replace("/etc/kvmlog/", f"{tmp_path}/")], check=True)
+    with running_bridge(tmp_path, "--udp-key", str(key)) as bridge:
+        here = f"127.0.0.1:{bridge.udp[1]}"
+        text = sign[1].replace("192.0.2.7:50000", here).split(" | nc ")[0]
+        done = subprocess.run(
+            ["bash", "-ec", text], cwd=tmp_path, capture_output=True, timeout=HANG_S, check=True
+        )
+        nonce = done.stdout.split()[2]
+        answer = udp_auth.parse_answer(udp_auth.read_key(str(key)), nonce, bridge.ask(done.stdout))
+        assert answer is not None
+        # Over UDP the command needs no rights but the key's; here the module is missing.
+        assert answer.startswith((b"ok on", b"error: the kernel module kvmlog is not loaded"))
+        assert counts_here(bridge)["on"] == 1
+
+
 def test_beyond_loopback_takes_a_key(tmp_path: Path) -> None:
     """Else the bridge does not start."""
     places = options(tmp_path)
@@ -202,7 +244,7 @@ def test_beyond_loopback_takes_a_key(tmp_path: Path) -> None:
 def test_key_and_openness_change_at_sighup(tmp_path: Path, key: Path) -> None:
     """The configuration file decides at SIGHUP; a broken key changes nothing."""
     config = tmp_path / "kvmlog.toml"
-    config.write_text(f'[udp]\nkey_file = "{key}"\n', encoding="utf-8")
+    config.write_text(f'[udp]\nkey_file = "{key}"\nplain = "owner"\n', encoding="utf-8")
     with running_bridge(tmp_path, "--config", str(config)) as bridge:
         here = f"127.0.0.1:{bridge.udp[1]}"
         assert UdpClient(here, KEY).send("off") == "ok off"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from kvmlog.control import protocol
@@ -61,11 +61,13 @@ class Dispatcher:
         commands = {channel: dict(counts) for channel, counts in self._counts.items()}
         return {**self.engine.describe(), **self._about(), "commands": commands}
 
-    def _pending(self) -> dict[str, Any]:
-        """Return how many exits are pending, and in hex the records of the longest ones."""
+    def _pending(self, guests: Collection[int] | None) -> dict[str, Any]:
+        """Return how many exits of these guest numbers are pending; in hex the longest ones."""
         raw = self.engine.pending()
         size = RECORD_BYTES
         exits = [raw[at : at + size] for at in range(0, len(raw), size)]
+        if guests is not None:
+            exits = [record for record in exits if decode_record(record).guest in guests]
         exits.sort(key=lambda record: decode_record(record).ns)
         return {"count": len(exits), "records": b"".join(exits[:PENDING_SHOWN]).hex()}
 
@@ -97,7 +99,7 @@ class Dispatcher:
                 status["filter"] = {"tgids": status["filter"]["tgids"]}
             return "ok status " + json.dumps(status, separators=(",", ":"))
         if command.word == "pending":
-            return "ok pending " + json.dumps(self._pending(), separators=(",", ":"))
+            return "ok pending " + json.dumps(self._pending(command.guests), separators=(",", ":"))
         if command.word == "guests":
             return "ok guests " + json.dumps(self._guests())
         if command.word == "reset":

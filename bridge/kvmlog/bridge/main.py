@@ -8,6 +8,7 @@ import contextlib
 import os
 import subprocess
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from kvmlog.bridge.dispatch import Dispatcher
@@ -65,14 +66,17 @@ def run(args: argparse.Namespace) -> int:
         stack.callback(udp.close)
         control = UnixServer(keys.switch, switch)
         stack.callback(control.close)
-        bridge.servers = {"udp": udp.server.address, "switch": keys.switch}
+        bridge.servers = lambda: {
+            "udp": udp.server.address,
+            "udp_accepts": udp.server.accepts,
+            "switch": keys.switch,
+        }
 
         def relisten(fresh: Config) -> None:
             before = udp.server
             udp.listen(fresh)
             loop.replace(before, udp.server)
             before.close()
-            bridge.servers["udp"] = udp.server.address
 
         reload = Reload("bridge", config, lambda: Config.of(args), log)
         reload.on("udp.listen", apply=relisten)
@@ -83,8 +87,12 @@ def run(args: argparse.Namespace) -> int:
 
         reload.on("budget.cpu_percent", apply=relimit)
 
+        def commands() -> str:
+            where = f"commands on {udp.server.address} and {keys.switch}"
+            return f"{where}, over UDP {udp.server.accepts}"
+
         def said() -> str:
-            return f"{engine.state()}, ring {keys.ring}, commands on {udp.server.address}"
+            return f"{engine.state()}, ring {keys.ring}, {commands()}"
 
         def read_again() -> None:
             notifier.reloading()
@@ -107,10 +115,7 @@ def run(args: argparse.Namespace) -> int:
             loop.add(watch)
 
         engine.start()
-        log(
-            f"ready: ring {keys.ring} ({writer.geometry.capacity} records), "
-            f"commands on {udp.server.address} and {keys.switch}"
-        )
+        log(f"ready: ring {keys.ring} ({writer.geometry.capacity} records), {commands()}")
         notifier.ready(said())
         loop.run(wake)
         notifier.stopping()
@@ -189,7 +194,7 @@ class _Bridge:
     """The process itself, for the status answer."""
 
     def __init__(self, ring: str, writer: RingWriter, engine: Engine) -> None:
-        self.servers: dict[str, str] = {}
+        self.servers: Callable[[], dict[str, str]] = dict
         self._ring = os.path.abspath(ring)
         self._writer = writer
         self._engine = engine
@@ -201,7 +206,7 @@ class _Bridge:
             "pid": os.getpid(),
             "uptime_s": int(time.monotonic() - self._began),
             "resident_bytes": resident_bytes(),
-            **self.servers,
+            **self.servers(),
             "ring": {
                 "path": self._ring,
                 "ring_id": bytes(header.ring_id).hex(),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The UDP server of the switch: plain commands on loopback, signed ones from anywhere.
 
-Who may send what is decided here: docs/switch.md, "UDP".
+Who may send what is decided here: docs/access.md.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kvmlog.bridge.datagram_server import Datagram, DatagramServer
 from kvmlog.bridge.dispatch import Dispatcher
 from kvmlog.control import protocol, udp_auth
 from kvmlog.control.udp_address import EXAMPLE, format_address, format_endpoint, resolve
-from kvmlog.util import sock_diag
+from kvmlog.util import permissions, sock_diag
 from kvmlog.util.errors import SwitchError
 from kvmlog.util.log import log
 from kvmlog.util.ratelimit import LogLimiter, TimeAllowance
@@ -29,6 +29,16 @@ _IDENTIFYING_SHARE: Final = 0.1
 _IDENTIFYING_BURST_S: Final = 1.0
 # Lines in the log that tell of it.
 _USED_UP_PER_S: Final = 0.1
+
+_OFF: Final = (
+    'plain commands are not taken (udp.plain = "off"); use the local socket (kvmlog switch), sign '
+    "the command with a key (kvmlog switch --udp, --key), or have the bridge take those of every "
+    'local user (udp.plain = "any", --udp-plain any)'
+)
+_PLAIN: Final = {
+    "owner": f"plain ones of root and of the group {permissions.GROUP}",
+    "any": "plain ones of every local user",
+}
 
 _IP_PKTINFO: Final = 8  # ip(7); socket has only IPv6's
 _IN_PKTINFO: Final = struct.Struct("=I4s4s")
@@ -64,7 +74,7 @@ class UdpServer(DatagramServer):
     ancillary_bytes = socket.CMSG_SPACE(_IN6_PKTINFO.size)
 
     def __init__(
-        self, text: str, switch: Dispatcher, key: bytes | None = None, plain: str = "owner"
+        self, text: str, switch: Dispatcher, key: bytes | None = None, plain: str = "off"
     ) -> None:
         family, address = resolve(text)
         self._text = text
@@ -97,6 +107,12 @@ class UdpServer(DatagramServer):
         """HOST:PORT as bound: the actual port where 0 was asked for."""
         return format_address(self.socket.getsockname())
 
+    @property
+    def accepts(self) -> str:
+        """Which commands, in words: "signed commands"."""
+        kinds = (["signed ones"] if self._key else []) + [_PLAIN.get(self._plain, "")]
+        return " and ".join(filter(None, kinds)) or "none (udp.plain, udp.key_file)"
+
     def allow(self, key: bytes | None, plain: str) -> None:
         """Replace both; SwitchError, and nothing changes, when the address needs a key."""
         check_reach(self._text, self._where, signed=key is not None)
@@ -120,7 +136,7 @@ class UdpServer(DatagramServer):
             self._log(f"udp {format_endpoint(sender)}: not signed, not answered")
             return None
         try:
-            who = self._plain_sender(sender, receiver)
+            who = self._plain_sender(sender)
         except SwitchError as error:
             if datagram.data.startswith((b"ok ", b"error: ")):  # two ends that answer each other
                 self._switch.count(self.channel, "answer")
@@ -161,9 +177,9 @@ class UdpServer(DatagramServer):
         self._audit(request.command, answer, f"{format_endpoint(sender)} (by key)")
         return None if answer is None else udp_auth.format_answer(key, request.nonce, answer)
 
-    def _plain_sender(self, sender: Endpoint, receiver: Endpoint) -> str:
+    def _plain_sender(self, sender: Endpoint) -> str:
         if self._plain == "off":
-            raise SwitchError("plain commands are not taken (udp.plain); use kvmlog switch")
+            raise SwitchError(_OFF)
         if self._plain == "any":
             return "anybody"
         if not self._identifying.is_left():
@@ -173,7 +189,7 @@ class UdpServer(DatagramServer):
                 "command with a key (kvmlog switch --udp, --key)"
             )
         with self._identifying:
-            return udp_peer.identify(sender, receiver)
+            return udp_peer.identify(sender)
 
     def _receiving_address(self, datagram: Datagram) -> sock_diag.IpAddress:
         for level, kind, data in datagram.ancillary:

@@ -8,9 +8,8 @@ from typing import Final
 
 from kvmlog.cli import records, selection
 from kvmlog.exits.format import lines
-from kvmlog.exits.selection import Selection
-from kvmlog.guests.view import GuestView
-from kvmlog.ring.reader import RingReader, Snapshot
+from kvmlog.exits.search import Search
+from kvmlog.ring.reader import RingReader
 from kvmlog.ring.records import unpack_records
 
 DEFAULT_COUNT: Final = 100
@@ -43,25 +42,11 @@ def run(args: argparse.Namespace) -> int:
     with RingReader(args.ring) as ring:
         view = selection.guest_view(args.ring, args.vm)
         chosen = selection.from_arguments(args, view)
-        snapshot = _enough(ring, args.count, chosen, view)
+        found = Search(ring, chosen).newest(args.count)
+        shown = unpack_records(found.records)
+        view.learn(shown)
         if not args.json:
             print(lines.HEADER)
-        for line in records.lines(
-            ring, snapshot, chosen, view, newest=args.count, as_json=args.json
-        ):
+        for line in records.record_lines(shown, ring.clocks(), view, args.json):
             print(line)
     return 0
-
-
-def _enough(ring: RingReader, count: int, chosen: Selection, view: GuestView) -> Snapshot:
-    """The newest records, as many as hold `count` that are chosen, or all that there are."""
-    looked_at = count
-    while True:
-        snapshot = ring.snapshot(count=looked_at)
-        found = unpack_records(snapshot.records)
-        view.learn(found)
-        if chosen.all or len(found) < looked_at:
-            return snapshot
-        if sum(map(chosen.shows, found)) >= count:
-            return snapshot
-        looked_at *= 8

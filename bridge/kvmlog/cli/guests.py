@@ -7,7 +7,6 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Final
 
 from kvmlog.cli import records, table
@@ -16,6 +15,8 @@ from kvmlog.control.client import SwitchClient
 from kvmlog.exits.format.notes import counted
 from kvmlog.guests.names import Guest, GuestNames
 from kvmlog.guests.serialize import Process, exits_by_process, guest_object
+from kvmlog.ring.clocks import Clocks
+from kvmlog.ring.reader import host_clocks
 from kvmlog.util import units
 from kvmlog.util.errors import SwitchError
 
@@ -56,19 +57,26 @@ def run(args: argparse.Namespace) -> int:
         print(f"kvmlog: {names.problem}", file=sys.stderr)
     known = names.guests()
     listed = [guest for guest in known if args.all or guest.ended_realtime_ns is None]
-    show(listed, len(known) - len(listed), exits_by_process(args.ring), args.json)
+    exits = exits_by_process(args.ring)
+    show(listed, len(known) - len(listed), exits, host_clocks(args.ring), args.json)
     return 0
 
 
 def show(
-    listed: list[Guest], left_out: int, exits: Mapping[Process, int] | None, as_json: bool
+    listed: list[Guest],
+    left_out: int,
+    exits: Mapping[Process, int] | None,
+    clocks: Clocks,
+    as_json: bool,
 ) -> None:
     """Print guests with their exits, and how many ended ones were left out."""
     if as_json:
-        table.write([json.dumps(guest_object(guest, exits)) for guest in listed], sys.stdout)
+        table.write(
+            [json.dumps(guest_object(guest, exits, clocks)) for guest in listed], sys.stdout
+        )
         return
     if listed:
-        table.show(Table(_COLUMNS, [_row(guest, exits) for guest in listed]))
+        table.show(Table(_COLUMNS, [_row(guest, exits, clocks) for guest in listed]))
     else:
         table.show("no guest runs")
     if left_out:
@@ -77,17 +85,16 @@ def show(
         )
 
 
-def _row(guest: Guest, exits: Mapping[Process, int] | None) -> list[str]:
+def _row(guest: Guest, exits: Mapping[Process, int] | None, clocks: Clocks) -> list[str]:
     ended = guest.ended_realtime_ns
     at_ns = guest.first_seen_realtime_ns if ended is None else ended
-    since = datetime.fromtimestamp(at_ns // units.NS_PER_S)
     return [
         guest.name,
         str(guest.pid),
         guest.kind,
         guest.uuid or "",
         "running" if ended is None else "ended",
-        since.strftime("%Y-%m-%d %H:%M:%S"),
+        units.date_time(*clocks.of(at_ns)),
         "" if exits is None else str(exits.get((guest.pid, guest.start_ticks), 0)),
         ",".join(str(number) for number, _ in guest.numbers),
         _where(guest),

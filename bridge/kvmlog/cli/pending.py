@@ -6,17 +6,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from typing import Final
 
 from kvmlog.cli import records, selection, table
-from kvmlog.cli.records import Clocks
 from kvmlog.cli.table import Column, Table
 from kvmlog.control.client import SwitchClient
 from kvmlog.exits.format import lines, serialize
 from kvmlog.exits.format.notes import counted
 from kvmlog.guests.view import GuestView
 from kvmlog.native import lib
+from kvmlog.ring.clocks import Clocks
+from kvmlog.ring.reader import host_clocks
 from kvmlog.ring.records import Record, unpack_records
 from kvmlog.sources.base import NO_EXITS
 from kvmlog.util import units
@@ -53,13 +53,12 @@ def run(args: argparse.Namespace) -> int:
     beside the ring (--ring).
     """
     client = SwitchClient(args.switch)
-    raw, count = client.pending()
     view = selection.guest_view(args.ring, args.vm)
+    raw, count = client.pending(view.numbers())
     given = [record for record in unpack_records(raw) if isinstance(record, Record)]
     view.learn(given)
     found = [record for record in given if view.shows(record)]
-    clocks = Clocks(time.time_ns() - time.monotonic_ns(), time.localtime().tm_gmtoff)
-    show(found, clocks, view, args.json)
+    show(found, host_clocks(args.ring), view, args.json)
     print_left_out(count - len(given))
     if not given:
         print_why_none(client.status().get("source", {}).get("notes", []))
@@ -69,9 +68,9 @@ def run(args: argparse.Namespace) -> int:
 def show(found: list[Record], clocks: Clocks, view: GuestView, as_json: bool) -> None:
     """Print the vCPUs; view: the guests, which has learnt these records."""
     if as_json:
-        table.write((_json(one, view, *clocks) for one in found), sys.stdout)
+        table.write((_json(one, view, clocks) for one in found), sys.stdout)
     elif found:
-        table.show(Table(_COLUMNS, [_row(one, view, *clocks) for one in found]))
+        table.show(Table(_COLUMNS, [_row(one, view, clocks) for one in found]))
     else:
         table.show("no vCPU is in an exit")
 
@@ -89,13 +88,13 @@ def print_left_out(count: int) -> None:
         print(f"and {counted(count, 'vCPU')} more, for less long", file=sys.stderr)
 
 
-def _row(record: Record, view: GuestView, to_wall_ns: int, offset_s: int) -> list[str]:
+def _row(record: Record, view: GuestView, clocks: Clocks) -> list[str]:
     label = view.labels.label(record)
     cells = lines.exit_cells(record, unsaid=lib.KVMLOG_F_NO_REENTRY)
-    time_column = units.time_column(record.exit_ns + to_wall_ns, offset_s)
+    time_column = units.time_column(*clocks.at(record.exit_ns))
     return [time_column, str(record.guest) if label is None else label.text, *cells]
 
 
-def _json(record: Record, view: GuestView, to_wall_ns: int, offset_s: int) -> str:
+def _json(record: Record, view: GuestView, clocks: Clocks) -> str:
     guest = view.labels.guest(record)
-    return json.dumps(serialize.record_object(record, record.exit_ns + to_wall_ns, offset_s, guest))
+    return json.dumps(serialize.json_object(record, *clocks.at(record.exit_ns), guest))

@@ -1,71 +1,44 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Records of a snapshot in time order, as lines; options that several commands share."""
+"""Records in time order, as lines; options that several commands share."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from kvmlog.config.schema import DEFAULT_RING, DEFAULT_SOCKET
 from kvmlog.exits.format.lines import format_record, sentence_line
 from kvmlog.exits.format.notes import counted
-from kvmlog.exits.selection import Selection
 from kvmlog.guests.labels import Label
 from kvmlog.guests.view import GuestView
-from kvmlog.ring.reader import RingReader, Snapshot
-from kvmlog.ring.records import AnyRecord, GuestRecord, Record, unpack_records
-
-
-class Clocks(NamedTuple):
-    """Offsets: from CLOCK_MONOTONIC to CLOCK_REALTIME (ns), and of local time, s east of UTC."""
-
-    to_wall_ns: int
-    utc_offset_s: int
-
-
-def lines(
-    ring: RingReader,
-    snapshot: Snapshot,
-    selection: Selection,
-    view: GuestView,
-    *,
-    newest: int | None = None,
-    as_json: bool = False,
-) -> Iterator[str]:
-    """Yield one line per record that the selection shows, oldest first by time.
-
-    view: the names of guests, which has learnt the snapshot. newest: only so many, those that came
-    last. Records of different CPUs arrive in order of arrival.
-    """
-    info = ring.info()
-    # One pair of clocks for all, so that a heartbeat in between moves nothing.
-    clocks = Clocks(info.realtime_ns - info.monotonic_ns, info.utc_offset_s)
-    shown = [record for record in unpack_records(snapshot.records) if selection.shows(record)]
-    yield from record_lines(shown if newest is None else shown[-newest:], clocks, view, as_json)
+from kvmlog.ring.clocks import Clocks, WallTime
+from kvmlog.ring.records import AnyRecord, GuestRecord, Record
 
 
 def record_lines(
     shown: list[AnyRecord], clocks: Clocks, view: GuestView, as_json: bool
 ) -> Iterator[str]:
-    """Yield one line per record, oldest first by time; view: as for lines()."""
+    """Yield one line per record, oldest first by time: of different CPUs they come in any order.
+
+    view: the names of guests, which has learnt these records.
+    """
     for record in in_time_order(shown):
-        wall_ns = record.ns + clocks.to_wall_ns
+        wall = clocks.at(record.ns)
         label = view.labels.label(record)
         if as_json:
-            yield _json_line(record, wall_ns, clocks.utc_offset_s, label)
+            yield _json_line(record, wall, label)
         else:
-            yield format_record(record, wall_ns, clocks.utc_offset_s, label)
+            yield format_record(record, *wall, label)
 
 
-def _json_line(record: AnyRecord, wall_ns: int, utc_offset_s: int, label: Label | None) -> str:
+def _json_line(record: AnyRecord, wall: WallTime, label: Label | None) -> str:
     # Imported here, because lines of text need neither.
     import json
 
-    from kvmlog.exits.format.serialize import record_object
+    from kvmlog.exits.format.serialize import json_object
 
     guest = None if label is None else label.guest
-    return json.dumps(record_object(record, wall_ns, utc_offset_s, guest))
+    return json.dumps(json_object(record, *wall, guest))
 
 
 def in_time_order(records: list[AnyRecord]) -> list[AnyRecord]:

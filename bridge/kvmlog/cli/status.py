@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 from collections.abc import Iterator
 from typing import Any, Final
@@ -13,6 +12,7 @@ from kvmlog.cli import records, table
 from kvmlog.control.client import SwitchClient
 from kvmlog.control.sampling import describe_sampling
 from kvmlog.ring.reader import RingInfo, RingReader
+from kvmlog.ring.serialize import info_object
 from kvmlog.util.errors import RingError, SwitchError
 
 _NS_PER_S: Final = 1_000_000_000
@@ -48,7 +48,7 @@ def show(
                 {
                     "bridge": bridge,
                     "bridge_error": bridge_error,
-                    "ring": None if ring is None else dataclasses.asdict(ring),
+                    "ring": None if ring is None else info_object(ring),
                     "ring_error": ring_error,
                 }
             )
@@ -97,7 +97,8 @@ def _bridge_lines(status: dict[str, Any]) -> list[tuple[str, str]]:
     lines += [("", str(note)) for note in source.get("notes", [])]
     if status.get("guests"):
         lines.append(("guests", f"{status['guests'].get('running')} running (kvmlog guests)"))
-    lines.append(("commands", f"{status.get('udp')} (UDP), {status.get('switch')}"))
+    lines.append(("commands", f"{status.get('switch')}"))
+    lines.append(("", f"UDP {status.get('udp')}: {status.get('udp_accepts')}"))
     return lines
 
 

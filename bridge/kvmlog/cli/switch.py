@@ -100,8 +100,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _by_udp(args: argparse.Namespace, plain: bool) -> int:
     """Send by UDP and print the reply; SwitchError when there is none, or an error."""
-    if not (args.udp and args.key):
-        args.refuse("--udp and --key go together: commands to another host are signed")
+    if not args.key:
+        args.refuse(
+            f"--udp {args.udp} needs --key FILE: commands over UDP are signed; a bridge on this "
+            "host takes them on its local socket, without --udp"
+        )
+    if not args.udp:
+        args.refuse(f"--key {args.key} needs --udp HOST:PORT: only commands over UDP are signed")
     if not plain:
         args.refuse("over --udp, on and off take no options; kvmlog remote does")
     answer = UdpClient(args.udp, read_key(args.key)).send(args.state)
@@ -144,7 +149,8 @@ def print_accepted(answer: dict[str, Any], for_s: float | None, recorded: Sampli
     for words in describe_sampling(vars(recorded)):
         print(words)
     if for_s is not None:
-        end = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() + for_s))
+        # With its zone: no ring knows what clocks will show.
+        end = time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(time.time() + for_s))
         print(f"until {end} ({for_s:g} s), then off by itself")
 
 

@@ -15,9 +15,9 @@ from typing import Final
 
 from kvmlog.cli import records, selection
 from kvmlog.exits.format import lines
-from kvmlog.exits.selection import Selection
+from kvmlog.exits.search import Search
 from kvmlog.guests.view import GuestView
-from kvmlog.ring.reader import RingReader, Snapshot
+from kvmlog.ring.reader import RingReader, Selected
 from kvmlog.ring.records import unpack_records
 from kvmlog.util.errors import RingMissingError
 
@@ -59,24 +59,26 @@ def _follow(args: argparse.Namespace) -> None:
     ring = RingReader(path)
     view = selection.guest_view(path, args.vm)
     chosen = selection.from_arguments(args, view)
-    snapshot = ring.snapshot(count=args.count)
+    found = Search(ring, chosen).newest(args.count)
     print(lines.HEADER)
-    # That many from before were asked for; that the ring held fewer is no gap.
-    _print(ring, snapshot, chosen, view, overwritten=0)
+    _print(ring, found, view)
     idle_polls = 0
     while True:
         time.sleep(POLL_S)
-        following = snapshot.ring_id
-        snapshot = ring.snapshot(since=snapshot.next_index)
-        idle_polls = 0 if snapshot.records else idle_polls + 1
+        following = found.ring_id
+        view.reload()
+        found, at = Search(ring, chosen).since(found.next_index), found.next_index
+        idle_polls = 0 if found.next_index != at else idle_polls + 1
         if idle_polls == LOOK_AGAIN_POLLS:
             idle_polls = 0
             ring = _looked_up_again(ring, path)
-            snapshot = ring.snapshot(since=snapshot.next_index)
-        if snapshot.ring_id != following:
+            found = Search(ring, chosen).since(found.next_index)
+        if found.ring_id != following:
             print(lines.sentence_line(REPLACED))
-            snapshot = ring.snapshot(since=0)
-        _print(ring, snapshot, chosen, view, overwritten=snapshot.overwritten)
+            found = Search(ring, chosen).since(0)
+        if found.overwritten:
+            print(records.overwritten_line(found.overwritten))
+        _print(ring, found, view)
 
 
 def _looked_up_again(ring: RingReader, path: str) -> RingReader:
@@ -92,14 +94,9 @@ def _looked_up_again(ring: RingReader, path: str) -> RingReader:
     return fresh
 
 
-def _print(
-    ring: RingReader, snapshot: Snapshot, chosen: Selection, view: GuestView, overwritten: int
-) -> None:
-    if overwritten:
-        print(records.overwritten_line(overwritten))
-    if snapshot.records:
-        view.reload()
-        view.learn(unpack_records(snapshot.records))
-    for line in records.lines(ring, snapshot, chosen, view):
+def _print(ring: RingReader, found: Selected, view: GuestView) -> None:
+    shown = unpack_records(found.records)
+    view.learn(shown)
+    for line in records.record_lines(shown, ring.clocks(), view, as_json=False):
         print(line)
     sys.stdout.flush()

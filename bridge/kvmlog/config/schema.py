@@ -26,7 +26,7 @@ DEFAULT_USER: Final = "kvmlog-rpc"
 # Where the BPF programs take an exit's reason from.
 REASONS: Final = ("auto", "vcpu", "event")
 # Who may send unsigned commands on loopback.
-PLAIN: Final = ("owner", "any", "off")
+PLAIN: Final = ("off", "owner", "any")
 
 _BRIDGE: Final = ("bridge",)
 _RPC: Final = ("rpc",)
@@ -107,8 +107,9 @@ class UdpKeys:
     )
     plain: str = key(
         PLAIN[0],
-        "who may send unsigned commands on loopback: owner (sockets of root and of the group "
-        "kvmlog), any (every local user) or off (nobody)",
+        "who may send unsigned commands on loopback: off (nobody), any (every local user; old "
+        "senders, which close their socket at once, need it) or owner (sockets of root and of the "
+        "group kvmlog that wait for the answer; a local attacker may get around it)",
         option="--udp-plain",
         commands=_BRIDGE,
         choices=PLAIN,

@@ -6,10 +6,10 @@ from __future__ import annotations
 import errno
 import json
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from kvmlog.control.protocol import BUDGET, format_on
+from kvmlog.control.protocol import BUDGET, format_on, format_pending
 from kvmlog.control.sampling import EVERY_EXIT, Sampling
 from kvmlog.util import permissions
 from kvmlog.util.errors import BudgetError, SwitchError
@@ -80,12 +80,13 @@ class SwitchClient:
         """Return the status answer; SwitchError when there is none."""
         return _parse_ok(self.send("status"), "status", self.path)
 
-    def pending(self) -> tuple[bytes, int]:
+    def pending(self, guests: Iterable[int] | None = None) -> tuple[bytes, int]:
         """Return the pending exits as whole records, longest first, and how many there are.
 
-        The bridge sends at most 256 records. SwitchError when there is no answer.
+        guests: numbers of the only guests; None: all. The bridge sends at most 256 records.
+        SwitchError when there is no answer.
         """
-        answer = _parse_ok(self.send("pending"), "pending", self.path)
+        answer = _parse_ok(self.send(format_pending(guests)), "pending", self.path)
         try:
             return bytes.fromhex(answer["records"]), int(answer["count"])
         except (KeyError, TypeError, ValueError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -48,6 +48,7 @@ class Command:
     vm: tuple[str, ...] = ()  # names, UUIDs, pids; empty: all guests
     for_s: float | None = None  # None: no time limit
     sampling: Sampling = EVERY_EXIT
+    guests: tuple[int, ...] | None = None  # numbers, for `pending`; None: all
     sentence: str = ""  # why there is nothing to do
 
     @property
@@ -78,6 +79,8 @@ def parse(channel: str, datagram: bytes, truncated: bool = False) -> Command:
     local = channel == "unix"
     if text.startswith("on {"):
         return _on(text[3:]) if local else Command("unknown", sentence=_ARGUMENTS_LOCAL)
+    if text.startswith("pending {") and local:
+        return _pending(text[8:])
     if text not in _WORDS:
         unknown = f"unknown command {text[:_SHOWN_CHARACTERS]!r}; send on, off or status"
         return Command("unknown", sentence=unknown)
@@ -106,9 +109,32 @@ def format_on(vm: tuple[str, ...], for_s: float | None, recorded: Sampling = EVE
     return command
 
 
+def format_pending(guests: Iterable[int] | None) -> str:
+    """Format the command `pending` for these guest numbers; for all where there are too many."""
+    if guests is None:
+        return "pending"
+    command = f"pending {json.dumps({'guests': sorted(set(guests))}, separators=(',', ':'))}"
+    return command if len(command) <= UNIX_COMMAND_BYTES else "pending"
+
+
+def _pending(text: str) -> Command:
+    try:
+        arguments = _object(text)
+        guests = arguments.get("guests")
+        if arguments.keys() != {"guests"} or not isinstance(guests, list):
+            raise ValueError
+        if not all(type(one) is int and 0 <= one < 2**32 for one in guests):
+            raise ValueError
+    except (ValueError, RecursionError):
+        example = 'pending {"guests": [1, 2]}'
+        sentence = f"{_shown(text)} is no list of guest numbers; send pending, or as in {example}"
+        return Command("bad_arguments", sentence=sentence)
+    return Command("pending", "pending", guests=tuple(guests))
+
+
 def _on(text: str) -> Command:
     try:
-        arguments = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+        arguments = _object(text)
         unknown = next((name for name in arguments if name not in _PARAMS), None)
         if unknown is not None:
             known = ", ".join(f'"{name}"' for name in _PARAMS)
@@ -122,6 +148,12 @@ def _on(text: str) -> Command:
         example = 'on {"vm": ["web1"], "for_s": 60}'
         sentence = f"{_shown(text)} is no JSON object; send on, or as in {example}"
     return Command("bad_arguments", sentence=sentence)
+
+
+def _object(text: str) -> dict[str, Any]:
+    """Parse the JSON object that a command has; ValueError, RecursionError."""
+    found: dict[str, Any] = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+    return found
 
 
 def _argument(arguments: dict[str, Any], name: str, check: Callable[[Any], Any]) -> Any:

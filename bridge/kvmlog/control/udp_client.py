@@ -29,12 +29,12 @@ class UdpClient:
         with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as link:
             try:
                 link.connect(address)
-                receiver = format_address(link.getpeername())
-                request, nonce = udp_auth.format_request(
-                    self._key, command, receiver, time.time_ns()
-                )
-                link.send(request)
-                return self._answer(link, nonce)
+                answer = self._exchange(link, command)
+                offered = udp_auth.offered_nonce(answer)
+                if offered is not None:
+                    # The clocks differ, or the bridge has begun later than this one's time.
+                    answer = self._exchange(link, command, offered)
+                return answer.decode("utf-8", "replace")
             except TimeoutError:
                 raise SwitchError(
                     f"{self.text}: no answer within {self._timeout_s:g} s; is a bridge listening "
@@ -46,13 +46,21 @@ class UdpClient:
                     "there (udp.listen)?"
                 ) from None
 
-    def _answer(self, link: socket.socket, nonce: bytes) -> str:
+    def _exchange(self, link: socket.socket, command: str, nonce: bytes | None = None) -> bytes:
+        receiver = format_address(link.getpeername())
+        request, nonce = udp_auth.format_request(
+            self._key, command, receiver, time.time_ns(), nonce
+        )
+        link.send(request)
+        return self._answer(link, nonce)
+
+    def _answer(self, link: socket.socket, nonce: bytes) -> bytes:
         """Wait for the answer, ignoring datagrams that are not signed for this request."""
         end = time.monotonic() + self._timeout_s
         while True:
             link.settimeout(max(end - time.monotonic(), _LEAST_S))
             answer = udp_auth.parse_answer(self._key, nonce, link.recv(_RECEIVE_BYTES))
             if answer is not None:
-                return answer.decode("utf-8", "replace")
+                return answer
             if time.monotonic() >= end:
                 raise TimeoutError

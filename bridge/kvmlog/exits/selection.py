@@ -11,6 +11,7 @@ from kvmlog.exits.reasons.lookup import KVM, Reason
 from kvmlog.exits.reasons.names import basic_reason
 from kvmlog.guests.view import GuestView
 from kvmlog.native import lib
+from kvmlog.ring.filter import Filter
 from kvmlog.ring.records import AnyRecord, Record, enum_names
 
 _ISAS: Final = {name: n for n, name in enum_names("kvmlog_isa", "KVMLOG_ISA_").items()}
@@ -41,10 +42,17 @@ class Selection:
             guests,
         )
 
-    @property
-    def all(self) -> bool:
-        """True if nothing is left out."""
-        return not (self.reasons or self.returns or self.slower_than_ns or self.guests)
+    def filter(self) -> Filter:
+        """Return the same for the native search, with the guests as they are known now.
+
+        It passes all announcements of guests: which of them are shown, shows() says.
+        """
+        return Filter(
+            reasons=self.reasons,
+            returns=self.returns,
+            total_ns=self.slower_than_ns,
+            guests=None if self.guests is None else self.guests.times(),
+        )
 
     def shows(self, record: AnyRecord) -> bool:
         """Return whether to show a record: exits as selected, losses and switches always."""

@@ -8,11 +8,14 @@ records of type GUEST, which are ahead of the file.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final, NamedTuple
+from collections.abc import Collection, Iterable, Iterator
+from typing import Final, NamedTuple, TypeAlias
 
 from kvmlog.guests.names import Guest, GuestList
+from kvmlog.ring.filter import GuestTime
 from kvmlog.ring.records import AnyRecord, GuestRecord, Record
+
+Process: TypeAlias = tuple[int, int]  # pid, start in clock ticks since boot
 
 WIDTH: Final = 16
 
@@ -21,6 +24,8 @@ _CUT: Final = "…"
 _SLACK_NS: Final = 1_000_000_000
 # Limit of the announcements kept, since a stream may be followed for months.
 _ANNOUNCED_MOST: Final = 4_096
+_MOST_U32: Final = 2**32 - 1
+_MOST_U64: Final = 2**64 - 1
 
 
 class Label(NamedTuple):
@@ -58,14 +63,27 @@ class GuestLabels:
             return self._of_announcement(record)
         if not isinstance(record, Record):
             return None
-        ns = record.exit_ns + record.total_ns
-        filed = self.names.of_number(record.guest, ns)
-        announced = self._announcement(record.guest, ns)
-        if announced is None or (
-            filed is not None and _announced_ns(filed, record.guest, ns) >= announced.ns
-        ):
-            return filed
-        return self._of_announcement(announced)
+        return self._of_number(record.guest, record.exit_ns + record.total_ns)
+
+    def times(self, processes: Collection[Process]) -> list[GuestTime]:
+        """Return when which numbers belong to these processes, sorted.
+
+        guest() of a record is one of them exactly when the record was written in one of these times
+        of its number.
+        """
+        numbers = {
+            number
+            for guest in self.names.guests()
+            if _key(guest) in processes
+            for number, _ in guest.numbers
+        }
+        numbers |= {announced.guest for announced in self._announced.values()}
+        return [
+            one
+            for number in sorted(numbers)
+            if number <= _MOST_U32
+            for one in self._times_of(number, processes)
+        ]
 
     def label(self, record: AnyRecord) -> Label | None:
         """Return the label of a record's guest; None as for guest().
@@ -83,6 +101,28 @@ class GuestLabels:
             end = f":{pid}{end}"
         width = WIDTH - len(end)
         return Label((name if len(name) <= width else name[: width - 1] + _CUT) + end, guest)
+
+    def _of_number(self, number: int, ns: int) -> Guest | None:
+        """Return the guest of the exits of a number that were written at this time."""
+        filed = self.names.of_number(number, ns)
+        announced = self._announcement(number, ns)
+        if announced is None or (
+            filed is not None and _announced_ns(filed, number, ns) >= announced.ns
+        ):
+            return filed
+        return self._of_announcement(announced)
+
+    def _times_of(self, number: int, processes: Collection[Process]) -> Iterator[GuestTime]:
+        # Between two of these times a number keeps its guest.
+        turns = {at - _SLACK_NS for at in self._announced_at(number)}
+        edges = sorted({0, *(max(0, at) for at in turns | set(self.names.turns_ns(number)))})
+        for from_ns, next_ns in zip(edges, [*edges[1:], _MOST_U64 + 1], strict=True):
+            guest = self._of_number(number, from_ns)
+            if guest is not None and _key(guest) in processes:
+                yield GuestTime(number, from_ns, next_ns - 1)
+
+    def _announced_at(self, number: int) -> Iterator[int]:
+        return (record.ns for record in self._by_number.get(number, ()))
 
     def _announce(self, record: GuestRecord) -> None:
         key = (record.guest, record.ns)
@@ -110,7 +150,7 @@ class GuestLabels:
         return filed if filed is not None and filed.pid == record.tgid else None
 
 
-def _key(guest: Guest) -> tuple[int, int]:
+def _key(guest: Guest) -> Process:
     return guest.pid, guest.start_ticks
 
 

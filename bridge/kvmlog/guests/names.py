@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import bisect
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from kvmlog.guests.lookup import GuestIndex
@@ -50,6 +50,11 @@ class GuestList:
             if at:
                 return announced[at - 1 if slack_ns == _RACE_NS else 0][1]
         return None
+
+    def turns_ns(self, number: int) -> Iterator[int]:
+        """Yield the times at which the answer of of_number() may change, in any order."""
+        for ns, _ in self._by_number.get(number, ()):
+            yield from (ns - _RACE_NS, ns - _SLACK_NS)
 
     def of_process(self, tgid: int, start_boottime_ns: int) -> Guest | None:
         """Return the guest of a process; None for an unknown process, or start 0."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from kvmlog.guests.names import Guest
+from kvmlog.ring.clocks import Clocks
 from kvmlog.ring.statistics.reader import SUFFIX, StatisticsReader
 from kvmlog.util import units
 from kvmlog.util.errors import KvmlogError
@@ -30,7 +31,9 @@ def exits_by_process(ring: str) -> Counter[Process] | None:
     return found
 
 
-def guest_object(guest: Guest, exits: Mapping[Process, int] | None) -> dict[str, Any]:
+def guest_object(
+    guest: Guest, exits: Mapping[Process, int] | None, clocks: Clocks
+) -> dict[str, Any]:
     """Return a guest's object; `exits` is null without statistics, `uuid` without a UUID."""
     ended = guest.ended_realtime_ns
     return {
@@ -41,8 +44,8 @@ def guest_object(guest: Guest, exits: Mapping[Process, int] | None) -> dict[str,
         "kind": guest.kind,
         "comm": guest.comm,
         "running": ended is None,
-        "since": units.local_iso(guest.first_seen_realtime_ns),
-        "ended": None if ended is None else units.local_iso(ended),
+        "since": units.iso_time(*clocks.of(guest.first_seen_realtime_ns)),
+        "ended": None if ended is None else units.iso_time(*clocks.of(ended)),
         "exits": None if exits is None else exits.get((guest.pid, guest.start_ticks), 0),
         "numbers": [number for number, _ in guest.numbers],
         "aliases": list(guest.aliases),

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from kvmlog.guests.labels import GuestLabels
 from kvmlog.guests.model import Guest
 from kvmlog.guests.names import GuestList
+from kvmlog.ring.filter import GuestTime
 from kvmlog.ring.records import AnyRecord, GuestRecord, Record
 
 
@@ -33,6 +34,15 @@ class GuestView:
     def learn(self, records: Iterable[AnyRecord]) -> None:
         """Take note of records that are to be shown (GuestLabels.learn)."""
         self.labels.learn(records)
+
+    def times(self) -> list[GuestTime] | None:
+        """Return when which guest numbers are chosen, None for all: shows(), of exits, for C."""
+        return self.labels.times(self._chosen) if self._words else None
+
+    def numbers(self) -> frozenset[int] | None:
+        """Return the guest numbers that chosen guests have or had, None for all."""
+        times = self.times()
+        return None if times is None else frozenset(one.guest for one in times)
 
     def shows(self, record: AnyRecord) -> bool:
         """Return whether a record is a chosen guest's, or no guest's, as losses and clocks are."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from typing import Any, Final
@@ -38,7 +39,11 @@ def open_ring_file(path: str, flags: int) -> int:
 
 
 def read_header(path: str, fd: int) -> Any:
-    """Return the checked header, a cffi struct kvmlog_ring_header; RingFormatError."""
+    """Return the checked header, a cffi struct kvmlog_ring_header; RingFormatError.
+
+    A writer may be at work, so that what it changes may be of several moments: the counts are
+    checked in the mapped ring, check_counts().
+    """
     header = ffi.new("struct kvmlog_ring_header *")
     raw = os.pread(fd, HEADER_BYTES, 0)
     if len(raw) < HEADER_BYTES:
@@ -47,12 +52,22 @@ def read_header(path: str, fd: int) -> Any:
             "remove the file and restart the bridge"
         )
     ffi.memmove(header, raw, HEADER_BYTES)
-    check_header(path, header, os.fstat(fd).st_size)
+    _check(path, header, os.fstat(fd).st_size)
     return header
 
 
-def check_header(path: str, header: Any, file_bytes: int) -> Geometry:
-    """Return the geometry; RingFormatError for an unknown header or a file that is too short."""
+def check_counts(path: str, ring: Any) -> None:
+    """Raise RingFormatError where head and reserve of a mapped ring contradict each other."""
+    counts = ffi.new("struct kvmlog_ring_counts *")
+    rc = lib.kvmlog_ring_check(ring, counts)
+    if rc == -errno.EBADMSG:
+        raise _damaged(path, f"head {counts.head}, reserve {counts.reserve}")
+    if rc < 0:
+        raise RingError(f"{path}: cannot be read: {os.strerror(-rc)}; restart the bridge")
+
+
+def _check(path: str, header: Any, file_bytes: int) -> None:
+    """Check what no writer changes, and the state, which is one number."""
     if bytes(header.magic) != MAGIC:
         raise RingFormatError(
             f"{path}: no kvmlog ring (it begins {bytes(header.magic)!r}, not {MAGIC!r}); "
@@ -72,9 +87,6 @@ def check_header(path: str, header: Any, file_bytes: int) -> Geometry:
         raise _damaged(path, f"{file_bytes} bytes, its header says {geometry.file_bytes}")
     if header.state not in _STATES:
         raise _damaged(path, f"state {header.state}")
-    if not header.head <= header.reserve <= header.head + capacity:
-        raise _damaged(path, f"head {header.head}, reserve {header.reserve}")
-    return geometry
 
 
 def is_capacity(slots: int) -> bool:

@@ -10,11 +10,13 @@ import errno
 import os
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from kvmlog.native import ffi, lib
+from kvmlog.ring import clocks, mapped_file
 from kvmlog.ring import header as ring_header
-from kvmlog.ring import mapped_file
+from kvmlog.ring.clocks import Clocks
+from kvmlog.ring.filter import SLOTS, Filter
 from kvmlog.ring.records import enum_names
 from kvmlog.util.closeable import Closeable
 from kvmlog.util.errors import RingError, RingFormatError, RingMissingError
@@ -67,12 +69,33 @@ class Snapshot:
     records: bytes
 
 
+@dataclass(frozen=True)
+class Selected:
+    """What a filter passed of records first_index .. next_index - 1, oldest first, none torn.
+
+    overwritten: how many records after the requested position were already gone.
+    """
+
+    ring_id: str
+    first_index: int
+    next_index: int
+    overwritten: int
+    records: bytes
+
+
+_MOST_U64: Final = 2**64 - 1
+# For memory that C fills: zeroing it first would be wasted.
+_new_uninitialized: Final[Any] = ffi.new_allocator(should_clear_after_alloc=False)
+
+
 class _Mapping(Closeable):
     """One ring file, open and mapped read-only."""
 
     def __init__(self, path: str) -> None:
         self.fd = ring_header.open_ring_file(path, os.O_RDONLY)
         self.ring = ffi.new("struct kvmlog_ring *")
+        self.legacy = ffi.new("struct kvmlog_legacy *")
+        self.legacy_text = ""
         try:
             self.file_key = mapped_file.file_key(self.fd)
             head = ring_header.read_header(path, self.fd)
@@ -82,7 +105,9 @@ class _Mapping(Closeable):
             rc = lib.kvmlog_ring_map(self.ring, self.fd, self.capacity, self.record_bytes, 0)
             if rc < 0:
                 raise RingError(f"{path}: cannot be mapped: {os.strerror(-rc)}")
+            ring_header.check_counts(path, self.ring)
         except BaseException:
+            lib.kvmlog_ring_unmap(self.ring)
             os.close(self.fd)
             raise
 
@@ -161,16 +186,16 @@ class RingReader(Closeable):
         for name, value in (("count", count), ("since", since)):
             if value is not None and value < 0:
                 raise RingError(f"{name} {value} is negative; give 0 or more")
-        self._follow()
-        mapping = self._current()
+        mapping = self._mapping_to_read()
         limit = mapping.capacity if count is None else min(count, mapping.capacity)
         buffer = self._buffer_of(limit * mapping.record_bytes)
         span = ffi.new("struct kvmlog_span *")
         if since is None:
             rc = lib.kvmlog_ring_newest(mapping.ring, limit, buffer, len(buffer), span)
         else:
-            start = min(since, 2**64 - 1)
-            rc = lib.kvmlog_ring_since(mapping.ring, start, limit, buffer, len(buffer), span)
+            rc = lib.kvmlog_ring_since(
+                mapping.ring, _index(since), limit, buffer, len(buffer), span
+            )
         self._check(rc)
         length = (span.next_index - span.first_index) * mapping.record_bytes
         return Snapshot(
@@ -181,10 +206,82 @@ class RingReader(Closeable):
             records=ffi.buffer(buffer)[span.offset : span.offset + length],
         )
 
-    def wall_ns(self, mono_ns: int) -> int:
-        """Convert ns of CLOCK_MONOTONIC to CLOCK_REALTIME, by the clocks of the last heartbeat."""
-        header = self._header()
-        return int(mono_ns + header.realtime_ns - header.monotonic_ns)
+    def select_newest(
+        self, passes: Filter, count: int, end: int | None = None, slots: int = SLOTS
+    ) -> Selected:
+        """Return the newest `count` records, of those before index `end` (None: all), that pass.
+
+        At most `slots` records are searched. Where fewer than `count` were found, the search goes
+        on with `end` first_index, until one searches nothing: first_index equals next_index.
+        """
+        mapping = self._mapping_to_read()
+        most, buffer, indices, found = self._results(mapping, count, slots)
+        rc = lib.kvmlog_ring_select_newest(
+            mapping.ring, passes.native, _index(end), slots, buffer, indices, most, found
+        )
+        return self._selected(mapping, rc, buffer, found)
+
+    def select_since(
+        self, passes: Filter, index: int, count: int, end: int | None = None, slots: int = SLOTS
+    ) -> Selected:
+        """Return the first `count` records from `index` on, and before `end`, that pass.
+
+        At most `slots` records are searched; the next search begins at next_index. An index ahead
+        of the writer, and a replacement, are as for snapshot().
+        """
+        mapping = self._mapping_to_read()
+        most, buffer, indices, found = self._results(mapping, count, slots)
+        rc = lib.kvmlog_ring_select_since(
+            mapping.ring,
+            passes.native,
+            _index(index),
+            _index(end),
+            slots,
+            buffer,
+            indices,
+            most,
+            found,
+        )
+        return self._selected(mapping, rc, buffer, found)
+
+    def legacy_text(self) -> str:
+        """Return getKvmLog's text (docs/rpc.md), "" for a ring without exits.
+
+        While nothing is written, each call returns the same text again, and looks at no record.
+        """
+        self._follow()
+        mapping = self._current()
+        rc = lib.kvmlog_ring_legacy(mapping.ring, mapping.legacy)
+        self._check(rc)
+        if rc == 1:
+            mapping.legacy_text = ffi.buffer(mapping.legacy.text, mapping.legacy.length)[:].decode()
+        return mapping.legacy_text
+
+    def clocks(self) -> Clocks:
+        """Return what gives each record the time of day that held then."""
+        return clocks.of_header(self._header())
+
+    def _mapping_to_read(self) -> _Mapping:
+        self._follow()
+        return self._current()
+
+    def _results(self, mapping: _Mapping, count: int, slots: int) -> tuple[int, Any, Any, Any]:
+        """Return how many records a search may find, and where C puts them and tells of them."""
+        most = min(count, slots, mapping.capacity)
+        buffer = self._buffer_of(most * mapping.record_bytes)
+        indices = _new_uninitialized("__u64[]", max(most, 1))
+        return most, buffer, indices, ffi.new("struct kvmlog_selected *")
+
+    def _selected(self, mapping: _Mapping, rc: int, buffer: Any, found: Any) -> Selected:
+        self._check(rc)
+        end = found.offset + found.count * mapping.record_bytes
+        return Selected(
+            ring_id=mapping.ring_id,
+            first_index=found.first_index,
+            next_index=found.next_index,
+            overwritten=found.overwritten,
+            records=ffi.buffer(buffer)[found.offset : end],
+        )
 
     def _current(self) -> _Mapping:
         if self._map is None:
@@ -215,7 +312,7 @@ class RingReader(Closeable):
     def _buffer_of(self, size: int) -> Any:
         """Return a buffer of at least `size` bytes, the last one where it is large enough."""
         if self._buffer is None or len(self._buffer) < size:
-            self._buffer = ffi.new("unsigned char[]", max(size, 1))
+            self._buffer = _new_uninitialized("unsigned char[]", max(size, 1))
         return self._buffer
 
     def _check(self, rc: int) -> None:
@@ -225,6 +322,20 @@ class RingReader(Closeable):
             )
         if rc < 0:
             raise RingError(f"{self.path}: {os.strerror(-rc)}")
+
+
+def _index(index: int | None) -> int:
+    """Return an index as C takes it, None as one that no record has."""
+    return _MOST_U64 if index is None else min(index, _MOST_U64)
+
+
+def host_clocks(path: str) -> Clocks:
+    """Return the clocks of the ring at `path`; without a ring, those of this process."""
+    try:
+        with RingReader(path) as ring:
+            return ring.clocks()
+    except RingError:
+        return clocks.of_this_process()
 
 
 def boot_id() -> bytes:

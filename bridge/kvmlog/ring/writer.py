@@ -29,8 +29,8 @@ _COUNTERS = [name for name, _ in ffi.typeof("struct kvmlog_counters").fields]
 class RingWriter(Closeable):
     """The ring at `path`, created or continued, locked against a second writer.
 
-    A ring of the same geometry is continued with its records and counts; any other ring there is
-    marked REPLACED and a new one is renamed over it. `continued`: which of the two;
+    A ring of this boot with the same geometry is continued with its records and counts; any other
+    ring there is marked REPLACED and a new one is renamed over it. `continued`: which of the two;
     `killed_before`: whether the last writer ended without closing it. RingBusyError when another
     process writes it, RingError when it cannot be created.
     """
@@ -111,7 +111,10 @@ class RingWriter(Closeable):
         try:
             mapped_file.refuse_foreign(self.path, fd, ring_header.MAGIC, RingError)
             header = ring_header.read_header(self.path, fd)
-            if ring_header.Geometry(header.capacity, header.record_bytes) == self.geometry:
+            same = ring_header.Geometry(header.capacity, header.record_bytes) == self.geometry
+            # Times of two boots do not belong in one order, nor to one clock.
+            if same and bytes(header.boot_id) == boot_id():
+                self._check_counts(fd)
                 self._fd = fd
                 return True
         except RingFormatError:
@@ -128,6 +131,17 @@ class RingWriter(Closeable):
         _mark_replaced(fd)
         os.close(fd)
         return False
+
+    def _check_counts(self, fd: int) -> None:
+        ring = ffi.new("struct kvmlog_ring *")
+        size = self.geometry
+        rc = lib.kvmlog_ring_map(ring, fd, size.capacity, size.record_bytes, 0)
+        if rc < 0:
+            raise RingError(f"{self.path}: cannot be mapped: {os.strerror(-rc)}")
+        try:
+            ring_header.check_counts(self.path, ring)
+        finally:
+            lib.kvmlog_ring_unmap(ring)
 
     def _make(self) -> int:
         """Create a new ring file under its final name; return its descriptor."""

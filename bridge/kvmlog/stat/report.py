@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from kvmlog.guests.names import Guest
+from kvmlog.ring.clocks import Clocks
 from kvmlog.ring.statistics.reader import By, Row, Snapshot, StatisticsGuest
 from kvmlog.stat.names import StatisticsNames
 from kvmlog.stat.query import SORTS, Query
@@ -44,6 +45,7 @@ class Moment:
     snapshot: Snapshot
     lost_records: int | None
     realtime_ns: int
+    clocks: Clocks
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,9 @@ class Report:
     query: Query
     statistics_id: str
     since_realtime_ns: int
+    since_utc_offset_s: int
     until_realtime_ns: int
+    until_utc_offset_s: int
     lines: list[Line]
     halts: list[Line]
     left_out: int  # groups beyond query.top
@@ -88,6 +92,8 @@ def report(
     if base is not None and _era(base.snapshot) != _era(snapshot):
         base = None
     before = None if base is None else base.snapshot
+    since = now.clocks.of(snapshot.since_realtime_ns if base is None else base.realtime_ns)
+    until = now.clocks.of(now.realtime_ns)
     rows = snapshot.rows(query.by, before, guest_ids)
     labels = names.labels if By.GUEST in query.by else {}
     lines = _lines(rows, labels, query)
@@ -99,8 +105,10 @@ def report(
     return Report(
         query=query,
         statistics_id=snapshot.statistics_id,
-        since_realtime_ns=snapshot.since_realtime_ns if base is None else base.realtime_ns,
-        until_realtime_ns=now.realtime_ns,
+        since_realtime_ns=since.realtime_ns,
+        since_utc_offset_s=since.utc_offset_s,
+        until_realtime_ns=until.realtime_ns,
+        until_utc_offset_s=until.utc_offset_s,
         lines=shown[: query.top],
         halts=halts[: query.top],
         left_out=len(lines) - len(shown[: query.top]) - len(halts[: query.top]),

@@ -10,7 +10,7 @@ from typing import Final
 from kvmlog.control.client import SwitchClient
 from kvmlog.control.sampling import describe_sampling
 from kvmlog.guests.names import GuestNames
-from kvmlog.ring.reader import RingInfo, RingReader
+from kvmlog.ring.reader import RingInfo, RingReader, host_clocks
 from kvmlog.ring.statistics.reader import StatisticsReader
 from kvmlog.stat.names import StatisticsNames
 from kvmlog.stat.query import Query
@@ -55,7 +55,10 @@ class Sampler:
                 )
             info = self._info()
         return Moment(
-            self._reader.snapshot(), None if info is None else info.lost_records, time.time_ns()
+            self._reader.snapshot(),
+            None if info is None else info.lost_records,
+            time.time_ns(),
+            host_clocks(self._ring),
         )
 
     def since(self, base: Moment | None, now: Moment) -> Report:

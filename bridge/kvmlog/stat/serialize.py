@@ -22,7 +22,7 @@ from kvmlog.ring.statistics.reader import (
     Row,
 )
 from kvmlog.stat.report import GuestFigures, Line, Report
-from kvmlog.util.units import local_iso
+from kvmlog.util.units import iso_time
 
 _TIMES: Final = ("total_ns", "min_ns", "max_ns")
 _SPLIT: Final = ("kvm_ns", "vmm_ns", "wait_ns", "idle_ns", "paused_ns")
@@ -37,10 +37,12 @@ def report_object(report: Report) -> dict[str, Any]:
     lines = report.lines + report.halts
     return {
         "statistics_id": report.statistics_id,
-        "since": local_iso(report.since_realtime_ns),
-        "until": local_iso(report.until_realtime_ns),
+        "since": iso_time(report.since_realtime_ns, report.since_utc_offset_s),
+        "until": iso_time(report.until_realtime_ns, report.until_utc_offset_s),
         "since_realtime_ns": report.since_realtime_ns,
+        "since_utc_offset_s": report.since_utc_offset_s,
         "until_realtime_ns": report.until_realtime_ns,
+        "until_utc_offset_s": report.until_utc_offset_s,
         "by": [flag.name.lower() for flag in By if flag in report.query.by and flag.name],
         "guests": [_guest_object(one) for one in report.guests],
         "rows": [row_object(line, report.query.by) for line in lines],
@@ -101,6 +103,7 @@ def _detail(row: Row) -> dict[str, Any]:
     one = kind in (DETAIL_EXACT, DETAIL_REGION)
     return {
         "detail": row.detail if one else None,
+        "detail_hex": hex(row.detail) if one else None,
         "detail_kind": _DETAIL_KINDS.get(kind, str(kind)),
         "detail_words": detail_words(row) or None,
     }

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import datetime, timedelta, timezone
 from typing import Final
 
@@ -36,22 +35,38 @@ def duration(ns: int) -> str:
     return f"{hours}h{minutes:02d}m"
 
 
-def local_time(wall_ns: int, utc_offset_s: int) -> datetime:
+# What no clock shows: only a damaged file has more.
+_MOST_REALTIME_NS: Final = 2**64 - 1
+_MOST_OFFSET_S: Final = 86_399
+
+
+def local_time(realtime_ns: int, utc_offset_s: int) -> datetime:
     """Return the local time of a CLOCK_REALTIME value, truncated to 1 us.
 
-    wall_ns: ns since 1970, UTC. utc_offset_s: seconds east of UTC.
+    realtime_ns: ns since 1970, UTC. utc_offset_s: seconds east of UTC. Values that no clock shows
+    become the nearest that one does.
     """
-    zone = timezone(timedelta(seconds=utc_offset_s))
-    seconds, ns = divmod(wall_ns, NS_PER_S)
+    offset_s = max(-_MOST_OFFSET_S, min(utc_offset_s, _MOST_OFFSET_S))
+    seconds, ns = divmod(max(0, min(realtime_ns, _MOST_REALTIME_NS)), NS_PER_S)
+    zone = timezone(timedelta(seconds=offset_s))
     return datetime.fromtimestamp(seconds, zone).replace(microsecond=ns // 1_000)
 
 
-def time_column(wall_ns: int, utc_offset_s: int) -> str:
+def time_column(realtime_ns: int, utc_offset_s: int) -> str:
     """Return local month, day and time to the microsecond: "11-20 19:46:02.123456"."""
-    return local_time(wall_ns, utc_offset_s).strftime("%m-%d %H:%M:%S.%f")
+    return local_time(realtime_ns, utc_offset_s).strftime("%m-%d %H:%M:%S.%f")
 
 
-def local_iso(realtime_ns: int) -> str:
-    """Return local time to the microsecond with its offset, as ISO 8601."""
-    offset_s = time.localtime(realtime_ns // NS_PER_S).tm_gmtoff
-    return local_time(realtime_ns, offset_s).isoformat(timespec="microseconds")
+def date_time(realtime_ns: int, utc_offset_s: int) -> str:
+    """Return local date and time to the second: "2026-11-30 09:44:12"."""
+    return local_time(realtime_ns, utc_offset_s).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def iso_time(realtime_ns: int, utc_offset_s: int) -> str:
+    """Return local time to the ns with its offset: "2026-11-30T09:44:12.123456789+01:00".
+
+    ISO 8601; realtime_ns, utc_offset_s: as for local_time().
+    """
+    text = local_time(realtime_ns, utc_offset_s).isoformat(timespec="microseconds")
+    at = len("2026-11-30T09:44:12.123456")
+    return f"{text[:at]}{max(0, min(realtime_ns, _MOST_REALTIME_NS)) % 1_000:03d}{text[at:]}"

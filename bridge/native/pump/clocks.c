@@ -1,61 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The host's clocks while BPF programs trace: wall time that was set, sleep. The records
- * that the kernel module writes itself, the pump writes in their place.
- *
- * The kernel keeps the offsets of the other clocks to CLOCK_MONOTONIC exactly; user
- * space learns each from reading one clock between two readings of the other, as an
- * interval that it lies in. Intervals of the same offset have a point in common: when
- * they have not, wall time was set or the host slept, however short.
+ * The host's clocks in the stream: wall time that was set, sleep. The header has its pair
+ * before any record that came after it is taken. The records of it, which the kernel module
+ * writes itself, the pump writes in the place of BPF programs.
  */
 #include "clock.h"
 #include "pump/pump.h"
 
 enum {
-	KVMLOG_CLOCK_ROUNDING_NS = 8, /* each clock rounds for itself */
+	NS_PER_S = 1000000000,
 };
 
-static struct kvmlog_interval read_offset(clockid_t clock)
+static void note_clock(struct kvmlog_pump *pump, __u8 source, __u32 event, __s64 delta_ns,
+		       __s64 real_ns)
 {
-	__s64 before = (__s64)kvmlog_clock_ns(CLOCK_MONOTONIC);
-	__s64 other = (__s64)kvmlog_clock_ns(clock);
-	__s64 after = (__s64)kvmlog_clock_ns(CLOCK_MONOTONIC);
-
-	return (struct kvmlog_interval){ other - after - KVMLOG_CLOCK_ROUNDING_NS,
-					 other - before + KVMLOG_CLOCK_ROUNDING_NS };
-}
-
-/* Narrows *known by *read; 0: they have no point in common. */
-static int narrow(struct kvmlog_interval *known, const struct kvmlog_interval *read)
-{
-	__s64 low = read->low > known->low ? read->low : known->low;
-	__s64 high = read->high < known->high ? read->high : known->high;
-
-	if (low > high)
-		return 0;
-	known->low = low;
-	known->high = high;
-	return 1;
-}
-
-static __s64 middle(const struct kvmlog_interval *interval)
-{
-	return interval->low + (interval->high - interval->low) / 2;
-}
-
-static void note_clock(struct kvmlog_pump *pump, __u32 event, __s64 delta_ns)
-{
-	const struct kvmlog_watch *watch = &pump->watch;
 	__u64 now = kvmlog_clock_ns(CLOCK_MONOTONIC);
 	struct kvmlog_record_clock clock = {
 		.type = KVMLOG_RECORD_CLOCK,
-		.source = KVMLOG_SOURCE_BPF,
+		.source = source,
 		.ns = now,
 		.event = event,
 		.delta_ns = delta_ns,
-		.realtime_ns = now + (__u64)watch->real_told_ns,
-		.boottime_ns = now + (__u64)watch->boot_told_ns,
-		.config_epoch = watch->config_epoch,
+		.realtime_ns = now + (__u64)real_ns,
+		.boottime_ns = now + (__u64)pump->writer->watch.boot_told_ns,
+		.config_epoch = source == KVMLOG_SOURCE_BPF
+					? pump->watch.config_epoch
+					: pump->writer->ring.header->config_epoch,
 		.vcpu = KVMLOG_NO_VCPU,
 		.cpu = KVMLOG_NO_CPU,
 	};
@@ -63,21 +33,30 @@ static void note_clock(struct kvmlog_pump *pump, __u32 event, __s64 delta_ns)
 	kvmlog_pump_note(pump, &clock);
 }
 
-/* Tracing begins: tells where the clocks stand, and watches them from here. */
+/* A source knows no zones: that local time has moved, the engine tells itself. */
+void kvmlog_pump_heartbeat(struct kvmlog_pump *pump)
+{
+	__s64 moved_s = kvmlog_writer_heartbeat(pump->writer);
+
+	if (!moved_s)
+		return;
+	pthread_mutex_lock(&pump->writer->lock);
+	if (pump->writer->ring.header->switched_on)
+		note_clock(pump, KVMLOG_SOURCE_ENGINE, KVMLOG_CLOCK_ZONE, moved_s * NS_PER_S,
+			   pump->writer->watch.real_told_ns);
+	pthread_mutex_unlock(&pump->writer->lock);
+}
+
+/* Tracing begins: tells where the clocks stand, and what they do from here on. */
 void kvmlog_pump_watch(struct kvmlog_pump *pump, __u32 config_epoch)
 {
-	struct kvmlog_watch *watch = &pump->watch;
-
+	kvmlog_pump_watch_clocks(pump);
 	pthread_mutex_lock(&pump->writer->lock);
-	watch->config_epoch = config_epoch;
-	if (!watch->on) {
-		watch->on = 1;
-		watch->real = read_offset(CLOCK_REALTIME);
-		watch->boot = read_offset(CLOCK_BOOTTIME);
-		watch->real_told_ns = middle(&watch->real);
-		/* A host that never slept: exactly the same. */
-		watch->boot_told_ns = watch->boot.low <= 0 ? 0 : middle(&watch->boot);
-		note_clock(pump, KVMLOG_CLOCK_ANCHOR, 0);
+	pump->watch.config_epoch = config_epoch;
+	if (!pump->watch.on) {
+		pump->watch.on = 1;
+		note_clock(pump, KVMLOG_SOURCE_BPF, KVMLOG_CLOCK_ANCHOR, 0,
+			   pump->writer->watch.real_told_ns);
 	}
 	pthread_mutex_unlock(&pump->writer->lock);
 }
@@ -91,32 +70,19 @@ void kvmlog_pump_unwatch(struct kvmlog_pump *pump)
 
 void kvmlog_pump_watch_clocks(struct kvmlog_pump *pump)
 {
-	struct kvmlog_watch *watch = &pump->watch;
-	struct kvmlog_interval real, boot;
-	__s64 slept = 0, stepped;
+	struct kvmlog_clock_watch *watch = &pump->writer->watch;
+	struct kvmlog_clock_change change;
+	int changed;
 
-	if (!watch->on)
-		return;
 	pthread_mutex_lock(&pump->writer->lock);
-	boot = read_offset(CLOCK_BOOTTIME);
-	real = read_offset(CLOCK_REALTIME);
-	if (!narrow(&watch->boot, &boot)) {
-		/* A sleep moves both offsets by the same. */
-		__s64 width = watch->boot.high - watch->boot.low + boot.high - boot.low;
-
-		slept = middle(&boot) - middle(&watch->boot);
-		watch->boot = boot;
-		watch->boot_told_ns += slept;
-		watch->real.low += slept - width;
-		watch->real.high += slept + width;
-		watch->real_told_ns += slept;
-		note_clock(pump, KVMLOG_CLOCK_SUSPEND, slept);
-	}
-	if (!narrow(&watch->real, &real)) {
-		stepped = middle(&real) - watch->real_told_ns;
-		watch->real = real;
-		watch->real_told_ns += stepped;
-		note_clock(pump, KVMLOG_CLOCK_STEP, stepped);
-	}
+	changed = kvmlog_watch_look(watch, &change);
+	if (change.slept_ns && pump->watch.on)
+		note_clock(pump, KVMLOG_SOURCE_BPF, KVMLOG_CLOCK_SUSPEND, change.slept_ns,
+			   watch->real_told_ns - change.stepped_ns);
+	if (change.stepped_ns && pump->watch.on)
+		note_clock(pump, KVMLOG_SOURCE_BPF, KVMLOG_CLOCK_STEP, change.stepped_ns,
+			   watch->real_told_ns);
 	pthread_mutex_unlock(&pump->writer->lock);
+	if (changed)
+		kvmlog_pump_heartbeat(pump);
 }

@@ -8,9 +8,11 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,6 +33,7 @@ enum {
 	WAKE,
 	DATA,
 	CPUS,
+	CLOCK,
 	DESCRIPTORS,
 };
 
@@ -71,6 +74,20 @@ static __u64 now_ms(void)
 	return (__u64)now.tv_sec * 1000 + (__u64)now.tv_nsec / 1000000;
 }
 
+/* Readable when wall time was set or the host slept; -1: the next turn sees it. */
+static int open_clock(void)
+{
+	static const struct itimerspec never = { .it_value = { .tv_sec = INT64_MAX } };
+	int fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+
+	if (fd >= 0 &&
+	    timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, NULL)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
 /* NULL with errno set. */
 struct kvmlog_pump *kvmlog_pump_new(struct kvmlog_writer *writer)
 {
@@ -99,6 +116,7 @@ struct kvmlog_pump *kvmlog_pump_new(struct kvmlog_writer *writer)
 	pump->waiting.event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (pump->waiting.event_fd < 0)
 		goto err_wake;
+	pump->clock_fd = open_clock();
 	pump->watch.event_fd = -1;
 	return pump;
 
@@ -119,6 +137,8 @@ void kvmlog_pump_free(struct kvmlog_pump *pump)
 		return;
 	if (pump->watch.event_fd >= 0)
 		close(pump->watch.event_fd);
+	if (pump->clock_fd >= 0)
+		close(pump->clock_fd);
 	close(pump->waiting.event_fd);
 	close(pump->wake_fd);
 	close(pump->stop_fd);
@@ -144,7 +164,8 @@ static int heartbeat(struct kvmlog_pump *pump)
 	__u64 now = now_ms();
 
 	if (now >= pump->heartbeat_ms) {
-		kvmlog_writer_heartbeat(pump->writer);
+		kvmlog_pump_watch_clocks(pump);
+		kvmlog_pump_heartbeat(pump);
 		kvmlog_pump_fold(pump);
 		pump->heartbeat_ms = now + KVMLOG_HEARTBEAT_MS;
 	}
@@ -168,6 +189,7 @@ int kvmlog_pump_run(struct kvmlog_pump *pump)
 		[WAKE] = { .fd = pump->wake_fd, .events = POLLIN },
 		[DATA] = { .fd = pump->data_fd, .events = POLLIN },
 		[CPUS] = { .fd = pump->watch.event_fd, .events = POLLIN },
+		[CLOCK] = { .fd = pump->clock_fd, .events = POLLIN },
 	};
 	int again_ms = input->is_polled ? 0 : -1;
 
@@ -183,6 +205,10 @@ int kvmlog_pump_run(struct kvmlog_pump *pump)
 		pump->statistics.wakeups++;
 		if (events[WAKE].revents)
 			eventfd_read(pump->wake_fd, &value);
+		/* ECANCELED says that the clock was set: watch_clocks below sees how. */
+		if (events[CLOCK].revents && read(pump->clock_fd, &value, sizeof(value)) < 0 &&
+		    errno != ECANCELED && errno != EAGAIN)
+			events[CLOCK].fd = -1;
 
 		/* The stop is taken before the last drain: it must not end a later run. */
 		stopped = events[STOP].revents && !eventfd_read(pump->stop_fd, &value);

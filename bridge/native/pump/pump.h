@@ -34,19 +34,11 @@ struct kvmlog_pump_cpu {
 	__u64 lost_messages; /* that never came; netlink only */
 };
 
-/* Where an offset between two clocks lies. */
-struct kvmlog_interval {
-	__s64 low;
-	__s64 high;
-};
-
-/* The host's clocks and CPUs, while `on`. The writer's lock covers all but event_fd. */
+/* Whether the pump tells of the host's clocks and CPUs. The writer's lock covers all but event_fd. */
 struct kvmlog_watch {
 	int on;
 	int event_fd; /* the kernel's events; -1: none to be had */
 	__u32 config_epoch;
-	struct kvmlog_interval real, boot; /* to CLOCK_MONOTONIC */
-	__s64 real_told_ns, boot_told_ns;  /* the offsets that the last record told */
 };
 
 /* Guests that were announced and not yet told to Python. The writer's lock covers it. */
@@ -65,6 +57,7 @@ struct kvmlog_pump {
 	struct kvmlog_pump_statistics statistics;
 	int stop_fd;
 	int wake_fd;
+	int clock_fd;
 	const struct kvmlog_pump_input *input;
 	int data_fd; /* netlink: the socket, or -1 */
 	__u16 family;
@@ -97,7 +90,8 @@ void kvmlog_pump_take_from(struct kvmlog_pump *pump, const struct kvmlog_record 
 			   __u64 count, __u64 exits);
 void kvmlog_pump_fold(struct kvmlog_pump *pump);
 
-/* clocks.c, hotplug.c: in the pump's thread, without the lock. */
+/* clocks.c, hotplug.c: without the lock; watch_cpus in the pump's thread. */
+void kvmlog_pump_heartbeat(struct kvmlog_pump *pump);
 void kvmlog_pump_watch_clocks(struct kvmlog_pump *pump);
 int kvmlog_hotplug_open(void);
 void kvmlog_pump_watch_cpus(struct kvmlog_pump *pump);

@@ -3,12 +3,18 @@
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
+#include <time.h>
 
 #include "ring/ring.h"
 
-/* Rounds a reader waits for a writer that was stopped inside an info update. */
+/*
+ * How long a reader waits for a writer that is inside an info update: one that lost its CPU
+ * there, or is at it all the time, is not taken for dead at once.
+ */
 enum {
-	KVMLOG_INFO_TRIES = 1000
+	KVMLOG_INFO_YIELDS = 1000,
+	KVMLOG_INFO_MS = 50, /* after them */
+	NS_PER_MS = 1000000,
 };
 
 static void copy_slots(const struct kvmlog_ring *ring, __u64 index, __u64 count, __u8 *buffer)
@@ -89,28 +95,39 @@ int kvmlog_ring_since(const struct kvmlog_ring *ring, __u64 index, __u64 count, 
 	return copy_range(ring, index, from, end, buffer, span);
 }
 
+/* 1: all that `info_sequence` guards is of one moment. */
+static int copy_header(const struct kvmlog_ring *ring, struct kvmlog_ring_header *copy)
+{
+	const __u64 *sequence = &ring->header->info_sequence;
+	__u64 before = kvmlog_load_acquire(sequence);
+
+	memcpy(copy, ring->header, sizeof(*copy));
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	/* In this order: the reserve that was raised for a head is never missed. */
+	copy->head = kvmlog_load_acquire(&ring->header->head);
+	copy->reserve = kvmlog_load_relaxed(&ring->header->reserve);
+	return !(before & 1) && before == kvmlog_load_relaxed(sequence);
+}
+
 /*
- * A copy of the header with its clocks and counters of one moment. -EBUSY: the
- * writer died or stands still inside an update; the copy is made all the same,
- * only its clocks and counters may be of two moments.
+ * A copy of the header with all that `info_sequence` guards of one moment. -EBUSY: the
+ * writer died or stands still inside an update; the copy is made all the same, only what
+ * is guarded may be of two moments.
  */
 int kvmlog_ring_read_header(const struct kvmlog_ring *ring, struct kvmlog_ring_header *copy)
 {
-	const __u64 *sequence = &ring->header->info_sequence;
+	const struct timespec pause = { .tv_nsec = NS_PER_MS };
 	int rc = kvmlog_ring_whole(ring);
 
 	if (rc)
 		return rc;
-	for (int i = 0; i < KVMLOG_INFO_TRIES; i++) {
-		__u64 before = kvmlog_load_acquire(sequence);
-
-		memcpy(copy, ring->header, sizeof(*copy));
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-		copy->reserve = kvmlog_load_relaxed(&ring->header->reserve);
-		copy->head = kvmlog_load_relaxed(&ring->header->head);
-		if (!(before & 1) && before == kvmlog_load_relaxed(sequence))
+	for (int i = 0; i < KVMLOG_INFO_YIELDS + KVMLOG_INFO_MS; i++) {
+		if (copy_header(ring, copy))
 			return 0;
-		sched_yield();
+		if (i < KVMLOG_INFO_YIELDS)
+			sched_yield();
+		else
+			nanosleep(&pause, NULL);
 	}
 	return -EBUSY;
 }

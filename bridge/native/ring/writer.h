@@ -6,14 +6,16 @@
 #include <pthread.h>
 
 #include "ring/ring.h"
+#include "ring/watch.h"
 
-/* The one writer of a ring. `lock` covers reserve, head, the slots and all header
- * fields: the pump's thread and Python's control thread both write. It is taken
+/* The one writer of a ring. `lock` covers reserve, head, the slots, all header fields
+ * and `watch`: the pump's thread and Python's control thread both write. It is taken
  * once per batch, never held over a call that sleeps.
  */
 struct kvmlog_writer {
 	struct kvmlog_ring ring;
 	pthread_mutex_t lock;
+	struct kvmlog_clock_watch watch;
 };
 
 /* What a LOSS record says. */

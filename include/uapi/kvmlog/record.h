@@ -225,6 +225,7 @@ enum kvmlog_clock_event {
 	KVMLOG_CLOCK_ANCHOR = 1,  /* switched on: the clocks as they stand */
 	KVMLOG_CLOCK_STEP = 2,	  /* wall time was set by delta_ns */
 	KVMLOG_CLOCK_SUSPEND = 3, /* the host slept for delta_ns */
+	KVMLOG_CLOCK_ZONE = 4,	  /* local time was moved by delta_ns: summer time, another zone */
 };
 
 /* At `ns` on CLOCK_MONOTONIC the other clocks showed this. */

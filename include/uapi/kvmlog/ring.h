@@ -23,8 +23,17 @@
  * down, not even when a writer restarts: it stands above head after a writer
  * that was killed while copying.
  *
- * The clock and counter fields are written between two steps of `info_sequence`
- * (odd while being written): read, and read again if it was odd or has changed.
+ * What changes besides head and reserve is written between two steps of `info_sequence`
+ * (odd while being written): read, and read again if it was odd or has changed. Only
+ * REPLACED is set without it, by a process that is no longer the writer of this file.
+ *
+ * head <= reserve <= head + capacity holds at every moment, but not of two fields that
+ * were read at two: read head (acquire), reserve (acquire), head again, and compare
+ * reserve with the first from below and with the second from above.
+ *
+ * A record's wall time follows from the last of `clocks` whose from_ns is not above
+ * the record's time, or from the first of them: a pair is written before any record
+ * that it holds for, and never changes, so that a record's wall time does not either.
  */
 #ifndef _UAPI_KVMLOG_RING_H
 #define _UAPI_KVMLOG_RING_H
@@ -37,6 +46,7 @@ enum kvmlog_ring_format {
 	KVMLOG_RING_MIN_SLOTS = 1024,
 	KVMLOG_RING_MAX_SLOTS = 16777216,
 	KVMLOG_RING_DEFAULT_SLOTS = 65536,
+	KVMLOG_RING_CLOCKS = 128,
 	/* Features a reader must know to read; none yet. Unknown bits: refuse. */
 	KVMLOG_RING_INCOMPAT_KNOWN = 0,
 };
@@ -45,6 +55,14 @@ enum kvmlog_ring_state {
 	KVMLOG_RING_RUNNING = 1,  /* a writer has it open */
 	KVMLOG_RING_STOPPED = 2,  /* the writer ended in order */
 	KVMLOG_RING_REPLACED = 3, /* another file took this one's name: reopen */
+};
+
+/* What clocks and zone showed from `from_ns` on CLOCK_MONOTONIC to the next pair's. */
+struct kvmlog_clock_pair {
+	__u64 from_ns;
+	__s64 realtime_offset_ns; /* CLOCK_REALTIME less CLOCK_MONOTONIC */
+	__s32 utc_offset_s;	  /* local time is this much east of UTC */
+	__u32 reserved;
 };
 
 struct kvmlog_ring_header {
@@ -67,7 +85,7 @@ struct kvmlog_ring_header {
 	__u64 writer_start_ticks; /* field 22 of /proc/PID/stat */
 	__u64 created_realtime_ns;
 
-	__u64 info_sequence; /* guards all below, up to `reserved` */
+	__u64 info_sequence; /* guards statistics_id to writer_start_ticks, and below */
 	__u64 monotonic_ns;  /* heartbeat: at this moment on CLOCK_MONOTONIC ... */
 	__u64 realtime_ns;   /* ... CLOCK_REALTIME and ... */
 	__u64 boottime_ns;   /* ... CLOCK_BOOTTIME showed these ... */
@@ -78,13 +96,18 @@ struct kvmlog_ring_header {
 	__u64 lost_records;  /* sum of all LOSS records' `lost` that counts records */
 	__u64 lost_messages; /* ... and of those that count messages */
 	__u64 bad_messages;  /* messages refused because they were malformed */
+	__u32 clock_count;   /* pairs in `clocks`; 0: a writer that kept none, see the heartbeat */
+	__u32 reserved2;
 
-	__u8 reserved[136]; /* up to the cache line of `reserve` */
+	__u8 reserved[128]; /* up to the cache line of `reserve` */
 
 	__u64 reserve; /* records begun, never falls */
 	__u8 reserved_line[120];
 	__u64 head; /* records complete */
-	__u8 reserved_page[3576];
+	__u8 reserved_head[504];
+
+	/* Under info_sequence too: this boot's newest pairs, sorted by from_ns. */
+	struct kvmlog_clock_pair clocks[KVMLOG_RING_CLOCKS];
 };
 
 #endif

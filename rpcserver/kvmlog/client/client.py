@@ -29,6 +29,7 @@ from kvmlog.exits.explain.explanation import Explained
 from kvmlog.stat.query import Query
 from kvmlog.stat.report import Report
 from kvmlog.util.closeable import Closeable
+from kvmlog.util.tls import restrict
 
 
 class Client(Closeable):
@@ -151,7 +152,7 @@ def _tls(ca: str | None, cert: str | None, key: str | None) -> ssl.SSLContext:
             raise RpcError(f"{path}: cannot be read; give a PEM file that you may read")
     try:
         context = ssl.create_default_context(cafile=ca)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        restrict(context)
         if ca is not None:
             # Whatever the file holds is trusted, be it the server's own certificate alone.
             context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN

@@ -16,6 +16,7 @@ from kvmlog.control.sampling import Sampling
 from kvmlog.exits.explain.explanation import Explained, Explanation
 from kvmlog.guests.model import Guest
 from kvmlog.ring.block import Span, decode
+from kvmlog.ring.clocks import ClockPair, Clocks
 from kvmlog.ring.reader import RingInfo
 from kvmlog.ring.records import AnyRecord, unpack_records
 
@@ -44,6 +45,7 @@ class Records:
 
     span: Span
     raw: bytes
+    clocks: Clocks  # the host's: clocks.at(record.ns) is a record's time of day
     more: bool = False
     replaced: bool = False
 
@@ -79,6 +81,7 @@ class Guests:
     guests: list[Guest]
     exits: dict[tuple[int, int], int] | None  # by (pid, start_ticks)
     ended: int  # number of known guests that have ended
+    clocks: Clocks  # the host's: clocks.of(ns) has its zone
     problems: list[str] = field(default_factory=list)  # why the list may be old or incomplete
 
 
@@ -102,7 +105,10 @@ def parse_switch(reply: Any) -> Switched:
 
 def parse_records(reply: Any) -> Records:
     """Parse a kvmRecords reply in binary form."""
-    return _read(reply, lambda it: Records(*decode(it["records"]), it["more"], it["replaced"]))
+    return _read(
+        reply,
+        lambda it: Records(*decode(it["records"]), _clocks(it), it["more"], it["replaced"]),
+    )
 
 
 def parse_pending(reply: Any) -> Pending:
@@ -110,7 +116,7 @@ def parse_pending(reply: Any) -> Pending:
     return _read(
         reply,
         lambda it: Pending(
-            int(it["pending"]), int(it["left_out"]), Records(*decode(it["records"]))
+            int(it["pending"]), int(it["left_out"]), Records(*decode(it["records"]), _clocks(it))
         ),
     )
 
@@ -141,7 +147,8 @@ def parse_guests(reply: Any) -> Guests:
             if one["exits"] != ""
         }
         problems = [it[name] for name in ("bridge_error", "guests_error") if it[name]]
-        return Guests(found, exits if exits or not found else None, int(it["ended"]), problems)
+        counted = exits if exits or not found else None
+        return Guests(found, counted, int(it["ended"]), _clocks(it), problems)
 
     return _read(reply, read)
 
@@ -175,6 +182,16 @@ def _ring_info(it: Mapping[str, Any]) -> RingInfo:
             value = {name: int(count) for name, count in value.items()}
         values[one.name] = value
     return RingInfo(**values)
+
+
+def _clocks(it: Mapping[str, Any]) -> Clocks:
+    pairs = [
+        ClockPair(*(int(one[name]) for name in ClockPair._fields))
+        for one in _elements(it["clocks"])
+    ]
+    if not pairs:
+        raise ValueError("no clocks")
+    return Clocks(pairs)
 
 
 def _guest(it: Mapping[str, Any]) -> Guest:

@@ -23,7 +23,9 @@ _ISAS: Final = {name: isa for isa, name in enum_names("kvmlog_isa", "KVMLOG_ISA_
 _FLAGS: Final = ("nested", "halt", "rough")
 _ACCOUNT: Final = (
     "since_realtime_ns",
+    "since_utc_offset_s",
     "until_realtime_ns",
+    "until_utc_offset_s",
     "exits",
     "overflow",
     "overflow_rows",

@@ -91,6 +91,20 @@ def test_pending_exits_longest_first(switch: Dispatcher) -> None:
     assert (switch.answer("unix", b"pending") or b"").startswith(b"error: the scripted source")
 
 
+def test_pending_exits_of_a_guest_are_chosen_before_they_are_cut(switch: Dispatcher) -> None:
+    """However many of other guests have waited longer."""
+    source = switch.engine.source
+    assert isinstance(source, ScriptedSource)
+    others = [make.exit_bytes(guest=2, exit_ns=ns) for ns in range(PENDING_SHOWN + 9)]
+    own = [make.exit_bytes(guest=guest, exit_ns=9_000 + guest) for guest in (1, 3)]
+    source.pending_records = b"".join(others + own)
+    switch.answer("unix", b"on")
+    answer = switch.answer("unix", b'pending {"guests": [3, 1]}')
+    assert answer is not None
+    reported = json.loads(answer.removeprefix(b"ok pending "))
+    assert reported == {"count": 2, "records": b"".join(own).hex()}
+
+
 def test_on_for_a_guest_and_a_time(switch: Dispatcher) -> None:
     """The answer has what was matched and granted; status says what is wanted."""
     answer = switch.answer("unix", b'on {"vm": ["web1", "200"], "for_s": 60}')

@@ -83,7 +83,7 @@ def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (ended["name"], ended["running"], ended["ended"]) == (
         "old",
         False,
-        "2026-11-20T19:46:07.000000+00:00",
+        "2026-11-20T19:46:07.000000000+00:00",
     )
     assert running == {
         "name": "web1",
@@ -93,7 +93,7 @@ def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "kind": "qemu",
         "comm": "qemu-system-x86",
         "running": True,
-        "since": "2026-11-20T19:46:02.000000+00:00",
+        "since": "2026-11-20T19:46:02.000000000+00:00",
         "ended": None,
         "exits": None,
         "numbers": [3, 4],

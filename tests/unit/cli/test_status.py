@@ -3,8 +3,16 @@
 
 from __future__ import annotations
 
-from kvmlog.cli.status import cost_lines
+import json
+from pathlib import Path
+
+import pytest
+
+from kvmlog.cli.status import cost_lines, show
 from kvmlog.engine.budget import Budget, Cost
+from kvmlog.ring.reader import RingReader
+from kvmlog.ring.writer import RingWriter
+from kvmlog.util.units import iso_time
 
 SECOND = 1_000_000_000
 
@@ -57,3 +65,15 @@ def test_nothing_while_off_but_why() -> None:
     watched.end()
     assert list(cost_lines(watched.describe())) == [("", sentence)]
     assert list(cost_lines({})) == []
+
+
+def test_json_has_times_of_day_as_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """To the ns, where ns since 1970 as a number lose digits."""
+    with RingWriter(str(tmp_path / "ring"), 1_024) as writer, RingReader(writer.path) as reader:
+        info = reader.info()
+    assert show(None, "no bridge", info, None, as_json=True) == 1
+    ring = json.loads(capsys.readouterr().out)["ring"]
+    for name, ns in (("created", info.created_realtime_ns), ("heartbeat", info.realtime_ns)):
+        assert ring[name] == iso_time(ns, info.utc_offset_s)
+        assert ring[name][20:29] == f"{ns % 1_000_000_000:09d}"
+    assert ring["created_realtime_ns"] == info.created_realtime_ns

@@ -83,7 +83,7 @@ def test_what_is_asked_and_said(asked: list[str], capsys: pytest.CaptureFixture[
         *("on", "off", 'on {"for_s": 90.0}'),
         'on {"vm": ["web1", "200"], "for_s": 90.0}',
     ]
-    until = r"until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \(90 s\), then off by itself\n"
+    until = r"until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4} \(90 s\), then off by itself\n"
     assert re.fullmatch(
         f"ok on\nok off\ntracing all guests\n{until}"
         f"tracing web1: processes 100, 300\ntracing 200: process 200\n{until}",

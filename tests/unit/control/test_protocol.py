@@ -22,6 +22,39 @@ def test_words(word: str) -> None:
     assert protocol.parse("unix", word.encode()) == Command(word, word)
 
 
+def test_pending_of_some_guests() -> None:
+    """By their numbers, each once; over the local socket only."""
+    command = protocol.format_pending([3, 1, 3])
+    assert command == 'pending {"guests":[1,3]}'
+    assert protocol.parse("unix", command.encode()) == Command("pending", "pending", guests=(1, 3))
+    assert protocol.parse("udp", command.encode()).kind == "unknown"
+    assert protocol.format_pending(None) == "pending"
+    # Too many to name: of all guests, which the asker then chooses from.
+    assert protocol.format_pending(range(10_000)) == "pending"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "{}",
+        '{"guests": 1}',
+        '{"guests": ["1"]}',
+        '{"guests": [true]}',
+        '{"guests": [-1]}',
+        '{"guests": [4294967296]}',
+        '{"guests": [1], "vm": []}',
+        '{"guests": [1], "guests": [2]}',
+        '{"guests": [1]',
+        "{" * 4_000,
+    ],
+)
+def test_pending_of_no_guest_numbers_is_a_sentence(arguments: str) -> None:
+    """What is no list of numbers is refused whole."""
+    command = protocol.parse("unix", f"pending {arguments}".encode())
+    assert (command.kind, command.word) == ("bad_arguments", "")
+    assert "is no list of guest numbers; send pending" in command.sentence
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hmac
 import random
 from pathlib import Path
 
@@ -22,13 +23,24 @@ S = 1_000_000_000
 
 
 class Clock:
-    """A clock that the test moves."""
+    """The time of day, which the test sets, and one that only goes on."""
 
     def __init__(self) -> None:
         self.now_ns = NOW_NS
+        self.elapsed_ns = 5 * S
 
-    def __call__(self) -> int:
-        return self.now_ns
+    def nonces(self, most: int = udp_auth.NONCES) -> Nonces:
+        """Nonces of a bridge that begins now."""
+        return Nonces(lambda: self.now_ns, lambda: self.elapsed_ns, most)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now_ns += int(seconds * S)
+        self.elapsed_ns += int(seconds * S)
+
+    def set(self, ahead_s: float) -> None:
+        """Set the time of day, as date(1) and NTP do."""
+        self.now_ns += int(ahead_s * S)
 
 
 def signed(number: int, time_ns: int) -> SignedRequest:
@@ -62,6 +74,25 @@ def test_a_request_is_for_one_receiver(receiver: str) -> None:
     assert udp_auth.parse_request(KEY, datagram, receiver) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "fraction_ns"),
+    [(b"1800000000.1", 100_000_000), (b"1800000000.123456789", 123_456_789), (b"0", None)],
+)
+def test_a_time_has_at_most_nine_digits_after_a_point(text: bytes, fraction_ns: int | None) -> None:
+    """Each is a decimal fraction of a second; ten digits, a sign or a second point are none."""
+
+    def parsed(time: bytes) -> SignedRequest | None:
+        words = b"kvmlog1 " + time + b" " + b"ab" * 16 + b" on"
+        mac = hmac.digest(KEY, words + b" " + HERE.encode(), "sha256").hex().encode()
+        return udp_auth.parse_request(KEY, words + b" " + mac, HERE)
+
+    found = parsed(text)
+    assert found is not None
+    assert found.time_ns == (0 if fraction_ns is None else 1_800_000_000 * S + fraction_ns)
+    for wrong in (text + b".0000000000", b"-" + text, b"+" + text, text + b".0.0", text + b"."):
+        assert parsed(wrong) is None
+
+
 def test_every_changed_byte_is_noticed() -> None:
     """No changed or truncated request or answer is accepted."""
     request, nonce = udp_auth.format_request(KEY, "off", HERE, NOW_NS)
@@ -88,25 +119,34 @@ def test_another_key_and_another_request_are_noticed() -> None:
     assert udp_auth.parse_request(KEY, answer, HERE) is None
 
 
+def offered(nonces: Nonces, request: SignedRequest) -> bytes:
+    """Return the nonce that is offered in the refusal of a request."""
+    with pytest.raises(SwitchError) as caught:
+        nonces.accept(request)
+    nonce = udp_auth.offered_nonce(f"error: {caught.value}".encode())
+    assert nonce is not None
+    return nonce
+
+
 def test_a_request_is_taken_once() -> None:
     """A second time it is a replay, also at the end of the window."""
     clock = Clock()
-    nonces = Nonces(clock)
-    clock.now_ns += S
+    nonces = clock.nonces()
+    clock.wait(1)
     nonces.accept(signed(1, clock.now_ns))
     nonces.accept(signed(2, clock.now_ns))
     for _ in range(2):
         with pytest.raises(ReplayedError):
             nonces.accept(signed(1, NOW_NS + S))
-        clock.now_ns += 29 * S
+        clock.wait(29)
 
 
 @pytest.mark.parametrize("ahead_s", [-31, 31, -3_600, 10**9])
 def test_a_wrong_clock_is_told(ahead_s: int) -> None:
     """The message says by how much, and in which direction."""
     clock = Clock()
-    nonces = Nonces(clock)
-    clock.now_ns += 10_000 * S
+    nonces = clock.nonces()
+    clock.wait(10_000)
     word = "ahead of" if ahead_s > 0 else "behind"
     with pytest.raises(SwitchError, match=f"{abs(ahead_s)}.000 s {word} this host's clock"):
         nonces.accept(signed(1, clock.now_ns + ahead_s * S))
@@ -115,7 +155,7 @@ def test_a_wrong_clock_is_told(ahead_s: int) -> None:
 
 def test_a_new_bridge_takes_nothing_older_than_itself() -> None:
     """A new bridge cannot know which older requests were accepted."""
-    nonces = Nonces(Clock())
+    nonces = Clock().nonces()
     for old_ns in (NOW_NS, NOW_NS - S):
         with pytest.raises(SwitchError, match="older than what this bridge remembers"):
             nonces.accept(signed(1, old_ns))
@@ -125,17 +165,100 @@ def test_a_new_bridge_takes_nothing_older_than_itself() -> None:
 def test_memory_is_bounded_and_what_is_forgotten_stays_out() -> None:
     """Full: refused until the window has passed; and a clock set back opens no door."""
     clock = Clock()
-    nonces = Nonces(clock, most=3)
+    nonces = clock.nonces(most=3)
     for number in range(3):
         nonces.accept(signed(number, NOW_NS + 1 + number))
     with pytest.raises(SwitchError, match="3 commands came within 60 s"):
         nonces.accept(signed(9, NOW_NS + 9))
-    clock.now_ns += 31 * S
+    clock.wait(31)
     nonces.accept(signed(9, clock.now_ns))
-    clock.now_ns = NOW_NS + S
+    clock.set(-30)
     for number in range(3):
         with pytest.raises(SwitchError, match="older than what this bridge remembers"):
             nonces.accept(signed(number, NOW_NS + 1 + number))
+
+
+@pytest.mark.parametrize("back_s", [1, 31, 3_600, 10**8])
+def test_a_clock_that_is_set_back_refuses_nobody_for_long(back_s: int) -> None:
+    """Within what the bridge remembers a request is accepted at once, before that as offered."""
+    clock = Clock()
+    nonces = clock.nonces()
+    clock.wait(100)
+    nonces.accept(signed(1, clock.now_ns))
+    clock.set(-back_s)
+    request = signed(2, clock.now_ns)
+    if back_s < 100:
+        nonces.accept(request)
+    else:
+        again = SignedRequest(clock.now_ns, offered(nonces, request), b"on")
+        nonces.accept(again)
+        with pytest.raises(ReplayedError):
+            nonces.accept(again)
+
+
+@pytest.mark.parametrize("back_s", [1, 31, 3_600, 10**8])
+def test_a_clock_that_is_set_back_lets_no_replay_in(back_s: int) -> None:
+    """Neither at once nor when its time comes again, of this bridge's requests or of earlier ones.
+
+    With memory to spare, and with one that has forgotten the request.
+    """
+    for most, known in ((8, ReplayedError), (1, SwitchError)):
+        clock = Clock()
+        before = signed(7, NOW_NS - 5 * S)
+        nonces = clock.nonces(most)
+        clock.wait(100)
+        captured = signed(1, clock.now_ns)
+        nonces.accept(captured)
+        if most == 1:
+            clock.wait(61)
+            nonces.accept(signed(2, clock.now_ns))
+            clock.set(-61)
+        clock.set(-back_s)
+        for _ in range(10):
+            for request, refusal in ((captured, known), (before, SwitchError)):
+                with pytest.raises(refusal):
+                    nonces.accept(request)
+            clock.wait(back_s / 9)
+
+
+def test_a_full_memory_empties_whatever_the_clock_is_set_to() -> None:
+    """How long a nonce is kept does not depend on the time of day."""
+    clock = Clock()
+    nonces = clock.nonces(most=2)
+    clock.wait(100)
+    for number in range(2):
+        nonces.accept(signed(number, clock.now_ns))
+    clock.set(-50)
+    with pytest.raises(SwitchError, match="2 commands came within 60 s; send it again later"):
+        nonces.accept(signed(3, clock.now_ns))
+    clock.wait(30)
+    again = offered(nonces, signed(4, clock.now_ns - 3_600 * S))
+    nonces.accept(SignedRequest(0, again, b"on"))
+
+
+def test_an_offer_is_for_once_and_ends() -> None:
+    """It is good for one request of any time, for 30 s, and to the bridge that made it."""
+    clock = Clock()
+    nonces, other = clock.nonces(), clock.nonces()
+    old = signed(1, NOW_NS - 3_600 * S)
+    first = offered(nonces, old)
+    clock.wait(1)
+    second = offered(nonces, old)
+    assert first != second
+    with pytest.raises(SwitchError):
+        other.accept(SignedRequest(0, first, b"on"))
+    nonces.accept(SignedRequest(0, first, b"on"))
+    with pytest.raises(ReplayedError):
+        nonces.accept(SignedRequest(0, first, b"on"))
+    changed = (b"0" if second[:1] != b"0" else b"1") + second[1:]
+    with pytest.raises(SwitchError):
+        nonces.accept(SignedRequest(0, changed, b"on"))
+    clock.wait(28.5)
+    nonces.accept(SignedRequest(10**10 * S, second, b"on"))
+    third = offered(nonces, old)
+    clock.wait(30)
+    with pytest.raises(SwitchError):
+        nonces.accept(SignedRequest(0, third, b"on"))
 
 
 @given(st.one_of(st.binary(max_size=300), st.binary(max_size=200).map(lambda b: b"kvmlog1 " + b)))

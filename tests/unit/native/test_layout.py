@@ -134,9 +134,15 @@ STRUCTS: dict[str, tuple[int, dict[str, int]]] = {
             "lost_records": 224,
             "lost_messages": 232,
             "bad_messages": 240,
+            "clock_count": 248,
             "reserve": 384,
             "head": 512,
+            "clocks": 1024,
         },
+    ),
+    "kvmlog_clock_pair": (
+        24,
+        {"from_ns": 0, "realtime_offset_ns": 8, "utc_offset_s": 16},
     ),
 }
 
@@ -162,6 +168,7 @@ CONSTANTS = {
     "KVMLOG_A_RECORDS": 23,
     "KVMLOG_RING_FORMAT_VERSION": 1,
     "KVMLOG_RING_HEADER_BYTES": 4096,
+    "KVMLOG_RING_CLOCKS": 128,
     "KVMLOG_RING_RUNNING": 1,
     "KVMLOG_RING_STOPPED": 2,
     "KVMLOG_RING_REPLACED": 3,
@@ -189,6 +196,8 @@ def test_the_list_above_is_complete() -> None:
     formats = {
         name
         for name in structs
-        if name.startswith(("kvmlog_record", "kvmlog_batch", "kvmlog_ring_h", "kvmlog_counters"))
+        if name.startswith(
+            ("kvmlog_record", "kvmlog_batch", "kvmlog_ring_h", "kvmlog_counters", "kvmlog_clock_p")
+        )
     }
     assert formats == set(STRUCTS)

@@ -14,6 +14,7 @@ from kvmlog.native import ffi, lib
 from kvmlog.ring.header import HEADER_BYTES
 from kvmlog.ring.reader import RingReader
 from kvmlog.ring.writer import RingWriter
+from kvmlog.util import units
 from kvmlog.util.errors import RingError, RingFormatError
 
 SLOTS = 1024
@@ -63,7 +64,10 @@ def test_a_damaged_header_is_read_or_refused_with_a_sentence(
         reader.info()
         reader.snapshot()
         reader.snapshot(10, since=5)
-        reader.wall_ns(1)
+        clocks = reader.clocks()
+        for ns in (0, 1, 2**64 - 1):
+            assert units.iso_time(*clocks.at(ns))
+            assert units.iso_time(*clocks.of(ns))
     with contextlib.suppress(RingError):
         with RingWriter(str(path), SLOTS) as writer:
             writer.append(bytes(lib.KVMLOG_RECORD_BYTES))

@@ -165,7 +165,10 @@ def test_wall_time_follows_the_headers_clocks(writer: RingWriter) -> None:
     """Monotonic and wall time of one moment belong together."""
     with RingReader(writer.path) as reader:
         info = reader.info()
-        assert reader.wall_ns(info.monotonic_ns + 5) == info.realtime_ns + 5
+        assert reader.clocks().at(info.monotonic_ns + 5) == (
+            info.realtime_ns + 5,
+            info.utc_offset_s,
+        )
 
 
 def test_a_file_cut_under_the_reader_is_a_sentence(tmp_path: Path) -> None:

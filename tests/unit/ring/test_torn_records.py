@@ -7,37 +7,19 @@ Each case writes 10^7 records, in `make soak` 10^9.
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from kvmlog.native import lib
 from kvmlog.ring.reader import RingReader
-from tests.support.ring_stress import make_ring_file
+from tests.support.ring_stress import kill, make_ring_file, start
 from tests.support.scale import RING_RECORDS
 
-ROOT = Path(__file__).resolve().parents[3]
 CAPACITY = 1024
 BATCH = 292
 HANG_S = 120 + RING_RECORDS // 100_000
-
-
-def start(*arguments: object) -> subprocess.Popen[str]:
-    """One side of the race, running: it has reported that it is ready."""
-    command = [sys.executable, "-m", "tests.support.ring_stress", *map(str, arguments)]
-    end = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    assert end.stdout is not None
-    assert end.stdout.readline() == "ready\n"
-    return end
-
-
-def kill(end: subprocess.Popen[str]) -> None:
-    """Send SIGKILL, wherever it is; do nothing when it has ended."""
-    with end:
-        end.send_signal(signal.SIGKILL)
 
 
 def finish(end: subprocess.Popen[str]) -> str:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 
 from kvmlog.util import units
@@ -41,3 +43,25 @@ def test_time_is_local() -> None:
     """Half-hour zones, and zones west of UTC, move minute and day."""
     assert units.time_column(0, 19_800) == "01-01 05:30:00.000000"
     assert units.time_column(0, -3_600) == "12-31 23:00:00.000000"
+
+
+@pytest.mark.parametrize(
+    ("realtime_ns", "offset_s", "text"),
+    [
+        (1_796_028_252_123_456_789, 3_600, "2026-11-30T09:44:12.123456789+01:00"),
+        (1_796_028_252_000_000_007, -12_600, "2026-11-30T05:14:12.000000007-03:30"),
+        (0, 0, "1970-01-01T00:00:00.000000000+00:00"),
+        (2**64 - 1, 86_399, "2554-07-22T23:34:32.709551615+23:59:59"),
+        (-1, -(2**31), "1969-12-31T00:00:01.000000000-23:59:59"),
+        (2**70, 2**31, "2554-07-22T23:34:32.709551615+23:59:59"),
+    ],
+)
+def test_iso_time_has_every_digit_and_the_offset(
+    realtime_ns: int, offset_s: int, text: str
+) -> None:
+    """Whatever a damaged file holds, the text is a time."""
+    assert units.iso_time(realtime_ns, offset_s) == text
+    at = text.index(".") + 7
+    assert datetime.fromisoformat(text[:at] + text[at + 3 :]) == units.local_time(
+        realtime_ns, offset_s
+    )

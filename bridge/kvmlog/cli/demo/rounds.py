@@ -15,7 +15,6 @@ from typing import Final
 
 from kvmlog.cli import records, table
 from kvmlog.cli.demo.visibility import Visibility
-from kvmlog.cli.records import Clocks
 from kvmlog.cli.stat import tables
 from kvmlog.cli.table import Block, Column, Table
 from kvmlog.client.client import Client
@@ -80,8 +79,6 @@ def show_rounds(
 def _newest(client: Client, vm: Sequence[str]) -> Table:
     """A few of each reason, from the newest exits, oldest first."""
     page = client.records(_LOOKED_AT, vm=vm)
-    span = page.span
-    clocks = Clocks(span.realtime_ns - span.monotonic_ns, span.utc_offset_s)
     view = GuestView(GuestList(client.guests().guests))
     rows: list[list[str]] = []
     of_reason = Counter[str]()
@@ -93,7 +90,7 @@ def _newest(client: Client, vm: Sequence[str]) -> Table:
         if of_reason[cells.reason] > _OF_EACH:
             continue
         label = view.labels.label(record)
-        when = units.time_column(record.ns + clocks.to_wall_ns, clocks.utc_offset_s)
+        when = units.time_column(*page.clocks.at(record.ns))
         guest = str(record.guest) if label is None else label.text
         times = (cells.total, cells.vmm, cells.halt)
         rows.append(

@@ -11,7 +11,6 @@ from typing import Final
 
 from kvmlog.cli import dump, explain, guests, pending, records, selection, status, switch, tail
 from kvmlog.cli.examples import add_examples
-from kvmlog.cli.records import Clocks
 from kvmlog.cli.remote import follow
 from kvmlog.cli.stat import options
 from kvmlog.cli.stat.command import add_options, printer
@@ -112,8 +111,7 @@ def _dump(client: Client, args: argparse.Namespace) -> int:
     query.learn(shown)
     if not args.json:
         print(lines.HEADER)
-    clocks = Clocks(page.span.realtime_ns - page.span.monotonic_ns, page.span.utc_offset_s)
-    for line in records.record_lines(shown, clocks, query, args.json):
+    for line in records.record_lines(shown, page.clocks, query, args.json):
         print(line)
     return 0
 
@@ -152,7 +150,7 @@ def _guests(client: Client, args: argparse.Namespace) -> int:
     for problem in found.problems:
         print(f"kvmlog: {problem}; these are the guests it knew last", file=sys.stderr)
     left_out = 0 if args.all else found.ended
-    guests.show(found.guests, left_out, found.exits, args.json)
+    guests.show(found.guests, left_out, found.exits, found.clocks, args.json)
     return 0
 
 
@@ -161,9 +159,7 @@ def _pending(client: Client, args: argparse.Namespace) -> int:
     view = GuestView(GuestList(client.guests(ended=True).guests))
     shown = [one for one in found.records.decoded() if isinstance(one, Record)]
     view.learn(shown)
-    span = found.records.span
-    clocks = Clocks(span.realtime_ns - span.monotonic_ns, span.utc_offset_s)
-    pending.show(shown, clocks, view, args.json)
+    pending.show(shown, found.records.clocks, view, args.json)
     pending.print_left_out(found.left_out)
     return 0
 

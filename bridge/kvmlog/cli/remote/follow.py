@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from kvmlog.cli import records
-from kvmlog.cli.records import Clocks
 from kvmlog.cli.tail import REPLACED
 from kvmlog.client import Client
 from kvmlog.client.replies import Records
@@ -65,8 +64,6 @@ def _print(page: Records, guests: GuestView) -> int:
     """Print a page; return the number of exits on it."""
     shown = page.decoded()
     guests.learn(shown)
-    span = page.span
-    clocks = Clocks(span.realtime_ns - span.monotonic_ns, span.utc_offset_s)
-    for line in records.record_lines(shown, clocks, guests, as_json=False):
+    for line in records.record_lines(shown, page.clocks, guests, as_json=False):
         print(line)
     return sum(isinstance(one, Record) for one in shown)

@@ -3,33 +3,30 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import Final
 
 from kvmlog.ring.statistics.reader import By, Row
 from kvmlog.stat.report import Line, Report
-from kvmlog.stat.serialize import row_object
+from kvmlog.stat.serialize import report_object, row_object
+from kvmlog.util.spreadsheet import csv_line
 
 _SPAN: Final = ("since_realtime_ns", "until_realtime_ns")
+_SPAN_TEXT: Final = ("since", "until")
 
 
 def csv_lines(report: Report, header: bool = True) -> list[str]:
     """Return lines without newlines: the header, if requested, and one line per group.
 
-    The first two columns are the time covered (CLOCK_REALTIME, ns). No value: empty; truth: 1, 0.
+    The first two columns are the time covered (CLOCK_REALTIME, ns), the last two the same as text:
+    spreadsheets keep fifteen digits of a number. No value: empty; truth: 1, 0.
     """
-    span = (report.since_realtime_ns, report.until_realtime_ns)
+    whole = report_object(report)
+    before, after = ([whole[name] for name in names] for names in (_SPAN, _SPAN_TEXT))
     columns = _columns(report.query.by)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    if header:
-        writer.writerow([*_SPAN, *columns])
-    for line in report.lines + report.halts:
-        row = row_object(line, report.query.by)
-        values = [int(v) if isinstance(v := row[name], bool) else v for name in columns]
-        writer.writerow([*span, *values])
-    return text.getvalue().splitlines()
+    lines = [csv_line([*_SPAN, *columns, *_SPAN_TEXT])] if header else []
+    for row in whole["rows"]:
+        lines.append(csv_line([*before, *(row[name] for name in columns), *after]))
+    return lines
 
 
 def _columns(by: By) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 from typing import Final, TypeAlias
 
 from rich.cells import cell_len
@@ -64,10 +63,8 @@ def blocks(report: Report) -> list[Block]:
 
 def heading(report: Report) -> str:
     """Return from when to when, and how many exits: "11-20 19:46:02 to ...: 812 exits"."""
-    since, until = (
-        datetime.fromtimestamp(ns // units.NS_PER_S).strftime("%Y-%m-%d %H:%M:%S")
-        for ns in (report.since_realtime_ns, report.until_realtime_ns)
-    )
+    since = units.date_time(report.since_realtime_ns, report.since_utc_offset_s)
+    until = units.date_time(report.until_realtime_ns, report.until_utc_offset_s)
     length = units.duration(max(0, report.until_realtime_ns - report.since_realtime_ns))
     return f"{since} to {until} ({length}): {counted(report.shown_exits, 'exit')}"
 

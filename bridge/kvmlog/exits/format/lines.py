@@ -50,7 +50,7 @@ def format_record(
 ) -> str:
     """Return one line, without newline, for a record of any type.
 
-    wall_ns: the record's time as CLOCK_REALTIME ns (RingReader.wall_ns).
+    wall_ns: the record's time as CLOCK_REALTIME ns (Clocks.at).
     utc_offset_s: seconds that local time is east of UTC.
     label: its guest, where it is known (GuestLabels).
     """

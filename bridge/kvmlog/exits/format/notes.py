@@ -118,6 +118,8 @@ def _clock_words(clock: ClockRecord) -> str:
         return "clocks noted"
     if clock.event == lib.KVMLOG_CLOCK_STEP:
         return f"wall time was set {'back' if clock.delta_ns < 0 else 'forward'} by {amount}"
+    if clock.event == lib.KVMLOG_CLOCK_ZONE:
+        return f"local time was moved {'back' if clock.delta_ns < 0 else 'forward'} by {amount}"
     if clock.event == lib.KVMLOG_CLOCK_SUSPEND:
         return f"the host slept for {amount}"
     return f"clock event {clock.event}, {clock.delta_ns} ns"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Records as JSON-ready objects: every number as recorded, with its name beside it.
 
-Keys are the field names of include/uapi/kvmlog/record.h. Added: `time` (ISO 8601,
-local, microseconds), `wall_ns` (CLOCK_REALTIME), and for each code its name; of a detail
+Keys are the field names of include/uapi/kvmlog/record.h. Added: `time` (ISO 8601, local, to the
+ns, with the zone's offset), `wall_ns` (CLOCK_REALTIME), and for each code its name; of a detail
 `detail_name` and `detail_note` where they exist, and the CPU's information on the exit as
 `info_words` and, by its parts, `info_facts` (qualification.decode).
 A field whose flag is clear is left out, so that a zero is always a measured zero; so
@@ -42,6 +42,8 @@ _SOURCES: Final = enum_names("kvmlog_source", "KVMLOG_SOURCE_")
 _TYPES: Final = enum_names("kvmlog_record_type", "KVMLOG_RECORD_")
 _FLAG_NAMES: Final = sorted(enum_names("kvmlog_flag", "KVMLOG_F_").items())
 
+# Fields that are no amount, in which every bit counts.
+_BITS: Final = ("rip", "info1", "info2", "detail")
 # Fields of an exit that mean something only under a flag.
 _GUARDED: Final[dict[str, int]] = {
     "rip": lib.KVMLOG_F_RIP_VALID,
@@ -68,7 +70,7 @@ def record_object(
     guest: the guest of the record, where it is known: `guest_name`, `guest_uuid`, `guest_pid`.
     """
     out: dict[str, Any] = {
-        "time": units.local_time(wall_ns, utc_offset_s).isoformat(timespec="microseconds"),
+        "time": units.iso_time(wall_ns, utc_offset_s),
         "wall_ns": wall_ns,
         "type_name": _TYPES.get(record.type, str(record.type)),
     }
@@ -86,6 +88,17 @@ def record_object(
     if out["cpu"] == NO_CPU:
         out["cpu"] = None
     return out
+
+
+def json_object(
+    record: AnyRecord, wall_ns: int, utc_offset_s: int, guest: Guest | None = None
+) -> dict[str, Any]:
+    """Return record_object() for JSON: addresses and words of bits in hexadecimal as well.
+
+    jq, browsers and whatever else reads JSON's numbers as doubles keep 53 bits of them.
+    """
+    out = record_object(record, wall_ns, utc_offset_s, guest)
+    return out | {f"{name}_hex": hex(out[name]) for name in _BITS if name in out}
 
 
 def _is_valid(field: str, record: Record) -> bool:

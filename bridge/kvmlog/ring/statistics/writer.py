@@ -23,6 +23,7 @@ from kvmlog.ring.writer import RingWriter
 from kvmlog.util.closeable import Closeable
 from kvmlog.util.errors import StatisticsError, StatisticsMissingError
 from kvmlog.util.log import log
+from kvmlog.util.units import iso_time
 
 _MIB: Final = 1 << 20
 # When a smaller share of guests, reasons, histograms or rows is free, guests are forgotten ...
@@ -128,6 +129,7 @@ class StatisticsWriter(Closeable):
             "path": os.path.abspath(self.path),
             "statistics_id": bytes(header.statistics_id).hex(),
             "bytes": header.file_bytes,
+            "since": iso_time(header.since_realtime_ns, self._writer.header().utc_offset_s),
             "since_realtime_ns": header.since_realtime_ns,
             "exits": header.exits,
             "overflow": header.overflow,

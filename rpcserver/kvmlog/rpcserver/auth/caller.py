@@ -27,7 +27,7 @@ class Caller:
     """An authenticated peer. str() gives what each audit line says of them."""
 
     name: str
-    """The name of the user, the token, or the certificate's subject; printable ASCII."""
+    """The name of the user, of the token, or in the certificate; printable ASCII."""
 
     roles: Role
 

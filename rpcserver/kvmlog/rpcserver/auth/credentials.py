@@ -53,7 +53,8 @@ class Credentials:
                 raise _unauthorized("The certificate has expired; show another.")
             names = tls.names(certificate)
             allowed = tls.roles(names, self._switch_names)
-            return Caller(tls.shown(names), allowed, "certificate", peer.address)
+            shown = tls.shown(names, self._switch_names)
+            return Caller(shown, allowed, "certificate", peer.address)
         if peer.local:
             return _by_owner(peer)
         raise _unauthorized("Show a token (Authorization: Bearer) or a client certificate.")

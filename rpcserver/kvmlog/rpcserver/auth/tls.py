@@ -11,6 +11,7 @@ from kvmlog.config.load import Config
 from kvmlog.rpcserver.auth.caller import ALL_ROLES, Role
 from kvmlog.util.errors import KvmlogError
 from kvmlog.util.secrets import UnreadableError, read_secret
+from kvmlog.util.tls import restrict
 
 _SHOWN_CHARACTERS: Final = 64
 
@@ -20,7 +21,7 @@ class TlsError(KvmlogError):
 
 
 def server_context(config: Config) -> ssl.SSLContext | None:
-    """Return the server's side of TLS, 1.2 or newer; None without a certificate.
+    """Return the server's side of TLS, as restrict() has it; None without a certificate.
 
     With tls_ca clients' certificates are verified, and required unless there are tokens, which a
     client may show instead. TlsError, SecretError for files that cannot be used.
@@ -34,8 +35,7 @@ def server_context(config: Config) -> ssl.SSLContext | None:
         raise TlsError("--tls-cert and --tls-key go together; give both")
     read_secret(keys.tls_key, "TLS key", keys.user)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    restrict(context)
     try:
         context.load_cert_chain(keys.tls_cert, keys.tls_key, password=_no_password)
     except PermissionError:
@@ -70,9 +70,14 @@ def expired(certificate: dict[str, Any], now_s: float) -> bool:
     return ssl.cert_time_to_seconds(certificate["notAfter"]) < now_s
 
 
-def shown(all_names: Sequence[str]) -> str:
-    """Return one name for the log, short and in ASCII."""
-    name = all_names[0] if all_names else "a certificate without a name"
+def shown(all_names: Sequence[str], switch_names: Sequence[str] = ()) -> str:
+    """Return one name for the log, short and in ASCII.
+
+    It is the one that may switch, by which the audit can be compared with the configuration; of a
+    certificate without such a name, the first.
+    """
+    chosen = [name for name in all_names if name in switch_names] or all_names
+    name = chosen[0] if chosen else "a certificate without a name"
     return ascii(name[:_SHOWN_CHARACTERS])[1:-1]
 
 

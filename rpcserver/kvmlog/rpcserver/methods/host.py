@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -13,7 +12,8 @@ from kvmlog.exits.explain.serialize import explained_object
 from kvmlog.exits.reasons import lookup
 from kvmlog.guests.names import GuestNames
 from kvmlog.guests.serialize import exits_by_process, guest_object
-from kvmlog.ring.reader import RingReader
+from kvmlog.ring.reader import RingReader, host_clocks
+from kvmlog.ring.serialize import info_object
 from kvmlog.rpcserver import faults
 from kvmlog.rpcserver.methods import params
 from kvmlog.rpcserver.methods.call import Call
@@ -36,7 +36,7 @@ def status(call: Call) -> dict[str, Any]:
         bridge_error = str(error)
     try:
         with RingReader(call.ring_path) as reader:
-            ring = dataclasses.asdict(reader.info())
+            ring = info_object(reader.info())
     except RingError as error:
         ring_error = str(error)
     out = {
@@ -61,12 +61,14 @@ def guests(call: Call) -> dict[str, Any]:
     known = names.guests()
     exits = exits_by_process(call.ring_path)
     listed = [one for one in known if given.get("all") or one.ended_realtime_ns is None]
+    clocks = host_clocks(call.ring_path)
     found = [
-        {**guest_object(one, exits), "announced_ns": [ns for _, ns in one.numbers]}
+        {**guest_object(one, exits, clocks), "announced_ns": [ns for _, ns in one.numbers]}
         for one in listed
     ]
     return {
         "guests": marshal(found),
+        "clocks": marshal(clocks.objects()),
         "ended": str(sum(one.ended_realtime_ns is not None for one in known)),
         "bridge_error": marshal(bridge_error),
         "guests_error": marshal(names.problem),

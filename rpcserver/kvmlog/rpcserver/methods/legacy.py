@@ -6,19 +6,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from kvmlog.exits.reasons.names import basic_reason
-from kvmlog.native import ffi, lib
-from kvmlog.ring.reader import RingReader
 from kvmlog.rpcserver import faults
-from kvmlog.rpcserver.methods import legacy_format, status
+from kvmlog.rpcserver.methods import status
 from kvmlog.rpcserver.methods.call import Call
 from kvmlog.rpcserver.methods.readers import open_ring
 from kvmlog.rpcserver.methods.switch import perform_switch
 
-# Records of different CPUs arrive up to a flush interval late and out of order, and some are no
-# exits: read more than were asked for, then sort.
-_READ_FACTOR: Final = 4
-
+_NO_EXITS: Final = "none"
 _SWITCH_VALUES: Final[Mapping[str, bool]] = {
     "on": True,
     "true": True,
@@ -38,9 +32,7 @@ def switch(call: Call) -> str:
 def log_text(call: Call) -> str:
     """Serve getKvmLog and getKvmLogSC: the newest exits as text."""
     with open_ring(call) as ring:
-        exits = newest_exits(ring, legacy_format.MAX_RECORDS)
-        info = ring.info()
-    return legacy_format.encode(exits, info.realtime_ns - info.monotonic_ns, info.utc_offset_s)
+        return ring.legacy_text() or _NO_EXITS
 
 
 def log_status(call: Call) -> dict[str, str]:
@@ -62,24 +54,3 @@ def switch_value(value: object) -> bool:
             f"not {faults.shown(value)}.",
         )
     return on
-
-
-def newest_exits(ring: RingReader, count: int) -> list[tuple[int, int]]:
-    """Return (exit_ns, reason without VMX flags) of exits in the order they arrived.
-
-    At least the newest `count` by arrival, when the ring holds as many. Of each record only time
-    and reason are decoded.
-    """
-    read = count * _READ_FACTOR
-    while True:
-        snapshot = ring.snapshot(count=read)
-        records = ffi.from_buffer("struct kvmlog_record[]", snapshot.records)
-        exits = [
-            (record.exit_ns, basic_reason(record.isa, record.reason))
-            for record in records
-            if record.type == lib.KVMLOG_RECORD_EXIT
-        ]
-        # Too few, but the ring holds no more.
-        if len(exits) >= count or read >= min(ring.capacity, snapshot.next_index):
-            return exits
-        read *= 2

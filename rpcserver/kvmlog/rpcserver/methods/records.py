@@ -17,6 +17,8 @@ from kvmlog.guests.names import GuestError, GuestNames
 from kvmlog.guests.view import GuestView
 from kvmlog.ring import block
 from kvmlog.ring.block import Span
+from kvmlog.ring.clocks import Clocks
+from kvmlog.ring.reader import host_clocks
 from kvmlog.ring.records import RECORD_BYTES, AnyRecord, unpack_records
 from kvmlog.rpcserver import faults
 from kvmlog.rpcserver.methods import params
@@ -83,36 +85,47 @@ def records(call: Call) -> dict[str, Any]:
             page = pager.since((given["ring_id"], given["since"]), count)
         else:
             page = pager.newest(count)
-    reply = {**marshal(page.span._asdict()), "more": page.more, "replaced": page.replaced}
+    reply = {
+        **marshal(page.span._asdict()),
+        "clocks": marshal(page.clocks.objects()),
+        "more": page.more,
+        "replaced": page.replaced,
+    }
     if as_structs:
-        return reply | _structs(page.decoded, page.span, view)
+        return reply | _structs(page.decoded, page.clocks, view)
     return reply | _block(page.records, page.span)
 
 
 def pending(call: Call) -> dict[str, Any]:
     """Serve kvmPending: vCPUs that are in an exit now."""
     given = params.parse(call.parameters, "kvmPending", _PENDING)
+    view = _view(call, given)
     try:
-        raw, count = SwitchClient(call.switch_path).pending()
+        raw, count = SwitchClient(call.switch_path).pending(view.numbers())
     except SwitchError as error:
         raise faults.fault(faults.SWITCH_FAILED, f"{error}.") from error
-    view = _view(call, given)
     size = RECORD_BYTES
     found = unpack_records(raw)
     view.learn(found)
     shown = [n for n, record in enumerate(found) if view.shows(record)]
     now_ns = time.monotonic_ns()
+    clocks = host_clocks(call.ring_path)
+    wall = clocks.at(now_ns)
     span = Span(
         _NO_RING_ID,
         *(0,) * 6,
         monotonic_ns=now_ns,
-        realtime_ns=time.time_ns(),
+        realtime_ns=wall.realtime_ns,
         boottime_ns=time.clock_gettime_ns(time.CLOCK_BOOTTIME),
-        utc_offset_s=time.localtime().tm_gmtoff,
+        utc_offset_s=wall.utc_offset_s,
     )
-    reply = {"pending": str(count), "left_out": str(count - len(found))}
+    reply = {
+        "pending": str(count),
+        "left_out": str(count - len(found)),
+        "clocks": marshal(clocks.objects()),
+    }
     if given.get("form", "structs") == "structs":
-        return reply | _structs([found[n] for n in shown], span, view)
+        return reply | _structs([found[n] for n in shown], clocks, view)
     return reply | _block(b"".join(raw[n * size : (n + 1) * size] for n in shown), span)
 
 
@@ -138,11 +151,9 @@ def _block(raw: bytes, span: Span) -> dict[str, Any]:
     return {"count": str(len(raw) // RECORD_BYTES), "records": block.encode(span, raw)}
 
 
-def _structs(found: Sequence[AnyRecord], span: Span, view: GuestView) -> dict[str, Any]:
+def _structs(found: Sequence[AnyRecord], clocks: Clocks, view: GuestView) -> dict[str, Any]:
     """Return the members of a reply as structs; the view has learned from these records."""
-    to_wall_ns = span.realtime_ns - span.monotonic_ns
     structs = [
-        serialize.record_object(one, one.ns + to_wall_ns, span.utc_offset_s, view.labels.guest(one))
-        for one in found
+        serialize.record_object(one, *clocks.at(one.ns), view.labels.guest(one)) for one in found
     ]
     return {"count": str(len(found)), "records": marshal(structs)}

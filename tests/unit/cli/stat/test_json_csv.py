@@ -80,10 +80,12 @@ def test_json_of_the_account(tmp_path: Path) -> None:
     assert found.pop("rows") == []
     assert found == {
         "statistics_id": "0c" * 16,
-        "since": "2026-11-20T19:46:02.000000+00:00",
-        "until": "2026-11-20T19:46:03.000000+00:00",
+        "since": "2026-11-20T19:46:02.000000000+00:00",
+        "until": "2026-11-20T19:46:03.000000000+00:00",
         "since_realtime_ns": make.SINCE_NS,
+        "since_utc_offset_s": 0,
         "until_realtime_ns": make.SINCE_NS + make.SECOND,
+        "until_utc_offset_s": 0,
         "by": ["guest", "reason"],
         "guests": [
             {
@@ -157,11 +159,11 @@ def test_json_by_detail_and_vcpu(tmp_path: Path) -> None:
         row(detail_kind=DETAIL_OTHER, total_ns=2),
         row(total_ns=1),
     ]
-    fields = ("detail", "detail_kind", "detail_words")
+    fields = ("detail", "detail_hex", "detail_kind", "detail_words")
     assert [tuple(one[f] for f in fields) for one in reported(tmp_path, rows, by)["rows"]] == [
-        (0x3F8, "exact", "port 0x3f8 (com1)"),
-        (None, "other", "other"),
-        (None, "none", None),
+        (0x3F8, "0x3f8", "exact", "port 0x3f8 (com1)"),
+        (None, None, "other", "other"),
+        (None, None, "none", None),
     ]
     rows = [row(vcpu=3, total_ns=2), row(vcpu=NO_VCPU, total_ns=1)]
     assert [one["vcpu"] for one in reported(tmp_path, rows, Query(By.VCPU))["rows"]] == [3, None]
@@ -184,12 +186,13 @@ def test_csv(tmp_path: Path) -> None:
     assert header == (
         "since_realtime_ns,until_realtime_ns,guest,guest_id,isa,isa_name,reason,reason_name,"
         "nested,halt,count,total_ns,min_ns,max_ns,kvm_ns,vmm_ns,wait_ns,idle_ns,paused_ns,"
-        "p50_ns,p90_ns,p99_ns,p999_ns,rough,share"
+        "p50_ns,p90_ns,p99_ns,p999_ns,rough,share,since,until"
     )
     span = f"{make.SINCE_NS},{make.SINCE_NS + make.SECOND}"
+    text = "2026-11-20T19:46:02.000000000+00:00,2026-11-20T19:46:03.000000000+00:00"
     assert lines == [
-        f'{span},"a,""b""",1,2,svm,123,io,0,0,1,9,0,0,3,6,0,0,0,0,0,0,0,0,1.0',
-        f'{span},"a,""b""",1,2,svm,120,hlt,0,1,1,1000,0,0,1000,0,0,0,0,0,0,0,0,0,',
+        f'{span},"a,""b""",1,2,svm,123,io,0,0,1,9,0,0,3,6,0,0,0,0,0,0,0,0,1.0,{text}',
+        f'{span},"a,""b""",1,2,svm,120,hlt,0,1,1,1000,0,0,1000,0,0,0,0,0,0,0,0,0,,{text}',
     ]
     assert next(csv.reader(lines))[2] == 'a,"b"'
 
@@ -202,6 +205,28 @@ def test_csv_has_the_columns_of_the_json(tmp_path: Path, by: By) -> None:
     made = make.reported(tmp_path, Made([row(guest=1)], GUESTS), Query(by))
     header, line = csv.reader(csv_lines(made))
     (one,) = report_object(made)["rows"]
-    assert header[2:] == list(one)
+    assert header[2:-2] == list(one)
     assert len(line) == len(header)
     assert list(csv.reader(csv_lines(made, header=False))) == [line]
+
+
+@pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "@SUM(1)", "+1", "-1", "'quoted"])
+def test_csv_of_a_guest_named_like_a_formula(tmp_path: Path, name: str) -> None:
+    """A spreadsheet shows the name; a program that takes one apostrophe off has it as it was."""
+    made = make.reported(
+        tmp_path, Made([row(guest=1, total_ns=9)], GUESTS), None, [make.named(4_242, name)]
+    )
+    header, line = csv.reader(csv_lines(made))
+    assert line[header.index("guest")] == f"'{made.lines[0].guest}"
+    assert line[header.index("total_ns")] == "9"
+
+
+def test_json_details_keep_all_bits(tmp_path: Path) -> None:
+    """Where JSON's numbers are doubles, a hypercall number and an address have their text."""
+    number = 2**64 - 3
+    query = Query(By.REASON | By.DETAIL)
+    made = Made([row(detail=number, detail_kind=DETAIL_EXACT)], GUESTS)
+    text = json.dumps(report_object(make.reported(tmp_path, made, query, KNOWN)))
+    (one,) = json.loads(text, parse_int=float)["rows"]
+    assert one["detail"] != number
+    assert int(one["detail_hex"], 16) == number

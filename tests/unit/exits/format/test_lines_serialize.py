@@ -291,6 +291,10 @@ def test_what_is_known_without_an_isa_is_shown() -> None:
             make.clock_bytes(event=lib.KVMLOG_CLOCK_SUSPEND, delta_ns=7_200_000_000_000),
             "the host slept for 120m00s",
         ),
+        (
+            make.clock_bytes(event=lib.KVMLOG_CLOCK_ZONE, delta_ns=-1_800_000_000_000),
+            "local time was moved back by 30m00s",
+        ),
         (make.cpu_bytes(cpu=5, online=1), "host CPU 5 went online"),
         (make.cpu_bytes(cpu=5, online=0), "host CPU 5 went offline"),
         (
@@ -317,7 +321,7 @@ def test_exit_object_has_numbers_and_names() -> None:
         json.dumps(serialize.record_object(decode_record(record), WALL_NS, OFFSET_S))
     )
     expected = {
-        "time": "2023-11-14T23:13:20.123456+01:00",
+        "time": "2023-11-14T23:13:20.123456789+01:00",
         "wall_ns": WALL_NS,
         "exit_ns": 99,
         "type_name": "exit",
@@ -332,6 +336,22 @@ def test_exit_object_has_numbers_and_names() -> None:
         "flag_names": ["detail_valid", "rip_valid"],
     }
     assert {key: found[key] for key in expected} == expected
+
+
+def test_json_keeps_all_bits_where_its_numbers_are_doubles() -> None:
+    """What jq and browsers make of the numbers is not what was recorded; the texts are."""
+    bits = {"rip": 2**64 - 1, "info1": 2**63 + 1, "info2": 2**53 + 1, "detail": 2**64 - 2**11 - 1}
+    flags = lib.KVMLOG_F_DETAIL_VALID | lib.KVMLOG_F_RIP_VALID | lib.KVMLOG_F_INFO_VALID
+    record = decode_record(make.exit_bytes(reason=0x81, flags=flags, **bits))
+    text = json.dumps(serialize.json_object(record, WALL_NS, OFFSET_S))
+    found = json.loads(text, parse_int=float)
+    assert all(found[name] != value for name, value in bits.items())
+    assert {name: int(found[f"{name}_hex"], 16) for name in bits} == bits
+    assert found["wall_ns"] != WALL_NS
+    assert found["time"] == "2023-11-14T23:13:20.123456789+01:00"
+    assert json.loads(text)["rip"] == bits["rip"]
+    without = serialize.json_object(decode_record(make.exit_bytes(reason=0x78)), WALL_NS, OFFSET_S)
+    assert not [name for name in without if name.endswith("_hex")]
 
 
 def test_exit_object_tells_what_the_cpu_said() -> None:

@@ -103,6 +103,25 @@ def test_an_empty_page_reports_what_was_searched(path: str) -> None:
     assert (since.more, since.replaced) == (True, True)
 
 
+def test_a_rare_record_is_found_in_all_of_a_large_ring(tmp_path: Path) -> None:
+    """It is the oldest of half a million; of those found, none older than needed is searched."""
+    slots = 1 << 19
+    rare = make.exit_bytes(exit_ns=1, total_ns=9)
+    common = make.exit_bytes(exit_ns=2) * CHUNK
+    with RingWriter(str(tmp_path / "ring"), slots) as writer:
+        writer.append(rare)
+        for _ in range(slots // CHUNK - 1):
+            writer.append(common)
+        with RingReader(writer.path) as ring:
+            page = pager(ring, slow()).newest(5)
+            assert indices(page) == [1]
+            assert page.span[1:3] == (0, 1 + slots - CHUNK)
+            writer.append(rare)
+            page = pager(ring, slow()).newest(1)
+            assert indices(page) == [1]
+            assert page.span[1:3] == (1 + slots - CHUNK, 2 + slots - CHUNK)
+
+
 def test_an_empty_ring_has_none(tmp_path: Path) -> None:
     """Pages of an empty ring are empty, from both ends."""
     ring_path = str(tmp_path / "ring")

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Searches of a ring for the records that a selection shows: the newest, or from a position on.
+
+Records are filtered where they stand, in C (bridge/native/ring/select.c), some ten thousand in a
+call; only what is shown is copied and decoded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Final
+
+from kvmlog.exits.selection import Selection
+from kvmlog.native import lib
+from kvmlog.ring.filter import ANNOUNCEMENTS, SLOTS, Filter
+from kvmlog.ring.reader import RingReader, Selected
+from kvmlog.ring.records import RECORD_BYTES, decode_record, iter_records
+
+# As many as the largest ring has.
+_ALL: Final[int] = lib.KVMLOG_RING_MAX_SLOTS
+
+
+class Search:
+    """Searches of one ring; the selection's guests learn the announcements that are met."""
+
+    def __init__(self, ring: RingReader, selection: Selection) -> None:
+        self._ring = ring
+        self._selection = selection
+
+    def newest(self, count: int, slots: int = _ALL) -> Selected:
+        """Return the newest `count` that are shown, of the newest `slots` records."""
+        last = self._ring.select_newest(ANNOUNCEMENTS, 0, slots=0)
+        if self._selection.guests is not None:
+            # An exit is met before its guest's announcement, which is older.
+            announced = self._backwards(last, ANNOUNCEMENTS, _ALL, slots, bytes)
+            self._selection.guests.learn(iter_records(announced.records))
+        return self._backwards(last, self._selection.filter(), count, slots, self._shown)
+
+    def since(self, index: int, count: int = _ALL, slots: int = _ALL) -> Selected:
+        """Return the first `count` that are shown from an index on, of at most `slots` records.
+
+        After a replacement they are the new ring's (RingReader.snapshot).
+        """
+        first = self._piece(index, count, slots)
+        parts, shown, after = [first.records], _count(first.records), first.next_index
+        while shown < count and after - first.first_index < slots:
+            piece = self._piece(after, count - shown, first.first_index + slots - after)
+            # What was overwritten or replaced meanwhile, the next search reports.
+            if piece.ring_id != first.ring_id or piece.overwritten or piece.next_index == after:
+                break
+            parts.append(piece.records)
+            shown += _count(piece.records)
+            after = piece.next_index
+        return dataclasses.replace(first, next_index=after, records=b"".join(parts))
+
+    def _backwards(
+        self,
+        last: Selected,
+        passes: Filter,
+        count: int,
+        slots: int,
+        keep: Callable[[bytes], bytes],
+    ) -> Selected:
+        """Return the newest `count` that pass and are kept, of `slots` records up to last's end."""
+        first = last.next_index
+        least = max(0, first - slots)
+        parts: list[bytes] = []
+        found = 0
+        while found < count and first > least:
+            part = min(SLOTS, first - least)
+            piece = self._ring.select_newest(passes, count - found, first, part)
+            # All older ones were overwritten, or the ring was replaced.
+            if piece.ring_id != last.ring_id or piece.first_index == piece.next_index:
+                break
+            parts.append(keep(piece.records))
+            found += _count(parts[-1])
+            first = piece.first_index
+        return dataclasses.replace(last, first_index=first, records=b"".join(reversed(parts)))
+
+    def _piece(self, index: int, count: int, slots: int) -> Selected:
+        """Return what one search in C finds, the announcements among the same records known."""
+        slots = min(slots, SLOTS)
+        end = None
+        if self._selection.guests is not None:
+            announced = self._ring.select_since(ANNOUNCEMENTS, index, slots, slots=slots)
+            self._selection.guests.learn(iter_records(announced.records))
+            end = announced.next_index
+        found = self._ring.select_since(self._selection.filter(), index, count, end, slots)
+        return dataclasses.replace(found, records=self._shown(found.records))
+
+    def _shown(self, records: bytes) -> bytes:
+        """Leave out announcements of other guests, which the filter passes."""
+        guests, size = self._selection.guests, RECORD_BYTES
+        if guests is None or lib.KVMLOG_RECORD_GUEST not in records[::size]:
+            return records
+        return b"".join(
+            records[n * size : (n + 1) * size]
+            for n in range(_count(records))
+            if guests.shows(decode_record(records, n))
+        )
+
+
+def _count(records: bytes) -> int:
+    return len(records) // RECORD_BYTES

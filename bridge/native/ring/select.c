@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Records that a filter passes, newest first or from a position on. The filter looks at
+ * the slots where they stand: what a writer overwrote meanwhile may have been judged by
+ * anything, and is discarded as copies of it would be (copy_range() in read.c).
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "ring/ring.h"
+
+_Static_assert(sizeof(struct kvmlog_record) == KVMLOG_RECORD_BYTES, "record");
+
+static int has_reason(const struct kvmlog_filter *filter, __u64 reason)
+{
+	__u32 low = 0, high = filter->reasons_count;
+
+	while (low < high) {
+		__u32 middle = low + (high - low) / 2;
+
+		if (filter->reasons[middle] < reason)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < filter->reasons_count && filter->reasons[low] == reason;
+}
+
+static int has_return(const struct kvmlog_filter *filter, __u16 reason)
+{
+	__u32 at = 0;
+
+	while (at < filter->returns_count && filter->returns[at] < reason)
+		at++;
+	return at < filter->returns_count && filter->returns[at] == reason;
+}
+
+/* The last time that does not begin after this one is the only that may hold it. */
+static int has_guest(const struct kvmlog_filter *filter, __u32 guest, __u64 ns)
+{
+	const struct kvmlog_guest_time *found;
+	__u32 low = 0, high = filter->guests_count;
+
+	while (low < high) {
+		__u32 middle = low + (high - low) / 2;
+
+		found = &filter->guests[middle];
+		if (found->guest < guest || (found->guest == guest && found->from_ns <= ns))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (!low)
+		return 0;
+	found = &filter->guests[low - 1];
+	return found->guest == guest && ns <= found->until_ns;
+}
+
+/* When an exit was written: a guest is announced before that, never before it began. */
+static __u64 written_ns(const struct kvmlog_record *exit)
+{
+	__u64 ns = exit->exit_ns + exit->total_ns;
+
+	return ns < exit->exit_ns ? ~0ULL : ns;
+}
+
+static int exit_passes(const struct kvmlog_filter *filter, const struct kvmlog_record *exit)
+{
+	if (exit->total_ns < filter->total_ns)
+		return 0;
+	if (filter->reasons_count || filter->returns_count) {
+		__u32 mask = exit->isa == KVMLOG_ISA_VMX ? KVMLOG_VMX_BASIC_MASK : ~0U;
+
+		if (!has_reason(filter, (__u64)exit->isa << 32 | (exit->reason & mask)) &&
+		    !(exit->flags & KVMLOG_F_USER_REASON && has_return(filter, exit->user_reason)))
+			return 0;
+	}
+	return !filter->of_guests || has_guest(filter, exit->guest, written_ns(exit));
+}
+
+static int passes(const struct kvmlog_filter *filter, const struct kvmlog_record *record)
+{
+	/* Once: a writer may change it between a check and its use. */
+	__u8 type = __atomic_load_n(&record->type, __ATOMIC_RELAXED);
+
+	if (!(filter->types & 1U << (type < 32 ? type : 0)))
+		return 0;
+	return type != KVMLOG_RECORD_EXIT || exit_passes(filter, record);
+}
+
+/* The first record that is there and will stay for a while; @end at most. */
+static __u64 oldest_before(const struct kvmlog_ring *ring, __u64 end)
+{
+	__u64 reserve = kvmlog_load_relaxed(&ring->header->reserve);
+	__u64 oldest = reserve > ring->capacity ? reserve - ring->capacity : 0;
+
+	return oldest < end ? oldest : end;
+}
+
+/* Discards what was overwritten while it was searched: of @count from @at of the buffer on. */
+static void keep_whole(const struct kvmlog_ring *ring, const __u64 *indices, __u64 at, __u64 count,
+		       struct kvmlog_selected *selected)
+{
+	__u64 safe;
+
+	/* Pairs with the release fence in kvmlog_writer_reserve(), as in copy_range(). */
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	safe = oldest_before(ring, selected->next_index);
+	if (selected->first_index < safe)
+		selected->first_index = safe;
+	while (count && indices[at] < selected->first_index) {
+		at++;
+		count--;
+	}
+	selected->count = count;
+	selected->offset = at * ring->record_bytes;
+}
+
+/*
+ * The newest records before @end that pass, oldest first: at most @most, which is what fits
+ * in @buffer and @indices (their indices), of at most @slots searched. The search ends with
+ * the last that fits; first_index is its index.
+ */
+int kvmlog_ring_select_newest(const struct kvmlog_ring *ring, const struct kvmlog_filter *filter,
+			      __u64 end, __u64 slots, void *buffer, __u64 *indices, __u64 most,
+			      struct kvmlog_selected *selected)
+{
+	__u64 head, index, least, at = most;
+	int rc = kvmlog_ring_whole(ring);
+
+	if (rc)
+		return rc;
+	if (ring->record_bytes != KVMLOG_RECORD_BYTES)
+		return -EINVAL;
+	head = kvmlog_load_acquire(&ring->header->head);
+	if (end > head)
+		end = head;
+	least = oldest_before(ring, end);
+	if (end - least > slots)
+		least = end - slots;
+	for (index = end; index > least && at;) {
+		const void *slot = kvmlog_ring_slot(ring, --index);
+
+		if (!passes(filter, slot))
+			continue;
+		at--;
+		indices[at] = index;
+		memcpy((__u8 *)buffer + at * KVMLOG_RECORD_BYTES, slot, KVMLOG_RECORD_BYTES);
+	}
+	*selected = (struct kvmlog_selected){ .first_index = index, .next_index = end };
+	keep_whole(ring, indices, at, most - at, selected);
+	return 0;
+}
+
+/*
+ * The first records from @index on and before @end that pass, oldest first: at most @most,
+ * as above, of at most @slots searched. The search ends before the first that does not fit.
+ * Records that were overwritten already are skipped and counted.
+ */
+int kvmlog_ring_select_since(const struct kvmlog_ring *ring, const struct kvmlog_filter *filter,
+			     __u64 index, __u64 end, __u64 slots, void *buffer, __u64 *indices,
+			     __u64 most, struct kvmlog_selected *selected)
+{
+	__u64 head, first, next, count = 0;
+	int rc = kvmlog_ring_whole(ring);
+
+	if (rc)
+		return rc;
+	if (ring->record_bytes != KVMLOG_RECORD_BYTES)
+		return -EINVAL;
+	head = kvmlog_load_acquire(&ring->header->head);
+	if (end > head)
+		end = head;
+	if (index > end)
+		index = end;
+	first = oldest_before(ring, end);
+	if (first < index)
+		first = index;
+	if (end - first > slots)
+		end = first + slots;
+	for (next = first; next < end; next++) {
+		const void *slot = kvmlog_ring_slot(ring, next);
+
+		if (!passes(filter, slot))
+			continue;
+		if (count == most)
+			break;
+		indices[count] = next;
+		memcpy((__u8 *)buffer + count * KVMLOG_RECORD_BYTES, slot, KVMLOG_RECORD_BYTES);
+		count++;
+	}
+	*selected = (struct kvmlog_selected){ .first_index = first, .next_index = next };
+	keep_whole(ring, indices, 0, count, selected);
+	selected->overwritten = selected->first_index - index;
+	return 0;
+}
