@@ -87,7 +87,7 @@ static int member_in(const struct btf *btf, const struct btf_type *type, const c
 }
 
 /* The newest module that has the struct, or vmlinux. */
-static const struct btf *find_struct(const struct kvmlog_btf *btf, const char *name, __u32 *id)
+static const struct btf *search_struct(const struct kvmlog_btf *btf, const char *name, __u32 *id)
 {
 	for (int i = btf->count; i >= 0; i--) {
 		const struct btf *in = i ? btf->modules[i - 1] : btf->vmlinux;
@@ -97,6 +97,21 @@ static const struct btf *find_struct(const struct kvmlog_btf *btf, const char *n
 			return in;
 	}
 	return NULL;
+}
+
+/* The same; members are asked for struct by struct, and a search takes a millisecond. */
+static const struct btf *find_struct(struct kvmlog_btf *btf, const char *name, __u32 *id)
+{
+	struct kvmlog_btf_struct *last = &btf->last;
+
+	if (!last->in || strcmp(last->name, name)) {
+		if (strlen(name) >= sizeof(last->name))
+			return NULL;
+		last->in = search_struct(btf, name, &last->id);
+		strcpy(last->name, name);
+	}
+	*id = last->id;
+	return last->in;
 }
 
 /*
