@@ -47,7 +47,6 @@ test-vm: ## only the tests in VMs; KVMLOG_KERNELS=6.1 limits what runs inside to
 
 vm: ## set up, then a shell in a VM where kvmlog traces a guest; KERNEL=6.1, CPUS=2, MEMORY=2G
 	@scripts/setup test
-	@$(PYTHON) -m compileall -q bridge/kvmlog rpcserver/kvmlog
 	@$(PYTHON) -m scripts.vm.interactive --kernel '$(KERNEL)' --memory '$(MEMORY)' $(if $(CPUS),--cpus '$(CPUS)')
 
 vm-sh: ## run CMD='...' in a VM; KERNEL=6.1, CPUS=2, MEMORY=2G, ICOUNT=1 (counts instructions)
@@ -93,8 +92,11 @@ lint: ## ruff, mypy --strict, clang-format, sparse, shellcheck, circles among ob
 	@scripts/setup lint
 	@scripts/lint
 
-bench: ## measure the cost per exit and of records over RPC, and print tables (not a test)
+bench: ## measure the cost per exit, of searches, RPC calls and their fairness, and print tables (not a test)
+	$(PYTHON) -m tests.bench.search
 	$(PYTHON) -m tests.bench.rpc
+	$(PYTHON) -m tests.bench.throughput
+	$(PYTHON) -m tests.bench.fairness
 	$(PYTHON) -m tests.bench
 
 soak: ## set up, then what make test runs a hundredth of: races, fuzzing, load; hours

@@ -17,7 +17,8 @@ MODULE_PARM_DESC(
 
 DEFINE_PER_CPU(struct kvmlog_buffer, kvmlog_buffers);
 
-static struct page *alloc_subbuf_pages(int cpu)
+/* @patience: __GFP_RETRY_MAYFAIL, or __GFP_NORETRY where it is tried again soon. */
+static struct page *alloc_subbuf_pages(int cpu, gfp_t patience)
 {
 	BUILD_BUG_ON(KVMLOG_BATCH_RECORDS * KVMLOG_RECORD_BYTES > KVMLOG_SUBBUF_BYTES);
 	/*
@@ -25,7 +26,7 @@ static struct page *alloc_subbuf_pages(int cpu)
 	 * the emergency reserves none: a message made of them would be dropped silently.
 	 */
 	return alloc_pages_node(cpu_to_node(cpu),
-				GFP_KERNEL | __GFP_NOWARN | __GFP_RETRY_MAYFAIL | __GFP_COMP |
+				GFP_KERNEL | __GFP_NOWARN | patience | __GFP_COMP |
 					__GFP_NOMEMALLOC,
 				KVMLOG_SUBBUF_ORDER);
 }
@@ -175,7 +176,7 @@ struct page *kvmlog_buffer_get_pages(int cpu)
 		buffer->spare[i] = buffer->spare[--buffer->nr_spare];
 		return pages;
 	}
-	return alloc_subbuf_pages(cpu);
+	return alloc_subbuf_pages(cpu, __GFP_NORETRY);
 }
 
 void kvmlog_buffer_put_pages(int cpu, struct page *pages)
@@ -228,7 +229,7 @@ int kvmlog_buffer_alloc(int cpu)
 	if (!subbufs || !buffer->spare)
 		goto err_free;
 	for (; i < buffers_per_cpu; i++) {
-		subbufs[i].pages = alloc_subbuf_pages(cpu);
+		subbufs[i].pages = alloc_subbuf_pages(cpu, __GFP_RETRY_MAYFAIL);
 		if (!subbufs[i].pages)
 			goto err_free;
 	}

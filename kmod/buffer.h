@@ -6,6 +6,7 @@
 #ifndef _KVMLOG_BUFFER_H
 #define _KVMLOG_BUFFER_H
 
+#include <linux/cache.h>
 #include <linux/irqflags.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
@@ -50,10 +51,10 @@ struct kvmlog_buffer {
 	u64 lost;		       /* records since switched on, as batches report it */
 
 	/* The rest is the worker's alone. */
-	u64 sequence;	     /* of the next batch */
-	u64 lost_reported;   /* `lost` as the newest batch has it */
-	unsigned long sent;  /* jiffies of that batch */
-	bool flush_due;	     /* what is part-full goes out too */
+	u64 sequence ____cacheline_aligned_in_smp; /* of the next batch */
+	u64 lost_reported;			   /* `lost` as the newest batch has it */
+	unsigned long sent;			   /* jiffies of that batch */
+	bool flush_due;				   /* what is part-full goes out too */
 	struct page **spare; /* pages that went out: ours again when nobody else holds them */
 	u32 nr_spare;
 };

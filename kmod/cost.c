@@ -5,12 +5,11 @@
  * a function of its own, which runs the same instructions as all the others do.
  *
  * Interrupts are off meanwhile, but a hypervisor below may take the CPU away, and so
- * may SMM: a sample that contains that would be multiplied by KVMLOG_COST_ONE_IN. It
- * is no probe's time; it counts as a typical one, and is reported apart.
+ * may SMM: a sample that contains that would be multiplied by KVMLOG_COST_ONE_IN. No
+ * sample counts as more than a bound, which follows what probes have taken of late.
  */
 #include <linux/irqflags.h>
 #include <linux/ktime.h>
-#include <linux/math64.h>
 #include <linux/minmax.h>
 #include <linux/string.h>
 
@@ -49,9 +48,10 @@ void kvmlog_cost_begin(struct kvmlog_cost_timing *timing)
 }
 
 enum {
-	SURELY_STOLEN_NS = NSEC_PER_MSEC, /* no probe takes a thousandth of that */
-	FEW_SAMPLES = 8,		  /* too few to say what is typical */
-	OUTLIER_BUCKETS = 4,		  /* 16 times the median */
+	FEW_SAMPLES = 8,	 /* too few to say what is typical: */
+	FIRST_BOUND_BUCKET = 17, /* then 128 us, more than any probe */
+	BOUND_BUCKETS = 6,	 /* else 64 times the median */
+	RECENT_SAMPLES = 128,	 /* of which the median is, older ones count less and less */
 };
 
 static unsigned int bucket_of(u64 ns)
@@ -59,33 +59,46 @@ static unsigned int bucket_of(u64 ns)
 	return min_t(unsigned int, fls64(ns), KVMLOG_COST_BUCKETS - 1);
 }
 
-/* Where the middle one of this CPU's samples lies; they are @count. */
-static unsigned int median_bucket(const struct kvmlog_cpu_cost *cost, u64 count)
+/* Where the middle one of this CPU's recent samples lies. */
+static unsigned int median_bucket(const struct kvmlog_cpu_cost *cost)
 {
 	unsigned int bucket;
-	u64 below = 0;
+	u32 below = 0;
 
 	for (bucket = 0; bucket < KVMLOG_COST_BUCKETS - 1; bucket++) {
-		below += cost->samples[bucket];
-		if (2 * below > count)
+		below += cost->recent[bucket];
+		if (2 * below > cost->nr_recent)
 			break;
 	}
 	return bucket;
 }
 
+static void add_recent(struct kvmlog_cpu_cost *cost, unsigned int bucket)
+{
+	unsigned int i;
+
+	cost->recent[bucket]++;
+	if (++cost->nr_recent < RECENT_SAMPLES)
+		return;
+	cost->nr_recent = 0;
+	for (i = 0; i < KVMLOG_COST_BUCKETS; i++) {
+		cost->recent[i] /= 2;
+		cost->nr_recent += cost->recent[i];
+	}
+}
+
 /* This CPU's, interrupts off. */
 static void add_sample(struct kvmlog_cpu_cost *cost, u64 ns)
 {
-	const u64 before = cost->timed;
-	const u64 typical_ns = before ? div64_u64(cost->timed_ns, before) : 0;
-	bool outlier = ns >= SURELY_STOLEN_NS;
+	u64 bound_ns = 1ULL << FIRST_BOUND_BUCKET;
 
-	if (before >= FEW_SAMPLES && bucket_of(ns) > median_bucket(cost, before) + OUTLIER_BUCKETS)
-		outlier = true;
+	if (cost->nr_recent >= FEW_SAMPLES)
+		bound_ns = 1ULL << (median_bucket(cost) + BOUND_BUCKETS);
 	cost->timed++;
 	cost->samples[bucket_of(ns)]++;
-	cost->timed_ns += outlier ? typical_ns : ns;
-	if (outlier) {
+	add_recent(cost, bucket_of(ns));
+	cost->timed_ns += min(ns, bound_ns);
+	if (ns > bound_ns) {
 		cost->outliers++;
 		cost->outlier_ns += ns;
 	}

@@ -16,9 +16,14 @@ void kvmlog_counters_read(struct kvmlog_counters *sum)
 	for_each_possible_cpu(cpu) {
 		const struct kvmlog_cpu_counters *counters = per_cpu_ptr(&kvmlog_counters, cpu);
 
+		discarded += READ_ONCE(counters->discarded);
+	}
+	smp_rmb();
+	for_each_possible_cpu(cpu) {
+		const struct kvmlog_cpu_counters *counters = per_cpu_ptr(&kvmlog_counters, cpu);
+
 		sum->emitted += READ_ONCE(counters->emitted);
 		sum->dropped += READ_ONCE(counters->dropped_buffer);
-		discarded += READ_ONCE(counters->discarded);
 	}
 	smp_rmb();
 	for_each_possible_cpu(cpu) {

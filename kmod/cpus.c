@@ -88,8 +88,16 @@ void kvmlog_cpus_start(void)
 	int cpu;
 
 	spin_lock(&changes_lock);
-	for_each_possible_cpu(cpu)
-		per_cpu(changes, cpu) = (struct cpu_changes){};
+	for_each_possible_cpu(cpu) {
+		struct cpu_changes *of = per_cpu_ptr(&changes, cpu);
+
+		/* What found no room when tracing was switched off before. */
+		if (of->ns[false])
+			kvmlog_note_lost();
+		if (of->ns[true])
+			kvmlog_note_lost();
+		*of = (struct cpu_changes){};
+	}
 	spin_unlock(&changes_lock);
 }
 

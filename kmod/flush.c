@@ -246,7 +246,7 @@ static int deliver_all(void)
 	bool delivered = true;
 	int err = 0;
 
-	while (delivered && passes-- && !receiver_is_full(err)) {
+	while (delivered && passes-- && !err) {
 		delivered = false;
 		err = deliver_pass(&delivered);
 	}
@@ -393,7 +393,9 @@ void kvmlog_flush_discard(void)
 
 void kvmlog_flush_cpu_online(int cpu)
 {
-	mutex_lock(&flush_mutex);
+	/* Else the worker does it: whoever waits here has all CPUs wait. */
+	if (!mutex_trylock(&flush_mutex))
+		return;
 	if (running && !per_cpu(kvmlog_buffers, cpu).subbufs)
 		kvmlog_buffer_alloc(cpu);
 	mutex_unlock(&flush_mutex);

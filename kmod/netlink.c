@@ -358,6 +358,7 @@ static int configure(struct sk_buff *skb, struct genl_info *info)
 	}
 	if (!nla_get_u8(info->attrs[KVMLOG_A_STATE]))
 		return switch_off(info);
+	kvmlog_tracepoints_begin_check();
 	err = check_prototypes(info) ?: check_fields(info);
 	if (err)
 		return err;

@@ -234,6 +234,16 @@ static int compare(const char *name, const char *expected, const char *running, 
 	return -EPROTOTYPE;
 }
 
+void kvmlog_tracepoints_begin_check(void)
+{
+	int i;
+
+	mutex_lock(&probes_mutex);
+	for (i = 0; i < ARRAY_SIZE(probes); i++)
+		probes[i].unusable = false;
+	mutex_unlock(&probes_mutex);
+}
+
 /* What an optional one adds to a record is left out with it. */
 static int check_optional(struct probed *probe, const char *signature)
 {
@@ -241,9 +251,16 @@ static int check_optional(struct probed *probe, const char *signature)
 
 	mutex_lock(&probes_mutex);
 	if (unusable && !probe->unusable && applies(probe))
-		pr_warn("%s takes (%s) in the running kernel, kvmlog was built for (%s): left out\n",
+		pr_warn_once(
+			"%s takes (%s) in the running kernel, kvmlog was built for (%s): left out\n",
 			probe->name, signature, probe->signature);
 	probe->unusable = unusable;
+	/* KVM was loaded, and the probe attached, before anybody could say so. */
+	if (unusable && probe->attached) {
+		tracepoint_probe_unregister(probe->tracepoint, probe->function, NULL);
+		probe->attached = false;
+		tracepoint_synchronize_unregister();
+	}
 	mutex_unlock(&probes_mutex);
 	return 0;
 }

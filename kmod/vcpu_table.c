@@ -139,6 +139,8 @@ static bool attach_thread(struct kvmlog_vcpu_state *state)
 		return false;
 	thread_states[index] = state;
 	state->thread = &thread_states[index];
+	if (state->task == current)
+		return true;
 	raw_spin_lock_irqsave(&owned_lock, flags);
 	list_move(&state->owned, &owned_states[index]);
 	raw_spin_unlock_irqrestore(&owned_lock, flags);
@@ -246,6 +248,7 @@ bool kvmlog_vcpu_table_drain(bool patient)
 			kvmlog_exit_record_give_up(state);
 		kvmlog_vcpu_state_unlock(state);
 		preempt_enable();
+		cond_resched();
 	}
 	return true;
 }

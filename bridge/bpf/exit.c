@@ -119,7 +119,7 @@ int kvmlog_event_exit(void *ctx)
 	cpu->intr_info = *(u32 *)(ctx + KVMLOG_AT_EVENT_INTR_INFO);
 	cpu->vcpu_id = *(u32 *)(ctx + KVMLOG_AT_EVENT_VCPU_ID);
 	kvmlog_barrier();
-	cpu->told_tid = here.tid;
+	cpu->event_tid = here.tid;
 	return 1;
 }
 
@@ -182,8 +182,8 @@ int kvmlog_kvm_exit(struct bpf_raw_tracepoint_args *ctx)
 	if (!kvmlog_find_here(&here))
 		return 0;
 #ifdef KVMLOG_REASON_EVENT
-	here.has_event = here.cpu->told_tid == here.tid;
-	here.cpu->told_tid = 0;
+	here.has_event = here.cpu->event_tid == here.tid;
+	here.cpu->event_tid = 0;
 #endif
 	slot = kvmlog_open(&here, vcpu, KVMLOG_ISA);
 	if (!slot)

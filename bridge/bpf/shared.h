@@ -75,7 +75,7 @@ struct kvmlog_bpf_cpu {
 	__u32 on; /* written by the engine: programs that find 0 do nothing */
 
 	/* What the event kvm_exit told last on this CPU; bpf_reason "event" only. */
-	__u32 told_tid; /* whose exit it was; 0: it has been taken */
+	__u32 event_tid; /* whose exit it was; 0: it has been taken */
 	__u32 reason;
 	__u64 info1;
 	__u64 info2;

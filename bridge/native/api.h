@@ -16,6 +16,12 @@
 
 #include "shared.h"
 
+/* --- fault/fault.c --- */
+
+enum {
+	KVMLOG_EXIT_FILE_CUT = 74, /* exit status of a writer whose file was cut short: EX_IOERR */
+};
+
 /* --- ring/map.c: one mapping of a ring file --- */
 
 struct kvmlog_ring {
@@ -123,6 +129,12 @@ void kvmlog_writer_free(struct kvmlog_writer *writer);
 void kvmlog_writer_append(struct kvmlog_writer *writer, const void *records, __u64 count);
 void kvmlog_writer_loss(struct kvmlog_writer *writer, __u32 cause, __u64 lost, __u64 total,
 			__u16 cpu);
+__u64 kvmlog_writer_recount(struct kvmlog_writer *writer);
+
+/* --- ring/move.c --- */
+
+int kvmlog_writer_copy_to(struct kvmlog_writer *writer, int fd, struct kvmlog_ring *fresh);
+void kvmlog_writer_move(struct kvmlog_writer *writer, struct kvmlog_ring *fresh);
 
 /* --- ring/header.c --- */
 
@@ -172,6 +184,12 @@ struct kvmlog_bpf_maps;
 
 enum {
 	KVMLOG_GUESTS_WAITING = 256, /* that Python has not fetched yet */
+	/*
+	 * After a batch, how long to let more gather: a wakeup costs several thousand
+	 * instructions, as much as receiving a batch. Far below the socket's buffer
+	 * (some 500 messages) even when every CPU delivers at full speed.
+	 */
+	KVMLOG_COALESCE_MS = 5,
 };
 
 struct kvmlog_statistics;
@@ -219,6 +237,9 @@ void kvmlog_statistics_list(struct kvmlog_statistics *statistics,
 			    struct kvmlog_statistics_guest *guests, __u8 *retired);
 void kvmlog_statistics_describe(struct kvmlog_statistics *statistics,
 				struct kvmlog_statistics_header *copy);
+int kvmlog_statistics_damaged(struct kvmlog_statistics *statistics);
+int kvmlog_statistics_move(struct kvmlog_statistics *statistics,
+			   const struct kvmlog_statistics_map *fresh);
 
 /* --- statistics/snapshot.c --- */
 
@@ -267,10 +288,25 @@ struct kvmlog_statistics_group {
 	__u8 reserved5[7];
 };
 
+/* Addresses of which each @each bytes are one device; 0: all of them. */
+struct kvmlog_statistics_region {
+	__u64 first;
+	__u64 last;
+	__u64 each;
+};
+
+/* What is asked; regions, by address: of a PC, whose devices are groups; none: each address is. */
+struct kvmlog_statistics_question {
+	__u32 by; /* enum kvmlog_statistics_by */
+	__u32 regions_count;
+	const struct kvmlog_statistics_region *regions;
+	const __u8 *guests; /* a 1 for each guest of the table that is asked for; NULL: all */
+};
+
 __s64 kvmlog_statistics_query(const struct kvmlog_statistics_map *now,
-			      const struct kvmlog_statistics_map *base, __u32 by,
-			      const __u8 *guests, struct kvmlog_statistics_group *groups,
-			      __u32 capacity);
+			      const struct kvmlog_statistics_map *base,
+			      const struct kvmlog_statistics_question *question,
+			      struct kvmlog_statistics_group *groups, __u32 capacity);
 
 /* --- btf/btf.c: types as the running kernel has them --- */
 

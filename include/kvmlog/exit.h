@@ -1,7 +1,8 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How an exit is sampled, timed and completed; inlined into the probes of the module
- * and into the BPF programs, so that a record means the same whichever wrote it.
+ * How an exit is sampled, timed and completed; inlined into the probes of the module,
+ * into the BPF programs and into the engine, so that a record means the same whichever
+ * wrote it.
  * Nothing here reads a clock, takes a lock or counts: that is the caller's part.
  *
  * Who includes this defines before:

@@ -104,6 +104,8 @@ KVMLOG_PIN(kvmlog_ring_header, info_sequence, 120);
 KVMLOG_PIN(kvmlog_ring_header, counters, 160);
 KVMLOG_PIN(kvmlog_ring_header, lost_records, 224);
 KVMLOG_PIN(kvmlog_ring_header, clock_count, 248);
+KVMLOG_PIN(kvmlog_ring_header, exits, 256);
+KVMLOG_PIN(kvmlog_ring_header, exits_head, 264);
 KVMLOG_PIN(kvmlog_ring_header, reserve, 384);
 KVMLOG_PIN(kvmlog_ring_header, head, 512);
 KVMLOG_PIN(kvmlog_ring_header, clocks, 1024);

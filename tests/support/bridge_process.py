@@ -89,7 +89,7 @@ def _ready(process: subprocess.Popen[str], folder: Path) -> Bridge:
     lines: list[str] = []
     for line in process.stderr:
         lines.append(line.rstrip("\n"))
-        found = re.search(r"ready: .* commands on \S+:(\d+) and ", line)
+        found = re.search(r"ready: .* over UDP \S+:(\d+): ", line)
         if found:
             address = ("127.0.0.1", int(found[1]))
             return Bridge(process, folder / "ring", folder / "switch", address, lines)

@@ -24,7 +24,7 @@ KEY: Final = bytes(range(32))
 _WHOLE: Final = 3
 
 _COMMANDS: Final = (
-    *("on", "off", "status", "pending", "guests", "reset", "on {}", "", "ok on"),
+    *("on", "off", "status", "pending", "guests", "flush", "reset", "on {}", "", "ok on"),
     'pending {"guests": [1, 2]}',
 )
 _ARGUMENTS: Final[dict[str, Any]] = {
@@ -60,6 +60,7 @@ _CALLS: Final[tuple[tuple[str, tuple[Any, ...]], ...]] = (
     ("kvmGuests", ({"all": True},)),
     ("kvmExplain", ("hlt", "svm")),
     ("system.listMethods", ()),
+    ("system.multicall", ([{"methodName": "kvmRecords", "params": [{"count": 3}]}] * 2,)),
     ("system.methodHelp", ("kvmRecords",)),
     ("system.methodSignature", ("kvmRecords",)),
     ("system.shutdown", ()),
@@ -120,7 +121,7 @@ def check_answer(answer: bytes) -> None:
         return
     ok, word, rest = (*answer.split(b" ", 2), b"")[:3]
     assert ok == b"ok", answer
-    assert word in (b"on", b"off", b"status", b"pending", b"guests", b"reset"), answer
+    assert word in (b"on", b"off", b"status", b"pending", b"guests", b"flush", b"reset"), answer
     if rest:
         assert isinstance(json.loads(rest), dict), answer
 

@@ -24,6 +24,8 @@ class FakeProc:
         comm: bytes = b"qemu-system-x86",
         cgroup: str = "0::/\n",
         holds_vm: bool = True,
+        holds_vcpu: bool = True,
+        exe: str | None = None,
     ) -> None:
         """A process, in the place of an earlier one with its pid."""
         folder = self._folder / str(pid)
@@ -35,11 +37,21 @@ class FakeProc:
         (folder / "cmdline").write_bytes(b"".join(word + b"\0" for word in words))
         (folder / "cgroup").write_text(cgroup, encoding="utf-8")
         (folder / "status").write_bytes(b"Name:\t" + comm + b"\nTgid:\t%d\nNgid:\t0\n" % pid)
-        vm = folder / "fd" / "11"
-        if holds_vm and not vm.is_symlink():
-            vm.symlink_to("anon_inode:kvm-vm")
-        elif not holds_vm:
-            vm.unlink(missing_ok=True)
+        self.hold(pid, vm=holds_vm, vcpu=holds_vm and holds_vcpu)
+        link = folder / "exe"
+        link.unlink(missing_ok=True)
+        if exe is not None:
+            link.symlink_to(exe)
+
+    def hold(self, pid: int, *, vm: bool, vcpu: bool, first: int = 11) -> None:
+        """From now on the process holds a VM and a vCPU, as descriptors from `first` on, or not."""
+        folder = self._folder / str(pid) / "fd"
+        for at, held, target in ((0, vm, "kvm-vm"), (1, vcpu, "kvm-vcpu:0")):
+            descriptor = folder / str(first + at)
+            if held and not descriptor.is_symlink():
+                descriptor.symlink_to(f"anon_inode:{target}")
+            elif not held:
+                descriptor.unlink(missing_ok=True)
 
     def end(self, pid: int) -> None:
         """The process is gone."""

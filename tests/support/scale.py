@@ -35,5 +35,8 @@ LOAD_S: Final = _number("LOAD_S", 3)
 REPEATS: Final = _number("REPEATS", 1)
 """How many times as often what races in a VM is repeated."""
 
+EVERY_KERNEL: Final = _number("EVERY_KERNEL", 0)
+"""1: what does not depend on the kernel is tested on each all the same (tests/vm/inside/once)."""
+
 ENVIRONMENT: Final = _SET
 """Those that are set, by their names in the environment: for tests inside a VM."""

@@ -84,7 +84,13 @@ class Made:
     since_realtime_ns: int = SINCE_NS
     asked: list[object] = field(default_factory=list)
 
-    def rows(self, by: By, base: object = None, guests: Collection[int] | None = None) -> list[Row]:
+    def rows(
+        self,
+        by: By,
+        base: object = None,
+        guests: Collection[int] | None = None,
+        regions: Sequence[tuple[int, int, int]] = (),
+    ) -> list[Row]:
         """The rows as they are, of these guests."""
         self.asked.append((by, base))
         return [one for one in self.made if guests is None or one.guest in guests]
@@ -102,7 +108,7 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def moment(made: Made, after_s: float = 1.0, lost_records: int | None = 0) -> Moment:
     """Return the moment so many seconds after the statistics began."""
     realtime_ns = SINCE_NS + round(after_s * SECOND)
-    return Moment(cast(Snapshot, made), lost_records, realtime_ns, of_this_process())
+    return Moment(cast(Snapshot, made), lost_records, realtime_ns, SECOND // 4, of_this_process())
 
 
 def names(folder: Path, known: Sequence[Guest], made: Made) -> StatisticsNames:

@@ -74,8 +74,8 @@ class ByHand:
         assert options.retval == 0
 
     def tell(self, **fields: int) -> None:
-        """Set what the event's program notes of an exit: this thread's, or that of `told_tid`."""
-        told = {"told_tid": threading.get_native_id(), **fields}
+        """Set what the event's program notes of an exit: this thread's, or that of `event_tid`."""
+        told = {"event_tid": threading.get_native_id(), **fields}
         for name, value in told.items():
             setattr(self.cpu, name, value)
 
@@ -84,7 +84,7 @@ class ByHand:
         self.run("kvmlog_kvm_exit", 0, 0)
         (record,) = unpack_records(self.maps.pending())
         assert isinstance(record, Record)
-        assert self.cpu.told_tid == 0
+        assert self.cpu.event_tid == 0
         return record
 
 
@@ -154,7 +154,7 @@ def test_what_the_event_told_is_in_the_record(
 def test_what_was_told_of_another_threads_exit_is_not_taken(by_hand: Hand) -> None:
     """And forgotten: that exit's own program was left out, or ran before."""
     hand = by_hand("kvm_intel", False)
-    hand.tell(**TOLD | {"told_tid": threading.get_native_id() + 1})
+    hand.tell(**TOLD | {"event_tid": threading.get_native_id() + 1})
     check_untold(hand.exit())
     hand.tell(**TOLD)
     assert hand.exit().reason == TOLD["reason"]
@@ -179,7 +179,7 @@ def test_an_exit_that_is_not_wanted_takes_what_was_told_of_it(by_hand: Hand) -> 
     hand.tell(**TOLD)
     hand.run("kvmlog_kvm_exit", 0, 0)
     assert hand.maps.pending() == b""
-    assert hand.cpu.told_tid == 0
+    assert hand.cpu.event_tid == 0
     hand.maps.configure(SwitchConfig(on=True, tgids=(os.getpid(),)), 3, 0)
     record = hand.exit()
     check_untold(record)

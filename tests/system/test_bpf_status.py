@@ -47,7 +47,7 @@ def test_the_status_says_what_is_traced_and_how_it_was_made(traced: Traced, head
 @needs_returns
 def test_statistics_come_with_what_they_leave_out(traced: Traced, tmp_path: Path) -> None:
     """Asked of the bridge that writes them; where it cannot be asked, that is said."""
-    traced.switch.switch(on=True, recorded=Sampling(one_in=7))
+    traced.switch.switch(on=True, sampling=Sampling(one_in=7))
 
     def notes(switch: Path) -> str:
         ring = str(traced.bridge.ring)

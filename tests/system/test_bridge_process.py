@@ -81,7 +81,7 @@ def test_a_killed_bridge_leaves_a_ring_that_the_next_one_continues(tmp_path: Pat
         bridge.stop(signal.SIGKILL)
         assert bridge.switch.exists()
         with RingReader(bridge.ring) as reader:
-            assert reader.info().state == "running"
+            assert reader.info().state == "abandoned"
             assert not reader.info().writer_alive
     with running_bridge(tmp_path) as bridge:
         assert any("was killed" in line for line in bridge.lines)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`kvmlog demo` on this machine: its sentences, and where KVM emulates its guests a whole session.
 
-Sessions with exits are in tests/vm/inside/test_demo.py.
+Sessions with exits are in tests/vm/inside/one_bridge/test_demo.py.
 """
 
 from __future__ import annotations
@@ -74,10 +74,9 @@ def test_returns_are_shown_as_what_they_are(tmp_path: Path, traced: Traced) -> N
     assert (done.returncode, done.stderr) == (0, "")
     live, counted = re.split("^demo: how many, by why KVM returned", done.stdout, flags=re.M)
     for part in (live, counted):
-        assert set(re.findall(r"^.*kvmlog-demo.* (KVM_EXIT_\w+) ", part, re.M)) == {
-            "KVM_EXIT_IO",
-            "KVM_EXIT_MMIO",
-        }
+        shown = set(re.findall(r"^.*kvmlog-demo.* (KVM_EXIT_\w+) ", part, re.M))
+        # QEMU's other threads may kick the vCPU's out of KVM_RUN: true, but not certain to come.
+        assert shown - {"KVM_EXIT_INTR"} == {"KVM_EXIT_IO", "KVM_EXIT_MMIO"}
     assert "demo: returns from KVM to the guest's process as they come" in live
     assert "does not tell their\n      exits" in counted
     found = re.search(r"the guest kvmlog-demo runs: QEMU, pid (\d+),", live)

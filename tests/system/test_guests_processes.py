@@ -17,10 +17,10 @@ from typing import Final
 
 import pytest
 
-from kvmlog.guests.names import GuestNames
-from kvmlog.guests.proc import read_process, vm_processes
+from kvmlog.guests.names import Guest, GuestNames
+from kvmlog.guests.proc import held_by, read_process, vm_processes
 from kvmlog.guests.registry import TICK_NS, GuestRegistry
-from kvmlog.guests.uevents import VmEvents
+from kvmlog.guests.uevents import VmEvent, VmEvents
 from kvmlog.ring.records import GuestRecord, decode_record
 from kvmlog.util.process import start_ticks
 from tests.support.bridge_process import HANG_S, until
@@ -29,6 +29,7 @@ from tests.support.records import guest_bytes
 QEMU: Final = "qemu-system-x86_64"
 UUID: Final = "c7a5fdbd-edaf-9455-926a-d65c16db1809"
 KVM_CREATE_VM: Final = 0xAE01  # linux/kvm.h
+KVM_CREATE_VCPU: Final = 0xAE41
 
 
 def without_kvm() -> str | None:
@@ -45,6 +46,26 @@ def make_vm() -> int:
     fd = os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
     try:
         return fcntl.ioctl(fd, KVM_CREATE_VM, 0)
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def vm_of_this_process() -> Iterator[int]:
+    """A VM without vCPUs until the end; its descriptor."""
+    fd = make_vm()
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def vcpu_of(vm: int) -> Iterator[None]:
+    """A vCPU until the end."""
+    fd = fcntl.ioctl(vm, KVM_CREATE_VCPU, 0)
+    try:
+        yield
     finally:
         os.close(fd)
 
@@ -66,6 +87,11 @@ def qemu(name: str, *more: str) -> Iterator[int]:
             process.kill()
 
 
+def until_it_holds_a_vcpu(pid: int) -> None:
+    """Wait for QEMU to make them."""
+    until(lambda: (held := held_by(pid)) is not None and held.runs_guest)
+
+
 def is_qemu(pid: int) -> bool:
     """It is, and no longer the process that was forked to become it."""
     process = read_process(pid)
@@ -82,11 +108,13 @@ def seen(number: int, pid: int, ns: int) -> GuestRecord:
     return record
 
 
+@needs_kvm
 def test_a_real_qemu_is_named_from_its_first_record_to_its_end(tmp_path: Path) -> None:
     """The bridge's registry and the readers of the ring agree on the guest's name."""
     ring = str(tmp_path / "ring")
     registry = GuestRegistry(f"{ring}.guests")
-    with qemu("guest=a,,b,debug-threads=on", "-accel", "tcg", "-uuid", UUID.upper()) as pid:
+    with qemu("guest=a,,b,debug-threads=on", "-accel", "kvm", "-uuid", UUID.upper()) as pid:
+        until_it_holds_a_vcpu(pid)
         registry.announce(seen(5, pid, ns=77))
         (guest,) = registry.running()
         assert (guest.kind, guest.name, guest.uuid, guest.pid) == ("qemu", "a,b", UUID, pid)
@@ -126,9 +154,12 @@ def test_kvm_tells_of_a_guest_before_its_first_exit(tmp_path: Path) -> None:
     events = VmEvents.open()
     assert events is not None
     with qemu("web1", "-accel", "kvm", "-uuid", UUID) as pid:
-        appeared(registry, events, pid)
-        (guest,) = [guest for guest in registry.running() if guest.pid == pid]
+        told(registry, events, VmEvent(pid, True))
+        (guest,) = [guest for guest in registry.traceable() if guest.pid == pid]
         assert (guest.name, guest.uuid, guest.numbers) == ("web1", UUID, ())
+        until_it_holds_a_vcpu(pid)
+        registry.refresh()
+        assert guest in registry.running()
     events.close()
 
 
@@ -136,7 +167,7 @@ def test_kvm_tells_of_a_guest_before_its_first_exit(tmp_path: Path) -> None:
 def test_a_guest_that_was_there_before_is_found(tmp_path: Path) -> None:
     """The VM that its process holds identifies the guest."""
     with qemu("web1", "-accel", "kvm") as pid:
-        until(lambda: pid in vm_processes())
+        until_it_holds_a_vcpu(pid)
         registry = GuestRegistry(str(tmp_path / "ring.guests"))
         assert pid in [guest.pid for guest in registry.find(["web1"])["web1"]]
 
@@ -146,38 +177,134 @@ def test_the_thread_that_made_a_vm_is_not_taken_for_a_process(tmp_path: Path) ->
     """KVM tells of threads; all others know processes."""
     events = VmEvents.open()
     assert events is not None
-    made: list[int] = []
-    told = threading.Event()
+    done = threading.Event()
 
     def make() -> None:
-        made.append(make_vm())
-        told.wait(HANG_S)
+        with vm_of_this_process() as vm, vcpu_of(vm):
+            done.wait(HANG_S)
 
     thread = threading.Thread(target=make)
     thread.start()
     registry = GuestRegistry(str(tmp_path / "ring.guests"))
     try:
-        appeared(registry, events, os.getpid())
+        told(registry, events, VmEvent(os.getpid(), True))
         assert os.getpid() in vm_processes()
+        registry.refresh()
+        (guest,) = [guest for guest in registry.running() if guest.pid == os.getpid()]
+        assert (guest.kind, guest.named) == ("other", False)
     finally:
-        told.set()
+        done.set()
         thread.join()
-        for fd in made:
-            os.close(fd)
         events.close()
     assert os.getpid() not in vm_processes()
-    (guest,) = [guest for guest in registry.running() if guest.pid == os.getpid()]
-    assert (guest.kind, guest.named) == ("other", False)
 
 
-def appeared(registry: GuestRegistry, events: VmEvents, pid: int) -> None:
-    """Takes events as the bridge does, until this process was told of."""
+@needs_kvm
+def test_who_only_asks_kvm_is_a_guest_while_it_holds_a_vcpu(tmp_path: Path) -> None:
+    """What libvirt does when it starts, and any check of what KVM can do: the process lives on."""
+    registry = GuestRegistry(str(tmp_path / "ring.guests"))
+    events = VmEvents.open()
+    assert events is not None
+    with vm_of_this_process() as vm:
+        told(registry, events, VmEvent(os.getpid(), True))
+        registry.refresh()
+        assert own(registry.running()) == []
+        with vcpu_of(vm):
+            registry.refresh()
+            (guest,) = own(registry.running())
+            assert guest.ended_realtime_ns is None
+    told(registry, events, VmEvent(os.getpid(), False))
+    assert own(registry.running()) == []
+    (ended,) = own(registry.guests())
+    assert ended.ended_realtime_ns is not None
+    assert registry.has_ended(ended.pid, ended.start_ticks)
+    events.close()
+
+
+@needs_kvm
+def test_of_several_vms_the_last_one_ends_the_guest(tmp_path: Path) -> None:
+    """One entry for the process, which runs as long as any VM of it; a later VM revives it."""
+    registry = GuestRegistry(str(tmp_path / "ring.guests"))
+    with vm_of_this_process() as first, vcpu_of(first):
+        with vm_of_this_process() as second, vcpu_of(second):
+            registry.scan()
+            (guest,) = own(registry.running())
+        registry.refresh()
+        assert own(registry.running()) == [guest]
+    registry.refresh()
+    assert own(registry.running()) == []
+    with vm_of_this_process() as third, vcpu_of(third):
+        registry.scan()
+        assert own(registry.running()) == [guest]
+
+
+@needs_kvm
+@pytest.mark.parametrize("launcher", ["argv0", "kvm-spice", "loader", "copy"])
+def test_qemu_is_known_whatever_it_is_called(tmp_path: Path, launcher: str) -> None:
+    """By the file that it runs, through the dynamic loader, and by its options."""
+    program = shutil.which(QEMU)
+    assert program
+    command = [program, "-nodefaults", "-S", "-display", "none", "-name", "web7", "-accel", "kvm"]
+    # Without its own path it does not find its firmware.
+    command += ["-L", "/usr/share/seabios", "-L", "/usr/share/qemu"]
+    executable = program
+    if launcher == "loader":
+        executable = interpreter(program)
+        command.insert(0, "ld.so")
+    elif launcher == "copy":
+        executable = shutil.copy(program, str(tmp_path / "acme-hypervisor"))
+    if launcher in ("argv0", "copy"):
+        command[0] = "microvm@web7"
+    elif launcher == "kvm-spice":
+        command[0] = "/usr/bin/kvm-spice"
+    registry = GuestRegistry(str(tmp_path / "ring.guests"))
+    with subprocess.Popen(command, executable=executable, stdin=subprocess.DEVNULL) as process:
+        try:
+            until_it_holds_a_vcpu(process.pid)
+            (guest,) = registry.find(["web7"])["web7"]
+        finally:
+            process.kill()
+    assert (guest.pid, guest.kind, guest.named) == (process.pid, "qemu", True)
+
+
+@needs_kvm
+def test_a_guest_that_is_gone_when_its_first_exit_is_read_has_its_name(tmp_path: Path) -> None:
+    """KVM's event names it: hundreds of guests that live for a moment have no other chance."""
+    registry = GuestRegistry(str(tmp_path / "ring.guests"))
+    events = VmEvents.open()
+    assert events is not None
+    with qemu("short", "-accel", "kvm", "-uuid", UUID) as pid:
+        told(registry, events, VmEvent(pid, True))
+        record = seen(5, pid, ns=77)
+    registry.refresh()
+    assert [guest for guest in registry.guests() if guest.pid == pid] == []
+    registry.announce(record)
+    (guest,) = [guest for guest in registry.guests() if guest.pid == pid]
+    assert (guest.name, guest.kind, guest.uuid) == ("short", "qemu", UUID)
+    assert guest.ended_realtime_ns is not None
+    events.close()
+
+
+def own(guests: list[Guest]) -> list[Guest]:
+    """Those of this process."""
+    return [guest for guest in guests if guest.pid == os.getpid()]
+
+
+def interpreter(program: str) -> str:
+    """The dynamic loader of a program (elf(5), PT_INTERP)."""
+    raw = Path(program).read_bytes()[:4096]
+    begin = raw.index(b"/lib")
+    return raw[begin : raw.index(b"\0", begin)].decode()
+
+
+def told(registry: GuestRegistry, events: VmEvents, expected: VmEvent) -> None:
+    """Take events as the bridge does, until this one came."""
     poll = select.poll()
     poll.register(events, select.POLLIN)
     while True:
-        assert poll.poll(HANG_S * 1000), f"KVM has not told of a VM of {pid}"
-        pids = events.handle()
-        for found in pids:
-            registry.appeared(found)
-        if pid in pids:
+        assert poll.poll(HANG_S * 1000), f"KVM has not told of {expected}"
+        found = events.handle()
+        for event in found:
+            (registry.appeared if event.created else registry.closed)(event.pid)
+        if expected in found:
             return

@@ -16,10 +16,10 @@ from kvmlog.guests.registry import TICK_NS, GuestRegistry
 from kvmlog.ring.records import GuestRecord, decode_record
 from kvmlog.ring.writer import RingWriter
 from kvmlog.rpcserver.methods import records
-from kvmlog.rpcserver.methods.call import Call
 from tests.support import records as make
 from tests.support.bridge_process import kvmlog
 from tests.support.proc_tree import FakeProc
+from tests.support.rpc_calls import call_of
 from tests.support.scripted_source import ScriptedSource
 from tests.support.served_switch import served
 
@@ -62,8 +62,8 @@ def test_pending_of_a_guest(places: tuple[str, str]) -> None:
 
 def test_kvm_pending_of_a_guest(places: tuple[str, str]) -> None:
     """The call lists it, and tells of the others only when they are chosen."""
-    reply = records.pending(Call(*places, "", ({"vm": ["web1"]},)))
+    reply = records.pending(call_of(places[0], {"vm": ["web1"]}, switch=places[1]))
     assert [int(one["guest"]) for one in reply["records"]] == [1]
     assert (int(reply["pending"]), int(reply["left_out"])) == (1, 0)
-    reply = records.pending(Call(*places, "", ({"vm": ["web2"]},)))
+    reply = records.pending(call_of(places[0], {"vm": ["web2"]}, switch=places[1]))
     assert (int(reply["pending"]), int(reply["left_out"])) == (PENDING_SHOWN + 9, 9)

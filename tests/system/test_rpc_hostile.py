@@ -119,7 +119,6 @@ def test_damaged_calls_are_replies_or_faults(server: Server) -> None:
         "a.b.c",
         "_dispatch",
         "system.shutdown",
-        "system.multicall",
         "server.shutdown",
         "kvmLogSwitch ",
         "x" * 50_000,
@@ -172,8 +171,33 @@ BAD_HTTP = {
     ),
     "a form": (post(CALL).replace(b"text/xml", b"text/plain"), 415),
     "no content type": (post(CALL).replace(b"Content-Type: text/xml\r\n", b""), 415),
+    "two content types": (post(CALL, headers="Content-Type: text/xml\r\n"), 415),
+    "another content type": (post(CALL, headers="Content-Type: text/plain\r\n"), 415),
+    "multipart": (post(CALL).replace(b"text/xml", b"multipart/form-data"), 415),
+    "multipart with a boundary": (
+        post(CALL).replace(b"text/xml", b"multipart/form-data; boundary=x"),
+        415,
+    ),
+    "two encodings": (
+        post(CALL, headers="Content-Encoding: identity\r\nContent-Encoding: gzip\r\n"),
+        415,
+    ),
+    "no host": (post(CALL).replace(b"Host: x\r\n", b""), 400),
+    "two hosts": (post(CALL, headers="Host: y\r\n"), 400),
+    "folded header": (post(CALL, headers="X: a\r\n b\r\n"), 400),
+    "equal lengths": (post(CALL, headers=f"Content-Length: {len(CALL)}\r\n"), 400),
+    "unknown expectation": (post(CALL, headers="Expect: 200-ok\r\n"), 417),
+    "method in small letters": (post(CALL).replace(b"POST", b"post"), 501),
     "a web page": (post(CALL, headers="Origin: http://example.net\r\n"), 403),
     "other path": (post(CALL).replace(b"/RPC2", b"/RPC3"), 404),
+    "two slashes": (post(CALL).replace(b"/RPC2", b"//RPC2"), 404),
+    "slash behind": (post(CALL).replace(b"/RPC2", b"/RPC2/"), 404),
+    "query": (post(CALL).replace(b"/RPC2", b"/RPC2?x"), 404),
+    "fragment": (post(CALL).replace(b"/RPC2", b"/RPC2#x"), 404),
+    "escaped path": (post(CALL).replace(b"/RPC2", b"/%52PC2"), 404),
+    "path of an absolute URI": (post(CALL).replace(b"/RPC2", b"http://x/RPC3"), 404),
+    "URI of another kind": (post(CALL).replace(b"/RPC2", b"ftp://x/RPC2"), 404),
+    "authority as path": (b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", 501),
     "path with dots": (post(CALL).replace(b"/RPC2", b"/../RPC2"), 404),
     "long path": (post(CALL).replace(b"/RPC2", b"/" + b"a" * 70_000), 431),
     "long header": (post(CALL, headers=f"X: {'a' * 70_000}\r\n"), 431),
@@ -203,6 +227,61 @@ def test_bad_http_is_refused(server: Server, request_bytes: bytes, status: int) 
     assert reply.count(b"HTTP/1.1 ") == 1
     assert b"Connection: close" in reply
     assert reply.split(b"\r\n\r\n", 1)[1].strip().endswith(b".")
+
+
+@pytest.mark.parametrize("path", [b"/", b"/RPC2", b"http://x/RPC2", b"http://x:1"])
+def test_paths_that_are_served(server: Server, path: bytes) -> None:
+    """Both, also in a proxy's form."""
+    assert status_of(server.exchange(post(CALL).replace(b"/RPC2", path))) == 200
+
+
+def test_a_refusal_of_head_has_no_body(server: Server) -> None:
+    """Its length would be that of GET's."""
+    head, _, body = server.exchange(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n").partition(b"\r\n\r\n")
+    assert status_of(head) == 405
+    assert b"\r\nAllow: POST\r\n" in head
+    assert body == b""
+
+
+def test_a_reply_to_http_1_0_ends_the_connection(server: Server) -> None:
+    """Also where keep-alive was requested, which version 1.0 does not have."""
+    request = post(CALL).replace(b"HTTP/1.1", b"HTTP/1.0").replace(b"close", b"keep-alive")
+    reply = server.exchange(request + request)
+    assert status_of(reply) == 200
+    assert reply.count(b"HTTP/1.1 ") == 1
+
+
+def test_who_asks_before_the_body_is_answered_before_it(server: Server) -> None:
+    """100 at once, whatever has been sent before on this connection, and one reply afterwards."""
+    asking = post(CALL, headers="Expect: 100-continue\r\n")
+    asking = asking.replace(b"Connection: close\r\n", b"")
+    with server.connect() as link:
+        for _ in range(2):
+            link.sendall(asking.removesuffix(CALL))
+            assert link.recv(1_000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            link.sendall(CALL)
+            reply = link.recv(65_536)
+            assert status_of(reply) == 200
+            assert reply.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ((b"Host", b"Authorization: Bearer none\r\nHost"), 401),
+        ((b"/RPC2", b"/RPC3"), 404),
+        ((b"text/xml", b"text/plain"), 415),
+        ((b"Host", b"Expect: 200-ok\r\nHost"), 417),
+    ],
+)
+def test_who_asks_before_the_body_is_refused_before_it(
+    server: Server, change: tuple[bytes, bytes], status: int
+) -> None:
+    """What would be refused with the body is without it."""
+    asking = post(CALL, headers="Expect: 100-continue\r\n").removesuffix(CALL)
+    reply = server.exchange(asking.replace(*change, 1))
+    assert status_of(reply) == status
+    assert reply.count(b"HTTP/1.1 ") == 1
 
 
 def test_length_with_zeros_before_it(server: Server) -> None:

@@ -32,6 +32,7 @@ from kvmlog.rpcserver.limits import Limits
 from kvmlog.rpcserver.service import RpcService
 from tests.support.bridge_process import HANG_S, until
 from tests.support.certificates import Authority
+from tests.support.records import exit_bytes
 from tests.support.rpc_process import post, read_all, status_of
 from tests.support.users import NOBODY, as_root
 
@@ -95,8 +96,8 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
     path = str(tmp_path / "ring")
     running: list[Serving] = []
 
-    def start(config: Config | None = None, **limits: Any) -> Serving:
-        running.append(Serving(path, Limits(**limits), config or Config()))
+    def start(config: Config | None = None, ring: str = path, **limits: Any) -> Serving:
+        running.append(Serving(ring, Limits(**limits), config or Config()))
         return running[-1]
 
     with RingWriter(path, 1024) as writer:
@@ -290,3 +291,49 @@ def test_a_certificates_end_counts_on_a_connection_that_began_before(
         late = time.time() + 2 * 86_400
         monkeypatch.setattr(time, "time", lambda: late)
         assert ask(link) == 401
+
+
+def test_a_call_that_waits_keeps_nobody_from_computing(begin: Begin) -> None:
+    """Of the only turn there is, others of the same caller make use meanwhile."""
+    serving = begin(turns=1)
+    body = dumps(({"over_s": 2.0},), "kvmStatistics")
+    with (
+        contextlib.closing(serving.http(None)) as waiting,
+        contextlib.closing(serving.http(None)) as link,
+    ):
+        waiting.request("POST", "/RPC2", body, TYPE)
+        until(lambda: ConnectionState.BUSY in serving.states())
+        assert [ask(link) for _ in range(20)] == [200] * 20
+        assert ConnectionState.BUSY in serving.states()
+        assert waiting.getresponse().status == 200
+
+
+def test_replies_that_nobody_reads_take_no_more_than_their_memory(
+    begin: Begin, tmp_path: Path
+) -> None:
+    """The next large one of the same caller waits, then is refused; small ones are answered."""
+    path = tmp_path / "large"
+    most = 65_536
+    with RingWriter(str(path), 4 * most) as writer:
+        writer.append(exit_bytes() * most)
+        serving = begin(
+            queue_s=0.2, reply_bytes=40_000_000, reply_bytes_per_caller=40_000_000, ring=str(path)
+        )
+        request = post(dumps(({"count": most},), "kvmRecords").encode())
+        memory = serving.server._accounts.memory
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.connect(("127.0.0.1", serving.port))
+            deaf.sendall(request)
+            until(lambda: 0 < memory.held_bytes < 15_000_000)
+            with serving.connect() as second:
+                second.sendall(request)
+                refused = read_all(second)
+            assert status_of(refused) == 429
+            assert b"\r\nRetry-After: 1\r\n" in refused
+            with contextlib.closing(serving.http(None)) as link:
+                assert ask(link) == 200
+        until(lambda: memory.held_bytes == 0)
+        with serving.connect() as third:
+            third.sendall(request)
+            assert status_of(read_all(third)) == 200

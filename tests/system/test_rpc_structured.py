@@ -6,81 +6,42 @@ A bridge's engine with a source that the test plays is at the other end.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from xmlrpc.client import Fault, dumps
 
 import pytest
 
-from kvmlog.bridge.dispatch import Dispatcher
-from kvmlog.bridge.unix_server import UnixServer
 from kvmlog.client import Client, RpcError, RpcFaultError
 from kvmlog.control.sampling import Sampling
-from kvmlog.engine.engine import Engine
+from kvmlog.guests.model import encode
 from kvmlog.native import lib
-from kvmlog.ring.statistics.reader import By
-from kvmlog.ring.statistics.writer import StatisticsWriter
-from kvmlog.ring.writer import RingWriter
-from kvmlog.rpcserver.methods.statistics import _brief, _slot, _waiting
-from kvmlog.stat.query import Query
+from kvmlog.ring.reader import boot_id
 from tests.support import records as make
-from tests.support.bridge_process import kvmlog, until
-from tests.support.rpc_process import KVMLOG, Server, post, rpc_server
-from tests.support.scripted_source import ScriptedSource
-from tests.support.served_switch import served
+from tests.support import statistics_rows
+from tests.support.bridge_process import kvmlog
+from tests.support.rpc_process import KVMLOG, Server, rpc_server
+from tests.support.scripted_host import SLOTS, Host, scripted_host
 
-SLOTS = 4_096
 PERL = Path(__file__).parents[1] / "support" / "foreign_client.pl"
-
-
-@dataclass
-class Host:
-    """All of one: engine, source, ring and server."""
-
-    engine: Engine
-    source: ScriptedSource
-    writer: RingWriter
-    server: Server
-
-    @property
-    def address(self) -> str:
-        """HOST:PORT of the server."""
-        return f"{self.server.host}:{self.server.port}"
-
-    def remote(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """One run of `kvmlog remote` against it."""
-        return kvmlog("remote", self.address, *arguments)
 
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
     """A host that is off."""
-    source = ScriptedSource()
-    with RingWriter(str(tmp_path / "ring"), SLOTS) as writer:
-        statistics = StatisticsWriter(str(tmp_path / "ring.statistics"), writer, 1)
-        engine = Engine(writer, source, statistics=statistics)
-        engine.start()
-        with (
-            served(UnixServer(str(tmp_path / "switch"), Dispatcher(engine, dict))),
-            rpc_server(tmp_path / "ring", tmp_path / "switch") as server,
-        ):
-            yield Host(engine, source, writer, server)
-        engine.stop()
-        statistics.close()
+    with scripted_host(tmp_path) as made:
+        yield made
 
 
 def test_the_switch_takes_and_tells_everything(host: Host) -> None:
     """Time, sampling and cap reach the source; off ends it; refusals have codes and sentences."""
     recorded = Sampling(10, 5, 95, 1_000)
     with Client(host.address) as client:
-        done = client.switch(True, for_s=60, recorded=recorded)
+        done = client.switch(True, for_s=60, sampling=recorded)
         assert (done.on, done.matched, done.for_s, done.sampling) == (True, {}, 60.0, recorded)
         asked = host.source.configs[-1]
         assert (asked.one_in, asked.on_ms, asked.off_ms) == (10, 5, 95)
@@ -146,7 +107,7 @@ def test_every_method_says_what_it_is(shared: Server) -> None:
     types = {"string", "boolean", "int", "struct", "array"}
     with shared.client() as client:
         names = client.system.listMethods()
-        assert len(names) == 15
+        assert len(names) == 16
         for name in names:
             assert client.system.methodHelp(name).endswith(".")
             assert {one for all_ in client.system.methodSignature(name) for one in all_} <= types
@@ -219,76 +180,6 @@ def test_structs_and_block_tell_the_same(host: Host) -> None:
     }
 
 
-def test_statistics_are_the_servers_report(host: Host) -> None:
-    """The client gets the same report by reason as the local command."""
-    with Client(host.address) as client:
-        client.switch(True)
-        host.source.deliver(1, 100)
-        client.switch(False)
-        report, notes = client.statistics(Query(By.REASON))
-        assert (report.exits, [line.row.count for line in report.lines]) == (100, [100])
-        assert notes == [
-            "tracing is off, nothing is being counted; switch it on (kvmlog switch on)"
-        ]
-        over, _ = client.statistics(Query(By.REASON), over_s=0.1)
-        assert (over.exits, over.lines) == (0, [])
-    ring = host.writer.path
-    local = json.loads(kvmlog("stat", "--by", "reason", "--json", "--ring", ring).stdout)
-    remote = json.loads(host.remote("stat", "--by", "reason", "--json").stdout)
-    moving = ("until", "until_realtime_ns")
-    assert {k: v for k, v in remote.items() if k not in moving} == {
-        k: v for k, v in local.items() if k not in moving
-    }
-
-
-def test_one_caller_cannot_take_all_places_of_statistics(host: Host, tmp_path: Path) -> None:
-    """Half of them at most, in calls that wait; another has the others, and it all brief calls."""
-    tokens = tmp_path / "tokens"
-    made = kvmlog("rpc", "--token-file", str(tokens), "--new-token", "engine").stdout.strip()
-    bearer = f"Authorization: Bearer {made}\r\n"
-    long, short, brief = (
-        post(dumps(({**over, "by": ["reason"]},), "kvmStatistics").encode(), headers=bearer)
-        for over in ({"over_s": 60}, {"over_s": 0.1}, {})
-    )
-    extra = ["--token-file", str(tokens)]
-    ring = Path(host.writer.path)
-    with rpc_server(ring, ring.with_name("switch"), extra=extra) as server:
-        links = [server.connect() for _ in range(4)]
-        for link in links:
-            link.sendall(long)
-        refusal = b"4 calls of yours of kvmStatistics with over_s are under way; try again later."
-        until(lambda: refusal in server.exchange(short))
-        assert b"<fault>" not in server.exchange(brief)
-        with Client(f"{server.host}:{server.port}") as client:
-            assert client.statistics(Query(By.REASON), over_s=0.1)[0].exits == 0
-        for link in links:
-            link.close()
-
-
-@pytest.mark.parametrize(
-    ("waits", "of_one", "words"),
-    [(True, 4, "^4 calls of yours of kvmS"), (False, 8, "^8 calls of kvmStatistics are")],
-)
-def test_all_places_of_statistics_are_bounded(waits: bool, of_one: int, words: str) -> None:
-    """Whoever has them; each that is given back is free."""
-    with contextlib.ExitStack() as stack:
-        for number in range(8):
-            who = str(number // of_one)
-            stack.enter_context(_slot(who, waits=waits))
-        for who, said in (("0", words), ("c", "^8 calls of kvmStatistics ")):
-            with pytest.raises(Fault) as busy, _slot(who, waits=waits):
-                pass
-            assert (busy.value.faultCode, bool(re.match(said, busy.value.faultString))) == (
-                113,
-                True,
-            )
-        # The others have places of their own.
-        with _slot("0", waits=not waits):
-            pass
-    assert not _waiting
-    assert not _brief
-
-
 def test_remote_commands_print_what_the_local_ones_do(host: Host) -> None:
     """One style: but for moving clocks the same lines."""
     assert host.remote("switch", "on", "--one-in", "4").stdout.splitlines() == [
@@ -311,7 +202,32 @@ def test_remote_commands_print_what_the_local_ones_do(host: Host) -> None:
         re.sub(r"heartbeat .*", "", done.stdout)
         for done in (host.remote("status"), kvmlog("status", *places, "--switch", switch))
     )
-    assert remote == local
+    # But for what is advised.
+    there = local.replace("(kvmlog guests)", f"(kvmlog remote {host.address} guests)")
+    assert there != local
+    assert remote == there
+
+
+def test_remote_commands_advise_what_works_from_here(host: Host) -> None:
+    """Commands that reach the other host, and files that are said to be its own."""
+    ended = statistics_rows.named(7, "old", ended_realtime_ns=5)
+    Path(f"{host.writer.path}.guests").write_bytes(encode(boot_id(), [ended]))
+    host.engine.registry.path = f"{host.writer.path}.elsewhere"
+    assert host.remote("guests").stderr == (
+        f"kvmlog: 1 guest that ended: kvmlog remote {host.address} guests --all\n"
+    )
+    assert "old" in host.remote("guests", "--all").stdout
+    assert f"(kvmlog remote {host.address} switch on)" in host.remote("stat").stderr
+    refused = host.remote("dump", "--reason", "hltt")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert f"`kvmlog remote {host.address} explain --list` lists all" in refused.stderr
+    Path(f"{host.writer.path}.guests").unlink()
+    unknown = host.remote("guests")
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert unknown.stderr.startswith(
+        f"kvmlog: {host.address}: {host.writer.path}.guests: no bridge"
+    )
+    assert f"(kvmlog bridge on {host.address})" in unknown.stderr
 
 
 def test_remote_tail_follows(host: Host) -> None:

@@ -16,10 +16,12 @@ from pathlib import Path
 
 import pytest
 
+from kvmlog.native import lib
 from kvmlog.ring.statistics.reader import SUFFIX
 from kvmlog.ring.statistics.writer import StatisticsWriter
 from kvmlog.ring.writer import RingWriter
 from tests.support.bridge_process import HANG_S, KVMLOG, kvmlog, running_bridge, without_module
+from tests.support.statistics_feed import Counting, exits
 
 NO_BRIDGE = "kvmlog: no bridge writes these statistics now; start it (kvmlog bridge)\n"
 OFF = "kvmlog: tracing is off, nothing is being counted; switch it on (kvmlog switch on)\n"
@@ -75,7 +77,7 @@ def test_json_and_csv(ring: str) -> None:
     told = json.loads(stat(ring, "--json").stdout)
     assert (told["rows"], told["exits"], told["lost_records"]) == ([], 0, 0)
     (header,) = csv.reader(stat(ring, "--csv", "--by", "return").stdout.splitlines())
-    assert header[-2:] == ["paused_ns", "share"]
+    assert header[-4:] == ["paused_ns", "share", "since", "until"]
 
 
 def test_a_table_per_interval(ring: str) -> None:
@@ -226,6 +228,55 @@ def test_on_a_terminal_tables_are_redrawn(ring: str) -> None:
     assert done.returncode == 0
     assert shown.count(b": 0 exits") >= 3
     assert b"\x1b[1A" in shown
+
+
+def test_a_pipe_has_the_same_columns_everywhere(tmp_path: Path) -> None:
+    """Whatever COLUMNS says, and however many there are on a terminal."""
+    with Counting(tmp_path) as counting:
+        counting.feed(exits(3, reason=0x78, total_ns=[5, 6, 7]))
+        counting.writer.flush()
+    headers = {"80": "", "300": ""}
+    for width in headers:
+        done = subprocess.run(
+            [*KVMLOG, "stat", "--ring", str(tmp_path / "ring"), "--halts"],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "COLUMNS": width},
+            timeout=HANG_S,
+            check=True,
+        )
+        headers[width] = done.stdout.splitlines()[1]
+    assert [one.split() for one in headers.values()] == [
+        ["GUEST", "REASON", "COUNT", "TOTAL", "SHARE", "MEAN", "MAX", "NOTE"]
+    ] * 2
+    chosen = stat(str(tmp_path / "ring"), "--columns", "min,max", "--halts")
+    assert chosen.stdout.splitlines()[1].split() == ["GUEST", "REASON", "MIN", "MAX", "NOTE"]
+    assert chosen.stdout.splitlines()[2].split()[-3:] == ["5ns", "7ns", "halt"]
+
+
+def test_addresses_come_by_device(tmp_path: Path) -> None:
+    """One row per function of PCI, per interrupt controller; --exact: one per address."""
+    with Counting(tmp_path) as counting:
+        flags = lib.KVMLOG_F_DETAIL_VALID | lib.KVMLOG_F_USER_REASON
+        addresses = [0xB00FA000, 0xB00FA004, 0xB00FA040, 0xFEE000B0, 0xFEE00300]
+        counting.feed(exits(5, reason=0x400, detail=addresses, flags=flags, user_reason=6))
+        counting.writer.flush()
+    ring = str(tmp_path / "ring")
+    by = ("--by", "reason,detail", "--columns", "count", "--sort", "count")
+    assert [" ".join(one.split()) for one in stat(ring, *by).stdout.splitlines()[2:]] == [
+        "npf gpa 0xb00fa000-0xb00fafff (ecam 00:1f.2) 3",
+        "npf gpa 0xfee00000-0xfee00fff (lapic) 2",
+    ]
+    exact = stat(ring, *by, "--exact").stdout.splitlines()[2:]
+    assert sorted(" ".join(one.split()) for one in exact) == [
+        "npf gpa 0xb00fa000 (ecam 00:1f.2) 1",
+        "npf gpa 0xb00fa004 (ecam 00:1f.2) 1",
+        "npf gpa 0xb00fa040 (ecam 00:1f.2) 1",
+        "npf gpa 0xfee000b0 (lapic eoi) 1",
+        "npf gpa 0xfee00300 (lapic icr) 1",
+    ]
+    (device, _) = json.loads(stat(ring, *by[:2], "--sort", "count", "--json").stdout)["rows"]
+    assert (device["detail"], device["detail_kind"]) == (0xB00FA000, "device")
 
 
 @pytest.mark.parametrize(

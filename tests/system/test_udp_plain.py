@@ -21,7 +21,8 @@ REMEDY = '(udp.plain = "any", --udp-plain any)'
 def test_none_is_accepted_by_default(tmp_path: Path, command: str) -> None:
     """Not even root's, not even status; the sender and the log are told what to do."""
     with running_bridge(tmp_path) as bridge:
-        assert "over UDP none (udp.plain, udp.key_file)" in bridge.lines[-1]
+        place = f"127.0.0.1:{bridge.udp[1]}"
+        assert bridge.lines[-1].endswith(f"over UDP {place}: none (udp.plain, udp.key_file)")
         answer = bridge.ask(command.encode())
         assert answer.startswith(OFF)
         assert answer.decode().endswith(REMEDY)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.vm.inside_items import INSIDE, InsideModule, in_vm, measured
+from tests.vm.inside_items import INSIDE, InsideModule, begin, in_vm, measured
 
 
 def pytest_pycollect_makemodule(
@@ -27,6 +27,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not in_vm() and here in item.path.parents:
             item.add_marker(pytest.mark.vm)
+
+
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Boot the VMs of inside/ before anything runs: they take the longest."""
+    if not (in_vm() or session.testsfailed or session.config.option.collectonly):
+        begin(session)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Tests that run inside a VM, shown as tests of their own on the host.
 
-Every test in tests/vm/inside/ appears once for each kernel, as "test_name[6.1]".
-The first item to run boots one VM for each kernel, in which pytest runs all of
-that kernel's items; the others only read their outcome. VMs run side by side, as
-many as there are CPUs: each keeps one busy. Nothing in tests/vm/inside is imported
-on the host.
+Every test in tests/vm/inside/ appears once for each kernel, as "test_name[6.1]"; those
+in inside/once/ do not depend on it, and appear for the first. For each kernel one VM is
+booted, in which pytest runs all of that kernel's items; here they only read their
+outcome. The VMs begin before any test does, and run beside all others and each other, as
+many as there are CPUs: most of those others wait more than they compute. Nothing in
+tests/vm/inside is imported on the host.
 
     KVMLOG_KERNELS="6.1"         only these kernels (default: 6.1 6.12)
     KVMLOG_VM_TIMEOUT_S=4500     for one VM
@@ -33,6 +34,7 @@ from tests.support import scale
 from tests.vm import reporting
 
 INSIDE = Path(__file__).with_name("inside")
+_ONCE = INSIDE / "once"
 _IN_VM = "KVMLOG_IN_VM"
 _NODEIDS = pytest.StashKey[list[str]]()
 # Lines that a test inside printed past pytest's capture, for who reads the host's summary.
@@ -153,7 +155,7 @@ class InsideModule(pytest.File):
             file, _, test = nodeid.partition("::")
             if file != path:
                 continue
-            for kernel in os.environ.get("KVMLOG_KERNELS", " ".join(SERIES)).split():
+            for kernel in kernels_of(self.path):
                 item = InsideItem.from_parent(self, name=f"{test}[{kernel}]")
                 item.nodeid_inside, item.kernel = nodeid, kernel
                 item.add_marker(pytest.mark.vm)
@@ -167,13 +169,7 @@ class InsideItem(pytest.Item):
     kernel: str
 
     def runtest(self) -> None:
-        """Boot the VMs unless they were, then tell this test's outcome."""
-        if _SESSIONS not in self.config.stash:
-            wanted = defaultdict[str, list[str]](list)
-            for item in self.session.items:
-                if isinstance(item, InsideItem):
-                    wanted[item.kernel].append(item.nodeid_inside)
-            self.config.stash[_SESSIONS] = VmSessions(wanted)
+        """Wait for the VM of the kernel, then tell this test's outcome."""
         self.config.stash[_SESSIONS].wait(self.kernel).check(self.nodeid_inside)
 
     def repr_failure(
@@ -189,6 +185,22 @@ class InsideItem(pytest.Item):
         return self.path, None, self.name
 
 
+def begin(session: pytest.Session) -> None:
+    """Boot the VMs of all items inside that are to run."""
+    wanted = defaultdict[str, list[str]](list)
+    for item in session.items:
+        if isinstance(item, InsideItem):
+            wanted[item.kernel].append(item.nodeid_inside)
+    if wanted:
+        session.config.stash[_SESSIONS] = VmSessions(wanted)
+
+
+def kernels_of(path: Path) -> list[str]:
+    """Return the kernels on which the tests of a file inside run."""
+    kernels = os.environ.get("KVMLOG_KERNELS", " ".join(SERIES)).split()
+    return kernels[:1] if path.parent == _ONCE and not scale.EVERY_KERNEL else kernels
+
+
 def measured(config: pytest.Config) -> list[str]:
     """Return the measurements of the tests inside: for information."""
     sessions = config.stash.get(_SESSIONS, None)
@@ -201,7 +213,8 @@ def _inside_nodeids(config: pytest.Config) -> list[str]:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "--collect-only", "-q", str(INSIDE)],
             cwd=PROJECT,
-            env={**os.environ, _IN_VM: "collecting"},
+            # It leaves the tests as pytest rewrites them, for the VMs to find.
+            env={**os.environ, _IN_VM: "collecting", "PYTHONDONTWRITEBYTECODE": ""},
             capture_output=True,
             text=True,
         )

@@ -19,6 +19,8 @@ from kvmlog.util.ratelimit import TimeShare
 PENDING_SHOWN: Final = 256
 # Of the bridge's time that `guests` may take to look into all processes: whoever may read asks.
 _SCAN_SHARE: Final = 0.1
+# The same for `flush`, which holds up the pump while it writes.
+_FLUSH_SHARE: Final = 0.1
 
 
 class Dispatcher:
@@ -32,6 +34,7 @@ class Dispatcher:
         self._about = about
         self._counts: dict[str, Counter[str]] = {}
         self._scan = TimeShare(engine.registry.scan, _SCAN_SHARE)
+        self._flush = TimeShare(engine.flush, _FLUSH_SHARE)
 
     def answer(self, channel: str, datagram: bytes, truncated: bool = False) -> bytes | None:
         """Return the answer to one datagram, None where none is due; never raise for bad input.
@@ -102,6 +105,9 @@ class Dispatcher:
             return "ok pending " + json.dumps(self._pending(command.guests), separators=(",", ":"))
         if command.word == "guests":
             return "ok guests " + json.dumps(self._guests())
+        if command.word == "flush":
+            self._flush()
+            return "ok flush " + json.dumps(self.engine.describe_flush())
         if command.word == "reset":
             self.engine.reset()
             return "ok reset"

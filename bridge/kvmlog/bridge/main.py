@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from kvmlog.bridge.dispatch import Dispatcher
+from kvmlog.bridge.names import Names, socket_objection
 from kvmlog.bridge.udp_server import UdpServer
 from kvmlog.bridge.unix_server import UnixServer
 from kvmlog.config.load import Config, add_options
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         switch = Dispatcher(engine, bridge.about)
         udp = _Udp(config, switch)
         stack.callback(udp.close)
-        control = UnixServer(keys.switch, switch)
+        control = _Control(keys.switch, switch)
         stack.callback(control.close)
         bridge.servers = lambda: {
             "udp": udp.server.address,
@@ -88,8 +89,8 @@ def run(args: argparse.Namespace) -> int:
         reload.on("budget.cpu_percent", apply=relimit)
 
         def commands() -> str:
-            where = f"commands on {udp.server.address} and {keys.switch}"
-            return f"{where}, over UDP {udp.server.accepts}"
+            over_udp = f"over UDP {udp.server.address}: {udp.server.accepts}"
+            return f"commands on {keys.switch}; {over_udp}"
 
         def said() -> str:
             return f"{engine.state()}, ring {keys.ring}, {commands()}"
@@ -103,14 +104,18 @@ def run(args: argparse.Namespace) -> int:
             # The guests first: a source that is back is switched on for those of now.
             watch.tick()
             engine.tick()
+            bridge.names.tick()
             notifier.status(said())
             if notifier.watchdog_s is not None and _lives(engine, writer, notifier.watchdog_s):
                 notifier.beat()
 
         loop = Loop(tick, read_again)
         # What else becomes readable is served by handle(), in this thread.
-        for one in (udp.server, control, GuestAnnouncements(engine)):
+        for one in (udp.server, control.server, GuestAnnouncements(engine)):
             loop.add(one)
+        control.replace = loop.replace
+        counted = [] if statistics is None else [statistics]
+        bridge.names = Names([writer, *counted, engine.registry, control])
         if watch.events is not None:
             loop.add(watch)
 
@@ -144,6 +149,32 @@ class _Udp:
     def allow(self, config: Config) -> None:
         """Replace key and permitted senders; KvmlogError when the address does not allow them."""
         self.server.allow(_udp_key(config), config.udp.plain)
+
+    def close(self) -> None:
+        self.server.close()
+
+
+class _Control:
+    """The local socket in use; one whose file was removed is replaced."""
+
+    def __init__(self, path: str, switch: Dispatcher) -> None:
+        self._switch = switch
+        self.server = UnixServer(path, switch)
+        self.replace: Callable[[UnixServer, UnixServer], None]
+
+    def keep(self) -> str:
+        """Bind the socket anew where its file was removed (bridge.names)."""
+        if self.server.is_named():
+            return ""
+        path = self.server.path
+        foreign = socket_objection(path)
+        if foreign:
+            return f"{path}: {foreign}, so no commands come to it; remove it"
+        before, self.server = self.server, UnixServer(path, self._switch)
+        self.replace(before, self.server)
+        before.close()
+        log(f"{path}: the socket had been removed or replaced; bound anew")
+        return ""
 
     def close(self) -> None:
         self.server.close()
@@ -195,6 +226,7 @@ class _Bridge:
 
     def __init__(self, ring: str, writer: RingWriter, engine: Engine) -> None:
         self.servers: Callable[[], dict[str, str]] = dict
+        self.names = Names([])
         self._ring = os.path.abspath(ring)
         self._writer = writer
         self._engine = engine
@@ -207,6 +239,7 @@ class _Bridge:
             "uptime_s": int(time.monotonic() - self._began),
             "resident_bytes": resident_bytes(),
             **self.servers(),
+            "files": self.names.problems,
             "ring": {
                 "path": self._ring,
                 "ring_id": bytes(header.ring_id).hex(),

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from kvmlog.bridge.datagram_server import CREDENTIALS_BYTES, DatagramServer
 from kvmlog.bridge.dispatch import Dispatcher
-from kvmlog.util import permissions
+from kvmlog.util import ownership, permissions
 from kvmlog.util.errors import SwitchError
 
 SOCKET_MODE: Final = 0o660
@@ -30,6 +30,7 @@ class UnixServer(DatagramServer):
         self.path = path
         self._switch = switch
         permissions.make_parent(path)
+        ownership.check_folder(path, remedy="give another place (--switch)")
         _remove_stale(path)
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         # Who sent a command stands in the log.
@@ -57,11 +58,17 @@ class UnixServer(DatagramServer):
         # may lead anywhere by the time of the answer: root sends nothing there.
         return isinstance(sender, bytes) and sender.startswith(b"\0")
 
+    def is_named(self) -> bool:
+        """Return whether clients find this socket by its path."""
+        with contextlib.suppress(OSError):
+            return os.lstat(self.path).st_ino == self._inode
+        return False
+
     def close(self) -> None:
         """Close the socket and remove its file, unless another bridge has put its own there."""
         self.socket.close()
-        with contextlib.suppress(OSError):
-            if os.lstat(self.path).st_ino == self._inode:
+        if self.is_named():
+            with contextlib.suppress(OSError):
                 os.unlink(self.path)
 
 
@@ -79,11 +86,23 @@ def _remove_stale(path: str) -> None:
         try:
             probe.connect(path)
         except ConnectionRefusedError:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+            _unlink(path)
             return
         except OSError as error:
             raise SwitchError(f"{path}: {error.strerror}; give another place (--switch)") from None
     raise SwitchError(
         f"{path}: another bridge answers there; stop it or give another place (--switch)"
     )
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        # Somebody else's, in a sticky folder.
+        raise SwitchError(
+            f"{path}: cannot be removed ({error.strerror}); remove it or give another place "
+            "(--switch)"
+        ) from None

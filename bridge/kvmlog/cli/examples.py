@@ -60,6 +60,7 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
     "explain": (
         ("kvmlog explain EPT_VIOLATION", "by name"),
         ("kvmlog explain 0x7b --isa svm", "by number"),
+        ("kvmlog explain --gpa 0xb00fa000", "the device at an address; --port: behind a port"),
         ("kvmlog explain --list --isa vmx", "all reasons of Intel CPUs"),
     ),
     "remote": (

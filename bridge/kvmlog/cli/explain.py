@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`kvmlog explain`: the meaning of an exit reason, its common causes, and remedies."""
+"""`kvmlog explain`: the meaning of an exit reason, its common causes, and remedies.
+
+And of a detail that DETAIL shows as a number: the device behind a port or an address of a PC.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
+from kvmlog.exits.decode import devices
 from kvmlog.exits.explain import vmx
 from kvmlog.exits.explain.explanation import Explained, Explanation
 from kvmlog.exits.explain.serialize import explained_object
@@ -16,6 +20,8 @@ from kvmlog.exits.explain.tables import explain
 from kvmlog.exits.reasons import lookup
 
 _WIDTH: Final = 88
+_LAST_PORT: Final = 0xFFFF
+_LAST_ADDRESS: Final = 2**64 - 1
 _DECIMAL: Final = frozenset(("vmx", lookup.KVM))  # as their headers write numbers
 
 
@@ -28,6 +34,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a name (hlt, EPT_VIOLATION, KVM_EXIT_MMIO), its beginning, or a number (48, 0x7b); "
         "default: list all",
     )
+    parser.add_argument(
+        "--port",
+        type=_number_up_to(_LAST_PORT),
+        metavar="PORT",
+        help="in place of a reason: the device behind an I/O port of a PC (0xcf8)",
+    )
+    parser.add_argument(
+        "--gpa",
+        type=_number_up_to(_LAST_ADDRESS),
+        metavar="ADDRESS",
+        help="in place of a reason: the device at a guest physical address of a PC (0xfee000b0)",
+    )
     parser.add_argument("--isa", choices=lookup.ISAS, help="only reasons of this architecture")
     parser.add_argument("--list", action="store_true", dest="as_list", help="one line per reason")
     parser.add_argument(
@@ -38,6 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print and return 0; exit with status 2 if the name or number is unknown."""
+    if args.port is not None or args.gpa is not None:
+        if args.reason is not None or args.isa is not None or None not in (args.port, args.gpa):
+            args.usage_error("--port and --gpa ask for one device; give one of them alone")
+        place = devices.at_port(args.port) if args.gpa is None else devices.at_address(args.gpa)
+        print(json.dumps(place.describe()) if args.json else place.sentence())
+        return 0
     if args.reason is None:
         found = lookup.all_reasons(args.isa)
     else:
@@ -78,6 +102,21 @@ def text_lines(found: Sequence[Explained]) -> Iterator[str]:
             for flag in reason.flags:
                 yield from _wrapped(f"{flag}: {vmx.FLAGS.get(flag, 'a flag')}.", "    ")
         yield from _explanation_lines(explanation)
+
+
+def _number_up_to(last: int) -> Callable[[str], int]:
+    def number(value: str) -> int:
+        try:
+            found = int(value, 0)
+        except ValueError:
+            found = -1
+        if not 0 <= found <= last:
+            raise argparse.ArgumentTypeError(
+                f"{value!r} is no number from 0 to {last:#x}; give one, as in 0xcf8"
+            )
+        return found
+
+    return number
 
 
 def _head(reason: Explained) -> str:

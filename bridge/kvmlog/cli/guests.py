@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from kvmlog.cli import records, table
-from kvmlog.cli.table import Column, Table
+from kvmlog.cli.table import Column, Table, Words
 from kvmlog.control.client import SwitchClient
 from kvmlog.exits.format.notes import counted
 from kvmlog.guests.names import Guest, GuestNames
@@ -18,7 +18,9 @@ from kvmlog.guests.serialize import Process, exits_by_process, guest_object
 from kvmlog.ring.clocks import Clocks
 from kvmlog.ring.reader import host_clocks
 from kvmlog.util import units
-from kvmlog.util.errors import SwitchError
+from kvmlog.util.errors import StatisticsError, SwitchError
+
+KNEW_LAST: Final = "; these are the guests it knew last"
 
 _COLUMNS: Final = (
     Column("NAME", width=16),
@@ -42,24 +44,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the guests, oldest first, and return 0; without a bridge, those it knew last.
+    """Print the guests, oldest first; without a bridge, those it knew last.
 
     NUMBERS: the guest's numbers in records; WHERE: its pod, container or cgroup; EXITS: its exits
-    in the statistics.
+    in the statistics. Return 0, or 1 where something could not be read: what is not known is
+    never printed as if there were nothing.
     """
+    unanswered = None
     try:
         SwitchClient(args.switch).guests()
     except SwitchError as error:
-        print(f"kvmlog: {error}; these are the guests it knew last", file=sys.stderr)
+        unanswered = str(error)
     names = GuestNames(args.ring)
-    names.reload()
-    if names.problem:
-        print(f"kvmlog: {names.problem}", file=sys.stderr)
+    unknown = names.problem or names.absent
+    if unknown is not None:
+        return print_unknown(unanswered, unknown)
+    if unanswered is not None:
+        print(f"kvmlog: {unanswered}{KNEW_LAST}", file=sys.stderr)
+    exits, status = None, 0
+    try:
+        exits = exits_by_process(args.ring)
+    except StatisticsError as error:
+        status = print_unknown(f"exits are not known: {error}")
     known = names.guests()
     listed = [guest for guest in known if args.all or guest.ended_realtime_ns is None]
-    exits = exits_by_process(args.ring)
     show(listed, len(known) - len(listed), exits, host_clocks(args.ring), args.json)
-    return 0
+    return status
+
+
+def print_unknown(*sentences: str | None) -> int:
+    """Print to stderr what is not known, and why; return the exit status."""
+    for sentence in sentences:
+        if sentence is not None:
+            print(f"kvmlog: {sentence}", file=sys.stderr)
+    return 1
 
 
 def show(
@@ -68,8 +86,9 @@ def show(
     exits: Mapping[Process, int] | None,
     clocks: Clocks,
     as_json: bool,
+    words: Words = str,
 ) -> None:
-    """Print guests with their exits, and how many ended ones were left out."""
+    """Print guests with their exits, and how many ended ones were left out; words: as Words."""
     if as_json:
         table.write(
             [json.dumps(guest_object(guest, exits, clocks)) for guest in listed], sys.stdout
@@ -80,9 +99,8 @@ def show(
     else:
         table.show("no guest runs")
     if left_out:
-        print(
-            f"kvmlog: {counted(left_out, 'guest')} that ended: kvmlog guests --all", file=sys.stderr
-        )
+        sentence = f"{counted(left_out, 'guest')} that ended: kvmlog guests --all"
+        print(f"kvmlog: {words(sentence)}", file=sys.stderr)
 
 
 def _row(guest: Guest, exits: Mapping[Process, int] | None, clocks: Clocks) -> list[str]:

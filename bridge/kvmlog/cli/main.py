@@ -12,7 +12,9 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from kvmlog.cli.examples import add_examples
+from kvmlog.cli.parser import Parser
 from kvmlog.util.errors import KvmlogError
+from kvmlog.util.shortage import shortage
 
 # Name, module with add_arguments(parser) and run(args) -> int, one line of help. Modules are
 # imported only when asked for: `kvmlog dump` needs no netlink, `kvmlog bridge` no XML.
@@ -52,6 +54,7 @@ exit status:
   0         success
   1         failure, with a message on stderr that says what to do
   2         invalid option or argument
+  74        kvmlog bridge: its ring or statistics were cut short by somebody else
   126, 127  kvmlog stat: its command cannot be run; is not found
   128 + n   kvmlog stat: signal n ended its command (otherwise the command's own exit status);
             kvmlog demo: signal n ended it, after everything was restored
@@ -83,11 +86,19 @@ def _run(given: list[str]) -> int:
         parser = _parser(given[:1])
         args, unknown = parser.parse_known_args(given)
         if unknown:
-            known = f"kvmlog {given[0]} --help lists those there are"
+            near = parser.near_options(unknown)
+            meant = f"did you mean {', '.join(near)}? " if near else ""
+            known = f"{meant}kvmlog {given[0]} --help lists those there are"
             parser.error(f"unrecognized arguments: {' '.join(unknown)}; {known}")
         return int(args.run(args))
-    except KvmlogError as error:
-        print(f"kvmlog: {error}", file=sys.stderr)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        # A limit that was hit may have become an error about something else.
+        sentence = shortage(error)
+        if sentence is None and not isinstance(error, KvmlogError):
+            raise
+        print(f"kvmlog: {sentence or error}", file=sys.stderr)
         return EXIT_FAILED
 
 
@@ -107,9 +118,9 @@ def full_parser() -> argparse.ArgumentParser:
     return _parser([name for name, _, _ in COMMANDS])
 
 
-def _parser(chosen: Collection[str]) -> argparse.ArgumentParser:
+def _parser(chosen: Collection[str]) -> Parser:
     """Return a parser that knows all commands by name, and the options of the chosen ones."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="kvmlog",
         description="Why and for how long KVM guests leave the CPU.",
         epilog=EXIT_STATUS,

@@ -6,10 +6,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from kvmlog.cli import records, selection, table
-from kvmlog.cli.table import Column, Table
+from kvmlog.cli.table import Column, Table, Words
 from kvmlog.control.client import SwitchClient
 from kvmlog.exits.format import lines, serialize
 from kvmlog.exits.format.notes import counted
@@ -20,6 +21,8 @@ from kvmlog.ring.reader import host_clocks
 from kvmlog.ring.records import Record, unpack_records
 from kvmlog.sources.base import NO_EXITS
 from kvmlog.util import units
+
+ENDED: Final = "guest ended"
 
 _COLUMNS: Final = (
     Column("TIME", width=21, spare=2),
@@ -61,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     show(found, host_clocks(args.ring), view, args.json)
     print_left_out(count - len(given))
     if not given:
-        print_why_none(client.status().get("source", {}).get("notes", []))
+        print_why_none(client.status())
     return 0
 
 
@@ -75,11 +78,14 @@ def show(found: list[Record], clocks: Clocks, view: GuestView, as_json: bool) ->
         table.show("no vCPU is in an exit")
 
 
-def print_why_none(notes: list[str]) -> None:
-    """Print to stderr the source's note that no exits can be seen on this host, if there is one."""
-    for note in notes:
+def print_why_none(status: Mapping[str, Any], words: Words = str) -> None:
+    """Print to stderr the source's note that no exits can be seen on its host, if there is one.
+
+    status: the bridge's status answer.
+    """
+    for note in status.get("source", {}).get("notes", []):
         if NO_EXITS in note:
-            print(f"kvmlog: {note}", file=sys.stderr)
+            print(f"kvmlog: {words(note)}", file=sys.stderr)
 
 
 def print_left_out(count: int) -> None:
@@ -91,6 +97,9 @@ def print_left_out(count: int) -> None:
 def _row(record: Record, view: GuestView, clocks: Clocks) -> list[str]:
     label = view.labels.label(record)
     cells = lines.exit_cells(record, unsaid=lib.KVMLOG_F_NO_REENTRY)
+    if label is not None and label.guest.ended_realtime_ns is not None:
+        # Its thread lives on, and so does the exit, although the VM is gone.
+        cells = cells._replace(notes=", ".join(filter(None, (cells.notes, ENDED))))
     time_column = units.time_column(*clocks.at(record.exit_ns))
     return [time_column, str(record.guest) if label is None else label.text, *cells]
 

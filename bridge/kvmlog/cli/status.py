@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from kvmlog.cli import records, table
+from kvmlog.cli.table import Words
 from kvmlog.control.client import SwitchClient
 from kvmlog.control.sampling import describe_sampling
-from kvmlog.ring.reader import RingInfo, RingReader
+from kvmlog.ring.reader import ABANDONED, RingInfo, RingReader
 from kvmlog.ring.serialize import info_object
 from kvmlog.util.errors import RingError, SwitchError
 
@@ -40,6 +41,7 @@ def show(
     ring: RingInfo | None,
     ring_error: str | None,
     as_json: bool,
+    words: Words = str,
 ) -> int:
     """Print the state of both, or why it is unknown; return the exit status, as run()."""
     if as_json:
@@ -56,7 +58,7 @@ def show(
     else:
         lines = _bridge_lines(bridge) if bridge is not None else [("bridge", bridge_error or "")]
         lines += _ring_lines(ring) if ring is not None else [("ring", ring_error or "")]
-        table.show(table.Pairs(lines))
+        table.show(table.Pairs([(name, words(text)) for name, text in lines]))
     return 0 if bridge is not None and ring is not None else 1
 
 
@@ -97,6 +99,7 @@ def _bridge_lines(status: dict[str, Any]) -> list[tuple[str, str]]:
     lines += [("", str(note)) for note in source.get("notes", [])]
     if status.get("guests"):
         lines.append(("guests", f"{status['guests'].get('running')} running (kvmlog guests)"))
+    lines += [("files", str(problem)) for problem in status.get("files", [])]
     lines.append(("commands", f"{status.get('switch')}"))
     lines.append(("", f"UDP {status.get('udp')}: {status.get('udp_accepts')}"))
     return lines
@@ -151,6 +154,6 @@ def _ring_lines(info: RingInfo) -> list[tuple[str, str]]:
         ),
         ("heartbeat", f"{info.heartbeat_age_ns / _NS_PER_S:.1f} s ago"),
     ]
-    if info.state == "running" and not info.writer_alive:
+    if info.state == ABANDONED:
         lines.append(("", f"its writer (pid {info.writer_pid}) is gone; restart the bridge"))
     return lines

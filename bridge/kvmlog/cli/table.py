@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+# How a sentence is put: as it is (str), or for another host (kvmlog.cli.remote.sentences).
+Words: TypeAlias = Callable[[str], str]
+
 GAP: Final = "  "
 _NOTHING: Final = "-"
 _CUT: Final = "…"

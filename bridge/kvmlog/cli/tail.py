@@ -17,7 +17,7 @@ from kvmlog.cli import records, selection
 from kvmlog.exits.format import lines
 from kvmlog.exits.search import Search
 from kvmlog.guests.view import GuestView
-from kvmlog.ring.reader import RingReader, Selected
+from kvmlog.ring.reader import RingReader, Snapshot
 from kvmlog.ring.records import unpack_records
 from kvmlog.util.errors import RingMissingError
 
@@ -63,22 +63,25 @@ def _follow(args: argparse.Namespace) -> None:
     print(lines.HEADER)
     _print(ring, found, view)
     idle_polls = 0
+    following, shown = found.ring_id, found.next_index
     while True:
         time.sleep(POLL_S)
-        following = found.ring_id
         view.reload()
-        found, at = Search(ring, chosen).since(found.next_index), found.next_index
-        idle_polls = 0 if found.next_index != at else idle_polls + 1
+        found = Search(ring, chosen).since(shown)
+        idle_polls = 0 if found.next_index != shown else idle_polls + 1
         if idle_polls == LOOK_AGAIN_POLLS:
             idle_polls = 0
             ring = _looked_up_again(ring, path)
-            found = Search(ring, chosen).since(found.next_index)
+            found = Search(ring, chosen).since(shown)
         if found.ring_id != following:
             print(lines.sentence_line(REPLACED))
+            following, shown = found.ring_id, 0
             found = Search(ring, chosen).since(0)
         if found.overwritten:
             print(records.overwritten_line(found.overwritten))
         _print(ring, found, view)
+        # A stale copy, which the bridge replaces within a second, ends before what was shown.
+        shown = max(shown, found.next_index)
 
 
 def _looked_up_again(ring: RingReader, path: str) -> RingReader:
@@ -94,7 +97,7 @@ def _looked_up_again(ring: RingReader, path: str) -> RingReader:
     return fresh
 
 
-def _print(ring: RingReader, found: Selected, view: GuestView) -> None:
+def _print(ring: RingReader, found: Snapshot, view: GuestView) -> None:
     shown = unpack_records(found.records)
     view.learn(shown)
     for line in records.record_lines(shown, ring.clocks(), view, as_json=False):

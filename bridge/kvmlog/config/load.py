@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from kvmlog.config.keys import Key, RefusedValueError
 from kvmlog.config.schema import KEYS, SECTIONS, BridgeKeys, BudgetKeys, RpcKeys, UdpKeys
+from kvmlog.util import ownership
 from kvmlog.util.errors import KvmlogError
 
 DEFAULT_CONFIG: Final = "/etc/kvmlog/kvmlog.toml"
@@ -76,7 +77,7 @@ class Config:
         values: dict[str, Any] = {}
         origins = dict.fromkeys(KEYS, DEFAULT)
         problems: list[str] = []
-        if path is None and os.path.lexists(DEFAULT_CONFIG):
+        if path is None and _may_exist(DEFAULT_CONFIG):
             path = DEFAULT_CONFIG
         if path is not None:
             found, problems = check(path, read(path))
@@ -102,6 +103,17 @@ class Config:
             for section, kind in SECTIONS.items()
         }
         return cls(**sections, origins=origins, path=path)
+
+
+def _may_exist(path: str) -> bool:
+    """Return False where there is no such file; True also where it cannot be looked for."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def add_options(parser: argparse.ArgumentParser, command: str) -> None:
@@ -143,6 +155,10 @@ def read(path: str) -> dict[str, Any]:
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise ConfigError([f"{path}: is no regular file; give a TOML file"])
+            found = ownership.objection(os.fstat(descriptor), links=True)
+            if found and os.geteuid() == 0:
+                words = "root takes no orders from others; chown it to root, chmod go-w it"
+                raise ConfigError([f"{path}: {found}; {words}"])
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError(

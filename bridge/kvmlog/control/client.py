@@ -51,7 +51,7 @@ class SwitchClient:
         on: bool,
         vm: Sequence[str] = (),
         for_s: float | None = None,
-        recorded: Sampling = EVERY_EXIT,
+        sampling: Sampling = EVERY_EXIT,
     ) -> str:
         """Switch tracing on or off and return the answer; SwitchError when it was refused.
 
@@ -60,10 +60,10 @@ class SwitchClient:
 
         vm: only guests with these names, UUIDs or pids; each word has to match a running guest, and
         names and UUIDs also match later ones. for_s: switch off again after so many seconds (0.001
-        to 31,536,000). recorded: which of their exits. Each replaces the earlier setting. The
+        to 31,536,000). sampling: which of their exits. Each replaces the earlier setting. The
         answer to these is "ok on {...}", see accepted().
         """
-        command = format_on(tuple(vm), for_s, recorded) if on else "off"
+        command = format_on(tuple(vm), for_s, sampling) if on else "off"
         answer = self.send(command)
         if command not in ("on", "off"):
             accepted(answer)
@@ -75,6 +75,15 @@ class SwitchClient:
         """Have the bridge look for guests and update the file of guests; return how many run."""
         answer = _parse_ok(self.send("guests"), "guests", self.path)
         return int(answer.get("running", 0))
+
+    def flush(self) -> dict[str, Any]:
+        """Have the bridge write all that it has received into the statistics' file.
+
+        It does not where it was asked for too often: the file's `folded_ns` tells. Return the
+        answer: `statistics_id`, and how many ms exits may take to the bridge, `late_ms`.
+        SwitchError when there is none.
+        """
+        return _parse_ok(self.send("flush"), "flush", self.path)
 
     def status(self) -> dict[str, Any]:
         """Return the status answer; SwitchError when there is none."""

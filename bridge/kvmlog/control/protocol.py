@@ -27,11 +27,12 @@ MOST_FOR_S: Final = 31_536_000  # a year
 BUDGET: Final = "budget: "
 
 _ENDS: Final = b"\0\r\n"
-_WORDS: Final = ("on", "off", "status", "pending", "guests", "reset")
+_WORDS: Final = ("on", "off", "status", "pending", "guests", "flush", "reset")
 # Only for those who may read the ring, which the local socket's mode ensures.
 _LOCAL: Final = {
     "pending": "pending is asked for over the local socket (kvmlog pending)",
     "guests": "guests are asked for over the local socket (kvmlog guests)",
+    "flush": "statistics are brought up to date over the local socket (kvmlog stat -i)",
     "reset": "statistics are reset over the local socket (kvmlog stat --reset)",
 }
 _ARGUMENTS_LOCAL: Final = "on takes arguments over the local socket only (kvmlog switch on --vm)"
@@ -89,7 +90,7 @@ def parse(channel: str, datagram: bytes, truncated: bool = False) -> Command:
     return Command(text, text)
 
 
-def format_on(vm: tuple[str, ...], for_s: float | None, recorded: Sampling = EVERY_EXIT) -> str:
+def format_on(vm: tuple[str, ...], for_s: float | None, sampling: Sampling = EVERY_EXIT) -> str:
     """Format the command `on` with these arguments, as parse() takes it.
 
     SwitchError when it is longer than UNIX_COMMAND_BYTES.
@@ -99,7 +100,7 @@ def format_on(vm: tuple[str, ...], for_s: float | None, recorded: Sampling = EVE
         arguments["vm"] = vm
     if for_s is not None:
         arguments["for_s"] = for_s
-    arguments |= recorded.arguments()
+    arguments |= sampling.arguments()
     command = f"on {json.dumps(arguments)}" if arguments else "on"
     if len(command) > UNIX_COMMAND_BYTES:
         raise SwitchError(

@@ -29,6 +29,8 @@ from kvmlog.util.log import log
 
 # How long the end of a lease is left to the source.
 _LATE_NS: Final = 1_000_000_000
+# The pump lets a batch gather after another (pump.c).
+_COALESCE_MS: Final[int] = lib.KVMLOG_COALESCE_MS
 
 
 class Engine:
@@ -208,12 +210,29 @@ class Engine:
 
     def reset(self) -> None:
         """Reset the statistics to zero; StatisticsError where there are none."""
+        self._kept_statistics().reset()
+        log("the statistics were reset by command")
+
+    def flush(self) -> None:
+        """Bring the statistics' file up to date; StatisticsError where there are none."""
+        self._kept_statistics().flush()
+
+    def describe_flush(self) -> dict[str, Any]:
+        """Return, for the answer to `flush`, of which statistics, and how late exits may come.
+
+        late_ms: from the source into the statistics; a busy host may take longer.
+        """
+        statistics_id = bytes(self._kept_statistics().header().statistics_id).hex()
+        status = self.connection.status if self.connected else None
+        flush_ms = 0 if status is None else status.flush_ms
+        return {"statistics_id": statistics_id, "late_ms": flush_ms + _COALESCE_MS}
+
+    def _kept_statistics(self) -> StatisticsWriter:
         if self.statistics is None:
             raise StatisticsError(
                 "the bridge keeps no statistics; start it without --statistics-mib 0"
             )
-        self.statistics.reset()
-        log("the statistics were reset by command")
+        return self.statistics
 
     def state(self) -> str:
         """Return "off", "on", or "waiting": requested, but the source is not there or refuses."""

@@ -7,7 +7,7 @@ import time
 from typing import Final
 
 from kvmlog.engine.engine import Engine
-from kvmlog.guests.registry import TICK_NS
+from kvmlog.guests.registry import TICK_NS, GuestRegistry
 from kvmlog.guests.uevents import VmEvents
 from kvmlog.ring.statistics.reader import StatisticsGuest
 from kvmlog.util.log import log
@@ -64,10 +64,13 @@ class GuestMonitor:
         return self.events.fileno()
 
     def handle(self) -> None:
-        """Take KVM's events: a guest is known before its first exit."""
+        """Take KVM's events: a guest is known before its first exit, and its end at once."""
         assert self.events is not None
-        for pid in self.events.handle():
-            self._registry.appeared(pid)
+        for event in self.events.handle():
+            if event.created:
+                self._registry.appeared(event.pid)
+            else:
+                self._registry.closed(event.pid)
         # Whoever may use KVM can make VMs without number, traced or not: only this is for tracing.
         with self._engine.cpu_time:
             self._engine.match()
@@ -100,7 +103,7 @@ class GuestMonitor:
         statistics = self._engine.statistics
         if statistics is None:
             return
-        gone = statistics.make_room(is_alive)
+        gone = statistics.make_room(lambda guest: is_alive(guest, self._registry))
         if gone:
             log(f"statistics of {gone} ended guests were removed to make room for others")
 
@@ -112,11 +115,14 @@ class GuestMonitor:
         self._registry.save()
 
 
-def is_alive(guest: StatisticsGuest) -> bool:
-    """Return whether its process still runs; one that has not been announced yet may."""
+def is_alive(guest: StatisticsGuest, registry: GuestRegistry) -> bool:
+    """Return whether it has not ended, as far as is known; one not announced yet may run."""
     if not guest.tgid:
         return time.monotonic_ns() - guest.last_ns < UNKNOWN_NS
     found = start(guest.tgid)
     if found is None or not found.alive:
         return False
-    return not guest.start_boottime_ns or found.ticks == guest.start_boottime_ns // TICK_NS
+    if guest.start_boottime_ns and found.ticks != guest.start_boottime_ns // TICK_NS:
+        return False
+    # A process may outlive its VM.
+    return not registry.has_ended(guest.tgid, found.ticks)

@@ -9,7 +9,7 @@ from typing import Any
 
 from kvmlog.native import ffi, lib
 from kvmlog.ring.writer import RingWriter
-from kvmlog.util.errors import RingError
+from kvmlog.util.errors import RingError, os_error
 
 _SCALARS = [
     name
@@ -28,7 +28,10 @@ class Pump:
     def __init__(self, writer: RingWriter) -> None:
         self.native: Any = lib.kvmlog_pump_new(writer.native)
         if self.native == ffi.NULL:
-            raise RingError(f"{writer.path}: no pump for this ring: {os.strerror(ffi.errno)}")
+            failure = os_error(ffi.errno)
+            raise RingError(
+                f"{writer.path}: no pump for this ring: {failure.strerror}"
+            ) from failure
         self._thread: threading.Thread | None = None
         self._failure = 0
 

@@ -55,7 +55,7 @@ class GuestFilter:
 
     def tgids(self) -> tuple[int, ...]:
         """Return all processes that match now, those of the first words first."""
-        found = self._pinned.matching(self._registry.running())
+        found = self._pinned.matching(self._registry.traceable())
         return tuple(dict.fromkeys(guest.pid for guest in found))
 
 

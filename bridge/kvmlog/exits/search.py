@@ -14,7 +14,7 @@ from typing import Final
 from kvmlog.exits.selection import Selection
 from kvmlog.native import lib
 from kvmlog.ring.filter import ANNOUNCEMENTS, SLOTS, Filter
-from kvmlog.ring.reader import RingReader, Selected
+from kvmlog.ring.reader import RingReader, Snapshot
 from kvmlog.ring.records import RECORD_BYTES, decode_record, iter_records
 
 # As many as the largest ring has.
@@ -28,7 +28,7 @@ class Search:
         self._ring = ring
         self._selection = selection
 
-    def newest(self, count: int, slots: int = _ALL) -> Selected:
+    def newest(self, count: int, slots: int = _ALL) -> Snapshot:
         """Return the newest `count` that are shown, of the newest `slots` records."""
         last = self._ring.select_newest(ANNOUNCEMENTS, 0, slots=0)
         if self._selection.guests is not None:
@@ -37,7 +37,7 @@ class Search:
             self._selection.guests.learn(iter_records(announced.records))
         return self._backwards(last, self._selection.filter(), count, slots, self._shown)
 
-    def since(self, index: int, count: int = _ALL, slots: int = _ALL) -> Selected:
+    def since(self, index: int, count: int = _ALL, slots: int = _ALL) -> Snapshot:
         """Return the first `count` that are shown from an index on, of at most `slots` records.
 
         After a replacement they are the new ring's (RingReader.snapshot).
@@ -56,12 +56,12 @@ class Search:
 
     def _backwards(
         self,
-        last: Selected,
+        last: Snapshot,
         passes: Filter,
         count: int,
         slots: int,
         keep: Callable[[bytes], bytes],
-    ) -> Selected:
+    ) -> Snapshot:
         """Return the newest `count` that pass and are kept, of `slots` records up to last's end."""
         first = last.next_index
         least = max(0, first - slots)
@@ -78,7 +78,7 @@ class Search:
             first = piece.first_index
         return dataclasses.replace(last, first_index=first, records=b"".join(reversed(parts)))
 
-    def _piece(self, index: int, count: int, slots: int) -> Selected:
+    def _piece(self, index: int, count: int, slots: int) -> Snapshot:
         """Return what one search in C finds, the announcements among the same records known."""
         slots = min(slots, SLOTS)
         end = None

@@ -19,22 +19,64 @@ _QEMU_FLAGS: Final = frozenset(
     xen-domid-restrict
     """.split()
 )
+# Options that no other program spells like this, with one dash: two of them are QEMU's, whatever
+# its file is called.
+_QEMU_ONLY: Final = frozenset(
+    b"""
+    accel blockdev chardev cpu device drive enable-kvm global machine name netdev no-user-config
+    nodefaults object overcommit qmp smbios smp uuid
+    """.split()
+)
+# Options of the dynamic loader that take the next word (elf/rtld.c of glibc, dynlink.c of musl).
+_LOADER_OPTIONS: Final = frozenset(
+    (
+        *(b"--library-path", b"--inhibit-rpath", b"--audit", b"--preload", b"--argv0"),
+        *(b"--glibc-hwcaps-prepend", b"--glibc-hwcaps-mask"),
+    )
+)
 # Their values are the guest owner's text, never options, whatever they look like.
 _FREE_TEXT: Final = frozenset({b"--append", b"--cmdline", b"--params", b"-p"})
 
 
 def qemu_options(words: Sequence[bytes]) -> Iterable[tuple[bytes, bytes]]:
     """Yield each option that has an argument, without its dashes, and the argument, in order."""
+    for word, argument in _qemu_words(words):
+        if argument is not None:
+            yield _option(word), argument
+
+
+def looks_like_qemu(words: Sequence[bytes]) -> bool:
+    """Return whether these are arguments of QEMU, by at least two options that only QEMU has."""
+    # With two dashes, as QEMU takes them too, they may be another monitor's.
+    options = {word.removeprefix(b"-") for word, _ in _qemu_words(words)}
+    return len(options & _QEMU_ONLY) > 1
+
+
+def loaded_program(words: Sequence[bytes]) -> Sequence[bytes]:
+    """Return program and arguments from the arguments of the dynamic loader (ld.so(8))."""
+    at = 0
+    while at < len(words) and words[at].startswith(b"-"):
+        at += 2 if words[at] in _LOADER_OPTIONS else 1
+    return words[at:]
+
+
+def _qemu_words(words: Sequence[bytes]) -> Iterable[tuple[bytes, bytes | None]]:
+    """Yield each option as it is written, and its argument; None for those that take none."""
     at = 0
     while at < len(words):
         word = words[at]
         at += 1
-        option = word.removeprefix(b"-").removeprefix(b"-")
-        if not word.startswith(b"-") or option in _QEMU_FLAGS:
+        if not word.startswith(b"-"):
             continue
-        if at < len(words):
-            yield option, words[at]
+        if _option(word) in _QEMU_FLAGS:
+            yield word, None
+            continue
+        yield word, words[at] if at < len(words) else None
         at += 1
+
+
+def _option(word: bytes) -> bytes:
+    return word.removeprefix(b"-").removeprefix(b"-")
 
 
 def qemu_values(argument: bytes, implied: bytes) -> dict[bytes, bytes]:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The identity of a guest, from its process's command line and cgroup. Pure functions.
+"""The identity of a guest, from its process's program, command line and cgroup. Pure functions.
+
+The program is that of /proc/PID/exe: a launcher may set any argv[0]. Where that file has no known
+name, argv[0] may have, and then the options may be QEMU's.
 
 Sources: qemu(1) and system/vl.c (-name and -uuid are merged, the last one counts); libvirt's
 qemu_command.c, which gives both; Firecracker's docs (--id, which the jailer passes on);
@@ -11,16 +14,24 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from kvmlog.guests import cgroup
-from kvmlog.guests.command_line import long_option, qemu_options, qemu_values
+from kvmlog.guests.command_line import (
+    loaded_program,
+    long_option,
+    looks_like_qemu,
+    qemu_options,
+    qemu_values,
+)
 from kvmlog.guests.model import CGROUP_CHARACTERS
 from kvmlog.guests.sanitize import clean, normal_uuid
 
 # qemu-system-x86_64 of any target, Kata's qemu-lite-system-x86_64, wrappers' .qemu-..., qemu-kvm
-# of Red Hat, kvm of Debian.
-_QEMU: Final = re.compile(rb"\.?(qemu(-[a-z]+)?-system-.+|qemu-kvm.*|qemu|kvm)")
+# of Red Hat, kvm of Debian, kvm-spice of Ubuntu.
+_QEMU: Final = re.compile(rb"\.?(qemu(-[a-z]+)?-system-.+|qemu-kvm.*|qemu|kvm|(qemu|kvm)-spice)")
+# ld-linux-x86-64.so.2, ld-2.31.so, ld-musl-aarch64.so.1, ld64.so.1, ld.so.
+_LOADER: Final = re.compile(rb"ld[-.0-9a-z_]*\.so(\.\d+)*")
 # KubeVirt calls its domains namespace_name: neither holds an underscore.
 _KUBEVIRT: Final = re.compile(
     r"([a-z0-9](?:[-a-z0-9]*[a-z0-9])?)_([a-z0-9](?:[-.a-z0-9]*[a-z0-9])?)"
@@ -53,10 +64,13 @@ class _NameAndUuid:
     uuid: bytes | None = None
 
 
-def identify(command_line: Sequence[bytes], cgroup_text: str) -> Identity:
-    """Identify the guest of a process with this command line and lines of /proc/PID/cgroup."""
-    kind, read = _monitor(command_line)
-    found = read(command_line[1:])
+def identify(command_line: Sequence[bytes], cgroup_text: str, exe: bytes = b"") -> Identity:
+    """Identify the guest of a process with this command line and lines of /proc/PID/cgroup.
+
+    exe: the path of its program; empty where it is not known.
+    """
+    kind, read, words = _monitor(command_line, exe)
+    found = read(words)
     name = clean(found.name).strip() if found.name else ""
     uuid = normal_uuid(found.uuid.decode("ascii", "replace")) if found.uuid else None
     path = cgroup.cgroup_path(cgroup_text)
@@ -111,7 +125,8 @@ def _other(words: Sequence[bytes]) -> _NameAndUuid:
     return _NameAndUuid()
 
 
-_MONITORS: Final[tuple[tuple[bytes, str, Callable[[Sequence[bytes]], _NameAndUuid]], ...]] = (
+_Reader: TypeAlias = Callable[[Sequence[bytes]], _NameAndUuid]
+_MONITORS: Final[tuple[tuple[bytes, str, _Reader], ...]] = (
     (b"firecracker", "firecracker", _firecracker),
     (b"cloud-hypervisor", "cloud-hypervisor", _cloud_hypervisor),
     (b"crosvm", "crosvm", _by_name),
@@ -120,17 +135,33 @@ _MONITORS: Final[tuple[tuple[bytes, str, Callable[[Sequence[bytes]], _NameAndUui
 )
 
 
-def _monitor(
-    command_line: Sequence[bytes],
-) -> tuple[str, Callable[[Sequence[bytes]], _NameAndUuid]]:
-    program = command_line[0].rpartition(b"/")[2] if command_line else b""
-    if _QEMU.fullmatch(program):
+def _monitor(command_line: Sequence[bytes], exe: bytes) -> tuple[str, _Reader, Sequence[bytes]]:
+    """Return kind, reader of options and arguments of the monitor that a process runs."""
+    argv0, words = b"".join(command_line[:1]), command_line[1:]
+    if _LOADER.fullmatch(_file_name(exe or argv0)):
+        program = loaded_program(words)
+        exe, words = b"".join(program[:1]), program[1:]
+    for path in (exe, argv0):
+        known = _by_file_name(_file_name(path))
+        if known is not None:
+            return *known, words
+    if looks_like_qemu(words):
+        return "qemu", _qemu, words
+    return "other", _other, words
+
+
+def _by_file_name(name: bytes) -> tuple[str, _Reader] | None:
+    if _QEMU.fullmatch(name):
         return "qemu", _qemu
     for start, kind, read in _MONITORS:
         # Releases carry their version: firecracker-v1.7.0-x86_64.
-        if program.startswith(start):
+        if name.startswith(start):
             return kind, read
-    return "other", _other
+    return None
+
+
+def _file_name(path: bytes) -> bytes:
+    return path.rpartition(b"/")[2]
 
 
 def _name_of_socket(argument: bytes | None) -> str | None:

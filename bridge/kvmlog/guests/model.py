@@ -26,6 +26,8 @@ CGROUP_CHARACTERS: Final = 1_024
 # More than all entries at their largest: a larger file is not the bridge's.
 FILE_BYTES: Final = 128 << 20
 _ID_CHARACTERS: Final = 64
+# All before the guests, the generation included.
+HEAD_BYTES: Final = 160
 
 
 class GuestError(KvmlogError):
@@ -52,21 +54,39 @@ class Guest:
     ended_realtime_ns: int | None = None  # when the bridge noticed; None: running
 
 
-def encode(boot_id: bytes, guests: Iterable[Guest]) -> bytes:
-    """Return the content of the file. boot_id: 16 bytes, of the boot in which the guests run."""
-    document = {
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+# The guests' lines begin behind the first, and end before the second.
+_BEGIN: Final = b',"guests":[\n'
+_END: Final = b"\n]}\n"
+
+
+def encode(boot_id: bytes, guests: Iterable[Guest], generation: int = 0) -> bytes:
+    """Return the content of the file, each guest on a line of its own.
+
+    boot_id: 16 bytes, of the boot in which the guests run. generation: greater than in the file
+    before; it stands within the first HEAD_BYTES.
+    """
+    head = {
         "format": FORMAT,
         "version": VERSION,
         "boot_id": boot_id.hex(),
-        "guests": [vars(guest) for guest in guests],
+        "generation": generation,
     }
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    lines = (_ENCODER.encode(vars(guest)).encode() for guest in guests)
+    return _ENCODER.encode(head)[:-1].encode() + _BEGIN + b",\n".join(lines) + _END
 
 
-def decode(path: str, raw: bytes) -> tuple[bytes, list[Guest]]:
-    """Parse the content of a file into boot id and guests; GuestError for anything else."""
+def decode(
+    path: str, raw: bytes, known: dict[bytes, Guest] | None = None
+) -> tuple[bytes, list[Guest]]:
+    """Parse the content of a file into boot id and guests; GuestError for anything else.
+
+    known: guests of an earlier file by their lines, which are not parsed again; replaced by those
+    of this one.
+    """
+    frame, lines = (raw, None) if known is None else _split(raw)
     try:
-        document = json.loads(raw)
+        document = json.loads(frame)
     except (ValueError, RecursionError):
         raise _foreign(path, "no JSON") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
@@ -79,12 +99,30 @@ def decode(path: str, raw: bytes) -> tuple[bytes, list[Guest]]:
         )
     try:
         boot_id = bytes.fromhex(document["boot_id"])
-        guests = [_guest(entry) for entry in _list(document["guests"])]
-    except (ValueError, TypeError, KeyError) as error:
+        if known is None or lines is None:
+            guests = [_guest(entry) for entry in _list(document["guests"])]
+        else:
+            found = {line: known.get(line) or _guest(json.loads(line)) for line in lines}
+            guests = [found[line] for line in lines]
+            known.clear()
+            known.update(found)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise _foreign(path, f"{type(error).__name__} {clean(str(error))}") from None
     if len(guests) > RUNNING_MOST + ENDED_MOST:
         raise _foreign(path, f"{len(guests)} guests")
     return boot_id, guests
+
+
+def _split(raw: bytes) -> tuple[bytes, list[bytes] | None]:
+    """Return the file without guests, and the guests' lines; None where it has no such lines.
+
+    A line break cannot be part of a JSON text: one that is cut there does not parse.
+    """
+    head, begin, rest = raw.partition(_BEGIN)
+    if not begin or not rest.endswith(_END):
+        return raw, None
+    body = rest.removesuffix(_END)
+    return head + b',"guests":[]}', body.split(b",\n") if body else []
 
 
 def read_file(path: str, fd: int) -> bytes:
@@ -95,7 +133,8 @@ def read_file(path: str, fd: int) -> bytes:
     if status.st_size > FILE_BYTES:
         raise _foreign(path, f"{status.st_size} bytes, at most {FILE_BYTES} are expected")
     with open(fd, "rb", closefd=False) as file:
-        return file.read(FILE_BYTES)
+        # Not up to FILE_BYTES, for which room would be made first.
+        return file.read(status.st_size)
 
 
 def open_file(path: str) -> int:

@@ -12,17 +12,20 @@ from kvmlog.guests.names import Guest
 from kvmlog.ring.clocks import Clocks
 from kvmlog.ring.statistics.reader import SUFFIX, StatisticsReader
 from kvmlog.util import units
-from kvmlog.util.errors import KvmlogError
+from kvmlog.util.errors import StatisticsMissingError
 
 Process: TypeAlias = tuple[int, int]  # pid, start in clock ticks since boot
 
 
 def exits_by_process(ring: str) -> Counter[Process] | None:
-    """Return the number of exits of each process; None where there are no statistics."""
+    """Return the number of exits of each process; None where there are no statistics.
+
+    StatisticsError where there are some that cannot be read.
+    """
     try:
         with StatisticsReader(ring + SUFFIX) as reader:
             guests = reader.snapshot().guests.values()
-    except KvmlogError:
+    except StatisticsMissingError:
         return None
     ticks_per_s = os.sysconf("SC_CLK_TCK")
     found: Counter[Process] = Counter()

@@ -5,31 +5,42 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
+import time
 from collections.abc import Iterable
 from typing import Final
 
 from kvmlog.guests import model
 from kvmlog.guests.model import Guest, GuestError
-from kvmlog.util import permissions
+from kvmlog.util import ownership, permissions
 from kvmlog.util.log import log
 
 _MODE: Final = 0o640
+_REMEDY: Final = "remove it or choose another place (--ring)"
+
+
+class ForeignFileError(GuestError):
+    """Somebody else's file at the path of the guests."""
 
 
 def load(path: str, boot_id: bytes) -> list[Guest] | None:
     """Return the guests of an existing file of this boot; None where there is no usable one.
 
-    The log says why a file cannot be used.
+    The log says why a file cannot be used. ForeignFileError for one that is not ours alone: who
+    planted it would say who the guests are.
     """
     try:
-        fd = model.open_file(path)
+        fd = os.open(path, os.O_RDONLY | ownership.OPEN_FLAGS)
     except FileNotFoundError:
         return None
-    except GuestError as error:
-        log(f"{error}; its guests are forgotten")
-        return None
+    except OSError as error:
+        raise ForeignFileError(f"{path}: {ownership.open_words(error)}; {_REMEDY}") from None
     try:
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            ownership.check(path, fd, ForeignFileError, remedy=_REMEDY)
         of_boot, guests = model.decode(path, model.read_file(path, fd))
+    except ForeignFileError:
+        raise
     except (GuestError, OSError) as error:
         log(f"{error}; its guests are forgotten")
         return None
@@ -39,17 +50,31 @@ def load(path: str, boot_id: bytes) -> list[Guest] | None:
     return guests if of_boot == boot_id else None
 
 
+def identity(path: str) -> tuple[int, int, int] | None:
+    """Return device, inode and change time of what has the name; None for nothing.
+
+    Nobody keeps the file open: the next one may get its inode.
+    """
+    try:
+        named = os.lstat(path)
+    except OSError:
+        return None
+    return named.st_dev, named.st_ino, named.st_ctime_ns
+
+
+def foreign(path: str) -> str:
+    """Return why what has the name is not ours to replace, in words; "" where it is."""
+    return ownership.name_objection(path)
+
+
 def save(path: str, boot_id: bytes, guests: Iterable[Guest]) -> None:
     """Replace the file, so that readers see either the old or the new one. OSError."""
-    temporary = f"{path}.new"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(temporary)
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+    fd, temporary = ownership.create_temporary(path, os.O_WRONLY, _MODE)
     try:
         with open(fd, "wb") as file:
             os.fchmod(fd, _MODE)
             permissions.hand_to_group(fd)
-            file.write(model.encode(boot_id, guests))
+            file.write(model.encode(boot_id, guests, time.monotonic_ns()))
         os.rename(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):

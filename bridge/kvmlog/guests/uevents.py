@@ -2,13 +2,15 @@
 """KVM's announcements of VMs: uevents of /dev/kvm (kvm_uevent_notify_change in kvm_main.c).
 
 Each is a "change" with EVENT=create or destroy, and in PID= the thread that created the VM.
+KVM destroys a VM when its last descriptor is closed, with or without the process that made it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
-from typing import Final
+from typing import Final, NamedTuple
 
 from kvmlog.guests.proc import thread_group, vm_processes
 from kvmlog.util.closeable import Closeable
@@ -18,13 +20,22 @@ NETLINK_KOBJECT_UEVENT: Final = 15
 _KERNELS_GROUP: Final = 1
 # The kernel's own limit is 2,048 bytes of variables (UEVENT_BUFFER_SIZE) and the path.
 _EVENT_BYTES: Final = 8192
-_BUFFER_BYTES: Final = 1 << 18
+# Some 1,000 events: a host may start hundreds of guests at once, each with other devices' events.
+_BUFFER_BYTES: Final = 2 << 20
+_SO_RCVBUFFORCE: Final = 33
 # Limit per call: the caller has other work, and a selector calls again.
 _EVENTS_AT_ONCE: Final = 256
 
 
+class VmEvent(NamedTuple):
+    """A VM came or went; pid: of the thread that made it, or of its process."""
+
+    pid: int
+    created: bool
+
+
 class VmEvents(Closeable):
-    """A socket, for a selector, that receives an event when a process creates a VM."""
+    """A socket, for a selector, that receives an event when a VM is created or destroyed."""
 
     def __init__(self, buffer_bytes: int = _BUFFER_BYTES, root: str = "/proc") -> None:
         """OSError where the kernel gives no such socket."""
@@ -36,6 +47,9 @@ class VmEvents(Closeable):
         )
         try:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
+            with contextlib.suppress(PermissionError):
+                # Beyond net.core.rmem_max.
+                self.socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, buffer_bytes)
             self.socket.bind((0, _KERNELS_GROUP))
         except BaseException:
             self.socket.close()
@@ -53,17 +67,17 @@ class VmEvents(Closeable):
         """Return the socket's descriptor."""
         return self.socket.fileno()
 
-    def handle(self) -> list[int]:
-        """Return the tgids of processes that created a VM; after a loss, of all that hold one now.
+    def handle(self) -> list[VmEvent]:
+        """Return the processes that created or lost a VM; after a loss, all that hold one now.
 
         KVM sends the event before the descriptor exists: vm_processes() may not find the process
         yet. No message makes this raise.
         """
-        found: dict[int, None] = {}
+        found: dict[VmEvent, None] = {}
         lost = False
         for _ in range(_EVENTS_AT_ONCE):
             try:
-                event, sender = self.socket.recvfrom(_EVENT_BYTES)
+                raw, sender = self.socket.recvfrom(_EVENT_BYTES)
             except InterruptedError:
                 continue
             except OSError as error:
@@ -73,12 +87,12 @@ class VmEvents(Closeable):
                 lost = True
                 continue
             # Only the kernel has the port 0.
-            tid = created_by(event) if sender[0] == 0 else None
-            pid = None if tid is None else thread_group(tid, self._root)
-            if pid is not None:
-                found[pid] = None
+            event = vm_event(raw) if sender[0] == 0 else None
+            pid = None if event is None else thread_group(event.pid, self._root)
+            if event is not None and pid is not None:
+                found[VmEvent(pid, event.created)] = None
         if lost:
-            found.update(dict.fromkeys(vm_processes(self._root)))
+            found.update((VmEvent(pid, True), None) for pid in vm_processes(self._root))
         return list(found)
 
     def close(self) -> None:
@@ -86,14 +100,16 @@ class VmEvents(Closeable):
         self.socket.close()
 
 
-def created_by(event: bytes) -> int | None:
-    """Return the thread that created a VM, from an event's bytes; None for any other event."""
+def vm_event(event: bytes) -> VmEvent | None:
+    """Parse an event's bytes, with a thread's id as pid; None for any other event."""
     head, *variables = event.split(b"\0")
     if not head.startswith(b"change@") or not head.endswith(b"/misc/kvm"):
         return None
     values = dict(variable.partition(b"=")[::2] for variable in variables)
+    what, pid = values.get(b"EVENT"), values.get(b"PID", b"")
     # Synthetic: somebody wrote to the device's uevent file, nothing has happened.
-    if b"SYNTH_UUID" in values or values.get(b"EVENT") != b"create":
+    if b"SYNTH_UUID" in values or what not in (b"create", b"destroy"):
         return None
-    pid = values.get(b"PID", b"")
-    return int(pid) if pid.isdigit() and len(pid) <= len(str(2**32)) and int(pid) else None
+    if not pid.isdigit() or len(pid) > len(str(2**32)) or not int(pid):
+        return None
+    return VmEvent(int(pid), what == b"create")

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from kvmlog.util import permissions
+from kvmlog.util import ownership, permissions
 from kvmlog.util.errors import KvmlogError
 
 FILE_MODE: Final = 0o640
+REMEDY: Final = "remove it or choose another place (--ring)"
 _NO_ROOM: Final = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
@@ -28,9 +29,14 @@ class FileKind:
     foreign: type[KvmlogError]  # for content that this version does not understand
 
     def open(self, path: str, flags: int) -> int:
-        """Return a descriptor of a file that the bridge has made, or raise one of the errors."""
+        """Return a descriptor of a file that the bridge has made, or raise one of the errors.
+
+        One that is to be written has to be ours alone (util.ownership).
+        """
+        reads_only = flags & os.O_ACCMODE == os.O_RDONLY
+        extra = ownership.OPEN_FLAGS & ~(os.O_NOFOLLOW if reads_only else 0)
         try:
-            fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+            fd = os.open(path, flags | extra)
         except FileNotFoundError:
             raise self.missing(
                 f"{path}: {self.absent}; start the bridge (kvmlog bridge) or name its ring (--ring)"
@@ -40,10 +46,17 @@ class FileKind:
                 f"{path}: no permission; be root or in the group of the file (group kvmlog)"
             ) from None
         except OSError as failure:
-            raise self.unusable(f"{path}: cannot be opened: {failure.strerror}") from None
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            remedy = "name the bridge's ring (--ring)" if reads_only else REMEDY
+            words = ownership.open_words(failure)
+            raise self.unusable(f"{path}: cannot be opened: {words}; {remedy}") from None
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise self.foreign(f"{path}: not a regular file; name the bridge's ring (--ring)")
+            if not reads_only:
+                ownership.check(path, fd, self.unusable, remedy=REMEDY)
+        except BaseException:
             os.close(fd)
-            raise self.foreign(f"{path}: not a regular file; name the bridge's ring (--ring)")
+            raise
         return fd
 
     def expect(self, path: str, what: str, found: int, known: int) -> None:
@@ -71,25 +84,29 @@ def make(
     All blocks are allocated at once: a hole on a full tmpfs would be SIGBUS later. `error` with
     `remedy` where there is no room for `size` bytes.
     """
-    temporary = f"{path}.new"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(temporary)
     try:
-        fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+        fd, temporary = ownership.create_temporary(path, os.O_RDWR, FILE_MODE)
     except OSError as failure:
-        raise error(f"{temporary}: cannot be made: {failure.strerror}") from None
+        raise error(f"{path}.new: cannot be made: {failure.strerror}; {REMEDY}") from None
     try:
         os.fchmod(fd, FILE_MODE)
         permissions.hand_to_group(fd)
         _allocate(path, fd, size, error, remedy)
         fill(fd)
-        os.rename(temporary, path)
+        _rename(temporary, path, error)
     except BaseException:
         os.close(fd)
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
     return fd
+
+
+def _rename(temporary: str, path: str, error: type[KvmlogError]) -> None:
+    try:
+        os.rename(temporary, path)
+    except OSError as failure:
+        raise error(f"{path}: cannot be replaced: {failure.strerror}; {REMEDY}") from None
 
 
 def _allocate(path: str, fd: int, size: int, error: type[KvmlogError], remedy: str) -> None:
@@ -109,20 +126,31 @@ def file_key(fd: int) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
+def has_name(path: str, fd: int) -> bool:
+    """Return whether `path` itself, not through a link, is the name of the open file."""
+    try:
+        named = os.lstat(path)
+    except OSError:
+        return False
+    return (named.st_dev, named.st_ino) == file_key(fd)
+
+
+def named_key(path: str) -> tuple[int, int]:
+    """Return device and inode of the file that has the name now; OSError for none."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
 def is_replaced(path: str, key: tuple[int, int]) -> bool:
     """Return whether `path` leads to another file than that of `key`; False where there is none."""
     try:
-        named = os.stat(path)
+        return named_key(path) != key
     except OSError:
         return False
-    return (named.st_dev, named.st_ino) != key
 
 
 def refuse_foreign(path: str, fd: int, magic: bytes, error: type[KvmlogError]) -> None:
     """Raise `error` for a file of another kind: a wrong --ring must destroy nothing."""
     start = os.pread(fd, len(magic), 0)
     if start not in (b"", magic):
-        raise error(
-            f"{path}: holds something else (it begins {start!r}, not {magic!r}); "
-            "remove it or choose another place (--ring)"
-        )
+        raise error(f"{path}: holds something else (it begins {start!r}, not {magic!r}); {REMEDY}")

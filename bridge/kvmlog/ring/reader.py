@@ -7,6 +7,7 @@ include/uapi/kvmlog/ring.h describes the protocol; the copying is C (bridge/nati
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import time
 from dataclasses import dataclass
@@ -19,10 +20,11 @@ from kvmlog.ring.clocks import Clocks
 from kvmlog.ring.filter import SLOTS, Filter
 from kvmlog.ring.records import enum_names
 from kvmlog.util.closeable import Closeable
-from kvmlog.util.errors import RingError, RingFormatError, RingMissingError
-from kvmlog.util.process import start_ticks
+from kvmlog.util.errors import RingError, RingFormatError, RingMissingError, os_error
+from kvmlog.util.process import is_running
 
 _STATES = enum_names("kvmlog_ring_state", "KVMLOG_RING_")
+ABANDONED: Final = "abandoned"
 _SOURCES = enum_names("kvmlog_source", "KVMLOG_SOURCE_")
 _COUNTERS = [name for name, _ in ffi.typeof("struct kvmlog_counters").fields]
 
@@ -33,7 +35,7 @@ class RingInfo:
 
     path: str
     ring_id: str  # hex
-    state: str  # running, stopped, replaced
+    state: str  # running, stopped, replaced; abandoned: its writer was killed
     writer_pid: int
     writer_alive: bool
     source: str  # none, kmod, bpf: the source that tracing was last switched on with
@@ -53,27 +55,15 @@ class RingInfo:
     utc_offset_s: int
     heartbeat_age_ns: int
     created_realtime_ns: int
+    created_utc_offset_s: int
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """Records first_index .. next_index - 1 of the ring `ring_id`, oldest first, none torn.
 
-    `overwritten`: how many of the requested records were already gone.
-    """
-
-    ring_id: str
-    first_index: int
-    next_index: int
-    overwritten: int
-    records: bytes
-
-
-@dataclass(frozen=True)
-class Selected:
-    """What a filter passed of records first_index .. next_index - 1, oldest first, none torn.
-
-    overwritten: how many records after the requested position were already gone.
+    With a filter those of them that pass. `overwritten`: how many of the requested records were
+    already gone.
     """
 
     ring_id: str
@@ -104,7 +94,7 @@ class _Mapping(Closeable):
             self.record_bytes: int = head.record_bytes
             rc = lib.kvmlog_ring_map(self.ring, self.fd, self.capacity, self.record_bytes, 0)
             if rc < 0:
-                raise RingError(f"{path}: cannot be mapped: {os.strerror(-rc)}")
+                raise RingError(f"{path}: cannot be mapped: {os.strerror(-rc)}") from os_error(-rc)
             ring_header.check_counts(path, self.ring)
         except BaseException:
             lib.kvmlog_ring_unmap(self.ring)
@@ -135,6 +125,18 @@ class RingReader(Closeable):
             self._map.close()
             self._map = None
 
+    def is_current(self) -> bool:
+        """Return whether the name leads to this file, and this process may still open it."""
+        try:
+            same = mapped_file.named_key(self.path) == self._current().file_key
+        except OSError:
+            return False
+        return same and os.access(self.path, os.R_OK, effective_ids=True)
+
+    def trim(self) -> None:
+        """Free the memory of the last snapshot: a reader that is kept for later needs none."""
+        self._buffer = None
+
     @property
     def capacity(self) -> int:
         """Number of slots."""
@@ -150,13 +152,16 @@ class RingReader(Closeable):
         else:
             age_ns = time.time_ns() - header.realtime_ns
         pid = header.writer_pid
-        alive = same_boot and pid > 0 and start_ticks(pid) == header.writer_start_ticks
+        state = _STATES.get(header.state, str(header.state))
+        if header.state == lib.KVMLOG_RING_RUNNING and not has_writer(header):
+            state = ABANDONED
+        created = clocks.of_header(header).of(header.created_realtime_ns)
         return RingInfo(
             path=self.path,
             ring_id=bytes(header.ring_id).hex(),
-            state=_STATES.get(header.state, str(header.state)),
+            state=state,
             writer_pid=pid,
-            writer_alive=alive and header.state == lib.KVMLOG_RING_RUNNING,
+            writer_alive=state == _STATES[lib.KVMLOG_RING_RUNNING],
             source=_SOURCES.get(header.source, str(header.source)),
             switched_on=bool(header.switched_on),
             config_epoch=header.config_epoch,
@@ -173,7 +178,8 @@ class RingReader(Closeable):
             boottime_ns=header.boottime_ns,
             utc_offset_s=header.utc_offset_s,
             heartbeat_age_ns=max(0, age_ns),
-            created_realtime_ns=header.created_realtime_ns,
+            created_realtime_ns=created.realtime_ns,
+            created_utc_offset_s=created.utc_offset_s,
         )
 
     def snapshot(self, count: int | None = None, since: int | None = None) -> Snapshot:
@@ -208,7 +214,7 @@ class RingReader(Closeable):
 
     def select_newest(
         self, passes: Filter, count: int, end: int | None = None, slots: int = SLOTS
-    ) -> Selected:
+    ) -> Snapshot:
         """Return the newest `count` records, of those before index `end` (None: all), that pass.
 
         At most `slots` records are searched. Where fewer than `count` were found, the search goes
@@ -223,7 +229,7 @@ class RingReader(Closeable):
 
     def select_since(
         self, passes: Filter, index: int, count: int, end: int | None = None, slots: int = SLOTS
-    ) -> Selected:
+    ) -> Snapshot:
         """Return the first `count` records from `index` on, and before `end`, that pass.
 
         At most `slots` records are searched; the next search begins at next_index. An index ahead
@@ -272,10 +278,10 @@ class RingReader(Closeable):
         indices = _new_uninitialized("__u64[]", max(most, 1))
         return most, buffer, indices, ffi.new("struct kvmlog_selected *")
 
-    def _selected(self, mapping: _Mapping, rc: int, buffer: Any, found: Any) -> Selected:
+    def _selected(self, mapping: _Mapping, rc: int, buffer: Any, found: Any) -> Snapshot:
         self._check(rc)
         end = found.offset + found.count * mapping.record_bytes
-        return Selected(
+        return Snapshot(
             ring_id=mapping.ring_id,
             first_index=found.first_index,
             next_index=found.next_index,
@@ -324,6 +330,15 @@ class RingReader(Closeable):
             raise RingError(f"{self.path}: {os.strerror(-rc)}")
 
 
+def has_writer(header: Any) -> bool:
+    """Return whether the process that says in the header that it writes the ring still lives."""
+    return (
+        header.state == lib.KVMLOG_RING_RUNNING
+        and bytes(header.boot_id) == boot_id()
+        and is_running(header.writer_pid, header.writer_start_ticks)
+    )
+
+
 def _index(index: int | None) -> int:
     """Return an index as C takes it, None as one that no record has."""
     return _MOST_U64 if index is None else min(index, _MOST_U64)
@@ -338,6 +353,7 @@ def host_clocks(path: str) -> Clocks:
         return clocks.of_this_process()
 
 
+@functools.cache
 def boot_id() -> bytes:
     """Return this boot's id, 16 bytes (/proc/sys/kernel/random/boot_id)."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:

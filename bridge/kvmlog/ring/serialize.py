@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from kvmlog.ring.reader import RingInfo
@@ -13,7 +12,7 @@ from kvmlog.util.units import iso_time
 def info_object(info: RingInfo) -> dict[str, Any]:
     """Return the fields of RingInfo; `created` and `heartbeat` are times of day as text."""
     return {
-        **dataclasses.asdict(info),
-        "created": iso_time(info.created_realtime_ns, info.utc_offset_s),
+        **vars(info),
+        "created": iso_time(info.created_realtime_ns, info.created_utc_offset_s),
         "heartbeat": iso_time(info.realtime_ns, info.utc_offset_s),
     }

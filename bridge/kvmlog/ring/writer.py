@@ -7,7 +7,7 @@ from writing it.
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import os
 import secrets
 import time
@@ -16,13 +16,23 @@ from typing import Any, Final
 from kvmlog.native import ffi, lib
 from kvmlog.ring import header as ring_header
 from kvmlog.ring import mapped_file
-from kvmlog.ring.reader import boot_id
-from kvmlog.util import permissions
+from kvmlog.ring.lock import RingLock, busy
+from kvmlog.ring.reader import boot_id, has_writer
+from kvmlog.util import ownership, permissions
 from kvmlog.util.closeable import Closeable
-from kvmlog.util.errors import RingBusyError, RingError, RingFormatError, RingMissingError
+from kvmlog.util.errors import (
+    DamagedFileError,
+    RingError,
+    RingFormatError,
+    RingMissingError,
+    os_error,
+)
+from kvmlog.util.log import log
 from kvmlog.util.process import start_ticks
 
-_LOCK_MODE: Final = 0o600
+# Who usually removes files under a running bridge.
+CLEANER: Final = "by a cleaner of temporary files?"
+_REMEDY: Final = "give fewer slots (--slots), another place (--ring) or free some"
 _COUNTERS = [name for name, _ in ffi.typeof("struct kvmlog_counters").fields]
 
 
@@ -46,7 +56,8 @@ class RingWriter(Closeable):
         self.native: Any = ffi.NULL
         self._fd = -1
         permissions.make_parent(path)
-        self._lock_fd = _take_lock(path)
+        ownership.check_folder(path, remedy="choose another place (--ring)")
+        self._lock = RingLock(path)
         try:
             self.continued = self._open_or_make()
             self._start()
@@ -101,6 +112,80 @@ class RingWriter(Closeable):
         """Write to the header which statistics belong to the ring: 16 bytes, zero for none."""
         lib.kvmlog_writer_statistics(self.native, statistics_id)
 
+    def keep(self) -> str:
+        """Make ring and lock anew under their names where they were removed; once a second.
+
+        A copy of this ring that took the name is replaced, too. The new file gets all records and
+        goes on with the ring's id. Return why the name cannot be had, a sentence, or "".
+        KvmlogError when that fails, RingBusyError when another bridge has taken the lock,
+        DamagedFileError for a header that somebody else wrote.
+        """
+        if not self._lock.is_named():
+            permissions.make_parent(self.path)
+            self._lock.take_again()
+            log(f"{self._lock.path}: had been removed or replaced ({CLEANER}); made anew")
+        if mapped_file.has_name(self.path, self._fd):
+            self._check_header()
+            return ""
+        foreign = self._foreign()
+        if foreign:
+            return (
+                f"{self.path}: another file has the name of the ring ({foreign}); records go into "
+                "the nameless file until that one is removed"
+            )
+        self._move()
+        log(f"{self.path}: had been removed or replaced ({CLEANER}); made anew with all records")
+        return ""
+
+    def _foreign(self) -> str:
+        """Return what has the ring's name and is neither missing nor a copy of it, in words."""
+        found = ownership.name_objection(self.path)
+        if found or not os.path.lexists(self.path):
+            return found
+        with contextlib.suppress(RingMissingError):
+            fd = ring_header.open_ring_file(self.path, os.O_RDONLY)
+            try:
+                raw = os.pread(fd, ring_header.HEADER_BYTES, 0)
+            finally:
+                os.close(fd)
+            at = ffi.offsetof("struct kvmlog_ring_header", "ring_id")
+            own = bytes(self.header().ring_id)
+            if not raw.startswith(ring_header.MAGIC):
+                return "it is no ring"
+            return "" if raw[at : at + len(own)] == own else "another ring"
+        return ""
+
+    def _move(self) -> None:
+        """Go on in a new file under the ring's name."""
+        fresh = ffi.new("struct kvmlog_ring *")
+
+        def fill(fd: int) -> None:
+            rc = lib.kvmlog_writer_copy_to(self.native, fd, fresh)
+            if rc < 0:
+                failure = os_error(-rc)
+                raise RingError(f"{self.path}: cannot be mapped: {failure.strerror}") from failure
+
+        permissions.make_parent(self.path)
+        try:
+            fd = mapped_file.make(self.path, self.geometry.file_bytes, fill, RingError, _REMEDY)
+            lib.kvmlog_writer_move(self.native, fresh)
+        finally:
+            # The old file's by now, or that of one which could not be made.
+            lib.kvmlog_ring_unmap(fresh)
+        os.close(self._fd)
+        self._fd = fd
+
+    def _check_header(self) -> None:
+        header = self.header()
+        geometry = ring_header.Geometry(header.capacity, header.record_bytes)
+        if bytes(header.magic) != ring_header.MAGIC or geometry != self.geometry:
+            # It is ours: the next bridge is to replace it, and not to take it for another file.
+            os.pwrite(self._fd, ring_header.MAGIC + bytes(8), 0)
+            raise DamagedFileError(
+                f"{self.path}: somebody else wrote into the ring's header; ending: start the "
+                "bridge again (its service does), which makes a new one"
+            )
+
     def _open_or_make(self) -> bool:
         """Return whether an old ring is continued."""
         try:
@@ -111,6 +196,9 @@ class RingWriter(Closeable):
         try:
             mapped_file.refuse_foreign(self.path, fd, ring_header.MAGIC, RingError)
             header = ring_header.read_header(self.path, fd)
+            if has_writer(header) and header.writer_pid != os.getpid():
+                # The lock file was removed under it, before it noticed.
+                raise busy(self.path, header.writer_pid)
             same = ring_header.Geometry(header.capacity, header.record_bytes) == self.geometry
             # Times of two boots do not belong in one order, nor to one clock.
             if same and bytes(header.boot_id) == boot_id():
@@ -137,7 +225,8 @@ class RingWriter(Closeable):
         size = self.geometry
         rc = lib.kvmlog_ring_map(ring, fd, size.capacity, size.record_bytes, 0)
         if rc < 0:
-            raise RingError(f"{self.path}: cannot be mapped: {os.strerror(-rc)}")
+            failure = os_error(-rc)
+            raise RingError(f"{self.path}: cannot be mapped: {failure.strerror}") from failure
         try:
             ring_header.check_counts(self.path, ring)
         finally:
@@ -150,26 +239,26 @@ class RingWriter(Closeable):
             self.geometry.file_bytes,
             lambda fd: _fill_header(fd, self.geometry),
             RingError,
-            "give fewer slots (--slots), another place (--ring) or free some",
+            _REMEDY,
         )
 
     def _start(self) -> None:
         native = lib.kvmlog_writer_new(self._fd, self.geometry.capacity, self.geometry.record_bytes)
         if native == ffi.NULL:
-            raise RingError(f"{self.path}: cannot be mapped: {os.strerror(ffi.errno)}")
+            failure = os_error(ffi.errno)
+            raise RingError(f"{self.path}: cannot be mapped: {failure.strerror}") from failure
         self.native = native
         header = self.header()
+        exits = lib.kvmlog_writer_recount(native)
         killed = self.continued and header.state == lib.KVMLOG_RING_RUNNING
         if killed:
             # What the killed writer had received and not published, or what waited in its socket.
             lib.kvmlog_writer_loss(native, lib.KVMLOG_LOSS_RESTART, 0, 0, lib.KVMLOG_NO_CPU)
         self.killed_before = killed
         counters = self.counters()
-        if counters["pending"]:
-            # Exits whose re-entry the last writer did not live to see.
-            counters["dropped"] += counters["pending"]
-            counters["pending"] = 0
-            self.publish_counters(counters)
+        reconciled = _reconciled(counters, exits)
+        if reconciled != counters:
+            self.publish_counters(reconciled)
         pid = os.getpid()
         lib.kvmlog_writer_start(native, pid, start_ticks(pid) or 0, boot_id())
 
@@ -177,36 +266,27 @@ class RingWriter(Closeable):
         if self.native != ffi.NULL:
             lib.kvmlog_writer_free(self.native)
             self.native = ffi.NULL
-        for fd in (self._fd, self._lock_fd):
-            if fd >= 0:
-                os.close(fd)
-        self._fd = self._lock_fd = -1
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        self._lock.close()
 
 
-def _take_lock(path: str) -> int:
-    """Return the locked descriptor of PATH.lock, which holds this process's pid."""
-    name = f"{path}.lock"
-    try:
-        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _LOCK_MODE)
-        # An older one too: who may read a file may lock it, and keep the bridge from starting.
-        os.fchmod(fd, _LOCK_MODE)
-    except OSError as error:
-        raise RingError(
-            f"{name}: cannot be opened ({error.strerror}); "
-            "run the bridge as root or choose another place (--ring)"
-        ) from None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        pid = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
-        os.close(fd)
-        raise RingBusyError(
-            f"{path}: process {pid} writes this ring already; "
-            "stop that bridge or give this one another ring (--ring)"
-        ) from None
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, f"{os.getpid()}\n".encode("ascii"), 0)
-    return fd
+def _reconciled(counters: dict[str, int], exits: int) -> dict[str, int]:
+    """Return the counters of a ring that holds, or held, so many exits, and whose writer is gone.
+
+    They are published once a second: what a killed writer wrote after that is in the ring only.
+    Exits that were pending then and did not come are lost.
+    """
+    more = max(0, exits - counters["emitted"])
+    pending = counters["pending"]
+    return {
+        **counters,
+        "seen": counters["seen"] + max(0, more - pending),
+        "emitted": counters["emitted"] + more,
+        "dropped": counters["dropped"] + max(0, pending - more),
+        "pending": 0,
+    }
 
 
 def _fill_header(fd: int, geometry: ring_header.Geometry) -> None:

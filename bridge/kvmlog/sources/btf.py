@@ -36,6 +36,10 @@ class Field(NamedTuple):
     size: int
 
 
+# A member that a structure does not have: no module expects it there.
+NOWHERE: Final = Field(2**32 - 1, 0)
+
+
 @dataclass(frozen=True)
 class KernelTypes:
     """What a kernel's types are, by name: parameter lists, members ("kvm_vcpu.arch.regs")."""
@@ -88,6 +92,12 @@ class Btf(Closeable):
         rc = lib.kvmlog_btf_member(self._native, struct.encode(), member.encode(), offset, size)
         return None if rc else Field(int(offset[0]), int(size[0]))
 
+    def has_struct(self, struct: str) -> bool:
+        """Return whether there is such a structure, in the kernel or a module that is loaded."""
+        offset, size = ffi.new("__u32 *"), ffi.new("__u32 *")
+        rc = lib.kvmlog_btf_member(self._native, struct.encode(), b"", offset, size)
+        return bool(rc != -errno.ESRCH)
+
     def tracepoint(self, name: str) -> Tracepoint | None:
         """Return the type of a tracepoint; None when there is none."""
         module = ffi.new("int *")
@@ -105,9 +115,10 @@ def running_types(
         with Btf() as btf:
             parameters = {name: btf.signature(name) for name in signatures}
             members = {name: btf.field(*name.split(".", 1)) for name in fields if "." in name}
+            known = {name: btf.has_struct(name.split(".", 1)[0]) for name in members}
     except BtfMissingError as error:
         return KernelTypes(), str(error)
     return KernelTypes(
         {name: text for name, text in parameters.items() if text is not None},
-        {name: found for name, found in members.items() if found is not None},
+        {name: found or NOWHERE for name, found in members.items() if found or known[name]},
     ), None

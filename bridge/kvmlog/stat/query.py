@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -44,20 +45,26 @@ RETURN_SORTS: Final = ("count", "total", "vmm", "paused")
 
 @dataclass(frozen=True)
 class Query:
-    """Groups requested, and their order; top: the first so many, None: all."""
+    """Groups requested, and their order; top: the first so many, None: all.
+
+    exact: by detail, each address of a device is a group of its own.
+    """
 
     by: By = DEFAULT_BY
     sort: str = "total"
     top: int | None = None
     halts: bool = False
+    exact: bool = False
 
 
 def by_words(words: Sequence[str]) -> By:
     """Return the grouping for words of BY_WORDS; StatisticsError for an unknown or unkept one."""
     for word in words:
         if word not in BY_WORDS:
+            close = difflib.get_close_matches(word, BY_WORDS, 1)
+            meant = f" (did you mean {close[0]}?)" if close else ""
             raise StatisticsError(
-                f"{word!r} is not a grouping; give one or more of {', '.join(BY_WORDS)}"
+                f"{word!r} is not a grouping{meant}; give one or more of {', '.join(BY_WORDS)}"
             )
     apart = [word for word in _APART if word in words]
     if len(apart) > 1:

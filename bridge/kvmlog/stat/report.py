@@ -8,16 +8,20 @@ is the part of that guest's time. Groups by return share the time in the VMM ins
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from kvmlog.exits.decode.gpa import REGIONS
 from kvmlog.guests.names import Guest
 from kvmlog.ring.clocks import Clocks
 from kvmlog.ring.statistics.reader import By, Row, Snapshot, StatisticsGuest
 from kvmlog.stat.names import StatisticsNames
 from kvmlog.stat.query import SORTS, Query
+
+_REGIONS: Final = [(one.first, one.last, one.each) for one in REGIONS]
 
 
 class Line(NamedTuple):
@@ -40,11 +44,15 @@ class GuestFigures(NamedTuple):
 
 @dataclass(frozen=True)
 class Moment:
-    """Statistics and ring at one time; lost_records: None if the ring could not be read."""
+    """Statistics and ring at one time; lost_records: None if the ring could not be read.
+
+    realtime_ns: until when all that came is counted; age_ns: how long before the sample that was.
+    """
 
     snapshot: Snapshot
     lost_records: int | None
     realtime_ns: int
+    age_ns: int
     clocks: Clocks
 
 
@@ -62,6 +70,7 @@ class Report:
     since_utc_offset_s: int
     until_realtime_ns: int
     until_utc_offset_s: int
+    age_ns: int  # from then until the report was made
     lines: list[Line]
     halts: list[Line]
     left_out: int  # groups beyond query.top
@@ -94,11 +103,13 @@ def report(
     before = None if base is None else base.snapshot
     since = now.clocks.of(snapshot.since_realtime_ns if base is None else base.realtime_ns)
     until = now.clocks.of(now.realtime_ns)
-    rows = snapshot.rows(query.by, before, guest_ids)
+    regions = () if query.exact else _REGIONS
+    rows = snapshot.rows(query.by, before, guest_ids, regions)
     labels = names.labels if By.GUEST in query.by else {}
-    lines = _lines(rows, labels, query)
-    shown = [line for line in lines if query.halts or not line.row.halt]
-    halts = [line for line in lines if not query.halts and line.row.halt]
+    whole = _whole(rows, query)
+    apart = [] if query.halts else [row for row in rows if row.halt]
+    among = [row for row in rows if not row.halt] if apart else rows
+    lines, halts = (_first_lines(part, labels, whole, query) for part in (among, apart))
     lost = now.lost_records
     if lost is not None and base is not None and base.lost_records is not None:
         lost = max(0, lost - base.lost_records)
@@ -109,9 +120,10 @@ def report(
         since_utc_offset_s=since.utc_offset_s,
         until_realtime_ns=until.realtime_ns,
         until_utc_offset_s=until.utc_offset_s,
-        lines=shown[: query.top],
-        halts=halts[: query.top],
-        left_out=len(lines) - len(shown[: query.top]) - len(halts[: query.top]),
+        age_ns=now.age_ns,
+        lines=lines,
+        halts=halts,
+        left_out=len(rows) - len(lines) - len(halts),
         guests=_guests(snapshot, before, names, guest_ids),
         shown_exits=sum(row.count for row in rows),
         exits=snapshot.exits - (before.exits if before else 0),
@@ -130,25 +142,45 @@ def _era(snapshot: Snapshot) -> tuple[str, int]:
     return snapshot.statistics_id, snapshot.since_ns
 
 
-def _lines(rows: list[Row], labels: dict[int, str], query: Query) -> list[Line]:
-    within_guest = By.GUEST in query.by and query.by != By.GUEST
+def _whole(rows: list[Row], query: Query) -> Counter[int]:
+    """Return the whole that shares are parts of: by guest, or under 0 that of all."""
     by_return = By.RETURN in query.by
+    within_guest = _within_guest(query)
     whole: Counter[int] = Counter()
     for row in rows:
         if query.halts or not row.halt:
             whole[row.guest if within_guest else 0] += _part(row, by_return)
-    lines = [
+    return whole
+
+
+def _first_lines(
+    rows: list[Row], labels: dict[int, str], whole: Counter[int], query: Query
+) -> list[Line]:
+    """Return the lines of the first query.top rows in its order."""
+    figure = SORTS[query.sort]
+
+    # What stands second makes the order of equals the same each time.
+    def order(row: Row) -> tuple[float, str, Row]:
+        return -figure(row), labels.get(row.guest, ""), row
+
+    if query.top is None:
+        first = sorted(rows, key=order)
+    else:
+        first = heapq.nsmallest(query.top, rows, key=order)
+    by_return, within_guest = By.RETURN in query.by, _within_guest(query)
+    return [
         Line(
             row,
             labels.get(row.guest, ""),
             _part(row, by_return),
             whole[row.guest if within_guest else 0] if query.halts or not row.halt else 0,
         )
-        for row in rows
+        for row in first
     ]
-    figure = SORTS[query.sort]
-    # What stands second makes the order of equals the same each time.
-    return sorted(lines, key=lambda line: (-figure(line.row), line.guest, line.row))
+
+
+def _within_guest(query: Query) -> bool:
+    return By.GUEST in query.by and query.by != By.GUEST
 
 
 def _part(row: Row, by_return: bool) -> int:

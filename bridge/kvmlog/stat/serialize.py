@@ -14,6 +14,7 @@ from kvmlog.exits.decode import detail
 from kvmlog.exits.reasons import names
 from kvmlog.ring.records import NO_VCPU, enum_names
 from kvmlog.ring.statistics.reader import (
+    DETAIL_DEVICE,
     DETAIL_EXACT,
     DETAIL_OTHER,
     DETAIL_REGION,
@@ -22,7 +23,7 @@ from kvmlog.ring.statistics.reader import (
     Row,
 )
 from kvmlog.stat.report import GuestFigures, Line, Report
-from kvmlog.util.units import iso_time
+from kvmlog.util.units import NS_PER_S, iso_time
 
 _TIMES: Final = ("total_ns", "min_ns", "max_ns")
 _SPLIT: Final = ("kvm_ns", "vmm_ns", "wait_ns", "idle_ns", "paused_ns")
@@ -43,6 +44,7 @@ def report_object(report: Report) -> dict[str, Any]:
         "since_utc_offset_s": report.since_utc_offset_s,
         "until_realtime_ns": report.until_realtime_ns,
         "until_utc_offset_s": report.until_utc_offset_s,
+        "age_s": report.age_ns / NS_PER_S,
         "by": [flag.name.lower() for flag in By if flag in report.query.by and flag.name],
         "guests": [_guest_object(one) for one in report.guests],
         "rows": [row_object(line, report.query.by) for line in lines],
@@ -60,7 +62,10 @@ def report_object(report: Report) -> dict[str, Any]:
 def detail_words(row: Row) -> str:
     """Return the detail of a group in words, "" where its exits have none."""
     if row.detail_kind == DETAIL_EXACT:
-        return detail.detail_words(row.isa, row.reason, row.detail)
+        # Of an address that is no device's only the region is kept.
+        return detail.detail_words(row.isa, row.reason, row.detail, is_device=True)
+    if row.detail_kind == DETAIL_DEVICE:
+        return detail.device_words(row.isa, row.detail)
     if row.detail_kind == DETAIL_REGION:
         kind = detail.detail_kind_name(detail.detail_kind(row.isa, row.reason))
         return f"{kind} {row.detail:#x}-{row.detail + _REGION_BYTES - 1:#x}"
@@ -100,7 +105,7 @@ _DETAIL_KINDS: Final = enum_names("kvmlog_statistics_detail_kind", "KVMLOG_STATI
 
 def _detail(row: Row) -> dict[str, Any]:
     kind = row.detail_kind
-    one = kind in (DETAIL_EXACT, DETAIL_REGION)
+    one = kind in (DETAIL_EXACT, DETAIL_REGION, DETAIL_DEVICE)
     return {
         "detail": row.detail if one else None,
         "detail_hex": hex(row.detail) if one else None,
@@ -111,6 +116,7 @@ def _detail(row: Row) -> dict[str, Any]:
 
 def _guest_object(figures: GuestFigures) -> dict[str, Any]:
     one, guest = figures.statistics, figures.guest
+    ended_ns = guest.ended_realtime_ns if guest else None
     return {
         "id": one.id,
         "name": figures.label,
@@ -121,4 +127,7 @@ def _guest_object(figures: GuestFigures) -> dict[str, Any]:
         "isa_name": names.isa_name(one.isa),
         "start_boottime_ns": one.start_boottime_ns,
         "exits": figures.exits,
+        # None where the bridge has forgotten the guest.
+        "running": ended_ns is None if guest else None,
+        "ended_realtime_ns": ended_ns,
     }

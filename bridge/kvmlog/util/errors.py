@@ -6,9 +6,16 @@ Each message is one sentence for the user: the value, the limit and the remedy.
 
 from __future__ import annotations
 
+import os
+
 
 class KvmlogError(Exception):
     """Base of all; str() is the sentence that the user sees."""
+
+
+def os_error(number: int) -> OSError:
+    """Return what a function of C reported, to be the cause of an error (util.shortage)."""
+    return OSError(number, os.strerror(number))
 
 
 class RingError(KvmlogError):
@@ -27,6 +34,10 @@ class RingBusyError(RingError):
     """Another process writes the ring."""
 
 
+class DamagedFileError(KvmlogError):
+    """Somebody else wrote into a file of the bridge, which has to begin anew."""
+
+
 class SwitchError(KvmlogError):
     """A switch command was not carried out, or the bridge cannot be reached."""
 
@@ -41,6 +52,10 @@ class SourceError(KvmlogError):
 
 class StatisticsError(KvmlogError):
     """The statistics cannot be used, or have no such groups."""
+
+
+class IntervalError(StatisticsError):
+    """The statistics cannot be had for intervals that short."""
 
 
 class StatisticsMissingError(StatisticsError):

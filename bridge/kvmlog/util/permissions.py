@@ -36,9 +36,9 @@ def hand_to_group(target: str | int) -> None:
 def make_parent(path: str) -> None:
     """Create the missing directory of `path`, 0750 and of the group; KvmlogError on failure."""
     directory = Path(path).absolute().parent
-    if directory.is_dir():
-        return
     try:
+        if directory.is_dir():
+            return
         directory.mkdir(parents=True, mode=DIRECTORY_MODE)
         directory.chmod(DIRECTORY_MODE)
     except OSError as error:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 # States of processes that have ended: zombie and dead.
@@ -26,6 +27,25 @@ def start(pid: int, root: str = "/proc") -> Start | None:
         return Start(int(fields[19]), fields[0] not in _DEAD)
     except (OSError, ValueError, IndexError):
         return None
+
+
+def is_running(pid: int, ticks: int) -> bool:
+    """Return whether the process that started at `ticks` (clock ticks since boot) still runs.
+
+    One that /proc hides (hidepid) is believed to be the same while there is one with its pid.
+    """
+    if pid <= 0:
+        return False
+    found = start(pid)
+    if found is not None:
+        return found.alive and found.ticks == ticks
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False  # it has come since we looked
 
 
 def start_ticks(pid: int, root: str = "/proc") -> int | None:

@@ -9,6 +9,7 @@ import stat
 from typing import Final
 
 from kvmlog.util.errors import KvmlogError
+from kvmlog.util.ownership import name_of
 
 MAX_BYTES: Final = 1 << 20
 _OWNER_ONLY: Final = 0o077
@@ -25,7 +26,7 @@ class UnreadableError(SecretError):
     """This user may not read `path`, which is right where it belongs to another user's service."""
 
     def __init__(self, path: str, what: str) -> None:
-        reader = _name(os.geteuid())
+        reader = name_of(os.geteuid())
         super().__init__(
             f"{path}: the {what} cannot be read by {reader}; if it should be, chown it to {reader} "
             "and chmod 0600 it"
@@ -43,7 +44,7 @@ def read_secret(path: str, what: str, user: str = "") -> bytes:
         # O_NONBLOCK: a FIFO must not block.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(descriptor, "rb") as file:
-            _check(path, what, os.fstat(file.fileno()), user)
+            check_secret(path, what, file.fileno(), user)
             data = file.read(MAX_BYTES + 1)
     except PermissionError:
         raise UnreadableError(path, what) from None
@@ -57,13 +58,18 @@ def read_secret(path: str, what: str, user: str = "") -> bytes:
     return data
 
 
-def _check(path: str, what: str, status: os.stat_result, user: str) -> None:
+def check_secret(path: str, what: str, fd: int, user: str = "", *, links: bool = True) -> None:
+    """Raise SecretError unless the open file is as read_secret() wants it.
+
+    links: it may have more names than one, as a file that is only read may.
+    """
+    status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         raise SecretError(f"{path}: the {what} is no regular file; give one of mode 0600")
     mode = stat.S_IMODE(status.st_mode)
     forbidden = _GROUP_MAY_READ if status.st_gid == 0 else _OWNER_ONLY
     reader = _uid(user) if os.geteuid() == 0 else None
-    name = _name(os.geteuid() if reader is None else reader)
+    name = name_of(os.geteuid() if reader is None else reader)
     if mode & forbidden:
         raise SecretError(
             f"{path}: the {what} has mode {mode:04o}, open to others; chmod 0600 it and chown it "
@@ -74,6 +80,11 @@ def _check(path: str, what: str, status: os.stat_result, user: str) -> None:
             f"{path}: the {what} belongs to uid {status.st_uid}, which is neither root nor "
             f"the user that reads it; chown it to {name}"
         )
+    if status.st_nlink > 1 and not links:
+        raise SecretError(
+            f"{path}: the {what} has {status.st_nlink} hard links and would be changed under all "
+            "names; copy it to a file of its own"
+        )
 
 
 def _uid(user: str) -> int | None:
@@ -81,10 +92,3 @@ def _uid(user: str) -> int | None:
         return pwd.getpwnam(user).pw_uid
     except KeyError:
         return None
-
-
-def _name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Exits that the programs know of and have not written yet: one in each slot. */
+#include <stdbool.h>
 #include <string.h>
 
 #include "api.h"
 #include "clock.h"
+
+typedef struct kvmlog_bpf_slot kvmlog_exit_t;
+#include <kvmlog/exit.h>
 
 static __u32 slots_used(const struct kvmlog_bpf_maps *maps)
 {
@@ -13,16 +17,10 @@ static __u32 slots_used(const struct kvmlog_bpf_maps *maps)
 	return used < KVMLOG_BPF_THREADS ? (__u32)used : KVMLOG_BPF_THREADS;
 }
 
-static __u64 elapsed_ns(__u64 from_ns, __u64 to_ns)
-{
-	return to_ns > from_ns ? to_ns - from_ns : 0;
-}
-
 /* The pending exit of one slot, with times up to now. 0: it has none. */
 static int read_pending(const struct kvmlog_bpf_slot *shared, struct kvmlog_record *record)
 {
 	struct kvmlog_bpf_slot slot, again;
-	__u64 now;
 
 	/* A program may be writing it; what two readings agree on stood still. */
 	do {
@@ -33,17 +31,8 @@ static int read_pending(const struct kvmlog_bpf_slot *shared, struct kvmlog_reco
 	} while (memcmp(&slot, &again, sizeof(slot)));
 	if (!slot.tid || !slot.pending)
 		return 0;
-	now = kvmlog_clock_ns(CLOCK_MONOTONIC);
 	*record = slot.record;
-	record->total_ns = elapsed_ns(record->exit_ns, now);
-	if (record->user_exits)
-		record->user_ns = elapsed_ns(slot.user_since_ns, now);
-	if (record->flags & KVMLOG_F_USER_EINTR) {
-		if (slot.paused_since_ns)
-			record->paused_ns += elapsed_ns(slot.paused_since_ns, now);
-		if (record->paused_ns > record->user_ns)
-			record->paused_ns = record->user_ns;
-	}
+	kvmlog_exit_complete(&slot, record, kvmlog_clock_ns(CLOCK_MONOTONIC));
 	record->flags |= KVMLOG_F_NO_REENTRY;
 	return 1;
 }

@@ -115,8 +115,8 @@ static const struct btf *find_struct(struct kvmlog_btf *btf, const char *name, _
 }
 
 /*
- * Offset and size in bytes of member @path ("arch.regs") of struct @name. -ENOENT:
- * no such struct or member, or it is a bit field.
+ * Offset and size in bytes of member @path ("arch.regs") of struct @name. -ESRCH: no such
+ * struct; -ENOENT: it has no such member, or that is a bit field.
  */
 int kvmlog_btf_member(struct kvmlog_btf *btf, const char *name, const char *path, __u32 *offset,
 		      __u32 *bytes)
@@ -124,7 +124,7 @@ int kvmlog_btf_member(struct kvmlog_btf *btf, const char *name, const char *path
 	__u32 id;
 	const struct btf *in = find_struct(btf, name, &id);
 
-	return in ? member_in(in, btf__type_by_id(in, id), path, offset, bytes) : -ENOENT;
+	return in ? member_in(in, btf__type_by_id(in, id), path, offset, bytes) : -ESRCH;
 }
 
 /*

@@ -26,6 +26,7 @@ static void take_records(struct kvmlog_pump *pump, struct kvmlog_bpf_cpu *shared
 		exits += to->type == KVMLOG_RECORD_EXIT;
 	}
 	kvmlog_writer_publish(pump->writer, count);
+	kvmlog_writer_count(pump->writer, exits);
 	kvmlog_pump_take(pump, head, count, exits);
 	pump->statistics.exits += exits;
 	pump->statistics.messages++;

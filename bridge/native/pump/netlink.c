@@ -69,9 +69,11 @@ static void accept_batch(struct kvmlog_pump *pump, const struct kvmlog_batch *ba
 	else
 		publish_after_losses(pump, batch);
 
-	if (batch->count)
+	if (batch->count) {
+		kvmlog_writer_count(pump->writer, batch->exits);
 		kvmlog_pump_take(pump, pump->writer->ring.header->head - batch->count, batch->count,
 				 batch->exits);
+	}
 	cpu->next = batch->sequence + 1;
 	pump->statistics.messages++;
 	pump->statistics.records += batch->count;

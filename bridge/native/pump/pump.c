@@ -19,12 +19,7 @@
 #include "pump/pump.h"
 
 enum {
-	KVMLOG_HEARTBEAT_MS = 1000,
-	/* After a batch, how long to let more gather: a wakeup costs several thousand
-	 * instructions, as much as receiving a batch. Far below the socket's buffer
-	 * (some 500 messages) even when every CPU delivers at full speed.
-	 */
-	KVMLOG_COALESCE_MS = 5,
+	KVMLOG_HEARTBEAT_MS = KVMLOG_STATISTICS_FOLD_MS,
 };
 
 /* The pump's descriptors in poll(). */

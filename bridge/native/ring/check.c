@@ -27,20 +27,30 @@ static int counts_fit(const struct kvmlog_ring *ring, struct kvmlog_ring_counts 
 	       (counts->reserve <= later || counts->reserve - later <= ring->capacity);
 }
 
+struct check {
+	const struct kvmlog_ring *ring;
+	struct kvmlog_ring_counts *counts;
+};
+
+static int check(void *argument)
+{
+	const struct check *check = argument;
+
+	for (int i = 0; i < KVMLOG_COUNTS_TRIES; i++) {
+		if (counts_fit(check->ring, check->counts))
+			return 0;
+		sched_yield();
+	}
+	return -EBADMSG;
+}
+
 /*
  * Says in @counts what head and reserve are. -EBADMSG: they contradict each other, again and
  * again; -ERANGE: the file was cut short.
  */
 int kvmlog_ring_check(const struct kvmlog_ring *ring, struct kvmlog_ring_counts *counts)
 {
-	int rc = kvmlog_ring_whole(ring);
+	struct check request = { ring, counts };
 
-	if (rc)
-		return rc;
-	for (int i = 0; i < KVMLOG_COUNTS_TRIES; i++) {
-		if (counts_fit(ring, counts))
-			return 0;
-		sched_yield();
-	}
-	return -EBADMSG;
+	return kvmlog_ring_guarded(ring, check, &request);
 }

@@ -41,16 +41,18 @@ struct kvmlog_clock_pair kvmlog_clocks_at(const struct kvmlog_ring_header *heade
 static void append(struct kvmlog_ring_header *header, __u64 from_ns, __s64 realtime_offset_ns,
 		   __s32 utc_offset_s)
 {
-	if (header->clock_count == KVMLOG_RING_CLOCKS) {
-		header->clock_count--;
-		memmove(header->clocks, header->clocks + 1,
-			header->clock_count * sizeof(header->clocks[0]));
+	__u32 count = pairs(header);
+
+	if (count == KVMLOG_RING_CLOCKS) {
+		count--;
+		memmove(header->clocks, header->clocks + 1, count * sizeof(header->clocks[0]));
 	}
-	header->clocks[header->clock_count++] = (struct kvmlog_clock_pair){
+	header->clocks[count] = (struct kvmlog_clock_pair){
 		.from_ns = from_ns,
 		.realtime_offset_ns = realtime_offset_ns,
 		.utc_offset_s = utc_offset_s,
 	};
+	header->clock_count = count + 1;
 }
 
 /* A writer starts, on a ring that another may have left, perhaps before a restart of the host. */
@@ -67,10 +69,11 @@ static int shows(const struct kvmlog_ring_header *header, __s64 realtime_offset_
 		 __s32 utc_offset_s)
 {
 	const struct kvmlog_clock_pair *last;
+	__u32 count = pairs(header);
 
-	if (!header->clock_count)
+	if (!count)
 		return 0;
-	last = &header->clocks[header->clock_count - 1];
+	last = &header->clocks[count - 1];
 	return last->realtime_offset_ns == realtime_offset_ns && last->utc_offset_s == utc_offset_s;
 }
 
@@ -78,8 +81,11 @@ static int shows(const struct kvmlog_ring_header *header, __s64 realtime_offset_
 void kvmlog_clocks_set(struct kvmlog_ring_header *header, __u64 now_ns, __s64 realtime_offset_ns,
 		       const struct kvmlog_zone *zone)
 {
-	while (header->clock_count && header->clocks[header->clock_count - 1].from_ns > now_ns)
-		header->clock_count--;
+	__u32 count = pairs(header);
+
+	while (count && header->clocks[count - 1].from_ns > now_ns)
+		count--;
+	header->clock_count = count;
 	if (!shows(header, realtime_offset_ns, zone->offset_s))
 		append(header, now_ns, realtime_offset_ns, zone->offset_s);
 	if (zone->next_from_s)

@@ -56,6 +56,30 @@ static __u32 collect(const struct kvmlog_ring *ring, __u64 head, struct legacy_e
 	return count;
 }
 
+struct scan {
+	const struct kvmlog_ring *ring;
+	struct legacy_exit *exits;
+	__u64 head;
+	__u32 count;
+};
+
+/* Leaves out what was overwritten meanwhile, as copy_range() does. */
+static int scan(void *argument)
+{
+	struct scan *scan = argument;
+	const struct kvmlog_ring *ring = scan->ring;
+	__u64 reserve, safe;
+
+	scan->head = kvmlog_load_acquire(&ring->header->head);
+	scan->count = collect(ring, scan->head, scan->exits);
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	reserve = kvmlog_load_relaxed(&ring->header->reserve);
+	safe = reserve > ring->capacity ? reserve - ring->capacity : 0;
+	while (scan->count && scan->head - 1 - scan->exits[scan->count - 1].age < safe)
+		scan->count--;
+	return 0;
+}
+
 /* Of the same ns, the later arrival is newer. */
 static int is_newer(const struct legacy_exit *one, const struct legacy_exit *other)
 {
@@ -154,10 +178,10 @@ static int is_same(const struct kvmlog_ring_header *made, const struct kvmlog_ri
 int kvmlog_ring_legacy(const struct kvmlog_ring *ring, struct kvmlog_legacy *legacy)
 {
 	struct kvmlog_ring_header header;
+	struct scan found = { .ring = ring };
 	struct legacy_exit *exits, *sorted;
-	__u64 safe, reserve, head;
 	char *end = legacy->text;
-	__u32 count, shown = 0;
+	__u32 shown = 0;
 	int rc;
 
 	if (ring->record_bytes != sizeof(struct kvmlog_record))
@@ -172,23 +196,20 @@ int kvmlog_ring_legacy(const struct kvmlog_ring *ring, struct kvmlog_legacy *leg
 	if (!exits)
 		return -ENOMEM;
 
-	head = kvmlog_load_acquire(&ring->header->head);
-	count = collect(ring, head, exits);
+	found.exits = exits;
+	rc = kvmlog_ring_guarded(ring, scan, &found);
+	if (rc) {
+		free(exits);
+		return rc;
+	}
 
-	/* As in copy_range(). */
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	reserve = kvmlog_load_relaxed(&ring->header->reserve);
-	safe = reserve > ring->capacity ? reserve - ring->capacity : 0;
-	while (count && head - 1 - exits[count - 1].age < safe)
-		count--;
-
-	sorted = sort(exits, exits + LOOKED_AT, count);
-	for (; shown < count && shown < KVMLOG_LEGACY_RECORDS; shown++)
+	sorted = sort(exits, exits + LOOKED_AT, found.count);
+	for (; shown < found.count && shown < KVMLOG_LEGACY_RECORDS; shown++)
 		end = put_exit(end, &sorted[shown], &header);
 	free(exits);
 	legacy->length = (__u32)(end - legacy->text);
 	legacy->made_by = header;
-	legacy->made_by.head = head;
+	legacy->made_by.head = found.head;
 	legacy->is_made = 1;
 	return 1;
 }

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "fault/fault.h"
 #include "ring/ring.h"
 
 /* -ERANGE: the file is shorter than its header says. */
@@ -31,6 +32,8 @@ int kvmlog_ring_map(struct kvmlog_ring *ring, int fd, __u64 capacity, __u64 reco
 		   fd, 0);
 	if (map == MAP_FAILED)
 		return -errno;
+	if (writable)
+		kvmlog_fault_watch(map, ring->map_bytes, fd);
 	ring->header = map;
 	ring->slots = (__u8 *)map + KVMLOG_RING_HEADER_BYTES;
 	return 0;
@@ -38,17 +41,17 @@ int kvmlog_ring_map(struct kvmlog_ring *ring, int fd, __u64 capacity, __u64 reco
 
 void kvmlog_ring_unmap(struct kvmlog_ring *ring)
 {
-	if (ring->header)
+	if (ring->header) {
+		kvmlog_fault_unwatch(ring->header);
 		munmap(ring->header, ring->map_bytes);
+	}
 	ring->header = NULL;
 	ring->slots = NULL;
 }
 
 /*
- * Whether the file still holds all that is mapped: touching a page behind a cut
- * file's end is SIGBUS. Nothing in kvmlog cuts a ring (it renames a new one over
- * it), so this stands before each copy only against a foreign hand; who cuts the
- * file in the microseconds after it still kills the reader.
+ * Whether the file still holds all that is mapped. Nothing in kvmlog cuts a ring (it renames
+ * a new one over it); a file that a foreign hand cuts after this is the guard's business.
  */
 int kvmlog_ring_whole(const struct kvmlog_ring *ring)
 {
@@ -57,4 +60,12 @@ int kvmlog_ring_whole(const struct kvmlog_ring *ring)
 	if (fstat(ring->fd, &st))
 		return -errno;
 	return (__u64)st.st_size < ring->map_bytes ? -ERANGE : 0;
+}
+
+/* -ERANGE: the file was cut short before or while @run, which reads it (fault/fault.h). */
+int kvmlog_ring_guarded(const struct kvmlog_ring *ring, int (*run)(void *argument), void *argument)
+{
+	int rc = kvmlog_ring_whole(ring);
+
+	return rc ? rc : kvmlog_fault_guard(ring->header, ring->map_bytes, run, argument);
 }

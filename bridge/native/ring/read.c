@@ -50,23 +50,57 @@ static int copy_range(const struct kvmlog_ring *ring, __u64 wanted, __u64 from, 
 	return 0;
 }
 
-/* The newest @count records that are there, oldest first. */
-int kvmlog_ring_newest(const struct kvmlog_ring *ring, __u64 count, void *buffer,
-		       __u64 buffer_bytes, struct kvmlog_span *span)
-{
-	__u64 head;
-	int rc = kvmlog_ring_whole(ring);
+/* What a reader asks for: @count records, the newest or those from @index on. */
+struct request {
+	const struct kvmlog_ring *ring;
+	__u64 index, count;
+	void *buffer;
+	__u64 buffer_bytes;
+	struct kvmlog_span *span;
+};
 
-	if (rc)
-		return rc;
-	head = kvmlog_load_acquire(&ring->header->head);
+static int read_newest(void *argument)
+{
+	const struct request *request = argument;
+	const struct kvmlog_ring *ring = request->ring;
+	__u64 head = kvmlog_load_acquire(&ring->header->head);
+	__u64 count = request->count;
+
 	if (count > ring->capacity)
 		count = ring->capacity;
 	if (count > head)
 		count = head;
-	if (buffer_bytes / ring->record_bytes < count)
+	if (request->buffer_bytes / ring->record_bytes < count)
 		return -ENOBUFS;
-	return copy_range(ring, head - count, head - count, head, buffer, span);
+	return copy_range(ring, head - count, head - count, head, request->buffer, request->span);
+}
+
+/* The newest @count records that are there, oldest first. */
+int kvmlog_ring_newest(const struct kvmlog_ring *ring, __u64 count, void *buffer,
+		       __u64 buffer_bytes, struct kvmlog_span *span)
+{
+	struct request request = { ring, 0, count, buffer, buffer_bytes, span };
+
+	return kvmlog_ring_guarded(ring, read_newest, &request);
+}
+
+static int read_since(void *argument)
+{
+	const struct request *request = argument;
+	const struct kvmlog_ring *ring = request->ring;
+	__u64 head = kvmlog_load_acquire(&ring->header->head);
+	__u64 index = request->index < head ? request->index : head;
+	__u64 reserve = kvmlog_load_relaxed(&ring->header->reserve);
+	__u64 oldest = reserve > ring->capacity ? reserve - ring->capacity : 0;
+	__u64 from = index < oldest ? oldest : index;
+	__u64 end;
+
+	if (from > head)
+		from = head;
+	end = head - from > request->count ? from + request->count : head;
+	if (request->buffer_bytes / ring->record_bytes < end - from)
+		return -ENOBUFS;
+	return copy_range(ring, index, from, end, request->buffer, request->span);
 }
 
 /*
@@ -76,23 +110,9 @@ int kvmlog_ring_newest(const struct kvmlog_ring *ring, __u64 count, void *buffer
 int kvmlog_ring_since(const struct kvmlog_ring *ring, __u64 index, __u64 count, void *buffer,
 		      __u64 buffer_bytes, struct kvmlog_span *span)
 {
-	__u64 head, reserve, oldest, from, end;
-	int rc = kvmlog_ring_whole(ring);
+	struct request request = { ring, index, count, buffer, buffer_bytes, span };
 
-	if (rc)
-		return rc;
-	head = kvmlog_load_acquire(&ring->header->head);
-	if (index > head)
-		index = head;
-	reserve = kvmlog_load_relaxed(&ring->header->reserve);
-	oldest = reserve > ring->capacity ? reserve - ring->capacity : 0;
-	from = index < oldest ? oldest : index;
-	if (from > head)
-		from = head;
-	end = head - from > count ? from + count : head;
-	if (buffer_bytes / ring->record_bytes < end - from)
-		return -ENOBUFS;
-	return copy_range(ring, index, from, end, buffer, span);
+	return kvmlog_ring_guarded(ring, read_since, &request);
 }
 
 /* 1: all that `info_sequence` guards is of one moment. */
@@ -109,20 +129,18 @@ static int copy_header(const struct kvmlog_ring *ring, struct kvmlog_ring_header
 	return !(before & 1) && before == kvmlog_load_relaxed(sequence);
 }
 
-/*
- * A copy of the header with all that `info_sequence` guards of one moment. -EBUSY: the
- * writer died or stands still inside an update; the copy is made all the same, only what
- * is guarded may be of two moments.
- */
-int kvmlog_ring_read_header(const struct kvmlog_ring *ring, struct kvmlog_ring_header *copy)
+struct header_request {
+	const struct kvmlog_ring *ring;
+	struct kvmlog_ring_header *copy;
+};
+
+static int read_header(void *argument)
 {
 	const struct timespec pause = { .tv_nsec = NS_PER_MS };
-	int rc = kvmlog_ring_whole(ring);
+	const struct header_request *request = argument;
 
-	if (rc)
-		return rc;
 	for (int i = 0; i < KVMLOG_INFO_YIELDS + KVMLOG_INFO_MS; i++) {
-		if (copy_header(ring, copy))
+		if (copy_header(request->ring, request->copy))
 			return 0;
 		if (i < KVMLOG_INFO_YIELDS)
 			sched_yield();
@@ -130,4 +148,16 @@ int kvmlog_ring_read_header(const struct kvmlog_ring *ring, struct kvmlog_ring_h
 			nanosleep(&pause, NULL);
 	}
 	return -EBUSY;
+}
+
+/*
+ * A copy of the header with all that `info_sequence` guards of one moment. -EBUSY: the
+ * writer died or stands still inside an update; the copy is made all the same, only what
+ * is guarded may be of two moments.
+ */
+int kvmlog_ring_read_header(const struct kvmlog_ring *ring, struct kvmlog_ring_header *copy)
+{
+	struct header_request request = { ring, copy };
+
+	return kvmlog_ring_guarded(ring, read_header, &request);
 }

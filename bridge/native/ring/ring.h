@@ -13,6 +13,9 @@
 
 #include "api.h"
 
+/* map.c */
+int kvmlog_ring_guarded(const struct kvmlog_ring *ring, int (*run)(void *argument), void *argument);
+
 static inline __u8 *kvmlog_ring_slot(const struct kvmlog_ring *ring, __u64 index)
 {
 	return ring->slots + (index & (ring->capacity - 1)) * ring->record_bytes;

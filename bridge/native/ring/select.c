@@ -116,6 +116,43 @@ static void keep_whole(const struct kvmlog_ring *ring, const __u64 *indices, __u
 	selected->offset = at * ring->record_bytes;
 }
 
+/* A search: of records from @index on and before @end, of which @slots are looked at. */
+struct search {
+	const struct kvmlog_ring *ring;
+	const struct kvmlog_filter *filter;
+	__u64 index, end, slots;
+	void *buffer;
+	__u64 *indices;
+	__u64 most;
+	struct kvmlog_selected *selected;
+};
+
+static int search_newest(void *argument)
+{
+	const struct search *search = argument;
+	const struct kvmlog_ring *ring = search->ring;
+	__u64 head = kvmlog_load_acquire(&ring->header->head);
+	__u64 end = search->end < head ? search->end : head;
+	__u64 least = oldest_before(ring, end);
+	__u64 index, at = search->most;
+
+	if (end - least > search->slots)
+		least = end - search->slots;
+	for (index = end; index > least && at;) {
+		const void *slot = kvmlog_ring_slot(ring, --index);
+
+		if (!passes(search->filter, slot))
+			continue;
+		at--;
+		search->indices[at] = index;
+		memcpy((__u8 *)search->buffer + at * KVMLOG_RECORD_BYTES, slot,
+		       KVMLOG_RECORD_BYTES);
+	}
+	*search->selected = (struct kvmlog_selected){ .first_index = index, .next_index = end };
+	keep_whole(ring, search->indices, at, search->most - at, search->selected);
+	return 0;
+}
+
 /*
  * The newest records before @end that pass, oldest first: at most @most, which is what fits
  * in @buffer and @indices (their indices), of at most @slots searched. The search ends with
@@ -125,30 +162,42 @@ int kvmlog_ring_select_newest(const struct kvmlog_ring *ring, const struct kvmlo
 			      __u64 end, __u64 slots, void *buffer, __u64 *indices, __u64 most,
 			      struct kvmlog_selected *selected)
 {
-	__u64 head, index, least, at = most;
-	int rc = kvmlog_ring_whole(ring);
+	struct search search = { ring, filter, 0, end, slots, buffer, indices, most, selected };
 
-	if (rc)
-		return rc;
 	if (ring->record_bytes != KVMLOG_RECORD_BYTES)
 		return -EINVAL;
-	head = kvmlog_load_acquire(&ring->header->head);
-	if (end > head)
-		end = head;
-	least = oldest_before(ring, end);
-	if (end - least > slots)
-		least = end - slots;
-	for (index = end; index > least && at;) {
-		const void *slot = kvmlog_ring_slot(ring, --index);
+	return kvmlog_ring_guarded(ring, search_newest, &search);
+}
 
-		if (!passes(filter, slot))
+static int search_since(void *argument)
+{
+	const struct search *search = argument;
+	const struct kvmlog_ring *ring = search->ring;
+	__u64 head = kvmlog_load_acquire(&ring->header->head);
+	__u64 end = search->end < head ? search->end : head;
+	__u64 index = search->index < end ? search->index : end;
+	__u64 first = oldest_before(ring, end);
+	__u64 next, count = 0;
+
+	if (first < index)
+		first = index;
+	if (end - first > search->slots)
+		end = first + search->slots;
+	for (next = first; next < end; next++) {
+		const void *slot = kvmlog_ring_slot(ring, next);
+
+		if (!passes(search->filter, slot))
 			continue;
-		at--;
-		indices[at] = index;
-		memcpy((__u8 *)buffer + at * KVMLOG_RECORD_BYTES, slot, KVMLOG_RECORD_BYTES);
+		if (count == search->most)
+			break;
+		search->indices[count] = next;
+		memcpy((__u8 *)search->buffer + count * KVMLOG_RECORD_BYTES, slot,
+		       KVMLOG_RECORD_BYTES);
+		count++;
 	}
-	*selected = (struct kvmlog_selected){ .first_index = index, .next_index = end };
-	keep_whole(ring, indices, at, most - at, selected);
+	*search->selected = (struct kvmlog_selected){ .first_index = first, .next_index = next };
+	keep_whole(ring, search->indices, 0, count, search->selected);
+	search->selected->overwritten = search->selected->first_index - index;
 	return 0;
 }
 
@@ -161,36 +210,9 @@ int kvmlog_ring_select_since(const struct kvmlog_ring *ring, const struct kvmlog
 			     __u64 index, __u64 end, __u64 slots, void *buffer, __u64 *indices,
 			     __u64 most, struct kvmlog_selected *selected)
 {
-	__u64 head, first, next, count = 0;
-	int rc = kvmlog_ring_whole(ring);
+	struct search search = { ring, filter, index, end, slots, buffer, indices, most, selected };
 
-	if (rc)
-		return rc;
 	if (ring->record_bytes != KVMLOG_RECORD_BYTES)
 		return -EINVAL;
-	head = kvmlog_load_acquire(&ring->header->head);
-	if (end > head)
-		end = head;
-	if (index > end)
-		index = end;
-	first = oldest_before(ring, end);
-	if (first < index)
-		first = index;
-	if (end - first > slots)
-		end = first + slots;
-	for (next = first; next < end; next++) {
-		const void *slot = kvmlog_ring_slot(ring, next);
-
-		if (!passes(filter, slot))
-			continue;
-		if (count == most)
-			break;
-		indices[count] = next;
-		memcpy((__u8 *)buffer + count * KVMLOG_RECORD_BYTES, slot, KVMLOG_RECORD_BYTES);
-		count++;
-	}
-	*selected = (struct kvmlog_selected){ .first_index = first, .next_index = next };
-	keep_whole(ring, indices, 0, count, selected);
-	selected->overwritten = selected->first_index - index;
-	return 0;
+	return kvmlog_ring_guarded(ring, search_since, &search);
 }

@@ -72,6 +72,45 @@ void kvmlog_writer_copy(struct kvmlog_writer *writer, const void *records, __u64
 	memcpy(ring->slots, (const __u8 *)records + bytes, (count - first) * ring->record_bytes);
 }
 
+/* So many EXIT records were among those published since this was last called. */
+void kvmlog_writer_count(struct kvmlog_writer *writer, __u64 exits)
+{
+	struct kvmlog_ring_header *header = writer->ring.header;
+
+	header->exits += exits;
+	header->exits_head = header->head;
+}
+
+static __u64 exits_among(const struct kvmlog_ring *ring, __u64 from, __u64 end)
+{
+	__u64 exits = 0;
+
+	for (; from != end; from++)
+		exits += *kvmlog_ring_slot(ring, from) == KVMLOG_RECORD_EXIT;
+	return exits;
+}
+
+/*
+ * All EXIT records since the ring was made: a writer that was killed may have published
+ * some that it did not come to count. Of a ring made by one that counted none, those that
+ * are still there.
+ */
+__u64 kvmlog_writer_recount(struct kvmlog_writer *writer)
+{
+	const struct kvmlog_ring *ring = &writer->ring;
+	__u64 head, from, exits;
+
+	pthread_mutex_lock(&writer->lock);
+	head = ring->header->head;
+	from = ring->header->exits_head < head ? ring->header->exits_head : head;
+	if (head - from > ring->capacity)
+		from = head - ring->capacity;
+	kvmlog_writer_count(writer, exits_among(ring, from, head));
+	exits = ring->header->exits;
+	pthread_mutex_unlock(&writer->lock);
+	return exits;
+}
+
 /* Any number of records; those that would lap the ring are written in rounds. */
 void kvmlog_writer_append(struct kvmlog_writer *writer, const void *records, __u64 count)
 {
@@ -84,6 +123,9 @@ void kvmlog_writer_append(struct kvmlog_writer *writer, const void *records, __u
 		kvmlog_writer_reserve(writer, part);
 		kvmlog_writer_copy(writer, from, part);
 		kvmlog_writer_publish(writer, part);
+		kvmlog_writer_count(writer,
+				    exits_among(&writer->ring, writer->ring.header->head - part,
+						writer->ring.header->head));
 		from += part * writer->ring.record_bytes;
 		count -= part;
 	}

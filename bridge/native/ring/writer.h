@@ -30,6 +30,7 @@ struct kvmlog_loss_note {
 /* With the writer's lock held: */
 void kvmlog_writer_reserve(struct kvmlog_writer *writer, __u64 count);
 void kvmlog_writer_publish(struct kvmlog_writer *writer, __u64 count);
+void kvmlog_writer_count(struct kvmlog_writer *writer, __u64 exits);
 void kvmlog_writer_copy(struct kvmlog_writer *writer, const void *records, __u64 count);
 void kvmlog_writer_info_begin(struct kvmlog_writer *writer);
 void kvmlog_writer_info_end(struct kvmlog_writer *writer);

@@ -3,6 +3,8 @@
 #ifndef KVMLOG_STATISTICS_ENTRY_H
 #define KVMLOG_STATISTICS_ENTRY_H
 
+#include <string.h>
+
 #include <kvmlog/statistics.h>
 
 #include "api.h"
@@ -79,9 +81,17 @@ static inline void kvmlog_statistics_entry_clear(struct kvmlog_statistics_entry 
 	entry->used = 1;
 }
 
+/* The same for one whose counts are not: they go nowhere. */
+static inline void kvmlog_statistics_entry_forget(struct kvmlog_statistics_entry *entry)
+{
+	memset(entry->counts, 0, sizeof(entry->counts));
+	kvmlog_statistics_entry_clear(entry);
+}
+
 /* kinds.c */
 struct kvmlog_alike kvmlog_alike_of(const struct kvmlog_statistics_entry *entry);
 int kvmlog_alike_halt(const struct kvmlog_alike *alike);
+int kvmlog_alike_mmio(const struct kvmlog_alike *alike);
 void kvmlog_alike_detail(const struct kvmlog_alike *alike,
 			 const struct kvmlog_statistics_entry *entry,
 			 struct kvmlog_statistics_key *key);

@@ -18,12 +18,24 @@ static void add_row(struct kvmlog_statistics_row *row, struct kvmlog_statistics_
 	kvmlog_element_end(&row->sequence);
 }
 
-/* The row for a detail: of its own, or the one that further keys share. */
-static __u32 detail_row(struct kvmlog_statistics *statistics, struct kvmlog_statistics_key *key,
-			struct kvmlog_statistics_reason *reason)
+enum {
+	/* Addresses of devices share pages from here on: a scan of a bus leaves room for others. */
+	KVMLOG_EXACT_DETAILS = KVMLOG_STATISTICS_DETAILS / 2,
+	KVMLOG_DEVICE_BYTES = 4096,
+};
+
+/* The row for a detail: of its own, of its page, or the one that further keys share. */
+static __u32 detail_row(struct kvmlog_statistics *statistics, const struct kvmlog_alike *alike,
+			struct kvmlog_statistics_key *key, struct kvmlog_statistics_reason *reason)
 {
 	__u32 row = kvmlog_statistics_find_row(statistics, key, 0);
 
+	if (row == KVMLOG_NO_ROW && reason && reason->details >= KVMLOG_EXACT_DETAILS &&
+	    key->detail_kind == KVMLOG_STATISTICS_DETAIL_EXACT && kvmlog_alike_mmio(alike)) {
+		key->detail -= key->detail % KVMLOG_DEVICE_BYTES;
+		key->detail_kind = KVMLOG_STATISTICS_DETAIL_DEVICE;
+		row = kvmlog_statistics_find_row(statistics, key, 0);
+	}
 	if (row != KVMLOG_NO_ROW)
 		return row;
 	if (!reason || reason->details >= KVMLOG_STATISTICS_DETAILS) {
@@ -72,7 +84,7 @@ static void resolve(struct kvmlog_statistics *statistics, const struct kvmlog_al
 	key = common;
 	key.kind = KVMLOG_STATISTICS_DETAIL;
 	kvmlog_alike_detail(alike, entry, &key);
-	entry->rows[KVMLOG_STATISTICS_DETAIL - 1] = detail_row(statistics, &key, reason) + 1;
+	entry->rows[KVMLOG_STATISTICS_DETAIL - 1] = detail_row(statistics, alike, &key, reason) + 1;
 
 	key = common;
 	key.kind = KVMLOG_STATISTICS_RETURN;
@@ -85,6 +97,8 @@ static void add_guest(struct kvmlog_statistics *statistics, __u32 number, __u64 
 {
 	struct kvmlog_statistics_guest *guest = &statistics->map.guests[number];
 
+	if (!kvmlog_statistics_is(statistics, guests, number))
+		return;
 	kvmlog_element_begin(&guest->sequence);
 	guest->exits += exits;
 	guest->last_ns = statistics->now_ns;
@@ -115,6 +129,11 @@ void kvmlog_statistics_fold_entry(struct kvmlog_statistics *statistics,
 
 	if (entry->used == 1)
 		return;
+	if (statistics->damaged) {
+		/* What is free and what has which key is known no more. */
+		kvmlog_statistics_entry_forget(entry);
+		return;
+	}
 	if (!entry->rows[KVMLOG_STATISTICS_REASON - 1])
 		resolve(statistics, &alike, entry);
 	if (entry->rows[KVMLOG_STATISTICS_REASON - 1]) {

@@ -4,23 +4,34 @@
 #include "statistics/state.h"
 #include "statistics/statistics.h"
 
+static int goes(struct kvmlog_statistics *statistics, const struct kvmlog_statistics_key *key,
+		const __u8 *forgotten)
+{
+	__u32 guest = key->guest;
+
+	return key->kind != KVMLOG_STATISTICS_FREE &&
+	       kvmlog_statistics_is(statistics, guests, guest) && forgotten[guest];
+}
+
 static void forget_rows(struct kvmlog_statistics *statistics, const __u8 *forgotten)
 {
 	struct kvmlog_statistics_header *header = statistics->map.header;
+	__u32 reasons = kvmlog_statistics_used(statistics, reasons);
+	__u32 rows = kvmlog_statistics_used(statistics, rows);
 
-	for (__u32 i = 0; i < header->reasons_used; i++) {
+	for (__u32 i = 0; i < reasons; i++) {
 		struct kvmlog_statistics_reason *reason = &statistics->map.reasons[i];
 
-		if (reason->key.kind == KVMLOG_STATISTICS_FREE || !forgotten[reason->key.guest])
+		if (!goes(statistics, &reason->key, forgotten))
 			continue;
 		header->forgotten += reason->sums.count;
 		header->forgotten_ns += reason->sums.total_ns;
 		kvmlog_statistics_free_reason(statistics, reason);
 	}
-	for (__u32 i = 0; i < header->rows_used; i++) {
+	for (__u32 i = 0; i < rows; i++) {
 		struct kvmlog_statistics_row *row = &statistics->map.rows[i];
 
-		if (row->key.kind != KVMLOG_STATISTICS_FREE && forgotten[row->key.guest])
+		if (goes(statistics, &row->key, forgotten))
 			kvmlog_statistics_free_row(row);
 	}
 }
@@ -39,13 +50,14 @@ void kvmlog_statistics_forget_guests(struct kvmlog_statistics *statistics, const
 				     const struct kvmlog_statistics_guest *listed)
 {
 	struct kvmlog_statistics_header *header = statistics->map.header;
+	__u32 guests = kvmlog_statistics_used(statistics, guests);
 
 	kvmlog_statistics_fold_all(statistics);
 	choose(statistics, forgotten, listed);
 	kvmlog_sequence_begin(&header->generation);
 	kvmlog_sequence_begin(&header->sequence);
 	forget_rows(statistics, statistics->going);
-	for (__u32 i = 0; i < header->guests_used; i++) {
+	for (__u32 i = 0; i < guests; i++) {
 		if (!statistics->going[i] ||
 		    statistics->map.guests[i].state == KVMLOG_STATISTICS_GUEST_FREE)
 			continue;
@@ -63,16 +75,19 @@ void kvmlog_statistics_forget_guests(struct kvmlog_statistics *statistics, const
 void kvmlog_statistics_begin_anew(struct kvmlog_statistics *statistics, __u64 realtime_ns)
 {
 	struct kvmlog_statistics_header *header = statistics->map.header;
+	__u32 reasons = kvmlog_statistics_used(statistics, reasons);
+	__u32 rows = kvmlog_statistics_used(statistics, rows);
+	__u32 guests = kvmlog_statistics_used(statistics, guests);
 
 	kvmlog_statistics_fold_all(statistics);
 	kvmlog_sequence_begin(&header->generation);
-	for (__u32 i = 0; i < header->reasons_used; i++)
+	for (__u32 i = 0; i < reasons; i++)
 		if (statistics->map.reasons[i].key.kind != KVMLOG_STATISTICS_FREE)
 			kvmlog_statistics_free_reason(statistics, &statistics->map.reasons[i]);
-	for (__u32 i = 0; i < header->rows_used; i++)
+	for (__u32 i = 0; i < rows; i++)
 		if (statistics->map.rows[i].key.kind != KVMLOG_STATISTICS_FREE)
 			kvmlog_statistics_free_row(&statistics->map.rows[i]);
-	for (__u32 i = 0; i < header->guests_used; i++) {
+	for (__u32 i = 0; i < guests; i++) {
 		struct kvmlog_statistics_guest *guest = &statistics->map.guests[i];
 
 		if (statistics->retired[i]) {

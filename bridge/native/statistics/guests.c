@@ -20,14 +20,14 @@ static int same_process(const struct kvmlog_statistics_guest *guest,
  * The guest that this process had before tracing was switched off, if it had just one:
  * of two nobody can tell which is which. A process without its start is not known again.
  */
-static __u32 earlier(const struct kvmlog_statistics *statistics,
-		     const struct kvmlog_record_guest *note)
+static __u32 earlier(struct kvmlog_statistics *statistics, const struct kvmlog_record_guest *note)
 {
+	__u32 guests = kvmlog_statistics_used(statistics, guests);
 	__u32 found = KVMLOG_NO_ROW;
 
 	if (!note->start_boottime_ns)
 		return KVMLOG_NO_ROW;
-	for (__u32 i = 0; i < statistics->map.header->guests_used; i++) {
+	for (__u32 i = 0; i < guests; i++) {
 		if (!same_process(&statistics->map.guests[i], note))
 			continue;
 		if (found != KVMLOG_NO_ROW || !statistics->retired[i])

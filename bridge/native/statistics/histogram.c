@@ -18,7 +18,7 @@ static void add_step(struct kvmlog_statistics *statistics, struct kvmlog_statist
 		block = kvmlog_statistics_block(statistics);
 		reason->blocks[octave] = block;
 	}
-	if (block == KVMLOG_NO_BLOCK)
+	if (block == KVMLOG_NO_BLOCK || !kvmlog_statistics_is(statistics, blocks, block))
 		part->overflow_block += count;
 	else
 		statistics->map.blocks[block].counts[step] += count;

@@ -5,6 +5,7 @@
 #include <kvmlog/reasons.h>
 
 #include "statistics/entry.h"
+#include "statistics/map.h"
 
 enum {
 	NS_PER_US = 1000,
@@ -48,6 +49,13 @@ int kvmlog_alike_halt(const struct kvmlog_alike *alike)
 		return alike->reason == KVMLOG_ARM64_WFX;
 	}
 	return 0;
+}
+
+/* Whether it accessed the memory of a device of a PC that the VMM has. */
+int kvmlog_alike_mmio(const struct kvmlog_alike *alike)
+{
+	return kvmlog_is_address(alike->isa, alike->reason) &&
+	       (alike->user_reason == KVM_EXIT_MMIO || alike->reason == KVMLOG_VMX_EPT_MISCONFIG);
 }
 
 /*

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "fault/fault.h"
 #include "statistics/map.h"
 
 _Static_assert(sizeof(struct kvmlog_statistics_key) == 24, "key");
@@ -70,6 +71,26 @@ int kvmlog_statistics_whole(const struct kvmlog_statistics_map *map)
 	return (__u64)st.st_size < map->layout.file_bytes ? -ERANGE : 0;
 }
 
+/* -ERANGE: the file was cut short before or while @run, which reads it (fault/fault.h). */
+int kvmlog_statistics_guarded(const struct kvmlog_statistics_map *map, int (*run)(void *argument),
+			      void *argument)
+{
+	int rc = kvmlog_statistics_whole(map);
+
+	return rc ? rc : kvmlog_fault_guard(map->header, map->layout.file_bytes, run, argument);
+}
+
+/* What the file says of itself is not believed: it may have changed since it was opened. */
+void kvmlog_statistics_restore_layout(struct kvmlog_statistics_header *header,
+				      const struct kvmlog_statistics_header *layout)
+{
+	header->file_bytes = layout->file_bytes;
+	header->guests_capacity = layout->guests_capacity;
+	header->reasons_capacity = layout->reasons_capacity;
+	header->blocks_capacity = layout->blocks_capacity;
+	header->rows_capacity = layout->rows_capacity;
+}
+
 /* A file of @bytes whose header the caller has checked; NULL with errno set. */
 struct kvmlog_statistics_map *kvmlog_statistics_open(int fd, __u64 bytes, int writable)
 {
@@ -91,6 +112,8 @@ struct kvmlog_statistics_map *kvmlog_statistics_open(int fd, __u64 bytes, int wr
 	base = mmap(NULL, bytes, protection, MAP_SHARED, fd, 0);
 	if (base == MAP_FAILED)
 		goto err_map;
+	if (writable)
+		kvmlog_fault_watch(base, bytes, fd);
 	kvmlog_statistics_place(map, base);
 	return map;
 
@@ -103,6 +126,7 @@ void kvmlog_statistics_close(struct kvmlog_statistics_map *map)
 {
 	if (!map)
 		return;
+	kvmlog_fault_unwatch(map->header);
 	munmap(map->header, map->layout.file_bytes);
 	free(map);
 }

@@ -42,9 +42,21 @@ static inline void kvmlog_sequence_end(__u64 *sequence)
 	__atomic_store_n(sequence, *sequence + 1, __ATOMIC_RELEASE);
 }
 
+/* Whether details of this reason, without VMX's flags, are guest physical addresses of a PC. */
+static inline int kvmlog_is_address(__u8 isa, __u32 reason)
+{
+	if (isa == KVMLOG_ISA_VMX)
+		return reason == KVMLOG_VMX_EPT_VIOLATION || reason == KVMLOG_VMX_EPT_MISCONFIG;
+	return isa == KVMLOG_ISA_SVM && reason == KVMLOG_SVM_NPF;
+}
+
 /* map.c */
 void kvmlog_statistics_place(struct kvmlog_statistics_map *map, void *base);
 int kvmlog_statistics_whole(const struct kvmlog_statistics_map *map);
+int kvmlog_statistics_guarded(const struct kvmlog_statistics_map *map, int (*run)(void *argument),
+			      void *argument);
+void kvmlog_statistics_restore_layout(struct kvmlog_statistics_header *header,
+				      const struct kvmlog_statistics_header *layout);
 
 /* sums.c */
 void kvmlog_sums_add(struct kvmlog_statistics_sums *sums,

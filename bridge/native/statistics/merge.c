@@ -10,16 +10,19 @@ static void merge_reason(struct kvmlog_statistics *statistics,
 	kvmlog_sums_add(&to->sums, &from->sums);
 	to->details += from->details;
 	for (__u32 octave = 0; octave < KVMLOG_HISTOGRAM_OCTAVES; octave++) {
-		__u32 *mine = &to->blocks[octave];
-		__u32 *other = &from->blocks[octave];
+		__u32 mine = to->blocks[octave];
+		__u32 other = from->blocks[octave];
 
-		if (*mine == KVMLOG_NO_BLOCK) {
-			*mine = *other;
-			*other = KVMLOG_NO_BLOCK;
-		} else if (*other != KVMLOG_NO_BLOCK) {
+		if (!kvmlog_statistics_is(statistics, blocks, mine) ||
+		    !kvmlog_statistics_is(statistics, blocks, other))
+			continue;
+		if (mine == KVMLOG_NO_BLOCK) {
+			to->blocks[octave] = other;
+			from->blocks[octave] = KVMLOG_NO_BLOCK;
+		} else if (other != KVMLOG_NO_BLOCK) {
 			for (__u32 step = 0; step < KVMLOG_HISTOGRAM_STEPS; step++)
-				statistics->map.blocks[*mine].counts[step] +=
-					statistics->map.blocks[*other].counts[step];
+				statistics->map.blocks[mine].counts[step] +=
+					statistics->map.blocks[other].counts[step];
 		}
 	}
 	kvmlog_element_end(&to->sequence);
@@ -38,7 +41,9 @@ static void merge_row(struct kvmlog_statistics_row *from, struct kvmlog_statisti
 
 static void move_reasons(struct kvmlog_statistics *statistics, __u32 from, __u32 to)
 {
-	for (__u32 i = 0; i < statistics->map.header->reasons_used; i++) {
+	__u32 reasons = kvmlog_statistics_used(statistics, reasons);
+
+	for (__u32 i = 0; i < reasons; i++) {
 		struct kvmlog_statistics_reason *reason = &statistics->map.reasons[i];
 		struct kvmlog_statistics_key key = reason->key;
 		__u32 target;
@@ -59,7 +64,9 @@ static void move_reasons(struct kvmlog_statistics *statistics, __u32 from, __u32
 
 static void move_rows(struct kvmlog_statistics *statistics, __u32 from, __u32 to)
 {
-	for (__u32 i = 0; i < statistics->map.header->rows_used; i++) {
+	__u32 rows = kvmlog_statistics_used(statistics, rows);
+
+	for (__u32 i = 0; i < rows; i++) {
 		struct kvmlog_statistics_row *row = &statistics->map.rows[i];
 		struct kvmlog_statistics_key key = row->key;
 		__u32 target;

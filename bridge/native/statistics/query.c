@@ -45,14 +45,15 @@ static void take_source(struct kvmlog_query *query, const struct kvmlog_statisti
 		query->sources_count++;
 }
 
-static int wanted(const struct kvmlog_query *query, const struct kvmlog_statistics_key *key,
-		  const __u8 *guests)
+static int wanted(const struct kvmlog_query *query, const struct kvmlog_statistics_key *key)
 {
+	const __u8 *guests = query->question->guests;
+
 	return key->kind == query->kind && key->guest < query->now->layout.guests_capacity &&
 	       (!guests || guests[key->guest]);
 }
 
-static int collect(struct kvmlog_query *query, const __u8 *guests)
+static int collect(struct kvmlog_query *query)
 {
 	const struct kvmlog_statistics_map *now = query->now, *base = query->base;
 	__u32 reasons = now->header->reasons_used, rows = now->header->rows_used;
@@ -62,18 +63,38 @@ static int collect(struct kvmlog_query *query, const __u8 *guests)
 		return -ENOMEM;
 	if (query->kind == KVMLOG_STATISTICS_REASON) {
 		for (__u32 i = 0; i < reasons; i++)
-			if (wanted(query, &now->reasons[i].key, guests))
+			if (wanted(query, &now->reasons[i].key))
 				take_source(query, &now->reasons[i].key, &now->reasons[i].sums, i,
 					    base ? &base->reasons[i].key : NULL,
 					    base ? &base->reasons[i].sums : NULL);
 		return 0;
 	}
 	for (__u32 i = 0; i < rows; i++)
-		if (wanted(query, &now->rows[i].key, guests))
+		if (wanted(query, &now->rows[i].key))
 			take_source(query, &now->rows[i].key, &now->rows[i].sums, i,
 				    base ? &base->rows[i].key : NULL,
 				    base ? &base->rows[i].sums : NULL);
 	return 0;
+}
+
+/* The first address of the device that has this one. */
+static __u64 device_of(const struct kvmlog_statistics_question *question, __u64 address)
+{
+	__u32 low = 0, high = question->regions_count;
+
+	while (low < high) {
+		__u32 middle = low + (high - low) / 2;
+
+		if (question->regions[middle].last < address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == question->regions_count || address < question->regions[low].first)
+		return address;
+	if (!question->regions[low].each)
+		return question->regions[low].first;
+	return address - (address - question->regions[low].first) % question->regions[low].each;
 }
 
 /* The key with what is not asked apart blotted out. */
@@ -82,9 +103,9 @@ static struct kvmlog_statistics_key group_key(const struct kvmlog_query *query,
 {
 	struct kvmlog_statistics_key group = { .flags = key->flags, .kind = key->kind };
 
-	if (query->by & KVMLOG_BY_GUEST)
+	if (query->question->by & KVMLOG_BY_GUEST)
 		group.guest = key->guest;
-	if (query->by & KVMLOG_BY_REASON) {
+	if (query->question->by & KVMLOG_BY_REASON) {
 		group.isa = key->isa;
 		group.reason = key->reason;
 	}
@@ -92,6 +113,12 @@ static struct kvmlog_statistics_key group_key(const struct kvmlog_query *query,
 	group.detail = key->detail;
 	group.detail_kind = key->detail_kind;
 	group.user_reason = key->user_reason;
+	if (query->question->regions_count && kvmlog_is_address(key->isa, key->reason) &&
+	    (key->detail_kind == KVMLOG_STATISTICS_DETAIL_EXACT ||
+	     key->detail_kind == KVMLOG_STATISTICS_DETAIL_DEVICE)) {
+		group.detail = device_of(query->question, key->detail);
+		group.detail_kind = KVMLOG_STATISTICS_DETAIL_DEVICE;
+	}
 	return group;
 }
 
@@ -177,14 +204,13 @@ static void tell(struct kvmlog_query *query, struct kvmlog_query_group *group,
 }
 
 /*
- * The groups of @now, or of what it has more than @base (NULL: all), into @groups. @guests:
- * a 1 for each guest of the table that is asked for; NULL: all. Returns how many groups;
- * -ENOSPC: more than @capacity.
+ * The groups of @now, or of what it has more than @base (NULL: all), into @groups. Returns
+ * how many groups; -ENOSPC: more than @capacity.
  */
 __s64 kvmlog_statistics_query(const struct kvmlog_statistics_map *now,
-			      const struct kvmlog_statistics_map *base, __u32 by,
-			      const __u8 *guests, struct kvmlog_statistics_group *groups,
-			      __u32 capacity)
+			      const struct kvmlog_statistics_map *base,
+			      const struct kvmlog_statistics_question *question,
+			      struct kvmlog_statistics_group *groups, __u32 capacity)
 {
 	struct kvmlog_query *query = calloc(1, sizeof(*query));
 	__s64 result;
@@ -195,9 +221,9 @@ __s64 kvmlog_statistics_query(const struct kvmlog_statistics_map *now,
 	query->now = now;
 	/* Of another file of that id it would be too short. */
 	query->base = base && base->layout.file_bytes == now->layout.file_bytes ? base : NULL;
-	query->by = by;
-	query->kind = kind_read(by);
-	rc = collect(query, guests);
+	query->question = question;
+	query->kind = kind_read(question->by);
+	rc = collect(query);
 	if (!rc)
 		rc = make_groups(query);
 	if (!rc && query->groups_count > capacity)

@@ -29,7 +29,7 @@ struct kvmlog_query_group {
 
 struct kvmlog_query {
 	const struct kvmlog_statistics_map *now, *base;
-	__u32 by; /* enum kvmlog_statistics_by */
+	const struct kvmlog_statistics_question *question;
 	int kind; /* enum kvmlog_statistics_kind that is read */
 	struct kvmlog_query_source *sources;
 	__u32 sources_count;

@@ -100,16 +100,19 @@ static int take_blocks(const struct kvmlog_statistics *statistics,
 }
 
 /* Whether a row of this key can be: of a guest that is there. */
-static int is_owned(const struct kvmlog_statistics *statistics,
-		    const struct kvmlog_statistics_key *key)
+static int is_owned(struct kvmlog_statistics *statistics, const struct kvmlog_statistics_key *key)
 {
-	return key->guest < statistics->map.layout.guests_capacity &&
-	       statistics->map.guests[key->guest].state != KVMLOG_STATISTICS_GUEST_FREE;
+	__u32 guest = key->guest;
+
+	return kvmlog_statistics_is(statistics, guests, guest) &&
+	       statistics->map.guests[guest].state != KVMLOG_STATISTICS_GUEST_FREE;
 }
 
 static int index_reasons(struct kvmlog_statistics *statistics, __u8 *reasons, __u8 *blocks)
 {
-	for (__u32 i = 0; i < statistics->map.header->reasons_used; i++) {
+	__u32 used = kvmlog_statistics_used(statistics, reasons);
+
+	for (__u32 i = 0; i < used; i++) {
 		const struct kvmlog_statistics_reason *reason = &statistics->map.reasons[i];
 
 		if (reason->sequence & 1)
@@ -127,7 +130,9 @@ static int index_reasons(struct kvmlog_statistics *statistics, __u8 *reasons, __
 
 static int index_rows(struct kvmlog_statistics *statistics, __u8 *rows)
 {
-	for (__u32 i = 0; i < statistics->map.header->rows_used; i++) {
+	__u32 used = kvmlog_statistics_used(statistics, rows);
+
+	for (__u32 i = 0; i < used; i++) {
 		const struct kvmlog_statistics_row *row = &statistics->map.rows[i];
 
 		if (row->sequence & 1)
@@ -143,11 +148,7 @@ static int index_rows(struct kvmlog_statistics *statistics, __u8 *rows)
 	return 0;
 }
 
-/*
- * Makes the index and the lists of what is free out of what the file holds. -EBADMSG: it
- * was left in the middle of an update, or it is damaged; cannot be once it has succeeded.
- */
-int kvmlog_statistics_index_all(struct kvmlog_statistics *statistics)
+static int index_file(struct kvmlog_statistics *statistics)
 {
 	const struct kvmlog_statistics_header *layout = &statistics->map.layout;
 	__u8 *reasons, *blocks, *rows;
@@ -179,6 +180,20 @@ int kvmlog_statistics_index_all(struct kvmlog_statistics *statistics)
 	fill_stack(statistics->free_rows, &statistics->free_rows_count, layout->rows_capacity,
 		   rows);
 	return 0;
+}
+
+/*
+ * Makes the index and the lists of what is free out of what the file holds. -EBADMSG: it
+ * was left in the middle of an update, or it is damaged. Once it has succeeded it cannot be,
+ * unless somebody else writes the file.
+ */
+int kvmlog_statistics_index_all(struct kvmlog_statistics *statistics)
+{
+	int rc = index_file(statistics);
+
+	if (rc)
+		statistics->damaged = 1;
+	return rc;
 }
 
 static void raise_use(__u32 *used, __u32 number)
@@ -250,11 +265,16 @@ __u32 kvmlog_statistics_block(struct kvmlog_statistics *statistics)
 	return number;
 }
 
-static void free_block(struct kvmlog_statistics *statistics, __u32 *block)
+static void free_block(struct kvmlog_statistics *statistics, __u32 *place)
 {
-	if (*block != KVMLOG_NO_BLOCK)
-		statistics->free_blocks[statistics->free_blocks_count++] = *block;
-	*block = KVMLOG_NO_BLOCK;
+	__u32 block = *place;
+
+	*place = KVMLOG_NO_BLOCK;
+	if (block == KVMLOG_NO_BLOCK || !kvmlog_statistics_is(statistics, blocks, block))
+		return;
+	/* Fuller than full: one is free twice. */
+	if (kvmlog_statistics_is(statistics, blocks, statistics->free_blocks_count))
+		statistics->free_blocks[statistics->free_blocks_count++] = block;
 }
 
 void kvmlog_statistics_free_reason(struct kvmlog_statistics *statistics,

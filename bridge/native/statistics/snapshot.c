@@ -153,17 +153,6 @@ static int copy_header_for(const struct kvmlog_statistics_map *from,
 	return 0;
 }
 
-/* What the file says of itself is not believed: it may have changed since it was opened. */
-static void restore_layout(struct kvmlog_statistics_header *header,
-			   const struct kvmlog_statistics_header *layout)
-{
-	header->file_bytes = layout->file_bytes;
-	header->guests_capacity = layout->guests_capacity;
-	header->reasons_capacity = layout->reasons_capacity;
-	header->blocks_capacity = layout->blocks_capacity;
-	header->rows_capacity = layout->rows_capacity;
-}
-
 static __u64 copy_all(const struct kvmlog_statistics_map *from, struct kvmlog_statistics_map *to,
 		      __u64 generation, struct patience *left)
 {
@@ -186,7 +175,7 @@ static __u64 copy_all(const struct kvmlog_statistics_map *from, struct kvmlog_st
 	for (__u32 i = 0; i < guests; i++)
 		torn += !copy_element(&from->guests[i], &to->guests[i], sizeof(*to->guests), left);
 	torn += !copy_header_for(from, to->header, in_rows, generation, left);
-	restore_layout(to->header, layout);
+	kvmlog_statistics_restore_layout(to->header, layout);
 	to->header->guests_used = guests;
 	to->header->reasons_used = reasons;
 	to->header->rows_used = rows;
@@ -214,6 +203,42 @@ static struct kvmlog_statistics_map *new_copy(const struct kvmlog_statistics_map
 	return copy;
 }
 
+struct snapshot {
+	const struct kvmlog_statistics_map *map;
+	struct kvmlog_statistics_map *copy;
+	__u64 *torn;
+};
+
+static int make_snapshot(void *argument)
+{
+	struct snapshot *snapshot = argument;
+	const struct kvmlog_statistics_map *map = snapshot->map;
+	const __u64 *generation = &map->header->generation;
+	struct patience left = patience(map);
+	int tries = 0;
+
+	while (tries < KVMLOG_SNAPSHOT_TRIES) {
+		__u64 before = __atomic_load_n(generation, __ATOMIC_ACQUIRE);
+
+		if (before & 1) {
+			if (!wait_for_writer(&left))
+				break;
+			continue;
+		}
+		tries++;
+		snapshot->copy = new_copy(map);
+		if (!snapshot->copy)
+			return -ENOMEM;
+		*snapshot->torn = copy_all(map, snapshot->copy, before, &left);
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (__atomic_load_n(generation, __ATOMIC_RELAXED) == before)
+			return 0;
+		kvmlog_statistics_close(snapshot->copy);
+		snapshot->copy = NULL;
+	}
+	return -EAGAIN;
+}
+
 /*
  * A copy that is closed with kvmlog_statistics_close(). @torn: elements left out because
  * the writer died inside them. NULL with @error: -EAGAIN, elements kept changing their
@@ -222,36 +247,12 @@ static struct kvmlog_statistics_map *new_copy(const struct kvmlog_statistics_map
 struct kvmlog_statistics_map *kvmlog_statistics_snapshot(const struct kvmlog_statistics_map *map,
 							 __u64 *torn, int *error)
 {
-	const __u64 *generation = &map->header->generation;
-	struct patience left = patience(map);
-	int tries = 0;
+	struct snapshot snapshot = { .map = map, .torn = torn };
 
-	while (tries < KVMLOG_SNAPSHOT_TRIES) {
-		struct kvmlog_statistics_map *copy;
-		__u64 before;
-
-		*error = kvmlog_statistics_whole(map);
-		if (*error)
-			return NULL;
-		before = __atomic_load_n(generation, __ATOMIC_ACQUIRE);
-		if (before & 1) {
-			if (!wait_for_writer(&left))
-				break;
-			continue;
-		}
-		tries++;
-		copy = new_copy(map);
-		if (!copy) {
-			*error = -ENOMEM;
-			return NULL;
-		}
-		*torn = copy_all(map, copy, before, &left);
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-		if (__atomic_load_n(generation, __ATOMIC_RELAXED) == before)
-			return copy;
-		kvmlog_statistics_close(copy);
-	}
-	*error = -EAGAIN;
+	*error = kvmlog_statistics_guarded(map, make_snapshot, &snapshot);
+	if (!*error)
+		return snapshot.copy;
+	kvmlog_statistics_close(snapshot.copy);
 	return NULL;
 }
 
@@ -265,16 +266,26 @@ void kvmlog_statistics_copied(const struct kvmlog_statistics_map *copy,
 		memcpy(guests, copy->guests, copy->layout.guests_capacity * sizeof(*guests));
 }
 
+struct header_request {
+	const struct kvmlog_statistics_map *map;
+	struct kvmlog_statistics_header *header;
+};
+
+static int read_header(void *argument)
+{
+	const struct header_request *request = argument;
+	struct patience left = patience(request->map);
+
+	return copy_header(request->map, request->header, &left) ? 0 : -EBUSY;
+}
+
 /* The header of a mapped file, of one moment; -EBUSY: the writer died inside it. */
 int kvmlog_statistics_header_now(const struct kvmlog_statistics_map *map,
 				 struct kvmlog_statistics_header *header)
 {
-	struct patience left = patience(map);
-	int rc = kvmlog_statistics_whole(map);
+	struct header_request request = { map, header };
+	int rc = kvmlog_statistics_guarded(map, read_header, &request);
 
-	if (rc)
-		return rc;
-	rc = copy_header(map, header, &left) ? 0 : -EBUSY;
-	restore_layout(header, &map->layout);
+	kvmlog_statistics_restore_layout(header, &map->layout);
 	return rc;
 }

@@ -44,7 +44,30 @@ struct kvmlog_statistics {
 	__u8 *going;   /* scratch, per guest: to be forgotten */
 
 	__u64 now_ns; /* CLOCK_MONOTONIC of the last exit taken in */
+	int damaged;  /* the file held what cannot be: somebody else wrote it; no more is counted */
 };
+
+/*
+ * Whoever may write the file may scribble over it at any time: no number in it is used as an
+ * index without a look at what there is.
+ */
+static inline __u32 kvmlog_statistics_bounded(struct kvmlog_statistics *statistics, __u32 count,
+					      __u32 capacity)
+{
+	if (count <= capacity)
+		return count;
+	statistics->damaged = 1;
+	return capacity;
+}
+
+/* How many elements of a part were ever in use. */
+#define kvmlog_statistics_used(statistics, part)                                     \
+	kvmlog_statistics_bounded(statistics, (statistics)->map.header->part##_used, \
+				  (statistics)->map.layout.part##_capacity)
+
+/* Whether @number is one of a guest, or of a block that is not KVMLOG_NO_BLOCK. */
+#define kvmlog_statistics_is(statistics, part, number) \
+	((number) < (statistics)->map.layout.part##_capacity ? 1 : !((statistics)->damaged = 1))
 
 /* rows.c */
 int kvmlog_statistics_index_all(struct kvmlog_statistics *statistics);

@@ -78,12 +78,28 @@ static int check_guests(struct kvmlog_statistics *statistics)
 	return 0;
 }
 
-static int consistent(const struct kvmlog_statistics *statistics)
+/* Of a file that is mostly empty only what is not. */
+static void copy_used(struct kvmlog_statistics *statistics, const struct kvmlog_statistics_map *to)
+{
+	const struct kvmlog_statistics_map *from = &statistics->map;
+
+	memcpy(to->header, from->header, sizeof(*to->header));
+	memcpy(to->guests, from->guests,
+	       kvmlog_statistics_used(statistics, guests) * sizeof(*to->guests));
+	memcpy(to->reasons, from->reasons,
+	       kvmlog_statistics_used(statistics, reasons) * sizeof(*to->reasons));
+	memcpy(to->blocks, from->blocks,
+	       kvmlog_statistics_used(statistics, blocks) * sizeof(*to->blocks));
+	memcpy(to->rows, from->rows, kvmlog_statistics_used(statistics, rows) * sizeof(*to->rows));
+}
+
+static int consistent(struct kvmlog_statistics *statistics)
 {
 	const struct kvmlog_statistics_header *header = statistics->map.header;
 	__u64 exits = header->overflow + header->forgotten;
+	__u32 reasons = kvmlog_statistics_used(statistics, reasons);
 
-	for (__u32 i = 0; i < header->reasons_used; i++)
+	for (__u32 i = 0; i < reasons; i++)
 		if (statistics->map.reasons[i].key.kind != KVMLOG_STATISTICS_FREE)
 			exits += statistics->map.reasons[i].sums.count;
 	return exits == header->exits && !(header->sequence & 1) && !(header->generation & 1);
@@ -194,5 +210,55 @@ void kvmlog_statistics_describe(struct kvmlog_statistics *statistics,
 {
 	pthread_mutex_lock(statistics->lock);
 	memcpy(copy, statistics->map.header, sizeof(*copy));
+	kvmlog_statistics_restore_layout(copy, &statistics->map.layout);
 	pthread_mutex_unlock(statistics->lock);
+}
+
+/*
+ * Whether the file has been written by somebody else, as far as that was noticed; then it is
+ * marked, so that the next writer begins anew.
+ */
+int kvmlog_statistics_damaged(struct kvmlog_statistics *statistics)
+{
+	struct kvmlog_statistics_header *header = statistics->map.header;
+	struct kvmlog_statistics_header known;
+	const __u8 magic[8] = "KVMLOGS\n";
+
+	pthread_mutex_lock(statistics->lock);
+	known = *header;
+	kvmlog_statistics_layout(statistics->map.layout.file_bytes, &known);
+	if (memcmp(&known, header, sizeof(known)) || memcmp(header->magic, magic, sizeof(magic)) ||
+	    header->format_version != KVMLOG_STATISTICS_FORMAT_VERSION ||
+	    header->state != KVMLOG_STATISTICS_RUNNING)
+		statistics->damaged = 1;
+	if (statistics->damaged) {
+		/* It is ours: the next writer is to replace it, not to take it for another file. */
+		memcpy(header->magic, magic, sizeof(magic));
+		header->state = KVMLOG_STATISTICS_REPLACED;
+	}
+	pthread_mutex_unlock(statistics->lock);
+	return statistics->damaged;
+}
+
+/*
+ * Goes on in the file of @fresh, which is as large and gets all that this one holds; readers of
+ * the old one, which is the caller's to close, are told. -errno.
+ */
+int kvmlog_statistics_move(struct kvmlog_statistics *statistics,
+			   const struct kvmlog_statistics_map *fresh)
+{
+	struct kvmlog_statistics_map old;
+	int rc = -EINVAL;
+
+	pthread_mutex_lock(statistics->lock);
+	old = statistics->map;
+	if (old.layout.file_bytes == fresh->layout.file_bytes) {
+		kvmlog_statistics_fold_all(statistics);
+		copy_used(statistics, fresh);
+		statistics->map = *fresh;
+		__atomic_store_n(&old.header->state, KVMLOG_STATISTICS_REPLACED, __ATOMIC_RELEASE);
+		rc = 0;
+	}
+	pthread_mutex_unlock(statistics->lock);
+	return rc;
 }

@@ -170,7 +170,7 @@ enum kvmlog_field_attribute {
 	KVMLOG_FIELD_A_MAX = 3,
 };
 
-/* Stands before the records of one message. All of them were taken on `cpu`. */
+/* Stands before the records of one message: all of `cpu`'s stream. */
 struct kvmlog_batch {
 	__u32 cpu;
 	__u16 count;	/* records in this message */
@@ -187,7 +187,7 @@ struct kvmlog_cost {
 	__u64 timed_ns;	 /* of the probes that were timed, one in KVMLOG_COST_ONE_IN ... */
 	__u64 timed;	 /* ... and how many these were */
 	__u64 worker_ns; /* of the flush worker and what wakes it */
-	/* Timed ones in which the CPU was taken away: in timed_ns each counts as a typical one. */
+	/* Timed ones in which the CPU was taken away: in timed_ns each counts as a bound only. */
 	__u64 outliers;
 	__u64 outlier_ns; /* what they took as measured */
 	/* The timed ones by their time: [0] none, [i] from 2^(i-1) ns on, the last one any more. */

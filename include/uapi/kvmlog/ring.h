@@ -99,7 +99,10 @@ struct kvmlog_ring_header {
 	__u32 clock_count;   /* pairs in `clocks`; 0: a writer that kept none, see the heartbeat */
 	__u32 reserved2;
 
-	__u8 reserved[128]; /* up to the cache line of `reserve` */
+	__u64 exits;	  /* EXIT records among the first exits_head, since the ring was made */
+	__u64 exits_head; /* what a killed writer wrote behind them is counted by the next one */
+
+	__u8 reserved[112]; /* up to the cache line of `reserve` */
 
 	__u64 reserve; /* records begun, never falls */
 	__u8 reserved_line[120];

@@ -42,6 +42,8 @@ enum kvmlog_statistics_format {
 	KVMLOG_STATISTICS_DETAILS = 256,
 	/* What the exits up to `folded_ns` may still lack: on their way from the source. */
 	KVMLOG_STATISTICS_LATE_MS = 500,
+	/* How often the bridge adds what it has received, if nobody asks it to do so sooner. */
+	KVMLOG_STATISTICS_FOLD_MS = 1000,
 	KVMLOG_HISTOGRAM_STEPS = 32,
 	KVMLOG_HISTOGRAM_OCTAVES = 37,
 	KVMLOG_NO_BLOCK = 0, /* block 0 is never used */
@@ -71,6 +73,8 @@ enum kvmlog_statistics_detail_kind {
 	KVMLOG_STATISTICS_DETAIL_EXACT = 1,
 	KVMLOG_STATISTICS_DETAIL_REGION = 2, /* an address in memory, rounded down to 1 GiB */
 	KVMLOG_STATISTICS_DETAIL_OTHER = 3,  /* those beyond KVMLOG_STATISTICS_DETAILS */
+	/* All addresses of one device; in the file: of a page, when the reason has many details. */
+	KVMLOG_STATISTICS_DETAIL_DEVICE = 4,
 };
 
 enum kvmlog_statistics_none {

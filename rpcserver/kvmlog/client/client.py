@@ -78,10 +78,10 @@ class Client(Closeable):
         on: bool,
         vm: Sequence[str] = (),
         for_s: float | None = None,
-        recorded: Sampling = EVERY_EXIT,
+        sampling: Sampling = EVERY_EXIT,
     ) -> Switched:
         """Switch tracing, as SwitchClient.switch() does; return what holds now."""
-        params: dict[str, Any] = {"on": on, **recorded.arguments()}
+        params: dict[str, Any] = {"on": on, **sampling.arguments()}
         if vm:
             params["vm"] = list(vm)
         if for_s is not None:
@@ -116,13 +116,21 @@ class Client(Closeable):
         return replies.parse_records(self._connection.call("kvmRecords", params))
 
     def statistics(
-        self, view: Query | None = None, vm: Sequence[str] = (), over_s: float | None = None
+        self,
+        query: Query | None = None,
+        vm: Sequence[str] = (),
+        over_s: float | None = None,
+        *,
+        fresh: bool = False,
     ) -> tuple[Report, list[str]]:
-        """Return a report, and notes about it; over_s: of the next seconds."""
-        view = view or Query()
-        params = parameters(view, vm, over_s)
+        """Return a report, and notes about it, as the bridge wrote it last.
+
+        over_s: of the next seconds; fresh: wait until all exits before the call are counted.
+        """
+        query = query or Query()
+        params = parameters(query, vm, over_s, fresh=fresh)
         return report_of(
-            self._connection.call("kvmStatistics", params, longer_s=over_s or 0.0), view
+            self._connection.call("kvmStatistics", params, longer_s=over_s or 0.0), query
         )
 
     def pending(self, vm: Sequence[str] = ()) -> Pending:

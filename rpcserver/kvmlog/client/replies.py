@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from kvmlog.client.connection import RpcError
@@ -82,7 +82,8 @@ class Guests:
     exits: dict[tuple[int, int], int] | None  # by (pid, start_ticks)
     ended: int  # number of known guests that have ended
     clocks: Clocks  # the host's: clocks.of(ns) has its zone
-    problems: list[str] = field(default_factory=list)  # why the list may be old or incomplete
+    bridge_error: str | None = None  # why the list may be old: these are the guests known last
+    guests_error: str | None = None  # why nothing is known of guests
 
 
 def parse_switch(reply: Any) -> Switched:
@@ -146,9 +147,14 @@ def parse_guests(reply: Any) -> Guests:
             for guest, one in zip(found, it["guests"], strict=True)
             if one["exits"] != ""
         }
-        problems = [it[name] for name in ("bridge_error", "guests_error") if it[name]]
-        counted = exits if exits or not found else None
-        return Guests(found, counted, int(it["ended"]), _clocks(it), problems)
+        return Guests(
+            found,
+            exits if exits or not found else None,
+            int(it["ended"]),
+            _clocks(it),
+            it["bridge_error"] or None,
+            it["guests_error"] or None,
+        )
 
     return _read(reply, read)
 

@@ -12,6 +12,7 @@ from kvmlog.ring.records import NO_VCPU, enum_names
 from kvmlog.ring.statistics.reader import NO_RETURN, By, Row, StatisticsGuest
 from kvmlog.stat.query import BY_WORDS, Query
 from kvmlog.stat.report import GuestFigures, Line, Report
+from kvmlog.util import units
 
 _KINDS: Final = {
     name: kind
@@ -35,12 +36,15 @@ _ACCOUNT: Final = (
 )
 
 
-def parameters(query: Query, vm: Sequence[str], over_s: float | None) -> dict[str, Any]:
-    """Return the parameters for a query; over_s: of the next seconds."""
+def parameters(
+    query: Query, vm: Sequence[str], over_s: float | None, *, fresh: bool = False
+) -> dict[str, Any]:
+    """Return the parameters for a query; over_s and fresh: as for Client.statistics()."""
     params: dict[str, Any] = {
         "by": [word for word, flag in BY_WORDS.items() if flag in query.by],
         "sort": query.sort,
         "halts": query.halts,
+        "exact": query.exact,
     }
     if query.top is not None:
         params["top"] = query.top
@@ -48,6 +52,8 @@ def parameters(query: Query, vm: Sequence[str], over_s: float | None) -> dict[st
         params["vm"] = list(vm)
     if over_s is not None:
         params["over_s"] = over_s
+    if fresh:
+        params["fresh"] = True
     return params
 
 
@@ -68,6 +74,7 @@ def _report(reply: Mapping[str, Any], query: Query) -> Report:
     return Report(
         query=query,
         statistics_id=reply["statistics_id"],
+        age_ns=round(reply["age_s"] * units.NS_PER_S),
         lines=[line for line in lines if query.halts or not line.row.halt],
         halts=[line for line in lines if not query.halts and line.row.halt],
         left_out=left_out,
@@ -113,6 +120,12 @@ def _guest(it: Mapping[str, Any]) -> GuestFigures:
         exits=int(it["exits"]),
     )
     known = None
-    if it["uuid"]:
-        known = Guest(pid, 0, it["comm"], "other", it["name"], True, uuid=it["uuid"])
+    # A server of an earlier version does not say whether it runs; "" is a guest not known there.
+    if it["uuid"] or it.get("running", "") != "":
+        ended = it.get("ended_realtime_ns")
+        known = Guest(
+            *(pid, 0, it["comm"], "other", it["name"], True),
+            uuid=it["uuid"] or None,
+            ended_realtime_ns=int(ended) if ended else None,
+        )
     return GuestFigures(it["name"], statistics, known, statistics.exits)

@@ -8,6 +8,9 @@ from typing import Final
 
 BURST_S: Final = 5
 
+MOST_CALLS: Final = 64
+"""Calls in one system.multicall at most."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -41,6 +44,18 @@ class Limits:
 
     body_bytes: int = 64 * 1024
     """Content-Length at most; the longest real call is well under 1 KiB."""
+
+    turns: int = 4
+    """Callers for whom is computed at the same time, for each by one thread."""
+
+    queue_s: float = 10.0
+    """How long a request may wait for its caller's turn, or for memory."""
+
+    reply_bytes: int = 64 * 1024 * 1024
+    """Memory of large replies, from before they are made until they are sent."""
+
+    reply_bytes_per_caller: int = 32 * 1024 * 1024
+    """That of one caller's."""
 
     depth: int = 32
     """Nested XML elements in a request at most."""

@@ -12,6 +12,7 @@ from typing import Final
 
 from kvmlog.config.load import Config, add_options
 from kvmlog.config.reload import Reload
+from kvmlog.ring.reader import RingReader
 from kvmlog.rpcserver import log, preflight, privileges
 from kvmlog.rpcserver.auth.tokens import ROLES, new_token
 from kvmlog.rpcserver.http.listen import parse_listen
@@ -19,7 +20,7 @@ from kvmlog.rpcserver.http.server import RpcServer
 from kvmlog.rpcserver.limits import Limits
 from kvmlog.rpcserver.methods import table
 from kvmlog.rpcserver.service import RpcService
-from kvmlog.util.errors import KvmlogError
+from kvmlog.util.errors import KvmlogError, RingError, RingMissingError
 from kvmlog.util.loop import END, signals
 from kvmlog.util.ratelimit import LogLimiter
 from kvmlog.util.sdnotify import Notifier
@@ -86,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
         log(state)
         if dropped is not None:
             log(dropped)
+        _warn_unless_readable(ring)
         notifier.ready(state)
         while True:
             caught = _next_signals(wake, notifier.interval_s)
@@ -103,6 +105,16 @@ def run(args: argparse.Namespace) -> int:
         server.finish_calls()
     log("stopped")
     return 0
+
+
+def _warn_unless_readable(ring: str) -> None:
+    """Log why this user cannot read the ring; one that is missing may come with the bridge."""
+    try:
+        RingReader(ring).close()
+    except RingMissingError:
+        return
+    except RingError as error:
+        log(f"{error}; until then no call that takes the ring succeeds")
 
 
 def _print_token(config: Config, name: str, role: str) -> int:

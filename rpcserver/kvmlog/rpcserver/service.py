@@ -6,8 +6,9 @@ from __future__ import annotations
 import socket
 import ssl
 import traceback
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 from xmlrpc.client import Fault, dumps
 
 from kvmlog.rpcserver import faults, log
@@ -15,8 +16,11 @@ from kvmlog.rpcserver.auth.caller import Caller, Role
 from kvmlog.rpcserver.auth.credentials import Credentials
 from kvmlog.rpcserver.http.parse import parse_call
 from kvmlog.rpcserver.http.peers import Peer
+from kvmlog.rpcserver.http.service import RefusalError, Work
 from kvmlog.rpcserver.methods import table
 from kvmlog.rpcserver.methods.call import Call
+from kvmlog.rpcserver.methods.reply import reply_pieces
+from kvmlog.util.shortage import shortage
 
 
 class RpcService:
@@ -51,23 +55,48 @@ class RpcService:
         """Return the caller's session; raises RefusalError, StaleCredentialsError."""
         return CallerSession(self, self.credentials.caller(peer, connection, authorization))
 
-    def answer(self, body: bytes, caller: Caller) -> bytes:
-        """Return the reply to one call, a result or a fault, as XML."""
+    def tidy(self) -> None:
+        """Free what is kept for the next calls, where there have been none for a while."""
+        table.tidy()
+
+    def answer(self, body: bytes, caller: Caller, work: Work) -> Sequence[bytes]:
+        """Return the reply to one call, a result or a fault, as XML in pieces.
+
+        RefusalError: the caller is over their share, by `work`.
+        """
         try:
             name, parameters = parse_call(body, self._depth)
-            method = table.find(name)
-            self._check_role(name, method.role, caller)
-            call = Call(self._ring_path, self._switch_path, str(caller), parameters, caller.key)
-            result = table.run(name, method, call)
-            return dumps((result,), methodresponse=True).encode("utf-8")  # type: ignore[arg-type]
+            return reply_pieces(self._result(name, parameters, caller, work))
         except Fault as fault:
-            return dumps(fault, methodresponse=True).encode("utf-8")
-        except Exception:  # noqa: BLE001 - a defect must not take the connection with it
-            log(f"{caller} internal error\n{traceback.format_exc().rstrip()}")
-            defect = faults.fault(faults.INTERNAL, "Internal error; the server's log has it.")
-            return dumps(defect, methodresponse=True).encode("utf-8")
+            return [dumps(fault, methodresponse=True).encode("utf-8")]
+        except RefusalError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as in _result()
+            return [dumps(_defect(caller, error), methodresponse=True).encode("utf-8")]
 
-    def _check_role(self, name: str, role: Role, caller: Caller) -> None:
+    def _result(
+        self, name: object, parameters: tuple[Any, ...], caller: Caller, work: Work
+    ) -> object:
+        """Return a method's result; raises Fault, also for a defect, and RefusalError."""
+        method = table.find(name)
+        self._check_role(name, method.role, caller)
+        call = Call(
+            self._ring_path,
+            self._switch_path,
+            str(caller),
+            parameters,
+            caller.key,
+            work,
+            lambda name, parameters: self._result(name, parameters, caller, work),
+        )
+        try:
+            return table.run(name, method, call)
+        except (Fault, RefusalError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a defect must not take the connection with it
+            raise _defect(caller, error) from None
+
+    def _check_role(self, name: object, role: Role, caller: Caller) -> None:
         """Raise a NOT_ALLOWED fault for a method that this caller may not call."""
         if not caller.may(role):
             rights = " and ".join(str(one.name).lower() for one in role)
@@ -91,6 +120,13 @@ class CallerSession:
         """The caller, for the limit on requests."""
         return self.caller.key
 
-    def answer(self, body: bytes) -> bytes:
-        """Return the reply to one call, a result or a fault, as XML."""
-        return self.service.answer(body, self.caller)
+    def answer(self, body: bytes, work: Work) -> Sequence[bytes]:
+        """Return the reply to one call, as XML in pieces; raises RefusalError."""
+        return self.service.answer(body, self.caller, work)
+
+
+def _defect(caller: Caller, error: Exception) -> Fault:
+    """Log the exception that is being handled; return what the caller is told of it."""
+    told = shortage(error) or f"internal error\n{traceback.format_exc().rstrip()}"
+    log(f"{caller} {told}")
+    return faults.fault(faults.INTERNAL, "Internal error; the server's log has it.")

@@ -84,5 +84,5 @@ def test_any_command_is_answered_as_documented(switch: Dispatcher) -> None:
             continue
         fuzzing.check_answer(answer)
         words.add(answer.split(b" ", 2)[1] if answer.startswith(b"ok ") else b"error:")
-    assert words == {b"on", b"off", b"status", b"pending", b"guests", b"reset", b"error:"}
+    assert words == {b"on", b"off", b"status", b"pending", b"guests", b"flush", b"reset", b"error:"}
     assert fuzzing.descriptors() == before

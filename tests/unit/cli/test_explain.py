@@ -146,3 +146,42 @@ def test_a_closed_pipe_is_no_traceback() -> None:
             check=False,
         )
     assert (ended.returncode, ended.stderr) == (141, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("--port", "0xf4"), "port 0xf4 (debug-exit): QEMU's isa-debug-exit, where kernels "),
+        (("--port", "3320"), "port 0xcf8 (pci-config): PCI configuration, address"),
+        (("--port", "0x1234"), "port 0x1234: no device that every PC or QEMU has there"),
+        (("--gpa", "0xfee000b0"), "gpa 0xfee000b0 (lapic eoi): local APIC in xAPIC mode"),
+        (("--gpa", "0xb00fa040"), "gpa 0xb00fa040 (ecam 00:1f.2): likely PCI configuration space"),
+    ],
+)
+def test_a_device(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], line: str
+) -> None:
+    """By port or address, from the table that records have their names from."""
+    (found,) = shown(capsys, *arguments)
+    assert found.startswith(line)
+    (made,) = map(json.loads, shown(capsys, *arguments, "--json"))
+    assert found.startswith(made["detail_words"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--port", "0x10000"), "'0x10000' is no number from 0 to 0xffff; give one, as in 0xcf8"),
+        (("--gpa", "lapic"), "'lapic' is no number from 0 to 0xffffffffffffffff"),
+        (("--gpa", "0", "--port", "0"), "give one of them alone"),
+        (("npf", "--gpa", "0"), "give one of them alone"),
+    ],
+)
+def test_no_device(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], words: str
+) -> None:
+    """What cannot be asked is a usage error."""
+    with pytest.raises(SystemExit) as end:
+        main(["explain", *arguments])
+    assert end.value.code == 2
+    assert words in capsys.readouterr().err

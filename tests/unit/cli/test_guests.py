@@ -113,11 +113,29 @@ def test_no_guest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(tmp_path, capsys, "--json", known=[])[0] == []
 
 
-def test_a_damaged_file_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The message goes to stderr, with the remedy."""
-    (tmp_path / "ring.guests").write_text("{")
+@pytest.mark.parametrize("options", [(), ("--json",), ("--all",)])
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("{", "remove it and restart the bridge"),
+        (None, "no bridge has listed guests there; start it (kvmlog bridge) or name its ring"),
+    ],
+)
+def test_what_is_not_known_is_not_called_nothing(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+    content: str | None,
+    why: str,
+) -> None:
+    """A damaged file, and a missing one: status 1, and the remedy on stderr."""
+    if content is not None:
+        (tmp_path / "ring.guests").write_text(content)
     places = ("--ring", str(tmp_path / "ring"), "--switch", str(tmp_path / "switch"))
-    assert main(["guests", *places]) == 0
+    assert main(["guests", *places, *options]) == 1
     printed = capsys.readouterr()
-    assert printed.out == "no guest runs\n"
-    assert "remove it and restart the bridge" in printed.err.splitlines()[1]
+    assert printed.out == ""
+    no_bridge, unknown = printed.err.splitlines()
+    assert no_bridge.endswith("switch: no bridge is running; start it (kvmlog bridge)")
+    assert unknown.startswith(f"kvmlog: {tmp_path}/ring.guests: ")
+    assert why in unknown

@@ -13,9 +13,9 @@ from kvmlog.client.connection import parse_address
 from kvmlog.client.statistics import report_of
 from kvmlog.native import lib
 from kvmlog.ring.statistics.reader import NO_RETURN, By
-from kvmlog.rpcserver.methods.marshal import marshal
 from kvmlog.stat.query import Query
 from kvmlog.stat.serialize import report_object, row_object
+from tests.support.rpc_calls import as_received
 from tests.support.statistics_rows import HLT, Made, guest, named, reported, row
 
 
@@ -148,7 +148,9 @@ def test_a_report_comes_back_as_it_was(tmp_path: Path, by: By) -> None:
     made = Made(rows, {1: one, 2: other}, exits=13, overflow=1, forgotten=2, torn=3)
     view = Query(by, "vmm" if By.RETURN in by else "total", top=2)
     uuid = "12345678-1234-1234-1234-123456789abc"
-    report = reported(tmp_path, made, view, [named(100, "web1", uuid=uuid), named(200, "db")])
+    report = reported(
+        tmp_path, made, view, [named(100, "web1", uuid=uuid), named(200, "db", ended_realtime_ns=5)]
+    )
     reply = {
         **report_object(report),
         "rows": [
@@ -158,7 +160,7 @@ def test_a_report_comes_back_as_it_was(tmp_path: Path, by: By) -> None:
         "shown_exits": report.shown_exits,
         "notes": ["off"],
     }
-    found, notes = report_of(marshal(reply), view)
+    found, notes = report_of(as_received(reply), view)
     assert report_object(found) == report_object(report)
     assert [(line.part_ns, line.whole_ns) for line in found.lines] == [
         (line.part_ns, line.whole_ns) for line in report.lines

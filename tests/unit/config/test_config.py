@@ -13,11 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kvmlog.config import load
 from kvmlog.config.keys import RefusedValueError
 from kvmlog.config.load import MAX_BYTES, Config, ConfigError, add_options, check
 from kvmlog.config.reference import default_file, reference, toml_value
 from kvmlog.config.reload import Reload
 from kvmlog.config.schema import KEYS, SECTIONS
+from tests.support import forking
+from tests.support.users import NOBODY, as_root
 
 OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
 
@@ -44,6 +47,24 @@ def test_the_file_goes_over_the_defaults_and_options_over_both(tmp_path: Path) -
     assert config.udp.listen == "127.0.0.1:50000"
     origins = [config.origins[name] for name in ("bridge.slots", "bridge.source", "udp.listen")]
     assert origins == [path, "--source", "default"]
+
+
+@as_root
+def test_a_file_that_cannot_be_looked_for_is_not_called_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The defaults hold where there is no file, not where its folder is closed to us."""
+    monkeypatch.setattr(load, "DEFAULT_CONFIG", str(tmp_path / "none" / "kvmlog.toml"))
+    assert Config.load(None).path is None
+    monkeypatch.setattr(load, "DEFAULT_CONFIG", written(tmp_path, "[bridge]\n"))
+    tmp_path.chmod(0o700)
+
+    def load_it() -> None:
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+        with pytest.raises(ConfigError, match=r"cannot be read \(Permission denied\)"):
+            Config.load(None)
+
+    assert forking.run(load_it) == 0
 
 
 @pytest.mark.parametrize(

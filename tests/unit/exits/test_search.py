@@ -17,7 +17,7 @@ from kvmlog.guests.names import GuestList
 from kvmlog.guests.view import GuestView
 from kvmlog.native import lib
 from kvmlog.ring.filter import EVERY_RECORD, SLOTS
-from kvmlog.ring.reader import RingReader, Selected
+from kvmlog.ring.reader import RingReader, Snapshot
 from kvmlog.ring.records import RECORD_BYTES, iter_records, unpack_records
 from kvmlog.ring.writer import RingWriter
 from tests.support import records as make
@@ -113,7 +113,7 @@ def expected(records: bytes, chosen: Selection) -> list[bytes]:
     ]
 
 
-def of(found: Selected) -> list[bytes]:
+def of(found: Snapshot) -> list[bytes]:
     """Return the records found."""
     return [found.records[at:][:RECORD_BYTES] for at in range(0, len(found.records), RECORD_BYTES)]
 

@@ -101,6 +101,44 @@ def test_name_and_uuid_are_those_of_the_command_line(
     assert identify(words(line), "0::/\n") == Identity(kind, name, uuid)
 
 
+QEMU = "/usr/bin/qemu-system-x86_64"
+PROGRAMS = [
+    (QEMU, "microvm@web7 -name web7 -machine q35,accel=kvm", "qemu", "web7"),
+    (QEMU, "firecracker -name web7", "qemu", "web7"),
+    (QEMU, "", "qemu", None),
+    ("/nix/store/x/.qemu-system-x86_64-wrapped", "vm -name web7", "qemu", "web7"),
+    ("", "kvm-spice -name web7", "qemu", "web7"),
+    ("/usr/bin/qemu-spice", "web7 -name web7", "qemu", "web7"),
+    ("/opt/acme/hypervisor", "microvm@web7 -name web7 -accel kvm", "qemu", "web7"),
+    ("/opt/acme/hypervisor", "qemu-kvm -name web7", "qemu", "web7"),
+    ("/opt/acme/hypervisor", "vm -nodefaults -enable-kvm -append -name", "qemu", None),
+    ("/opt/acme/hypervisor", "vm -name web7", "other", None),
+    ("/opt/acme/hypervisor", "vm -append '-name a' -append '-accel b'", "other", None),
+    # Options of other monitors, renamed.
+    ("/opt/acme/hypervisor", "vm --cpu 1 --device x --name web7", "other", None),
+    ("/lib64/ld-linux-x86-64.so.2", f"ld.so {QEMU} -name web7", "qemu", "web7"),
+    (
+        "/usr/lib/x86_64-linux-gnu/ld-2.31.so",
+        f"vm --inhibit-cache --library-path /opt/lib --argv0 crosvm {QEMU} -name web7",
+        "qemu",
+        "web7",
+    ),
+    ("/lib/ld-musl-x86_64.so.1", "ld --preload x ./firecracker --id web7", "firecracker", "web7"),
+    ("", "/lib64/ld-linux-x86-64.so.2 crosvm run --name web7", "crosvm", "web7"),
+    ("/lib64/ld-linux-x86-64.so.2", "ld.so --preload", "other", None),
+    ("/usr/bin/cloud-hypervisor", "web7 --api-socket /run/web7.sock", "cloud-hypervisor", "web7"),
+    ("/usr/bin/ldconfig", "x -name web7", "other", None),
+]
+
+
+@pytest.mark.parametrize(("exe", "line", "kind", "name"), PROGRAMS)
+def test_the_program_is_known_whatever_argv0_is(
+    exe: str, line: str, kind: str, name: str | None
+) -> None:
+    """By its file, behind the dynamic loader, by argv[0], and last by options only QEMU has."""
+    assert identify(words(line), "0::/\n", exe.encode()) == Identity(kind, name)
+
+
 def test_kubevirt_is_shown_by_namespace_and_found_by_each_name() -> None:
     """The name is split only within a pod: elsewhere an underscore means nothing."""
     path = (
@@ -147,6 +185,7 @@ def test_a_hostile_name_is_shown_and_not_obeyed(raw: bytes, shown: str) -> None:
 @given(st.lists(st.binary(max_size=60), max_size=20), st.text(max_size=200))
 def test_any_command_line_gives_an_identity(line: list[bytes], cgroup: str) -> None:
     """Its texts are printable and bounded, whatever the words are."""
+    assert identify(line, cgroup, b"/lib/ld-linux.so.2").kind
     found = identify([b"qemu-kvm", *line], cgroup)
     for text in (found.name or "", found.cgroup, *found.aliases):
         assert text.isprintable()

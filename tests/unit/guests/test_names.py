@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import stat
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from kvmlog.guests.model import Guest, encode
+from kvmlog.guests import names as names_module
+from kvmlog.guests.model import FILE_BYTES, Guest, encode
 from kvmlog.guests.names import GuestError, GuestNames
 
 S = 10**9
@@ -124,3 +128,103 @@ def test_a_file_of_no_use_is_told_and_stands_in_nobodys_way(ring: str) -> None:
     assert names.reload()
     assert names.guests() == [OLD]
     assert not names.problem
+
+
+def test_all_readers_of_a_process_share_what_was_read(ring: str) -> None:
+    """Each guest is one object for all of them, in all threads: it was parsed once."""
+    found: list[list[Guest]] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(GuestNames(ring).guests())) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert {id(guest) for guests in found for guest in guests} == set(map(id, found[0]))
+
+
+def test_of_a_changed_file_only_what_is_new_is_parsed(ring: str) -> None:
+    """The guests that are as they were are the same objects; those that left are forgotten."""
+    before = GuestNames(ring)
+    ended = replace(OLD, ended_realtime_ns=5)
+    put(ring, NEITHER, NEW, ended)
+    after = GuestNames(ring)
+    assert after.guests() == [NEITHER, NEW, ended]
+    kept = {guest.pid: guest for guest in before.guests()}
+    assert [guest is kept[guest.pid] for guest in after.guests()] == [True, True, False]
+    assert before.guests() == [OLD, NEW, NEITHER]
+    assert before.reload()
+    assert before.guests() == after.guests()
+
+
+def test_a_damaged_line_spoils_neither_what_was_nor_what_comes(ring: str) -> None:
+    """The file is refused as a whole, as long as it is damaged."""
+    names = GuestNames(ring)
+    raw = Path(f"{ring}.guests").read_bytes()
+    for damaged in (
+        raw.replace(b'"new"', b'"n\nw"'),
+        raw.replace(b"},\n{", b"},\n,{"),
+        raw.replace(b"\n]}", b",\n]}"),
+        raw.replace(b'"kind"', b'"kin"', 1),
+        raw.replace(b'"aliases":[]', b'"aliases":' + b"[" * 100_000),
+    ):
+        assert damaged != raw
+        Path(f"{ring}.guests").write_bytes(damaged)
+        assert names.reload()
+        assert (names.guests(), bool(names.problem)) == ([], True)
+        Path(f"{ring}.guests").write_bytes(raw)
+        assert names.reload()
+        assert names.guests() == [OLD, NEW, NEITHER]
+
+
+def test_any_json_of_the_same_meaning_is_read(ring: str) -> None:
+    """Also without line breaks and generation, as an earlier bridge wrote it."""
+    path = Path(f"{ring}.guests")
+    whole = json.loads(path.read_bytes())
+    del whole["generation"]
+    path.write_text(json.dumps(whole, indent=1))
+    assert GuestNames(ring).guests() == [OLD, NEW, NEITHER]
+    path.write_bytes(encode(bytes(16), []))
+    assert GuestNames(ring).guests() == []
+
+
+def test_a_file_that_differs_in_its_generation_alone_is_read_again(
+    ring: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An inode may be given again within a tick of the clock that times files."""
+    names = GuestNames(ring)
+    monkeypatch.setattr(os, "fstat", lambda _: os.stat_result((stat.S_IFREG, *(0,) * 9)))
+    assert names.reload()
+    assert not names.reload()
+    Path(f"{ring}.guests").write_bytes(encode(bytes(16), (NEW,), 2**64 - 1))
+    assert names.reload()
+    assert names.guests() == [NEW]
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "huge"])
+def test_what_is_no_file_of_guests_is_told(tmp_path: Path, kind: str) -> None:
+    """A pipe, a folder, a file of any size: a sentence, and nobody waits."""
+    path = tmp_path / "ring.guests"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.touch()
+        os.truncate(path, FILE_BYTES + 1)
+    names = GuestNames(str(tmp_path / "ring"))
+    assert names.guests() == []
+    assert (names.problem or "").startswith(f"{path}: no file of guests, or a damaged one")
+    assert not names.reload()
+
+
+def test_a_process_remembers_a_few_files(tmp_path: Path) -> None:
+    """Tests and tools may read many rings; a server reads one."""
+    before = GuestNames(str(tmp_path / "first"))
+    for number in range(20):
+        GuestNames(str(tmp_path / f"ring{number}"))
+    assert len(names_module._files) <= names_module._FILES_MOST
+    put(str(tmp_path / "first"), OLD)
+    assert before.reload()
+    assert before.guests() == [OLD]

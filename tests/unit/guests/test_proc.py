@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from kvmlog.guests import proc
-from kvmlog.guests.proc import Process, read_process, thread_group, vm_processes
+from kvmlog.guests.proc import (
+    NOTHING,
+    Held,
+    Process,
+    held_by,
+    read_process,
+    thread_group,
+    vm_processes,
+)
 from kvmlog.util.process import start, start_ticks
 from tests.support.proc_tree import FakeProc
 
@@ -26,6 +34,14 @@ def test_a_process_is_read_whole(fake: FakeProc) -> None:
     words = (b"qemu-kvm", b"", b"-name", b"a b\n\xff")
     fake.begin(7, 1234, words, comm=b"a) S (b", cgroup="0::/x\n")
     assert read_process(7, fake.root) == Process(7, 1234, b"a) S (b", words, "0::/x\n")
+
+
+def test_a_program_that_was_upgraded_meanwhile_keeps_its_name(fake: FakeProc) -> None:
+    """The kernel says that the file is deleted; without a link there is no name."""
+    fake.begin(7, 1, exe="/usr/bin/qemu-system-x86_64 (deleted)")
+    fake.begin(8, 1)
+    found = [read_process(pid, fake.root) for pid in (7, 8)]
+    assert [one and one.exe for one in found] == [b"/usr/bin/qemu-system-x86_64", b""]
 
 
 def test_none_for_what_is_gone_or_a_zombie(fake: FakeProc) -> None:
@@ -89,8 +105,79 @@ def test_only_processes_with_a_vm_are_listed(fake: FakeProc) -> None:
     Path(fake.root, "self").mkdir()
     Path(fake.root, "9").mkdir()
     Path(fake.root, "5", "fd", "5").write_bytes(b"no link")
-    assert vm_processes(fake.root) == [3, 20]
-    assert vm_processes(fake.root + "/none") == []
+    assert list(vm_processes(fake.root)) == [3, 20]
+    assert vm_processes(fake.root + "/none") == {}
+
+
+def test_what_a_process_holds_is_looked_at_again_cheaply(
+    fake: FakeProc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two descriptors while they are what they were; all when one has gone."""
+    fake.begin(7, 1)
+    held = held_by(7, fake.root)
+    assert held == Held(11, 12)
+    with monkeypatch.context() as only:
+        only.setattr(os, "listdir", lambda _: pytest.fail("all descriptors were listed"))
+        assert held_by(7, fake.root, held) == held
+    fake.hold(7, vm=False, vcpu=True)
+    assert held_by(7, fake.root, held) == Held(None, 12)
+    fake.hold(7, vm=True, vcpu=True, first=31)
+    found = held_by(7, fake.root, held)
+    assert found is not None
+    assert found.runs_guest
+    assert held_by(8, fake.root) is None
+
+
+@pytest.mark.parametrize(
+    ("link", "held"),
+    [
+        ("kvm-vm", Held(9, None)),
+        ("kvm-vcpu:0", Held(None, 9)),
+        ("kvm-vcpu:1023", Held(None, 9)),
+        ("kvm-vcpu", Held(None, 9)),
+        ("kvm-vm-stats", NOTHING),
+        ("kvm-vcpu-stats:0", NOTHING),
+        ("[eventfd]", NOTHING),
+    ],
+)
+def test_statistics_of_a_vm_are_no_vm(fake: FakeProc, link: str, held: Held) -> None:
+    """Whoever monitors a guest may hold their descriptors."""
+    fake.begin(7, 1, holds_vm=False)
+    Path(fake.root, "7", "fd", "9").symlink_to(f"anon_inode:{link}")
+    assert held_by(7, fake.root) == held
+
+
+def test_a_process_with_a_great_many_descriptors_is_looked_at_in_part(
+    fake: FakeProc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody may open a million: nobody waits for them."""
+    fake.begin(7, 1, holds_vm=False)
+    monkeypatch.setattr(proc, "DESCRIPTORS_MOST", 3)
+    for descriptor in range(20, 40):
+        Path(fake.root, "7", "fd", str(descriptor)).symlink_to("/dev/null")
+    looked_at: list[str] = []
+    read = os.readlink
+
+    def noted(path: str) -> str:
+        looked_at.append(path)
+        return read(path)
+
+    monkeypatch.setattr(os, "readlink", noted)
+    assert held_by(7, fake.root) == NOTHING
+    assert len(looked_at) == 3
+
+
+def test_what_may_not_be_looked_at_is_not_known(
+    fake: FakeProc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bridge without the right to see another user's descriptors takes no guest for ended."""
+    fake.begin(7, 1)
+
+    def refuse(path: str) -> str:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(os, "readlink", refuse)
+    assert held_by(7, fake.root) is None
 
 
 def test_this_process_is_read_from_the_real_proc() -> None:
@@ -101,6 +188,7 @@ def test_this_process_is_read_from_the_real_proc() -> None:
     assert found.command_line == words
     assert found.comm == Path("/proc/self/comm").read_bytes().rstrip(b"\n")
     assert found.start_ticks == start_ticks(os.getpid())
+    assert os.fsdecode(found.exe) == str(Path("/proc/self/exe").readlink())
     assert os.getpid() not in vm_processes()
 
 

@@ -222,6 +222,81 @@ def test_refresh_marks_those_that_ended(registry: GuestRegistry, fake: FakeProc)
     assert min(ended.values()) >= before_ns
 
 
+def test_a_process_that_only_made_a_vm_is_no_guest(registry: GuestRegistry, fake: FakeProc) -> None:
+    """It becomes one with its first vCPU, or its first exit, whichever is seen first."""
+    for pid in (7, 8, 9):
+        fake.begin(pid, 500, qemu(f"web{pid}"), holds_vcpu=False)
+        registry.appeared(pid)
+    assert registry.running() == []
+    assert [guest.name for guest in registry.traceable()] == ["web7", "web8", "web9"]
+    fake.hold(7, vm=True, vcpu=True)
+    registry.refresh()
+    fake.hold(8, vm=True, vcpu=True)
+    registry.announce(seen(3, 8, 500))
+    assert [(guest.name, guest.numbers) for guest in registry.running()] == [
+        ("web7", ()),
+        ("web8", ((3, 1003),)),
+    ]
+
+
+def test_a_guest_ends_with_its_vm_though_its_process_lives(
+    registry: GuestRegistry, fake: FakeProc
+) -> None:
+    """Told by KVM, by refresh(), or when its exit is read; another VM makes it run again."""
+    for pid in (7, 8, 9):
+        fake.begin(pid, 500, qemu(f"web{pid}"))
+    fake.hold(9, vm=False, vcpu=False)
+    registry.scan()
+    assert names(registry) == ["web7", "web8"]
+    for pid in (7, 8):
+        fake.hold(pid, vm=False, vcpu=False)
+    registry.closed(7)
+    registry.announce(seen(1, 9, 500))
+    assert names(registry) == ["web8"]
+    registry.refresh()
+    assert [(g.name, g.ended_realtime_ns is None) for g in registry.guests()] == [
+        ("web7", False),
+        ("web9", False),
+        ("web8", False),
+    ]
+    assert registry.save()
+    assert registry.has_ended(7, 500)
+    fake.hold(7, vm=True, vcpu=True, first=31)
+    registry.appeared(7)
+    assert names(registry) == ["web7"]
+    assert not registry.has_ended(7, 500)
+
+
+def test_a_guest_that_cannot_be_looked_at_runs_until_its_process_ends(
+    registry: GuestRegistry, fake: FakeProc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bridge without the right to read descriptors knows guests by their exits alone."""
+    monkeypatch.setattr(registry_module, "held_by", lambda *_: None)
+    fake.begin(7, 500, qemu("web7"))
+    registry.appeared(7)
+    assert registry.running() == []
+    registry.announce(seen(1, 7, 500))
+    registry.refresh()
+    assert names(registry) == ["web7"]
+    fake.end(7)
+    registry.refresh()
+    assert names(registry) == []
+
+
+def test_short_lived_guests_keep_their_names(registry: GuestRegistry, fake: FakeProc) -> None:
+    """Hundreds of them, each gone before its first exit is read."""
+    for pid in range(100, 400):
+        fake.begin(pid, 500, qemu(f"web{pid}"), holds_vcpu=False)
+        registry.appeared(pid)
+        fake.end(pid)
+    registry.refresh()
+    assert registry.traceable() == []
+    for pid in range(100, 400):
+        registry.announce(seen(pid, pid, 500))
+    assert [guest.name for guest in registry.guests()] == [f"web{pid}" for pid in range(100, 400)]
+    assert all(guest.ended_realtime_ns is not None for guest in registry.guests())
+
+
 def found_pids(registry: GuestRegistry, *words: str) -> dict[str, list[int]]:
     """The pids of the running guests that each word matches."""
     return {word: [one.pid for one in guests] for word, guests in registry.find(words).items()}

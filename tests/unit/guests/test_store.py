@@ -88,6 +88,7 @@ def test_the_file_is_as_documented() -> None:
         "format": "kvmlog-guests",
         "version": 1,
         "boot_id": "000102030405060708090a0b0c0d0e0f",
+        "generation": 0,
         "guests": [
             {
                 "pid": 8,

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvmlog.guests.uevents import NETLINK_KOBJECT_UEVENT, VmEvents, created_by
+from kvmlog.guests.uevents import NETLINK_KOBJECT_UEVENT, VmEvent, VmEvents, vm_event
 from tests.support.proc_tree import FakeProc
 
 # As Linux 6.1 sends it.
@@ -32,11 +32,12 @@ needs_root = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize(
-    ("event", "tid"),
+    ("event", "found"),
     [
-        (EVENT, 1234),
-        (EVENT.rstrip(b"\0"), 1234),
-        (EVENT.replace(b"=create", b"=destroy"), None),
+        (EVENT, VmEvent(1234, True)),
+        (EVENT.rstrip(b"\0"), VmEvent(1234, True)),
+        (EVENT.replace(b"=create", b"=destroy"), VmEvent(1234, False)),
+        (EVENT.replace(b"=create", b"=destroy2"), None),
         (EVENT.replace(b"change@", b"add@"), None),
         (EVENT.replace(b"/misc/kvm\0ACTION", b"/misc/kvm2\0ACTION"), None),
         (EVENT + b"SYNTH_UUID=0\0", None),
@@ -50,17 +51,17 @@ needs_root = pytest.mark.skipif(
         (b"", None),
     ],
 )
-def test_only_a_vm_that_was_made_is_one(event: bytes, tid: int | None) -> None:
-    """Ended VMs, other devices, synthetic events and garbage are none."""
-    assert created_by(event) == tid
+def test_only_a_vm_that_was_made_or_destroyed_is_one(event: bytes, found: VmEvent | None) -> None:
+    """Other devices, synthetic events and garbage are none."""
+    assert vm_event(event) == found
 
 
 @given(st.binary(max_size=300))
 def test_garbage_is_nothing(garbage: bytes) -> None:
     """Garbage gives no thread alone, in front of an event, or in place of its pid."""
-    assert created_by(garbage) is None
-    assert created_by(b"x" + garbage + EVENT) is None
-    assert created_by(EVENT[: EVENT.index(b"PID")] + garbage) is None or b"PID=" in garbage
+    assert vm_event(garbage) is None
+    assert vm_event(b"x" + garbage + EVENT) is None
+    assert vm_event(EVENT[: EVENT.index(b"PID")] + garbage) is None or b"PID=" in garbage
 
 
 def ready(events: VmEvents) -> None:
@@ -103,5 +104,5 @@ def test_after_a_flood_all_that_hold_a_vm_are_told(tmp_path: Path) -> None:
     for _ in range(200):
         UEVENT_FILE.write_text("change")
     ready(events)
-    assert events.handle() == [7]
+    assert events.handle() == [VmEvent(7, True)]
     events.close()

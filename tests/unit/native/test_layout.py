@@ -135,6 +135,8 @@ STRUCTS: dict[str, tuple[int, dict[str, int]]] = {
             "lost_messages": 232,
             "bad_messages": 240,
             "clock_count": 248,
+            "exits": 256,
+            "exits_head": 264,
             "reserve": 384,
             "head": 512,
             "clocks": 1024,

@@ -17,6 +17,8 @@ from kvmlog.ring import clocks
 from kvmlog.ring.clocks import ClockPair, Clocks, WallTime
 from kvmlog.ring.reader import RingReader, host_clocks
 from kvmlog.ring.records import ClockRecord, unpack_records
+from kvmlog.ring.serialize import info_object
+from kvmlog.ring.statistics.writer import StatisticsWriter
 from kvmlog.ring.writer import RingWriter
 from tests.native import lib as testing
 from tests.support.clocks import set_clocks
@@ -205,6 +207,24 @@ def test_a_zone_that_changes_while_the_bridge_runs(
     assert found.pairs[:-1] == before.pairs
     assert found.pairs[-1].utc_offset_s == 20_700
     assert found.pairs[-1].realtime_offset_ns == before.pairs[-1].realtime_offset_ns
+
+
+def test_what_began_before_the_zone_changed_keeps_its_zone(
+    zone: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """When the ring was created, when its statistics began."""
+    zone.setenv("TZ", "HERE-5:45")
+    with RingWriter(str(tmp_path / "ring"), SLOTS) as writer, RingReader(writer.path) as reader:
+        statistics = StatisticsWriter(str(tmp_path / "ring.statistics"), writer, 1)
+        before = (info_object(reader.info())["created"], statistics.describe()["since"])
+        assert before[0].endswith("+05:45")
+        assert before[1].endswith("+05:45")
+        zone.setenv("TZ", "HERE-5:15")
+        lib.kvmlog_writer_heartbeat(writer.native)
+        now = info_object(reader.info())
+        assert now["heartbeat"].endswith("+05:15")
+        assert (now["created"], statistics.describe()["since"]) == before
+        statistics.close()
 
 
 @pytest.mark.parametrize("on", [False, True])

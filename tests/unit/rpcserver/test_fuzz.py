@@ -20,17 +20,17 @@ from kvmlog.ring.statistics.reader import SUFFIX
 from kvmlog.ring.statistics.writer import StatisticsWriter
 from kvmlog.ring.writer import RingWriter
 from kvmlog.rpcserver import log
-from kvmlog.rpcserver.auth.caller import ALL_ROLES, Caller
 from kvmlog.rpcserver.auth.credentials import Credentials
 from kvmlog.rpcserver.limits import Limits
+from kvmlog.rpcserver.methods import readers
 from kvmlog.rpcserver.methods.table import METHODS
 from kvmlog.rpcserver.service import RpcService
 from tests.support import fuzzing
 from tests.support.records import exit_bytes, switch_bytes
+from tests.support.rpc_calls import answer
 from tests.support.scale import FUZZ_CASES
 
 SEED = 20_261_121
-CALLER = Caller("root", ALL_ROLES, "root", "127.0.0.1:9")
 
 
 @pytest.fixture
@@ -56,11 +56,12 @@ def test_each_method_is_among_what_is_damaged() -> None:
 
 def test_any_body_is_answered_by_a_result_or_a_known_fault(service: RpcService) -> None:
     """No fault is a defect of the server, and no descriptor is left open."""
+    readers.close_idle(older_than_s=0.0)
     before = fuzzing.descriptors()
     kinds: Counter[bool] = Counter()
     made = fuzzing.bodies(random.Random(SEED))
     for number, body in enumerate(itertools.islice(made, FUZZ_CASES)):
-        reply = service.answer(body, CALLER)
+        reply = answer(service, body)
         try:
             fuzzing.check_reply(reply)
         except Exception as error:
@@ -68,4 +69,5 @@ def test_any_body_is_answered_by_a_result_or_a_known_fault(service: RpcService) 
         kinds[b"<fault>" in reply] += 1
     # Both happen, often: what is damaged is neither all refused nor all taken.
     assert min(kinds[True], kinds[False]) > FUZZ_CASES // 20
+    readers.close_idle(older_than_s=0.0)
     assert fuzzing.descriptors() == before

@@ -39,7 +39,8 @@ def test_what_this_kernel_does_not_have_is_left_out() -> None:
     )
     assert why_not is None
     assert list(types.signatures) == ["vfs_fsync"]
-    assert list(types.fields) == ["task_struct.comm"]
+    assert list(types.fields) == ["task_struct.no_such_member", "task_struct.comm"]
+    assert types.fields["task_struct.no_such_member"] == btf.NOWHERE
     assert types.fields["task_struct.comm"].size == 16  # TASK_COMM_LEN
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -117,10 +118,9 @@ def libvirt_daemon() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def running_bridge(source: str) -> Iterator[Bridge]:
-    """A bridge, with its module loaded, for all tests of a file: a process takes seconds to
-    start."""
+@contextlib.contextmanager
+def bridge_of(source: str) -> Iterator[Bridge]:
+    """A bridge that is ready, with its module loaded if it takes one."""
     if source == sources.KMOD:
         load_module()
     try:
@@ -131,6 +131,13 @@ def running_bridge(source: str) -> Iterator[Bridge]:
     finally:
         if source == sources.KMOD:
             unload_module()
+
+
+@pytest.fixture(scope="module")
+def running_bridge(source: str) -> Iterator[Bridge]:
+    """A bridge, with its module loaded, for all tests of a file; see one_bridge/ for more."""
+    with bridge_of(source) as bridge:
+        yield bridge
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,7 @@ from kvmlog.ring.reader import RingInfo, RingReader
 from tests.vm.inside import host
 
 KVMLOG = host.PROJECT / ".venv/bin/kvmlog"
-# Generous: reached only when something hangs.
-HANG_S = 240
+HANG_S = host.HANG_S
 HOOKS = ("kvm_exit", "kvm_entry", "kvm_userspace_exit", "kvm_vcpu_wakeup", "sched_process_exit")
 # The bridge's zone: east of UTC by something that is no whole hour.
 ZONE, ZONE_S = "HERE-5:30", 19_800
@@ -149,7 +148,7 @@ class Bridge(Process):
 
     def ready(self) -> Bridge:
         """Waits until it takes commands."""
-        port = self.says(r"ready: .* commands on 127\.0\.0\.1:(\d+) ")[1]
+        port = self.says(r"ready: .* over UDP 127\.0\.0\.1:(\d+): ")[1]
         self.udp = ("127.0.0.1", int(port))
         return self
 

@@ -123,7 +123,7 @@ class Caller:
 
     def _guests(self) -> None:
         guests = self._client.guests()
-        assert guests.problems == []
+        assert (guests.bridge_error, guests.guests_error) == (None, None)
         assert self._pid in [guest.pid for guest in guests.guests]
 
 

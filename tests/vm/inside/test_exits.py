@@ -203,7 +203,7 @@ def test_an_interrupted_kvm_run_is_no_user_reason(control: Control, receiver: Re
     guest = host.start_guest("--turns", "0", "--kinds", "cpuid")
     time.sleep(1)
     guest.terminate()
-    guest.communicate(timeout=30)
+    guest.communicate(timeout=host.HANG_S)
     control.switch_off()
     receiver.drain()
     interrupted = [r for r in receiver.exits if r.flags & lib.KVMLOG_F_USER_EINTR]
@@ -225,7 +225,7 @@ def test_a_real_qemu_guest(control: Control, receiver: Receiver, histogram: host
     )
     time.sleep(8)
     qemu.terminate()
-    qemu.wait(timeout=60)
+    qemu.wait(timeout=host.HANG_S)
     control.switch_off()
     receiver.drain(1.0)
     assert receiver.reasons() == histogram.counts()
@@ -282,7 +282,7 @@ def test_only_the_processes_asked_for(
     finally:
         for guest in (wanted, other):
             guest.terminate()
-            guest.communicate(timeout=30)
+            guest.communicate(timeout=host.HANG_S)
     receiver.drain()
     (guest_record,) = receiver.of_type(GuestRecord)
     assert isinstance(guest_record, GuestRecord)
@@ -308,7 +308,7 @@ def test_the_sampling_window_keeps_the_probes(control: Control, receiver: Receiv
         control.switch_off()
     finally:
         guest.terminate()
-        guest.communicate(timeout=30)
+        guest.communicate(timeout=host.HANG_S)
     receiver.drain()
     counters = control.status().check_sum()
     assert counters["sampled"] > 0

@@ -50,7 +50,7 @@ def test_a_clock_step_is_marked(control: Control, receiver: Receiver, step_ns: i
     control.switch_off()
     end_ns = time.monotonic_ns()
     guest.terminate()
-    guest.communicate(timeout=30)
+    guest.communicate(timeout=host.HANG_S)
     receiver.drain()
     anchor, there, back = clocks(receiver)
     assert (there.event, back.event) == (lib.KVMLOG_CLOCK_STEP,) * 2
@@ -78,7 +78,7 @@ def test_cpu_hotplug_is_survived_and_marked(
         cpu1.write_text("1")
     receiver.take_for(0.5)
     guest.terminate()
-    guest.communicate(timeout=30)
+    guest.communicate(timeout=host.HANG_S)
     control.switch_off()
     receiver.drain()
     changes = [r for r in receiver.records if isinstance(r, CpuRecord)]

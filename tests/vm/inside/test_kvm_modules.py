@@ -127,7 +127,7 @@ def test_unload_under_load_is_clean(module: Callable[..., None]) -> None:
             control.close()
     finally:
         guest.terminate()
-        guest.communicate(timeout=30)
+        guest.communicate(timeout=host.HANG_S)
     assert not host.loaded("kvmlog")
     assert host.probes_on("kvm_exit") == 0
 
@@ -151,7 +151,7 @@ def test_the_other_vendors_module_is_no_vendor(control: Control, receiver: Recei
         assert status.text(lib.KVMLOG_A_VENDOR) == "kvm_amd"
     finally:
         guest.terminate()
-        guest.communicate(timeout=30)
+        guest.communicate(timeout=host.HANG_S)
     control.switch_off()
     receiver.drain()
     reasons = receiver.reasons()

@@ -31,7 +31,7 @@ def test_a_full_table_is_counted(module: Callable[..., None], histogram: host.Hi
     guest = host.start_guest("--turns", "23", "--vcpus", "40", "--kinds", "cpuid", "--hold")
     wait_for_pending(control, slots)  # and eight more that have none
     guest.terminate()
-    guest.communicate(timeout=60)
+    guest.communicate(timeout=host.HANG_S)
     control.switch_off()
     receiver.drain()
     counters = control.status().check_sum()

@@ -96,7 +96,7 @@ def test_a_halt_that_goes_on_after_the_pause_is_no_part_of_it(
 
 def wait_for_pause(control: Control) -> Record:
     """The one pending exit, once KVM_RUN was interrupted in it."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + host.HANG_S
     while True:
         found = [record for record in control.pending() if record.flags & EINTR]
         if found:
@@ -109,7 +109,7 @@ def wait_for_pause(control: Control) -> Record:
 def end_guest(guest: subprocess.Popen[str], control: Control) -> None:
     """Its thread ends in the pause."""
     guest.terminate()
-    guest.communicate(timeout=30)
+    guest.communicate(timeout=host.HANG_S)
     control.switch_off()
 
 
@@ -117,7 +117,7 @@ def switch_off(guest: subprocess.Popen[str], control: Control) -> None:
     """The record is written by another thread than the vCPU's."""
     control.switch_off()
     guest.terminate()
-    guest.communicate(timeout=30)
+    guest.communicate(timeout=host.HANG_S)
 
 
 @pytest.mark.parametrize("end", [end_guest, switch_off])

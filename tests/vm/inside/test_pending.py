@@ -16,7 +16,7 @@ LAST_PORT = 0x501  # of the OUT that a guest ends with, and holds at
 
 def wait_for_pending(control: Control, count: int) -> list[Record]:
     """The pending exits, once `count` vCPUs hold in user space."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + host.HANG_S
     while True:
         found = [r for r in control.pending() if r.user_exits and r.detail == LAST_PORT]
         if len(found) == count:
@@ -44,7 +44,7 @@ def test_a_vcpu_that_is_stuck_is_listed(control: Control, receiver: Receiver) ->
         assert (after.reason, after.detail) == (SVM_IOIO, LAST_PORT)
 
     guest.terminate()
-    guest.communicate(timeout=30)
+    guest.communicate(timeout=host.HANG_S)
     assert control.pending() == []
     receiver.drain()
     ended = [r for r in receiver.exits if r.flags & lib.KVMLOG_F_NO_REENTRY]
@@ -65,7 +65,7 @@ def test_switching_off_writes_what_is_pending(
     assert sum(bool(r.flags & lib.KVMLOG_F_NO_REENTRY) for r in receiver.exits) == 3
     assert control.status().check_sum()["pending"] == 0
     guest.terminate()
-    guest.communicate(timeout=30)
+    guest.communicate(timeout=host.HANG_S)
 
 
 def test_vms_that_come_and_go_have_numbers_of_their_own(

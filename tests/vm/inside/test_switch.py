@@ -37,7 +37,7 @@ def test_off_nothing_more_is_written(control: Control, receiver: Receiver) -> No
         assert (control.status().counters["seen"], len(receiver.records)) == (seen, records)
     finally:
         guest.terminate()
-        guest.communicate(timeout=30)
+        guest.communicate(timeout=host.HANG_S)
     last = receiver.records[-1]
     assert isinstance(last, SwitchRecord)
     assert (last.on, last.cause) == (0, lib.KVMLOG_SWITCH_COMMAND)
@@ -55,7 +55,7 @@ def test_on_off_many_times_under_load(control: Control, receiver: Receiver) -> N
         receiver.drain()
     finally:
         guest.terminate()
-        guest.communicate(timeout=30)
+        guest.communicate(timeout=host.HANG_S)
     assert control.status().counters["emitted"] == len(receiver.exits)
 
 
@@ -82,4 +82,4 @@ def test_a_lease_ends_by_itself(control: Control, receiver: Receiver) -> None:
         control.switch_off()
     finally:
         guest.terminate()
-        guest.communicate(timeout=30)
+        guest.communicate(timeout=host.HANG_S)

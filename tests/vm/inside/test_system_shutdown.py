@@ -83,7 +83,7 @@ def test_sigkill_while_on_under_load(control: Control, place: Path) -> None:
             assert probes() == before
             assert control.status().check_sum()["pending"] == 0
     left = first.info()
-    assert (left.state, left.writer_alive) == ("running", False)
+    assert (left.state, left.writer_alive) == ("abandoned", False)
 
     second = Bridge(place, "--slots", str(1 << 18), name="second")
     with ended(second):
@@ -91,14 +91,18 @@ def test_sigkill_while_on_under_load(control: Control, place: Path) -> None:
         assert "the last bridge was killed; its ring is kept and continued" in second.log()
         info = second.info()
         assert (info.ring_id, info.state) == (left.ring_id, "running")
-        assert (info.head, info.counters["seen"]) == (left.head + 1, left.counters["seen"])
+        assert info.head == left.head + 1
+        # What came into the ring after the last published count is counted now.
+        counts = info.counters
+        assert counts["seen"] >= left.counters["seen"]
+        check_sum(counts)
         second.client.switch(on=True)
         histogram = host.Histogram()
         host.guest("--turns", "101")
         counted = histogram.counts()
         histogram.close()
         second.client.switch(on=False)
-        assert second.status()["counters"]["seen"] == left.counters["seen"] + counted.total()
+        assert second.status()["counters"]["seen"] == counts["seen"] + counted.total()
         records = second.records(left.head)
         assert ring_bytes.reasons(records) == counted
         (loss,) = (one for one in ring_bytes.notes(records) if isinstance(one, LossRecord))

@@ -24,7 +24,7 @@ from kvmlog.cli.demo.server import own_server
 from kvmlog.cli.demo.services import OwnServices
 from kvmlog.cli.demo.visibility import Visibility, visibility_for
 from kvmlog.cli.remote import command, follow
-from kvmlog.cli.stat import tables
+from kvmlog.cli.stat import columns, tables
 from kvmlog.client import Client, RpcFaultError, RpcUnreachableError
 from kvmlog.config.load import DEFAULT_CONFIG, Config
 from kvmlog.exits.format.notes import counted
@@ -312,10 +312,10 @@ class _Session:
     def _statistics(self, guest: DemoGuest, visible: Visibility) -> Report:
         vm, words = self._chosen(guest)
         say(f"{visible.counted} (kvmlog stat{visible.options}{words}):")
-        report, notes = self._client.statistics(visible.view, vm)
+        report, notes = self._client.statistics(visible.view, vm, fresh=True)
         for note in notes:
             print(f"kvmlog: {note}", file=sys.stderr, flush=True)
-        table.show(*tables.blocks(report), "")
+        table.show(*tables.blocks(report, columns.default(sys.stdout)), "")
         return report
 
     def _off(self, before: dict[str, Any]) -> None:

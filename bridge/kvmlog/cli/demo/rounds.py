@@ -15,7 +15,7 @@ from typing import Final
 
 from kvmlog.cli import records, table
 from kvmlog.cli.demo.visibility import Visibility
-from kvmlog.cli.stat import tables
+from kvmlog.cli.stat import columns, tables
 from kvmlog.cli.table import Block, Column, Table
 from kvmlog.client.client import Client
 from kvmlog.exits.format.lines import exit_cells
@@ -70,7 +70,7 @@ def show_rounds(
         blocks: list[Block] = [words] if words else []
         if exits.rows:
             blocks += [f"the newest {visible.seen} of each reason:", exits, ""]
-        table.show(*blocks, *tables.blocks(report), "", width=_width())
+        table.show(*blocks, *tables.blocks(report, _figures()), "", width=_width())
         shown += len(exits.rows)
         counted += report.shown_exits
     return shown, counted
@@ -97,6 +97,11 @@ def _newest(client: Client, vm: Sequence[str]) -> Table:
             [when[_TIME_FROM:], guest, cells.vcpu, cells.reason, cells.detail, *times, cells.notes]
         )
     return Table(_COLUMNS, rows[::-1])
+
+
+def _figures() -> Sequence[str] | None:
+    """As `kvmlog stat` has them; what is fitted gets those that fit."""
+    return columns.default(sys.stdout) if _width() is None else None
 
 
 def _width() -> int | None:

@@ -11,11 +11,12 @@ from typing import Final
 
 from kvmlog.cli import dump, explain, guests, pending, records, selection, status, switch, tail
 from kvmlog.cli.examples import add_examples
-from kvmlog.cli.remote import follow
+from kvmlog.cli.remote import follow, sentences
 from kvmlog.cli.stat import options
 from kvmlog.cli.stat.command import add_options, printer
+from kvmlog.cli.table import Words
 from kvmlog.client import Client
-from kvmlog.client.connection import MOST_TIMEOUT_S
+from kvmlog.client.connection import MOST_TIMEOUT_S, RpcError, RpcFaultError
 from kvmlog.exits.format import lines
 from kvmlog.exits.reasons.lookup import ISAS
 from kvmlog.guests.names import GuestList
@@ -64,8 +65,12 @@ def add_link(parser: argparse.ArgumentParser, timeout_s: float = DEFAULT_TIMEOUT
 
 def run(args: argparse.Namespace) -> int:
     """Return the exit status of the command; RpcError when the server refuses or fails."""
-    with connect(args, args.host) as client:
-        return int(args.act(client, args))
+    words = sentences.about(args.host, _COMMANDS)
+    try:
+        with connect(args, args.host) as client:
+            return int(args.act(client, args, words))
+    except RpcFaultError as error:
+        raise RpcError(words(str(error))) from None
 
 
 def connect(args: argparse.Namespace, host: str) -> Client:
@@ -87,12 +92,14 @@ def connect(args: argparse.Namespace, host: str) -> Client:
     )
 
 
-def _status(client: Client, args: argparse.Namespace) -> int:
+def _status(client: Client, args: argparse.Namespace, words: Words) -> int:
     found = client.status()
-    return status.show(found.bridge, found.bridge_error, found.ring, found.ring_error, args.json)
+    return status.show(
+        found.bridge, found.bridge_error, found.ring, found.ring_error, args.json, words
+    )
 
 
-def _switch(client: Client, args: argparse.Namespace) -> int:
+def _switch(client: Client, args: argparse.Namespace, _words: Words) -> int:
     recorded = switch.requested_sampling(args)
     done = client.switch(args.state == "on", args.vm, args.for_s, recorded)
     if done.on:
@@ -102,7 +109,7 @@ def _switch(client: Client, args: argparse.Namespace) -> int:
     return 0
 
 
-def _dump(client: Client, args: argparse.Namespace) -> int:
+def _dump(client: Client, args: argparse.Namespace, _words: Words) -> int:
     page = client.records(
         args.count, vm=args.vm, reason=args.reason, slower_than_ns=args.slower_than
     )
@@ -116,23 +123,24 @@ def _dump(client: Client, args: argparse.Namespace) -> int:
     return 0
 
 
-def _tail(client: Client, args: argparse.Namespace) -> int:
+def _tail(client: Client, args: argparse.Namespace, _words: Words) -> int:
     with contextlib.suppress(KeyboardInterrupt):
         follow.follow(client, args.count, args.vm, args.reason, args.slower_than)
     return 0
 
 
-def _stat(client: Client, args: argparse.Namespace) -> int:
+def _stat(client: Client, args: argparse.Namespace, words: Words) -> int:
     query = options.query(args)
     with contextlib.ExitStack() as stack:
-        show = printer(args, stack)
+        show = printer(args, stack, words)
         said: set[str] = set()
         with contextlib.suppress(KeyboardInterrupt):
             for _ in _rounds(args.interval, args.count):
-                report, notes = client.statistics(query, args.vm, args.interval)
+                fresh = args.interval is None
+                report, notes = client.statistics(query, args.vm, args.interval, fresh=fresh)
                 for note in notes:
                     if note not in said:
-                        print(f"kvmlog: {note}", file=sys.stderr, flush=True)
+                        print(f"kvmlog: {words(note)}", file=sys.stderr, flush=True)
                 said.update(notes)
                 show(report)
     return 0
@@ -145,26 +153,32 @@ def _rounds(interval: float | None, count: int | None) -> Iterator[int]:
         done += 1
 
 
-def _guests(client: Client, args: argparse.Namespace) -> int:
+def _guests(client: Client, args: argparse.Namespace, words: Words) -> int:
     found = client.guests(ended=args.all)
-    for problem in found.problems:
-        print(f"kvmlog: {problem}; these are the guests it knew last", file=sys.stderr)
+    unanswered = f"{client.name}: {words(found.bridge_error)}" if found.bridge_error else None
+    if found.guests_error:
+        unknown = f"{client.name}: {words(found.guests_error)}"
+        return guests.print_unknown(unanswered, unknown)
+    if unanswered is not None:
+        print(f"kvmlog: {unanswered}{guests.KNEW_LAST}", file=sys.stderr)
     left_out = 0 if args.all else found.ended
-    guests.show(found.guests, left_out, found.exits, found.clocks, args.json)
+    guests.show(found.guests, left_out, found.exits, found.clocks, args.json, words)
     return 0
 
 
-def _pending(client: Client, args: argparse.Namespace) -> int:
+def _pending(client: Client, args: argparse.Namespace, words: Words) -> int:
     found = client.pending(args.vm)
     view = GuestView(GuestList(client.guests(ended=True).guests))
     shown = [one for one in found.records.decoded() if isinstance(one, Record)]
     view.learn(shown)
     pending.show(shown, found.records.clocks, view, args.json)
     pending.print_left_out(found.left_out)
+    if not shown and not args.vm:
+        pending.print_why_none(client.status().bridge or {}, words)
     return 0
 
 
-def _explain(client: Client, args: argparse.Namespace) -> int:
+def _explain(client: Client, args: argparse.Namespace, _words: Words) -> int:
     found = client.explain(args.reason, args.isa)
     explain.show(found, args.json, args.as_list or args.reason is None)
     return 0
@@ -209,7 +223,7 @@ _COMMANDS: Final[
         str,
         tuple[
             Callable[[argparse.ArgumentParser], None],
-            Callable[[Client, argparse.Namespace], int],
+            Callable[[Client, argparse.Namespace, Words], int],
             str,
         ],
     ]

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator
 from typing import Final, TextIO
 
 from kvmlog.cli import records, table
-from kvmlog.cli.stat import csv_rows, options, tables
+from kvmlog.cli.stat import columns, csv_rows, options, tables
 from kvmlog.cli.stat.workload import CommandError, running
+from kvmlog.cli.table import Block, Words
 from kvmlog.control.client import SwitchClient
 from kvmlog.ring.statistics.reader import SUFFIX, StatisticsReader
 from kvmlog.stat.query import DEFAULT_BY, SORTS
@@ -89,6 +90,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="list exits that halted among the others, and count them in SHARE",
     )
+    parser.add_argument(
+        "--exact",
+        action="store_true",
+        help="by detail: count each address of a device on its own, not the device",
+    )
+    parser.add_argument(
+        "--columns",
+        type=columns.parse,
+        metavar="NAME,...",
+        help=f"show these figures: narrow ({', '.join(columns.NARROW)}; in 80 columns), wide "
+        f"(all), or some of {', '.join(columns.FIGURES)}, separated by commas (default: on a "
+        "terminal as many as fit, otherwise narrow)",
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object per table, times in ns")
     form.add_argument("--csv", action="store_true", help="CSV with a header, times in ns")
@@ -110,13 +124,15 @@ def run(args: argparse.Namespace) -> int:
         return _reset(args.switch)
     with contextlib.ExitStack() as stack:
         reader = stack.enter_context(StatisticsReader(args.ring + SUFFIX))
-        sampler = Sampler(reader, args.ring, query, args.vm, _warn)
-        sampler.warn_if_incomplete(args.switch)
+        sampler = Sampler(reader, args.ring, args.switch, query, args.vm, _warn)
+        sampler.warn_if_incomplete()
+        if args.interval is not None:
+            sampler.require(args.interval)
         show = printer(args, stack)
         if args.command:
             return _around(args, sampler, show)
         if args.interval is None:
-            show(sampler.since(None, sampler.now(settle=True)))
+            show(sampler.since(None, sampler.settled()))
         else:
             with contextlib.suppress(KeyboardInterrupt):
                 _every(args, sampler.now(), sampler, show, _asleep)
@@ -155,7 +171,7 @@ def _asleep(seconds: float) -> bool:
 
 def _around(args: argparse.Namespace, sampler: Sampler, show: Callable[[Report], None]) -> int:
     """Run the command, show the exits meanwhile, and return its exit status."""
-    base = sampler.now(settle=True)
+    base = dataclasses.replace(sampler.settled(), realtime_ns=time.time_ns())
     try:
         with running(args.command) as command:
             if args.interval is not None:
@@ -166,7 +182,7 @@ def _around(args: argparse.Namespace, sampler: Sampler, show: Callable[[Report],
         _warn(str(error))
         return error.status
     try:
-        last = dataclasses.replace(sampler.now(settle=True), realtime_ns=ended_ns)
+        last = dataclasses.replace(sampler.settled(), realtime_ns=ended_ns)
         show(sampler.since(base, last))
     except KvmlogError as error:
         _warn(str(error))
@@ -185,28 +201,37 @@ def _ticks(interval_s: float) -> Iterator[float]:
         yield max(0.0, left_s)
 
 
-def printer(args: argparse.Namespace, stack: contextlib.ExitStack) -> Callable[[Report], None]:
-    """Return a function that prints a report in the requested form and place."""
+def printer(
+    args: argparse.Namespace, stack: contextlib.ExitStack, words: Words = str
+) -> Callable[[Report], None]:
+    """Return a function that prints a report in the requested form and place; words: as Words."""
     stream: TextIO = sys.stderr if args.command else sys.stdout
     if args.output is not None:
         stream = stack.enter_context(_opened(args.output))
     if args.json:
         return lambda report: table.write([json.dumps(report_object(report))], stream)
     if args.csv:
-        return _CsvPrinter(stream)
+        return _CsvPrinter(stream, words)
+    figures = args.columns or columns.default(stream)
+
+    def blocks(report: Report) -> list[Block]:
+        found = tables.blocks(report, figures)
+        return [words(one) if isinstance(one, str) else one for one in found]
+
     if args.interval is not None and not args.command and stream.isatty():
         replace = stack.enter_context(table.redrawn(stream))
-        return lambda report: replace(tables.blocks(report))
+        return lambda report: replace(blocks(report))
     if args.interval is not None:
-        return lambda report: table.show(*tables.blocks(report), "", stream=stream)
-    return lambda report: table.show(*tables.blocks(report), stream=stream)
+        return lambda report: table.show(*blocks(report), "", stream=stream)
+    return lambda report: table.show(*blocks(report), stream=stream)
 
 
 class _CsvPrinter:
     """A printer of CSV: one header for all reports; exits in no group are noted on stderr."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, words: Words) -> None:
         self._stream = stream
+        self._words = words
         self._header = True
 
     def __call__(self, report: Report) -> None:
@@ -214,7 +239,7 @@ class _CsvPrinter:
         self._header = False
         missing = tables.missing_words(report)
         if missing:
-            _warn(missing)
+            _warn(self._words(missing))
 
 
 def _opened(path: str) -> TextIO:

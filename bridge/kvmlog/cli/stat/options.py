@@ -7,6 +7,7 @@ import argparse
 import math
 from typing import Final
 
+from kvmlog.cli.stat import columns
 from kvmlog.ring.statistics.reader import By
 from kvmlog.stat.query import Query, by_words, sort_of
 from kvmlog.util.errors import StatisticsError
@@ -43,8 +44,18 @@ def query(args: argparse.Namespace) -> Query:
         sort = sort_of(args.by, args.sort)
     except StatisticsError as error:
         args.usage_error(f"--{error}")
+    if args.columns is not None:
+        if args.json or args.csv:
+            args.usage_error("--columns is for tables; --json and --csv have all figures")
+        lacking = columns.lacking(args.by, args.columns)
+        if lacking:
+            args.usage_error(
+                f"--columns: groups by return have no {' or '.join(lacking)}; leave it out"
+            )
+    if args.exact and By.DETAIL not in args.by:
+        args.usage_error("--exact is for details; give --by reason,detail too")
     if args.interval is None and args.count is not None:
         args.usage_error("-n counts the tables of -i; give -i S too")
     if args.reset and (args.command or args.interval is not None or args.output is not None):
         args.usage_error("--reset shows nothing; give it alone")
-    return Query(args.by, sort, args.top, args.halts)
+    return Query(args.by, sort, args.top, args.halts, args.exact)

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import Final
 
 from rich.cells import cell_len
 
+from kvmlog.cli.stat import columns
 from kvmlog.cli.table import Block, Column, Table
 from kvmlog.exits.format.notes import counted
 from kvmlog.exits.reasons import names
@@ -29,22 +30,24 @@ who spent the time of a group, in percent of its TOTAL (together 100 %):
   PAUSED  nobody: the VMM was interrupted and held the vCPU (virsh suspend)
 SHARE   part of the time in exits of that guest (by guest alone: of all), without halts;
         by return: part of the time in the VMM
+MIN, MAX  the shortest and the longest exit
 P50 ... half of the exits took no longer, 99.9 percent no longer than P99.9; "<" before a
         figure: only its power of two is known
-NOTE    nested: exits of a nested guest (L2); halt: exits that halted
+NOTE    nested: exits of a nested guest (L2); halt: exits that halted; ended: the guest has
 DETAIL  "other": further details of a reason, counted together"""
 
 NO_REASONS: Final = (
     "this kernel's KVM shows no exits, only returns to the VMM: kvmlog stat --by guest,return"
 )
 
-_Field: TypeAlias = tuple[Column, Callable[[Line], str]]
 
+def blocks(report: Report, figures: Sequence[str] | None) -> list[Block]:
+    """Return what there is to print: a heading, tables, and what is in none of them.
 
-def blocks(report: Report) -> list[Block]:
-    """Return what there is to print: a heading, tables, and what is in none of them."""
+    figures: their columns, by name; None: all, as far as they fit.
+    """
     found: list[Block] = [heading(report)]
-    groups, halts = _tables(report)
+    groups, halts = _tables(report, figures)
     if report.lines:
         found.append(groups)
     if report.halts:
@@ -93,39 +96,43 @@ def lacks_reason(row: Row) -> bool:
     return row.isa == lib.KVMLOG_ISA_NONE and not row.reason and not row.total_ns
 
 
-def share(part: int, whole: int) -> str:
-    """Return "12.3%", rounded; "" where there is no whole, or nothing of it."""
-    if not whole or not part:
-        return ""
-    tenths = (part * 1_000 * 2 + whole) // (whole * 2)
-    return f"{tenths // 10}.{tenths % 10}%"
-
-
-def _tables(report: Report) -> tuple[Table, Table]:
+def _tables(report: Report, figures: Sequence[str] | None) -> tuple[Table, Table]:
     """Return tables of groups and of halts, with the same columns and widths."""
-    fields = _fields(report)
+    fields = _fields(report, figures)
     groups, halts = (
         [[cell(line) for _, cell in fields] for line in lines]
         for lines in (report.lines, report.halts)
     )
-    columns = [
+    aligned = [
         replace(column, width=max([column.width, *(cell_len(row[at]) for row in groups + halts)]))
         for at, (column, _) in enumerate(fields)
     ]
-    return Table(columns, groups), Table(columns, halts)
+    return Table(aligned, groups), Table(aligned, halts)
 
 
-def _fields(report: Report) -> list[_Field]:
+def _fields(report: Report, figures: Sequence[str] | None) -> list[columns.Field]:
     by = report.query.by
     fields = [field for flag, field in _KEYS if flag in by]
-    fields += _RETURN_FIGURES if By.RETURN in by else _FIGURES
-    if any(_note(line) for line in report.lines + report.halts):
-        fields.append((Column("NOTE"), _note))
+    fields += columns.figures(by, figures)
+    ended = _ended(report) if By.GUEST in by else frozenset()
+    if any(_note(line, ended) for line in report.lines + report.halts):
+        fields.append((Column("NOTE"), lambda line: _note(line, ended)))
     return fields
 
 
-def _note(line: Line) -> str:
+def _ended(report: Report) -> frozenset[int]:
+    """Return the ids of guests that have ended."""
+    return frozenset(
+        one.statistics.id
+        for one in report.guests
+        if one.guest is not None and one.guest.ended_realtime_ns is not None
+    )
+
+
+def _note(line: Line, ended: Collection[int]) -> str:
     words = ["nested"] if line.row.nested else []
+    if line.row.guest in ended:
+        words.append("ended")
     # Below their own title, and by their reason, it goes without saying.
     if line.row.halt and line.whole_ns:
         words.append("halt")
@@ -145,69 +152,16 @@ def _return(line: Line) -> str:
     return "" if number == NO_RETURN else names.user_reason_name(number)
 
 
-def _time(ns: int) -> str:
-    return units.duration(ns) if ns else ""
-
-
-def _mean(ns: int, count: int) -> str:
-    return units.duration((ns + count // 2) // count) if ns else ""
-
-
-def _percentile(of: Callable[[Row], int]) -> Callable[[Line], str]:
-    def cell(line: Line) -> str:
-        if not line.row.total_ns:
-            return ""
-        return ("<" if line.row.rough else "") + units.duration(of(line.row))
-
-    return cell
-
-
-def _number(title: str, spare: int, cell: Callable[[Line], str], width: int = 7) -> _Field:
-    return Column(title, right=True, width=width, spare=spare), cell
-
-
-_KEYS: Final[tuple[tuple[By, _Field], ...]] = (
-    (By.GUEST, (Column("GUEST", width=16), lambda line: line.guest)),
+_KEYS: Final[tuple[tuple[By, columns.Field], ...]] = (
+    (By.GUEST, (Column("GUEST", width=12), lambda line: line.guest)),
     (By.VCPU, (Column("VCPU", right=True), _vcpu)),
     (
         By.REASON,
         (
-            Column("REASON", width=20),
+            Column("REASON", width=13),
             lambda line: "" if lacks_reason(line.row) else _reason(line.row),
         ),
     ),
     (By.DETAIL, (Column("DETAIL", width=24), lambda line: detail_words(line.row))),
     (By.RETURN, (Column("RETURN", width=16), _return)),
 )
-_SHARE: Final = _number("SHARE", 0, lambda line: share(line.part_ns, line.whole_ns), width=6)
-_COUNT: Final = _number("COUNT", 0, lambda line: f"{line.row.count}", width=9)
-
-
-def _split(title: str, spare: int, of: Callable[[Row], int]) -> _Field:
-    return _number(title, spare, lambda line: share(of(line.row), line.row.total_ns), width=6)
-
-
-_FIGURES: Final[list[_Field]] = [
-    _COUNT,
-    _number("TOTAL", 3, lambda line: _time(line.row.total_ns)),
-    _SHARE,
-    _number("MEAN", 0, lambda line: _mean(line.row.total_ns, line.row.count)),
-    _number("P50", 4, _percentile(lambda row: row.p50_ns)),
-    _number("P90", 6, _percentile(lambda row: row.p90_ns)),
-    _number("P99", 2, _percentile(lambda row: row.p99_ns)),
-    _number("P99.9", 5, _percentile(lambda row: row.p999_ns)),
-    _number("MAX", 1, lambda line: units.duration(line.row.max_ns) if line.row.total_ns else ""),
-    _split("KVM", 0, lambda row: row.kvm_ns),
-    _split("VMM", 0, lambda row: row.vmm_ns),
-    _split("WAIT", 0, lambda row: row.wait_ns),
-    _split("IDLE", 7, lambda row: row.idle_ns),
-    _split("PAUSED", 0, lambda row: row.paused_ns),
-]
-_RETURN_FIGURES: Final[list[_Field]] = [
-    _COUNT,
-    _number("TOTAL", 1, lambda line: _time(line.row.total_ns)),
-    _number("VMM", 0, lambda line: _time(line.row.vmm_ns)),
-    _SHARE,
-    _number("MEAN", 0, lambda line: _mean(line.row.vmm_ns, line.row.count)),
-    _number("PAUSED", 2, lambda line: _time(line.row.paused_ns)),
-]

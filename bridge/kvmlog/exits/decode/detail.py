@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from kvmlog.exits.decode import msrs, ports, qualification_vmx, registers
-from kvmlog.exits.decode.gpa import gpa_name, gpa_note
+from kvmlog.exits.decode import gpa, msrs, ports, qualification_vmx, registers
 from kvmlog.exits.reasons import arm64, svm, vmx
 from kvmlog.exits.reasons.names import basic_reason
 from kvmlog.native import lib
@@ -83,12 +82,14 @@ def detail_kind(isa: int, reason: int) -> int:
     return int(lib.KVMLOG_DETAIL_NONE if kind is None else kind)
 
 
-def detail_words(isa: int, reason: int, detail: int, info1: int | None = None) -> str:
+def detail_words(
+    isa: int, reason: int, detail: int, info1: int | None = None, *, is_device: bool = False
+) -> str:
     """Return a valid detail in words: "port 0x3f8 (com1)", "gpa 0xfee000b0 (lapic eoi)".
 
     info1: the record's, if valid; with it a VMX access to a control or debug register has
-    its direction ("mov to cr3"), which SVM has in the reason. A detail of a reason that
-    should have none is shown as "detail 0x...".
+    its direction ("mov to cr3"), which SVM has in the reason. is_device: as for detail_name().
+    A detail of a reason that should have none is shown as "detail 0x...".
     """
     kind = detail_kind(isa, reason)
     if isa == lib.KVMLOG_ISA_VMX and info1 is not None:
@@ -106,18 +107,32 @@ def detail_words(isa: int, reason: int, detail: int, info1: int | None = None) -
     number = f"{detail:#x}"
     if kind == lib.KVMLOG_DETAIL_HYPERCALL and detail < 1_000:
         number = str(detail)
-    name = detail_name(isa, reason, detail)
+    name = detail_name(isa, reason, detail, is_device=is_device)
     word = "detail" if kind == lib.KVMLOG_DETAIL_NONE else detail_kind_name(kind)
     return f"{word} {number}" + (f" ({name})" if name else "")
 
 
-def detail_name(isa: int, reason: int, detail: int) -> str | None:
+def detail_name(isa: int, reason: int, detail: int, *, is_device: bool = False) -> str | None:
     """Return the short name of the thing that the detail numbers: "com1", "tsc-deadline", "#PF".
 
+    is_device: an address is a device's, and not RAM: the VMM handled the access (KVM_EXIT_MMIO).
     None for a number without a name; registers and addresses of the guest have none.
     """
-    name = _NAMES.get(detail_kind(isa, reason))
-    return name(isa, basic_reason(isa, reason), detail) if name else None
+    kind, basic = detail_kind(isa, reason), basic_reason(isa, reason)
+    if kind == lib.KVMLOG_DETAIL_GPA:
+        # Each arm64 machine has its own map. KVM keeps EPT misconfigurations for devices only.
+        is_misconfig = isa == lib.KVMLOG_ISA_VMX and basic == lib.KVMLOG_VMX_EPT_MISCONFIG
+        is_pc = isa != lib.KVMLOG_ISA_ARM64
+        return gpa.gpa_name(detail, is_device or is_misconfig) if is_pc else None
+    name = _NAMES.get(kind)
+    return name(isa, basic, detail) if name else None
+
+
+def device_words(isa: int, detail: int) -> str:
+    """Return the addresses of the device at a guest physical address, and its name, in words."""
+    if isa == lib.KVMLOG_ISA_ARM64:
+        return f"gpa {detail:#x}"
+    return f"gpa {gpa.device_words(detail)}"
 
 
 def detail_note(isa: int, reason: int, detail: int) -> str | None:
@@ -129,7 +144,7 @@ def detail_note(isa: int, reason: int, detail: int) -> str | None:
     if kind == lib.KVMLOG_DETAIL_PORT:
         return ports.port_note(detail)
     if kind == lib.KVMLOG_DETAIL_GPA and isa != lib.KVMLOG_ISA_ARM64:
-        return gpa_note(detail)
+        return gpa.gpa_note(detail)
     return None
 
 
@@ -147,11 +162,6 @@ def _vector(isa: int, basic: int, vector: int) -> str | None:
     return None if basic == lib.KVMLOG_VMX_EOI_INDUCED else registers.EXCEPTIONS.get(vector)
 
 
-def _gpa(isa: int, _basic: int, gpa: int) -> str | None:
-    # Each arm64 machine has its own map.
-    return None if isa == lib.KVMLOG_ISA_ARM64 else gpa_name(gpa)
-
-
 def _hypercall(isa: int, _basic: int, number: int) -> str | None:
     if isa == lib.KVMLOG_ISA_ARM64:
         return registers.ARM_FUNCTIONS.get(number)
@@ -162,7 +172,6 @@ _NAMES: Final[Mapping[int, Callable[[int, int, int], str | None]]] = {
     lib.KVMLOG_DETAIL_PORT: lambda _isa, _basic, n: ports.port_name(n),
     lib.KVMLOG_DETAIL_MSR: lambda _isa, _basic, n: msrs.msr_name(n),
     lib.KVMLOG_DETAIL_CPUID: lambda _isa, _basic, n: registers.CPUID_LEAVES.get(n & 0xFFFFFFFF),
-    lib.KVMLOG_DETAIL_GPA: _gpa,
     lib.KVMLOG_DETAIL_VECTOR: _vector,
     lib.KVMLOG_DETAIL_HYPERCALL: _hypercall,
 }

@@ -2,10 +2,10 @@
 """Devices behind the I/O ports of a PC.
 
 Sources: Intel's PCH data sheets, "Fixed I/O Decode Ranges", for what every PC has; QEMU's
-documentation and its hw/i386, hw/isa and hw/acpi for 0x402, 0x510, 0xa00, 0xcd8, 0xae00,
-0xaf00; the addresses that SeaBIOS and OVMF give to ACPI power management (0x600 on q35,
-0xb000 on i440fx); VMware's "backdoor" port. A guest of another kind of machine may have
-other devices at the addresses that QEMU's firmware chose.
+documentation and its hw/i386, hw/isa, hw/misc and hw/acpi for 0xf4, 0x402, 0x501, 0x505, 0x510,
+0xa00, 0xa18, 0xcd8, 0xae00, 0xaf00 and 0x8900; the addresses that SeaBIOS and OVMF give to ACPI
+power management (0x600 on q35, 0xb000 on i440fx); VMware's "backdoor" port. A guest of another
+kind of machine may have other devices at the addresses that QEMU's firmware chose.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ _UART: Final = "serial port"
 PORTS: Final[tuple[PortRange, ...]] = (
     PortRange(0x00, 0x1F, "dma1", "DMA controller, channels 0 to 3"),
     PortRange(0x20, 0x21, "pic1", "interrupt controller 8259, first"),
+    PortRange(0x22, 0x23, "imcr", "interrupt mode configuration (MultiProcessor specification)"),
     PortRange(0x2E, 0x2F, "superio", "configuration of a Super I/O chip"),
     PortRange(0x40, 0x43, "pit", "interval timer 8254"),
     PortRange(0x4E, 0x4F, "superio", "configuration of a Super I/O chip"),
@@ -46,6 +47,7 @@ PORTS: Final[tuple[PortRange, ...]] = (
     PortRange(0xE9, 0xE9, "debugcon", "debug console of Bochs and QEMU"),
     PortRange(0xED, 0xED, "io-delay", "another port that Linux writes as a delay"),
     PortRange(0xF0, 0xF1, "fpu", "x87 busy latch"),
+    PortRange(0xF4, 0xF7, "debug-exit", "QEMU's isa-debug-exit, where kernels under test have it"),
     PortRange(0x170, 0x177, "ide2", "IDE, second channel"),
     PortRange(0x1CE, 0x1D0, "vbe", "Bochs VBE registers of QEMU's VGA"),
     PortRange(0x1F0, 0x1F7, "ide1", "IDE, first channel"),
@@ -62,6 +64,7 @@ PORTS: Final[tuple[PortRange, ...]] = (
     PortRange(0x3F8, 0x3FF, "com1", _UART),
     PortRange(0x402, 0x402, "debugcon", "QEMU's isa-debugcon, log of SeaBIOS and OVMF"),
     PortRange(0x4D0, 0x4D1, "elcr", "edge or level of the 8259's inputs"),
+    PortRange(0x505, 0x505, "pvpanic", "QEMU's pvpanic: the guest reports a panic or a shutdown"),
     PortRange(0x510, 0x511, "fw-cfg", "QEMU's fw_cfg, selector and data"),
     PortRange(0x514, 0x51B, "fw-cfg-dma", "QEMU's fw_cfg, DMA address"),
     PortRange(0x600, 0x603, "acpi-pm1-event", "ACPI PM1 status and enable (q35)"),
@@ -71,6 +74,7 @@ PORTS: Final[tuple[PortRange, ...]] = (
     PortRange(0x630, 0x637, "smi-enable", "SMI enable and status (q35)"),
     PortRange(0x660, 0x67F, "tco", "TCO watchdog (q35)"),
     PortRange(0xA00, 0xA17, "memory-hotplug", "QEMU's memory hotplug"),
+    PortRange(0xA18, 0xA1B, "nvdimm", "QEMU's NVDIMM hotplug and labels"),
     PortRange(0xAE00, 0xAE17, "pci-hotplug", "QEMU's ACPI PCI hotplug (i440fx)"),
     PortRange(0xAF00, 0xAF1F, "cpu-hotplug", "QEMU's CPU hotplug (i440fx)"),
     PortRange(0xAFE0, 0xAFE3, "acpi-gpe0", "ACPI general-purpose events (i440fx)"),
@@ -83,20 +87,21 @@ PORTS: Final[tuple[PortRange, ...]] = (
     PortRange(0xCF9, 0xCF9, "reset", "reset control: 6 resets the machine"),
     PortRange(0xCF8, 0xCFB, "pci-config", "PCI configuration, address"),
     PortRange(0xCFC, 0xCFF, "pci-config", "PCI configuration, data"),
-    PortRange(0x5658, 0x5659, "vmware", "VMware's backdoor: time, mouse, guest tools"),
+    PortRange(0x5658, 0x5659, "vmport", "VMware's backdoor (QEMU's vmport): time, mouse, tools"),
+    PortRange(0x8900, 0x8900, "shutdown", "shutdown port of Bochs and QEMU"),
 )
 
-# Addresses that a user or a firmware chooses: said as a likelihood, beside the number only.
+# Addresses that a user or a firmware chooses: described as likely.
 LIKELY: Final[tuple[PortRange, ...]] = (
-    PortRange(0x501, 0x501, "", "likely QEMU's isa-debug-exit at its default address"),
-    PortRange(0x700, 0x73F, "", "likely the SMBus host of QEMU's q35"),
-    PortRange(0xC000, 0xFFFF, "", "likely an I/O BAR of a PCI device"),
+    PortRange(0x501, 0x502, "debug-exit", "likely QEMU's isa-debug-exit at its default address"),
+    PortRange(0x700, 0x73F, "smbus", "likely the SMBus host of QEMU's q35"),
+    PortRange(0xC000, 0xFFFF, "pci-bar", "likely an I/O BAR of a PCI device"),
 )
 
 
 def port_name(port: int) -> str | None:
-    """Return "com1" for 0x3f8; None for a port that no fixed device has."""
-    found = _find(PORTS, port)
+    """Return "com1" for 0x3f8; None for a port that no known device has."""
+    found = _find(PORTS, port) or _find(LIKELY, port)
     return found.name if found else None
 
 

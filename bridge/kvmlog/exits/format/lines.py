@@ -120,7 +120,9 @@ def exit_cells(record: Record, unsaid: int = 0) -> ExitCells:
     words = ""
     if record.flags & lib.KVMLOG_F_DETAIL_VALID:
         info1 = record.info1 if record.flags & lib.KVMLOG_F_INFO_VALID else None
-        words = detail.detail_words(record.isa, record.reason, record.detail, info1)
+        words = detail.detail_words(
+            record.isa, record.reason, record.detail, info1, is_device=names.is_mmio(record)
+        )
     return ExitCells(
         vcpu="-" if record.vcpu == NO_VCPU else str(record.vcpu),
         cpu="-" if record.cpu == NO_CPU else str(record.cpu),

@@ -16,6 +16,7 @@ from typing import Any, Final
 from kvmlog.exits.decode import detail, qualification
 from kvmlog.exits.format import notes
 from kvmlog.exits.reasons.names import (
+    is_mmio,
     isa_name,
     lacks_reason,
     reason_flags,
@@ -67,7 +68,8 @@ def record_object(
     """Return a dict of numbers and names for a record of any type.
 
     wall_ns, utc_offset_s: as for lines.format_record. Integers are up to 64 bits.
-    guest: the guest of the record, where it is known: `guest_name`, `guest_uuid`, `guest_pid`.
+    guest: the guest of the record, where it is known: `guest_name`, `guest_uuid`, `guest_pid`,
+    and `guest_running`, whether it has not ended since.
     """
     out: dict[str, Any] = {
         "time": units.iso_time(wall_ns, utc_offset_s),
@@ -82,6 +84,7 @@ def record_object(
         out |= record._asdict() | _note_names(record, guest)
     if guest is not None:
         out |= {"guest_name": guest.name, "guest_uuid": guest.uuid, "guest_pid": guest.pid}
+        out["guest_running"] = guest.ended_realtime_ns is None
     out["source_name"] = _SOURCES.get(record.source, str(record.source))
     if out["vcpu"] == NO_VCPU:
         out["vcpu"] = None
@@ -131,10 +134,11 @@ def _exit_names(record: Record) -> dict[str, Any]:
 def _detail_names(record: Record) -> dict[str, Any]:
     key = (record.isa, record.reason, record.detail)
     info1 = record.info1 if record.flags & lib.KVMLOG_F_INFO_VALID else None
+    is_device = is_mmio(record)
     names = {
         "detail_kind": detail.detail_kind_name(detail.detail_kind(record.isa, record.reason)),
-        "detail_words": detail.detail_words(*key, info1),
-        "detail_name": detail.detail_name(*key),
+        "detail_words": detail.detail_words(*key, info1, is_device=is_device),
+        "detail_name": detail.detail_name(*key, is_device=is_device),
         "detail_note": detail.detail_note(*key),
     }
     return {name: words for name, words in names.items() if words is not None}

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -169,6 +170,7 @@ def _without_prefix(word: str) -> tuple[str, str | None]:
     return word, None
 
 
+@functools.cache
 def _words_of(reason: Reason) -> tuple[str, ...]:
     """Return the normalised name, and the same without the prefix or suffix of its kind."""
     word = _normalised(reason.name)

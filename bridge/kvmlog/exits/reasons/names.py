@@ -63,6 +63,12 @@ def halted_ns(record: Record) -> int:
     return record.halt_ns
 
 
+def is_mmio(record: Record) -> bool:
+    """Return whether the VMM emulated an access to a device's memory: KVM_EXIT_MMIO."""
+    returned = record.flags & lib.KVMLOG_F_USER_REASON
+    return bool(returned) and record.user_reason == userspace.MMIO
+
+
 def basic_reason(isa: int, reason: int) -> int:
     """Return `reason` without the flags that VMX keeps in its high half."""
     if isa == lib.KVMLOG_ISA_VMX:

@@ -56,3 +56,4 @@ NAMES: Final[dict[int, str]] = {
     42: "KVM_EXIT_ARM_LDST64B",
     43: "KVM_EXIT_SNP_REQ_CERTS",
 }
+MMIO: Final = 6

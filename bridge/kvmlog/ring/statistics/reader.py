@@ -11,7 +11,7 @@ import enum
 import os
 import struct
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, NamedTuple
 
 from kvmlog.native import ffi, lib
@@ -19,7 +19,7 @@ from kvmlog.ring import mapped_file
 from kvmlog.ring.reader import boot_id
 from kvmlog.ring.statistics.header import open_file, read_header
 from kvmlog.util.closeable import Closeable
-from kvmlog.util.errors import StatisticsError
+from kvmlog.util.errors import StatisticsError, StatisticsMissingError, os_error
 
 SUFFIX: Final = ".statistics"
 
@@ -28,8 +28,11 @@ DETAIL_NONE: Final[int] = lib.KVMLOG_STATISTICS_DETAIL_NONE
 DETAIL_EXACT: Final[int] = lib.KVMLOG_STATISTICS_DETAIL_EXACT
 DETAIL_REGION: Final[int] = lib.KVMLOG_STATISTICS_DETAIL_REGION
 DETAIL_OTHER: Final[int] = lib.KVMLOG_STATISTICS_DETAIL_OTHER
-# How long an exit's record may take to the bridge, which then writes once a second.
+DETAIL_DEVICE: Final[int] = lib.KVMLOG_STATISTICS_DETAIL_DEVICE
+# How long an exit's record may take to the bridge.
 LATE_NS: Final[int] = lib.KVMLOG_STATISTICS_LATE_MS * 1_000_000
+# How often the bridge writes by itself what it has received.
+FOLD_S: Final[float] = lib.KVMLOG_STATISTICS_FOLD_MS / 1_000
 # A damaged file may hold any number; datetime takes this one (in the year 2116).
 _LAST_NS: Final = 1 << 62
 _POLL_S: Final = 0.02
@@ -97,6 +100,14 @@ class StatisticsGuest(NamedTuple):
     exits: int
 
 
+class Fold(NamedTuple):
+    """A state of the file: of which statistics, reset when, and complete up to when."""
+
+    statistics_id: str
+    since_ns: int  # CLOCK_MONOTONIC
+    folded_ns: int  # CLOCK_MONOTONIC: all that had come until then is counted
+
+
 class Snapshot:
     """A copy of the file. Each row is of one moment; counts of two rows may be some exits apart."""
 
@@ -126,16 +137,30 @@ class Snapshot:
         self.generation: int = header.generation
         self.torn = torn  # rows left out because the bridge died while it wrote them
 
+    @property
+    def fold(self) -> Fold:
+        """Return what state of the file it is a copy of."""
+        return Fold(self.statistics_id, self.since_ns, self.folded_ns)
+
     def rows(
-        self, by: By, base: Snapshot | None = None, guests: Collection[int] | None = None
+        self,
+        by: By,
+        base: Snapshot | None = None,
+        guests: Collection[int] | None = None,
+        regions: Sequence[tuple[int, int, int]] = (),
     ) -> list[Row]:
         """Return the groups of all rows, or of the exits since `base`.
 
-        guests: ids of the only guests to count; None: all. After a reset in between `base` is
-        ignored. StatisticsError for more than one of VCPU, DETAIL and RETURN: those rows are not
-        kept.
+        guests: ids of the only guests to count; None: all. regions: first and last address, in
+        order, and bytes of each device (0: all is one), by which addresses of devices are grouped;
+        none: by address. After a reset in between `base` is ignored. StatisticsError for more than
+        one of VCPU, DETAIL and RETURN: those rows are not kept.
         """
         check_by(by)
+        question = ffi.new("struct kvmlog_statistics_question *")
+        question.by = by.value
+        layout = ffi.new("struct kvmlog_statistics_region[]", list(regions))
+        question.regions, question.regions_count = layout, len(regions)
         selected = ffi.NULL
         if guests is not None:
             selected = ffi.new("unsigned char[]", self._capacity)
@@ -145,12 +170,12 @@ class Snapshot:
                     selected[number] = 1
         if base is not None and not self._continues(base):
             base = None
+        question.guests = selected
         groups = _new_uninitialized("struct kvmlog_statistics_group[]", self._rows_used + 1)
         count = lib.kvmlog_statistics_query(
             self._native,
             ffi.NULL if base is None else base._native,
-            by.value,
-            selected,
+            question,
             groups,
             self._rows_used + 1,
         )
@@ -173,7 +198,8 @@ class _Mapping(Closeable):
             header = read_header(path, self.fd)
             self.native: Any = lib.kvmlog_statistics_open(self.fd, header.file_bytes, 0)
             if self.native == ffi.NULL:
-                raise StatisticsError(f"{path}: cannot be mapped: {os.strerror(ffi.errno)}")
+                failure = os_error(ffi.errno)
+                raise StatisticsError(f"{path}: cannot be mapped: {failure.strerror}") from failure
         except BaseException:
             os.close(self.fd)
             raise
@@ -206,38 +232,58 @@ class StatisticsReader(Closeable):
         torn, error = ffi.new("__u64 *"), ffi.new("int *")
         copy = lib.kvmlog_statistics_snapshot(self._follow().native, torn, error)
         if copy == ffi.NULL:
+            failure = os_error(-error[0])
             raise StatisticsError(
-                f"{self.path}: no copy could be made ({os.strerror(-error[0])}); try again, "
+                f"{self.path}: no copy could be made ({failure.strerror}); try again, "
                 "or restart the bridge"
-            )
+            ) from failure
         return Snapshot(self.path, copy, torn[0])
 
-    def wait_until(self, monotonic_ns: int, timeout_s: float = 5.0) -> bool:
-        """Wait until all exits before that moment of CLOCK_MONOTONIC are in the file.
+    def fold(self) -> Fold:
+        """Return what a snapshot made now would be of."""
+        header = self._header()
+        return Fold(bytes(header.statistics_id).hex(), header.since_ns, header.folded_ns)
 
-        Return False when they are not after the timeout, or when no bridge writes the file.
+    def wait_until(
+        self, monotonic_ns: int, ask: Callable[[], object] = bool, timeout_s: float = 5.0
+    ) -> bool:
+        """Wait until all that came before that moment of CLOCK_MONOTONIC is in the file.
+
+        ask: called when the moment has come, and again and again, to have the bridge write at once.
+        Return False when it is not there after the timeout, or when no bridge writes the file.
         """
-        header = ffi.new("struct kvmlog_statistics_header *")
         deadline = time.monotonic() + timeout_s
         while True:
-            rc = lib.kvmlog_statistics_header_now(self._follow().native, header)
-            if rc < 0:
-                raise StatisticsError(f"{self.path}: {os.strerror(-rc)}; restart the bridge")
-            if header.folded_ns >= monotonic_ns + LATE_NS:
+            header = self._header()
+            if header.folded_ns >= monotonic_ns:
                 return True
             running = header.state == lib.KVMLOG_STATISTICS_RUNNING
             if not running or bytes(header.boot_id) != boot_id():
                 return False
             if time.monotonic() > deadline:
                 return False
-            time.sleep(_POLL_S)
+            left_s = (monotonic_ns - time.monotonic_ns()) / 1e9
+            if left_s <= 0:
+                ask()
+                left_s = _POLL_S
+            time.sleep(min(left_s, _POLL_S))
+
+    def _header(self) -> Any:
+        header = ffi.new("struct kvmlog_statistics_header *")
+        rc = lib.kvmlog_statistics_header_now(self._follow().native, header)
+        if rc < 0:
+            raise StatisticsError(f"{self.path}: {os.strerror(-rc)}; restart the bridge")
+        return header
 
     def _follow(self) -> _Mapping:
         """Return the mapping of the file that has the name now."""
         if self._map is None:
             raise StatisticsError(f"{self.path}: this reader is closed")
         if mapped_file.is_replaced(self.path, self._map.file_key):
-            fresh = _Mapping(self.path)
+            try:
+                fresh = _Mapping(self.path)
+            except StatisticsMissingError:
+                return self._map
             self._map.close()
             self._map = fresh
         return self._map

@@ -7,6 +7,7 @@ The counting of each exit is C (bridge/native). The ring's lock covers both file
 from __future__ import annotations
 
 import collections
+import contextlib
 import errno
 import os
 import secrets
@@ -16,12 +17,14 @@ from typing import Any, Final, NamedTuple
 
 from kvmlog.native import ffi, lib
 from kvmlog.ring import mapped_file
+from kvmlog.ring.clocks import of_header
 from kvmlog.ring.reader import boot_id
-from kvmlog.ring.statistics.header import MAGIC, layout, open_file, read_header
+from kvmlog.ring.statistics.header import HEADER_BYTES, MAGIC, layout, open_file, read_header
 from kvmlog.ring.statistics.reader import StatisticsGuest, guest_of
-from kvmlog.ring.writer import RingWriter
+from kvmlog.ring.writer import CLEANER, RingWriter
+from kvmlog.util import ownership, permissions
 from kvmlog.util.closeable import Closeable
-from kvmlog.util.errors import StatisticsError, StatisticsMissingError
+from kvmlog.util.errors import DamagedFileError, StatisticsError, StatisticsMissingError, os_error
 from kvmlog.util.log import log
 from kvmlog.util.units import iso_time
 
@@ -30,6 +33,7 @@ _MIB: Final = 1 << 20
 _LOW_ROOM: Final = 1 / 8
 # ... until this share is free.
 _ENOUGH_ROOM: Final = 1 / 4
+_REMEDY: Final = "give fewer MiB (--statistics-mib, 0: none) or free some"
 NONE: Final = "there were none"
 _STATE_OFFSET: Final[int] = ffi.offsetof("struct kvmlog_statistics_header", "state")
 
@@ -67,7 +71,9 @@ class StatisticsWriter(Closeable):
         """Write what is left and set the state STOPPED; a second call does nothing."""
         if self.native != ffi.NULL:
             lib.kvmlog_statistics_flush(self.native)
-            lib.kvmlog_statistics_state(self.native, lib.KVMLOG_STATISTICS_STOPPED)
+            # Damaged ones stay marked as replaced.
+            if not lib.kvmlog_statistics_damaged(self.native):
+                lib.kvmlog_statistics_state(self.native, lib.KVMLOG_STATISTICS_STOPPED)
         self._release()
 
     def header(self) -> Any:
@@ -91,6 +97,25 @@ class StatisticsWriter(Closeable):
     def reset(self) -> None:
         """Set all counts to zero."""
         lib.kvmlog_statistics_reset(self.native, time.time_ns())
+
+    def keep(self) -> str:
+        """Make the file anew under its name where it was removed, as RingWriter.keep()."""
+        if lib.kvmlog_statistics_damaged(self.native):
+            raise DamagedFileError(
+                f"{self.path}: somebody else wrote into the statistics; ending: start the bridge "
+                "again (its service does), which begins new ones"
+            )
+        if mapped_file.has_name(self.path, self._fd):
+            return ""
+        foreign = self._foreign()
+        if foreign:
+            return (
+                f"{self.path}: another file has the name of the statistics ({foreign}); exits are "
+                "counted in the nameless file until that one is removed"
+            )
+        self._move()
+        log(f"{self.path}: had been removed or replaced ({CLEANER}); made anew with all counts")
+        return ""
 
     def guests(self) -> list[StatisticsGuest]:
         """Return the table of guests."""
@@ -125,11 +150,12 @@ class StatisticsWriter(Closeable):
     def describe(self) -> dict[str, Any]:
         """Return the statistics' part of the status answer."""
         header = self.header()
+        clocks = of_header(self._writer.header())
         return {
             "path": os.path.abspath(self.path),
             "statistics_id": bytes(header.statistics_id).hex(),
             "bytes": header.file_bytes,
-            "since": iso_time(header.since_realtime_ns, self._writer.header().utc_offset_s),
+            "since": iso_time(*clocks.of(header.since_realtime_ns)),
             "since_realtime_ns": header.since_realtime_ns,
             "exits": header.exits,
             "overflow": header.overflow,
@@ -166,11 +192,17 @@ class StatisticsWriter(Closeable):
         why_not = ""
         if header.file_bytes != self._bytes:
             why_not = f"they had {header.file_bytes // _MIB} MiB"
+        elif header.state == lib.KVMLOG_STATISTICS_REPLACED:
+            why_not = "somebody else had written into them"
         elif bytes(header.boot_id) != boot_id():
             why_not = "they were of an earlier boot"
         else:
             killed = header.state == lib.KVMLOG_STATISTICS_RUNNING
-            why_not = self._open(fd)
+            try:
+                why_not = self._open(fd)
+            except BaseException:
+                os.close(fd)
+                raise
             if not why_not and killed:
                 log(f"{self.path}: the last bridge was killed; continued up to its last second")
         if why_not:
@@ -178,27 +210,72 @@ class StatisticsWriter(Closeable):
             os.close(fd)
         return why_not
 
+    def _foreign(self) -> str:
+        """Return what has the name and is neither missing nor a copy, in words."""
+        found = ownership.name_objection(self.path)
+        if found or not os.path.lexists(self.path):
+            return found
+        with contextlib.suppress(StatisticsMissingError):
+            fd = open_file(self.path, os.O_RDONLY)
+            try:
+                raw = os.pread(fd, HEADER_BYTES, 0)
+            finally:
+                os.close(fd)
+            at = ffi.offsetof("struct kvmlog_statistics_header", "statistics_id")
+            own = bytes(self.header().statistics_id)
+            if not raw.startswith(MAGIC):
+                return "it holds no statistics"
+            return "" if raw[at : at + len(own)] == own else "other statistics"
+        return ""
+
+    def _move(self) -> None:
+        """Go on in a new file under the name."""
+
+        def fill(fd: int) -> None:
+            self._fill_header(fd)
+            fresh = lib.kvmlog_statistics_open(fd, self._bytes, 1)
+            if fresh == ffi.NULL:
+                raise self._unusable(ffi.errno)
+            lib.kvmlog_statistics_move(self.native, fresh)
+            lib.kvmlog_statistics_close(self._map)
+            self._map = fresh
+
+        permissions.make_parent(self.path)
+        fd = mapped_file.make(self.path, self._bytes, fill, StatisticsError, _REMEDY)
+        os.close(self._fd)
+        self._fd = fd
+
     def _open(self, fd: int) -> str:
         """Map the file and continue it; return why it cannot be done, or ""."""
         native_map = lib.kvmlog_statistics_open(fd, self._bytes, 1)
         if native_map == ffi.NULL:
-            return os.strerror(ffi.errno)
+            raise self._unusable(ffi.errno)
         error = ffi.new("int *")
         native = lib.kvmlog_statistics_new(self._writer.native, native_map, error)
         if native == ffi.NULL:
             lib.kvmlog_statistics_close(native_map)
             if error[0] == -errno.EBADMSG:
                 return "they were left in the middle of an update"
-            return os.strerror(-error[0])
+            raise self._unusable(-error[0])
         self._fd, self._map, self.native = fd, native_map, native
         return ""
 
+    def _unusable(self, number: int) -> StatisticsError:
+        """Return the error for a file that is right, and that the machine does not let us use."""
+        failure = os_error(number)
+        error = StatisticsError(f"{self.path}: cannot be used: {failure.strerror}")
+        error.__cause__ = failure
+        return error
+
     def _begin_anew(self) -> None:
         fd = self._make()
-        why_not = self._open(fd)
-        if why_not:
+        try:
+            why_not = self._open(fd)
+            if why_not:
+                raise StatisticsError(f"{self.path}: cannot be used: {why_not}")
+        except BaseException:
             os.close(fd)
-            raise StatisticsError(f"{self.path}: cannot be used: {why_not}")
+            raise
 
     def _make(self) -> int:
         """Create a new file under its final name; return its descriptor."""
@@ -207,7 +284,7 @@ class StatisticsWriter(Closeable):
             self._bytes,
             self._fill_header,
             StatisticsError,
-            "give fewer MiB (--statistics-mib, 0: none) or free some",
+            _REMEDY,
         )
 
     def _fill_header(self, fd: int) -> None:

@@ -81,7 +81,7 @@ class Maps:
             cpu = self.native.cpus[number]
             if pump is None:
                 cpu.lost = 0
-            cpu.told_tid = 0
+            cpu.event_tid = 0
             cpu.on = 1
         self.native.control.on = 1
 

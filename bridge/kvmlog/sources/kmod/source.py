@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 from pyroute2.netlink.exceptions import NetlinkError
@@ -25,6 +26,13 @@ ABSENT: Final = (
     "the kernel module kvmlog is not loaded; load it with 'modprobe kvmlog', "
     "or from the source tree with 'make kmod' and 'insmod build/kmod/KERNEL/kvmlog.ko'"
 )
+# The family is registered in the host's network namespace alone (netnsok of struct genl_family).
+ELSEWHERE: Final = (
+    "the kernel module kvmlog is loaded, but this network namespace does not show its netlink "
+    "family; run the bridge in the host's, as 'nsenter --net=/proc/1/ns/net kvmlog bridge' does "
+    "(systemd: without PrivateNetwork=), or use --source bpf"
+)
+INITSTATE: Final = "/sys/module/kvmlog/initstate"
 RELOADED: Final = "reconnecting: the kernel module was reloaded"
 
 
@@ -149,7 +157,7 @@ def _source_error(code: int, text: str) -> SourceError:
     if code == errno.EALREADY:
         return AlreadyError(text)
     if code == errno.ENOENT and plain:
-        return SourceGoneError(ABSENT)
+        return SourceGoneError(ELSEWHERE if _is_loaded() else ABSENT)
     if code == errno.ENOTCONN:
         return SourceGoneError(RELOADED)
     if code == errno.EPERM and plain:
@@ -161,6 +169,14 @@ def _source_error(code: int, text: str) -> SourceError:
             f"the kernel module has another receiver ({text}); stop the other bridge"
         )
     return SourceError(f"the kernel module refused: {text}")
+
+
+def _is_loaded() -> bool:
+    """Return whether the module is ready; one that comes or goes has no family either."""
+    try:
+        return Path(INITSTATE).read_text(encoding="ascii") == "live\n"
+    except OSError:
+        return False
 
 
 def _check_format(status: SourceStatus) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kvmlog.rpcserver.auth.caller import ALL_ROLES, Role
-from kvmlog.util.secrets import SecretError, read_secret
+from kvmlog.util.secrets import SecretError, check_secret, read_secret
 
 ROLES: Final = {"read": Role.READ, "switch": ALL_ROLES}
 
@@ -89,6 +89,7 @@ def new_token(path: str, name: str, role: str, user: str = "") -> str:
     try:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         with contextlib.closing(os.fdopen(os.open(path, flags, 0o600), "ab", buffering=0)) as file:
+            check_secret(path, _WHAT, file.fileno(), user, links=False)
             size = os.fstat(file.fileno()).st_size
             # An editor may have left the last line without its end.
             if size and os.pread(file.fileno(), 1, size - 1) != b"\n":

@@ -9,21 +9,18 @@ anything.
 from __future__ import annotations
 
 import contextlib
-import io
-import math
+import email.utils
 import socket
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
-from http.client import LineTooLong
+from http import HTTPMethod, HTTPStatus
 from socketserver import BaseServer
-from typing import Any, Final
+from typing import Final
 from xmlrpc.server import SimpleXMLRPCRequestHandler
 
-from kvmlog.rpcserver import faults, log
 from kvmlog.rpcserver.http.connections import Connection, Connections
-from kvmlog.rpcserver.http.deadline import DeadlineReader, HeadReader
+from kvmlog.rpcserver.http.head import Head, body_length, parse_head
 from kvmlog.rpcserver.http.service import (
     NO_HEADERS,
     RefusalError,
@@ -31,14 +28,15 @@ from kvmlog.rpcserver.http.service import (
     Session,
     StaleCredentialsError,
 )
+from kvmlog.rpcserver.http.stream import HeadTooLongError, RequestStream
+from kvmlog.rpcserver.http.work import Accounts, Work
 from kvmlog.rpcserver.limits import Limits
-from kvmlog.util.ratelimit import TokenBuckets
 
-PATHS: Final = ("/", "/RPC2")
-CONTENT_TYPES: Final = ("text/xml", "application/xml")
-
-_READ_BYTES: Final = 8192
-_SHOWN_CHARACTERS: Final = 200
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_XML: Final = "text/xml; charset=utf-8"
+_TEXT: Final = "text/plain; charset=utf-8"
+# Head and reply go out together up to this size: one packet, one wake-up of the client.
+_JOINED_BYTES: Final = 64 * 1024
 _DRAIN_BYTES: Final = 1024 * 1024
 _DRAIN_S: Final = 1.0
 
@@ -50,18 +48,12 @@ class Shared:
     limits: Limits
     service: Service
     connections: Connections
-    rates: TokenBuckets | None
-    """Requests of each caller; None: no limit."""
-
+    accounts: Accounts
     log_sparingly: Callable[[str], None]
 
 
 class RpcHandler(SimpleXMLRPCRequestHandler):
     """Serves one connection, in a thread of its own."""
-
-    protocol_version = "HTTP/1.1"
-    # Never compress: it doubles the latency on loopback.
-    encode_threshold = None  # type: ignore[assignment]  # None is documented, typeshed says int
 
     def __init__(
         self, connection: socket.socket, entry: Connection, shared: Shared, server: BaseServer
@@ -71,173 +63,93 @@ class RpcHandler(SimpleXMLRPCRequestHandler):
         self._peer = entry.peer
         self._shared = shared
         self._limits = shared.limits
+        # The last head that was accepted: on a kept connection the next one is the same.
+        self._accepted: tuple[bytes, Head, int] | None = None
+        self._bodiless = False
+        self._refused = False
         super().__init__(connection, entry.peer.address, server)
 
     def setup(self) -> None:
-        """Replace the connection's reader by one with deadlines."""
-        super().setup()
-        self.rfile.close()
-        self._raw = DeadlineReader(self.connection, self._begun)
-        self._stream = io.BufferedReader(self._raw, _READ_BYTES)
-        self._refused = False
+        """Prepare the connection; the stdlib's own streams have no deadlines, and are not used."""
+        self.connection = self.request
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        self._stream = RequestStream(
+            self.connection, lambda: self._shared.connections.busy(self._entry)
+        )
 
     def finish(self) -> None:
         """End the connection so that the client still gets to read a refusal."""
         if self._refused:
+            # Closing with bytes unread makes the kernel send a reset, which can overtake it.
             with contextlib.suppress(OSError):
-                self._drain()
-        self.rfile = self._stream
-        super().finish()
+                self.connection.shutdown(socket.SHUT_WR)
+                self._stream.drain(_DRAIN_BYTES, _DRAIN_S)
 
     def handle_one_request(self) -> None:
         """Read and answer one request; a connection may carry several."""
+        self.close_connection = True
         if not self._shared.connections.idle(self._entry):
-            self.close_connection = True
             return
-        self._raw.allow(self._limits.idle_s, self._limits.request_s)
-        # The stdlib only ever calls readline() on it: see HeadReader.
-        self.rfile = HeadReader(self._stream, self._limits.head_bytes)  # type: ignore[assignment]
         try:
-            super().handle_one_request()
-        except LineTooLong:
-            self.requestline = self.command = ""
-            self.send_error(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-
-    def parse_request(self) -> bool:
-        """Read the head; return False when it is refused or not to be answered."""
-        # A pipelined request has been read already: no byte of it will call DeadlineReader.begun.
-        if not self._begun():
-            self.close_connection = True
-            return False
-        return super().parse_request()
-
-    def do_POST(self) -> None:  # noqa: N802 - the name http.server looks for
-        """Answer one call."""
-        try:
-            session = self._authenticate()
-            self._check_rate(session.rate_key)
-            length = self._checked_length()
-            body = self._read_body(length)
+            data = self._stream.head(
+                self._limits.idle_s, self._limits.request_s, self._limits.head_bytes
+            )
+            if data is not None:
+                self._answer(data)
+        except HeadTooLongError:
+            most = self._limits.head_bytes
+            self._refuse(
+                RefusalError(
+                    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                    f"Request line and headers may have {most} bytes together.",
+                )
+            )
         except RefusalError as refusal:
-            self._refuse(refusal.status, refusal.sentence, refusal.headers)
-            return
+            self._refuse(refusal)
         except StaleCredentialsError:
             # Closed without a reply, as an idle connection is: clients connect again by themselves.
-            self.close_connection = True
             return
-        reply = session.answer(body)
-        self.close_connection |= self._entry.ending
-        self._send(HTTPStatus.OK, "text/xml; charset=utf-8", reply)
 
-    def _not_allowed(self) -> None:
-        self._refuse(
-            HTTPStatus.METHOD_NOT_ALLOWED, f"{self.command} is not served here; POST a methodCall."
-        )
-
-    do_GET = do_HEAD = do_PUT = _not_allowed  # noqa: N815 - names http.server looks for
-    do_DELETE = do_PATCH = do_OPTIONS = do_TRACE = _not_allowed  # noqa: N815 - as above
-
-    def handle_expect_100(self) -> bool:
-        """Ask for the body only when it would be read."""
+    def _answer(self, data: bytes) -> None:
+        """Answer one call; data: its head."""
+        known = self._accepted
+        head = known[1] if known and known[0] == data else parse_head(data)
+        self._bodiless = head.method == HTTPMethod.HEAD
+        session = self._authenticate(head)
+        self._shared.accounts.count_request(session.rate_key)
+        length = known[2] if known and known[1] is head else body_length(head, self._limits)
+        self._accepted = (data, head, length)
+        if head.asks:
+            self.connection.settimeout(self._limits.reply_s)
+            self.connection.sendall(_CONTINUE)
+        body = self._read_body(length)
+        work = Work(self._shared.accounts, session.rate_key)
         try:
-            self._authenticate()
-            self._checked_length()
-        except RefusalError as refusal:
-            self._refuse(refusal.status, refusal.sentence, refusal.headers)
-            return False
-        except StaleCredentialsError:
-            self.close_connection = True
-            return False
-        return super().handle_expect_100()
+            with work:
+                reply = session.answer(body, work)
+                size = sum(map(len, reply))
+                work.made(size)
+            self.close_connection = not head.persistent or self._entry.ending
+            self._send(HTTPStatus.OK, _XML, reply, size)
+        finally:
+            work.sent()
 
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Refuse with the stdlib's own message, as plain text."""
-        status = HTTPStatus(code)
-        words = message or explain or status.description or status.phrase
-        self._refuse(status, f"{words[:_SHOWN_CHARACTERS]}.")
-
-    def version_string(self) -> str:
-        """Return the Server header, which names no version."""
-        return "kvmlog"
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base names it so
-        """Log one line; answered calls get none."""
-        log(f"{self.client_name()} {format % args}")
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Log nothing: refusals are logged where they happen, calls by their methods."""
-
-    def client_name(self) -> str:
-        """Return the client's address and port, for the log."""
-        return self._peer.address
-
-    def _begun(self) -> bool:
-        return self._shared.connections.busy(self._entry)
-
-    def _authenticate(self) -> Session:
+    def _authenticate(self, head: Head) -> Session:
         """Return the caller's session; raises RefusalError for whoever may not call at all."""
-        given = self.headers.get_all("Authorization")
-        # Twice: neither is better than the other, and both together are no token.
-        authorization = ", ".join(given) if given else None
+        # Given twice: neither is better than the other, and both together are no token.
+        authorization = head.get("authorization") if "authorization" in head.headers else None
         try:
             session = self._shared.service.authenticate(self._peer, self.connection, authorization)
         except RefusalError:
             # Before it is refused: what is refused costs time as well.
-            self._check_rate(self._peer.group)
+            self._shared.accounts.count_request(self._peer.group)
             raise
         self._entry.authenticated = True
         return session
 
-    def _check_rate(self, key: Hashable) -> None:
-        """Raise RefusalError when too many requests have come from there."""
-        wait_s = self._shared.rates.wait_s(key) if self._shared.rates else 0.0
-        if wait_s > 0:
-            raise RefusalError(
-                HTTPStatus.TOO_MANY_REQUESTS,
-                f"More than {self._limits.requests_per_s:g} requests a second; call less often.",
-                {"Retry-After": str(math.ceil(wait_s))},
-            )
-
-    def _checked_length(self) -> int:
-        """Return Content-Length in bytes; raises RefusalError for a request not to be read."""
-        if self.headers.defects:
-            # The stdlib stops at such a line: what stands after it nobody has looked at.
-            raise RefusalError(HTTPStatus.BAD_REQUEST, "A header line is no NAME: VALUE.")
-        if self.path not in PATHS:
-            raise RefusalError(HTTPStatus.NOT_FOUND, f"POST to {' or '.join(PATHS)}.")
-        if self.headers.get("Origin") is not None:
-            # A web page: its user did not mean to switch tracing (CSRF, DNS rebinding).
-            raise RefusalError(HTTPStatus.FORBIDDEN, "Web pages may not call this server.")
-        if self.headers.get_content_type() not in CONTENT_TYPES:
-            raise RefusalError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send Content-Type: text/xml.")
-        if self.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise RefusalError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body uncompressed.")
-        if self.headers.get("Transfer-Encoding") is not None:
-            raise RefusalError(
-                HTTPStatus.LENGTH_REQUIRED, "Send the body with a Content-Length, not in chunks."
-            )
-        lengths = self.headers.get_all("Content-Length")
-        if not lengths:
-            raise RefusalError(HTTPStatus.LENGTH_REQUIRED, "Send a Content-Length.")
-        text = lengths[0].strip()
-        number = text.lstrip("0") or "0"
-        if len(lengths) > 1 or not (text.isascii() and text.isdigit()):
-            raise RefusalError(
-                HTTPStatus.BAD_REQUEST,
-                f"Content-Length {faults.shown(', '.join(lengths))} is no number of bytes.",
-            )
-        most = self._limits.body_bytes
-        # Compared by digits first: int() refuses, with an error of its own, what is too long.
-        if len(number) > len(str(most)) or int(number) > most:
-            raise RefusalError(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"The body may have {most} bytes, not {faults.shown(number)}.",
-            )
-        return int(number)
-
     def _read_body(self, length: int) -> bytes:
         try:
-            body = self._stream.read(length)
+            body = self._stream.body(length)
         except TimeoutError:
             raise RefusalError(
                 HTTPStatus.REQUEST_TIMEOUT,
@@ -250,50 +162,51 @@ class RpcHandler(SimpleXMLRPCRequestHandler):
             )
         return body
 
-    def _refuse(
-        self, status: HTTPStatus, sentence: str, headers: Mapping[str, str] = NO_HEADERS
-    ) -> None:
-        self._shared.log_sparingly(f"{self.client_name()} refused: {status:d} {sentence}")
+    def _refuse(self, refusal: RefusalError) -> None:
+        self._shared.log_sparingly(
+            f"{self._peer.address} refused: {refusal.status:d} {refusal.sentence}"
+        )
         self.close_connection = True
         self._refused = True
-        # Until a version was read the stdlib takes HTTP/0.9, whose replies have no head.
-        self.request_version = self.protocol_version
-        self._send(status, "text/plain; charset=utf-8", f"{sentence}\n".encode(), headers)
+        text = f"{refusal.sentence}\n".encode()
+        self._send(refusal.status, _TEXT, [text], len(text), refusal.headers)
 
     def _send(
         self,
         status: HTTPStatus,
         content_type: str,
-        body: bytes,
+        pieces: Sequence[bytes],
+        size: int,
         headers: Mapping[str, str] = NO_HEADERS,
     ) -> None:
-        self.connection.settimeout(self._limits.reply_s)
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
-        for name, value in headers.items():
-            self.send_header(name, value)
-        if status == HTTPStatus.METHOD_NOT_ALLOWED:
-            self.send_header("Allow", "POST")
+        """Send a reply of `size` bytes in all."""
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         if self.close_connection:
-            self.send_header("Connection", "close")
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+            lines += "Connection: close\r\n"
+        head = (
+            f"HTTP/1.1 {status:d} {status.phrase}\r\nServer: kvmlog\r\nDate: {_date()}\r\n"
+            f"Content-Type: {content_type}\r\nContent-Length: {size}\r\n{lines}\r\n"
+        ).encode()
+        self.connection.settimeout(self._limits.reply_s)
+        if self._bodiless:
+            self.connection.sendall(head)
+        elif size <= _JOINED_BYTES:
+            self.connection.sendall(b"".join((head, *pieces)))
+        else:
+            end = time.monotonic() + self._limits.reply_s
+            for piece in (head, *pieces):
+                self.connection.settimeout(max(0.001, end - time.monotonic()))
+                self.connection.sendall(piece)
 
-    def _drain(self) -> None:
-        """Read and discard what the client still sends.
 
-        Closing with bytes unread makes the kernel send a reset, which can
-        overtake the refusal on its way to the client.
-        """
-        self.wfile.flush()
-        self.connection.shutdown(socket.SHUT_WR)
-        self._raw.allow(_DRAIN_S, _DRAIN_S)
-        end = time.monotonic() + _DRAIN_S
-        drained = 0
-        while drained < _DRAIN_BYTES and time.monotonic() < end:
-            chunk = self._stream.read1(_READ_BYTES)
-            if not chunk:
-                return
-            drained += len(chunk)
+_last_date: tuple[int, str] = (0, "")
+
+
+def _date() -> str:
+    """Return the time as the Date header has it, made once a second."""
+    global _last_date
+    now_s = int(time.time())
+    last = _last_date
+    if last[0] != now_s:
+        last = _last_date = (now_s, email.utils.formatdate(now_s, usegmt=True))
+    return last[1]

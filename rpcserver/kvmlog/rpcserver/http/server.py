@@ -19,12 +19,16 @@ import defusedxml.xmlrpc
 from kvmlog.rpcserver import log
 from kvmlog.rpcserver.http.connections import Connection, Connections
 from kvmlog.rpcserver.http.handler import RpcHandler, Shared
+from kvmlog.rpcserver.http.handshake import shake_hands
 from kvmlog.rpcserver.http.peers import Peer, identify
 from kvmlog.rpcserver.http.service import Service
-from kvmlog.rpcserver.limits import BURST_S, Limits
+from kvmlog.rpcserver.http.work import Accounts
+from kvmlog.rpcserver.limits import Limits
 from kvmlog.util.errors import KvmlogError
-from kvmlog.util.ratelimit import TokenBuckets
+from kvmlog.util.shortage import shortage
 
+# How long a connection waits that there is no descriptor for, before the next look.
+_SHORTAGE_S: Final = 0.1
 _BUSY_TEXT: Final = b"Too many connections; try again in a second.\n"
 _BUSY: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\n"
@@ -57,9 +61,8 @@ class RpcServer(SimpleXMLRPCServer):
         # For whatever in this process still uses the stdlib's own parser.
         defusedxml.xmlrpc.monkey_patch()
         self.connections = Connections(limits)
-        rate = limits.requests_per_s
-        rates = TokenBuckets(rate, rate * BURST_S) if rate else None
-        self._shared = Shared(limits, service, self.connections, rates, log_sparingly)
+        self._accounts = Accounts(limits)
+        self._shared = Shared(limits, service, self.connections, self._accounts, log_sparingly)
         self._limits = limits
         self._service = service
         self._log_sparingly = log_sparingly
@@ -91,12 +94,25 @@ class RpcServer(SimpleXMLRPCServer):
             self.connections.end(beginning=False)
 
     def service_actions(self) -> None:
-        """Note that serve_forever() has done a round."""
+        """Note that serve_forever() has done a round, and tidy up."""
+        self._service.tidy()
         self._last_round_s = time.monotonic()
 
     def is_alive(self, within_s: float) -> bool:
         """Return whether connections are accepted: serve_forever() did a round within this time."""
         return time.monotonic() - self._last_round_s < within_s
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection; without a descriptor for it, say so and let others end first."""
+        try:
+            return super().get_request()
+        except OSError as error:
+            sentence = shortage(error)
+            if sentence is not None:
+                self._log_sparingly(f"a connection has to wait: {sentence}")
+                # It stays in the queue, for which serve_forever() would ask at once again.
+                time.sleep(_SHORTAGE_S)
+            raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Give a new connection its thread, or refuse it when there are too many."""
@@ -135,16 +151,15 @@ class RpcServer(SimpleXMLRPCServer):
             thread.join(max(0.0, end - time.monotonic()))
 
     def _serve_connection(self, request: socket.socket, connection: Connection) -> None:
-        stream = request
+        stream: Any = request
         try:
             context = self._service.tls
             if context is not None:
-                request.settimeout(self._limits.handshake_s)
                 stream = context.wrap_socket(
                     request, server_side=True, do_handshake_on_connect=False
                 )
-                # The timeout bounds the whole handshake.
-                stream.do_handshake()
+                account = ("handshakes", connection.peer.group)
+                shake_hands(stream, self._accounts.turns, account, self._limits.handshake_s)
             RpcHandler(stream, connection, self._shared, self)
         except Exception:  # noqa: BLE001 - the thread's outermost frame: logged, never raised
             self.handle_error(stream, connection.peer.address)

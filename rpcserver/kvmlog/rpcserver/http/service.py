@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Protocol
@@ -31,6 +32,19 @@ class StaleCredentialsError(Exception):
     """The peer was authenticated by credentials that have been replaced: it must connect again."""
 
 
+class Work(Protocol):
+    """What a request may take, on its caller's account; each method raises RefusalError."""
+
+    def waiting(self) -> AbstractContextManager[None]:
+        """Let others compute meanwhile: for whatever waits, within `with`."""
+
+    def count_call(self) -> None:
+        """Count a call more than the request itself."""
+
+    def reserve(self, size: int) -> None:
+        """Wait for memory to make a large reply, in bytes; it is returned once that is sent."""
+
+
 class Session(Protocol):
     """An authenticated caller on one connection."""
 
@@ -38,8 +52,11 @@ class Session(Protocol):
     def rate_key(self) -> Hashable:
         """The caller, for the limit on requests; the same on each of their connections."""
 
-    def answer(self, body: bytes) -> bytes:
-        """Return the reply to one call, a result or a fault, as XML; raises nothing."""
+    def answer(self, body: bytes, work: Work) -> Sequence[bytes]:
+        """Return the reply to one call, a result or a fault, as XML in pieces.
+
+        RefusalError, from `work` only: the caller is over their share.
+        """
 
 
 class Service(Protocol):
@@ -48,6 +65,9 @@ class Service(Protocol):
     @property
     def tls(self) -> ssl.SSLContext | None:
         """The server's side of TLS for new connections; None for plain HTTP."""
+
+    def tidy(self) -> None:
+        """Free what is not needed for now; called several times a second by a single thread."""
 
     def authenticate(
         self, peer: Peer, connection: socket.socket, authorization: str | None

@@ -3,9 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
+
+from kvmlog.rpcserver.http.service import Work
+
+# Calls a method, by its name and parameters, for the same caller; raises Fault.
+Dispatch: TypeAlias = Callable[[object, tuple[Any, ...]], object]
 
 
 @dataclass(frozen=True)
@@ -19,5 +24,11 @@ class Call:
 
     parameters: tuple[Any, ...]
 
-    caller_key: Hashable = None
+    caller_key: Hashable
     """The same in each call of this caller, for limits."""
+
+    work: Work
+    """The account of the request; a method that waits does so within work.waiting()."""
+
+    dispatch: Dispatch
+    """How a method calls others."""

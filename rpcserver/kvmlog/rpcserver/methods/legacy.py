@@ -37,7 +37,7 @@ def log_text(call: Call) -> str:
 
 def log_status(call: Call) -> dict[str, str]:
     """Serve kvmLogStatus: a flat struct of strings."""
-    return status.status(call.ring_path, call.switch_path)
+    return status.status(call)
 
 
 def switch_value(value: object) -> bool:

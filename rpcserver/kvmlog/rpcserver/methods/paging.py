@@ -11,13 +11,13 @@ from kvmlog.exits.selection import Selection
 from kvmlog.guests.view import GuestView
 from kvmlog.ring.block import Span
 from kvmlog.ring.clocks import ClockPair, Clocks
-from kvmlog.ring.reader import RingInfo, RingReader, Selected
+from kvmlog.ring.reader import RingInfo, RingReader, Snapshot
 from kvmlog.ring.records import RECORD_BYTES, AnyRecord, decode_record, unpack_records
 
 # A writer at full speed needs several times as long to overwrite what is being copied.
 MOST_RECORDS: Final = 65_536
 _RING_PART: Final = 4
-# How far back one call searches for the newest of a selection, at some 30 ns a record.
+# How far back one call searches for the newest of a selection, at some 10 ns a record.
 SEARCHED_RECORDS: Final = 1_048_576
 
 
@@ -60,7 +60,7 @@ class Pager:
             return self._page(found)
         return self._page(self._search.since(0, *limits))._replace(replaced=True)
 
-    def _page(self, found: Selected) -> Page:
+    def _page(self, found: Snapshot) -> Page:
         info, clocks = self._ring.info(), self._ring.clocks()
         decoded: list[AnyRecord] = []
         if self._decoded:
@@ -79,7 +79,7 @@ def _last(records: bytes, clocks: Clocks) -> ClockPair:
     return clocks.pair(decode_record(records, len(records) // RECORD_BYTES - 1).ns)
 
 
-def _span(info: RingInfo, found: Selected, pair: ClockPair) -> Span:
+def _span(info: RingInfo, found: Snapshot, pair: ClockPair) -> Span:
     """Return what a reply says of the ring and of the range of its records that were searched."""
     return Span(
         ring_id=found.ring_id,

@@ -23,7 +23,6 @@ from kvmlog.ring.records import RECORD_BYTES, AnyRecord, unpack_records
 from kvmlog.rpcserver import faults
 from kvmlog.rpcserver.methods import params
 from kvmlog.rpcserver.methods.call import Call
-from kvmlog.rpcserver.methods.marshal import marshal
 from kvmlog.rpcserver.methods.paging import MOST_RECORDS, Pager
 from kvmlog.rpcserver.methods.params import Check
 from kvmlog.rpcserver.methods.readers import open_ring
@@ -35,6 +34,11 @@ _MOST_REASONS: Final = 64
 _MOST_U64: Final = 2**64 - 1
 _NO_RING_ID: Final = "00" * 16
 _RING_ID: Final = re.compile(r"[0-9a-fA-F]{32}")
+
+# Memory for a record of a reply while that is made: as a struct, then as XML; in a block, of which
+# there are copies: the snapshot, its records, the block, base64.
+_STRUCT_BYTES: Final = 8 * 1024
+_BLOCK_BYTES: Final = 5 * RECORD_BYTES
 
 _FORM: Final[Check] = params.one_of("binary", "structs")
 VM: Final[Check] = params.strings(MOST_NAMES, NAME_CHARACTERS)
@@ -81,13 +85,15 @@ def records(call: Call) -> dict[str, Any]:
     )
     with open_ring(call) as ring:
         pager = Pager(ring, selection, view, decoded=as_structs)
+        size = _STRUCT_BYTES if as_structs else _BLOCK_BYTES
+        call.work.reserve(min(count, pager.most_records) * size)
         if "since" in given:
             page = pager.since((given["ring_id"], given["since"]), count)
         else:
             page = pager.newest(count)
     reply = {
-        **marshal(page.span._asdict()),
-        "clocks": marshal(page.clocks.objects()),
+        **page.span._asdict(),
+        "clocks": page.clocks.objects(),
         "more": page.more,
         "replaced": page.replaced,
     }
@@ -101,7 +107,8 @@ def pending(call: Call) -> dict[str, Any]:
     given = params.parse(call.parameters, "kvmPending", _PENDING)
     view = _view(call, given)
     try:
-        raw, count = SwitchClient(call.switch_path).pending(view.numbers())
+        with call.work.waiting():
+            raw, count = SwitchClient(call.switch_path).pending(view.numbers())
     except SwitchError as error:
         raise faults.fault(faults.SWITCH_FAILED, f"{error}.") from error
     size = RECORD_BYTES
@@ -120,9 +127,9 @@ def pending(call: Call) -> dict[str, Any]:
         utc_offset_s=wall.utc_offset_s,
     )
     reply = {
-        "pending": str(count),
-        "left_out": str(count - len(found)),
-        "clocks": marshal(clocks.objects()),
+        "pending": count,
+        "left_out": count - len(found),
+        "clocks": clocks.objects(),
     }
     if given.get("form", "structs") == "structs":
         return reply | _structs([found[n] for n in shown], clocks, view)
@@ -148,7 +155,7 @@ def _view(call: Call, given: dict[str, Any]) -> GuestView:
 
 def _block(raw: bytes, span: Span) -> dict[str, Any]:
     """Return the members of a reply in binary form."""
-    return {"count": str(len(raw) // RECORD_BYTES), "records": block.encode(span, raw)}
+    return {"count": len(raw) // RECORD_BYTES, "records": block.encode(span, raw)}
 
 
 def _structs(found: Sequence[AnyRecord], clocks: Clocks, view: GuestView) -> dict[str, Any]:
@@ -156,4 +163,4 @@ def _structs(found: Sequence[AnyRecord], clocks: Clocks, view: GuestView) -> dic
     structs = [
         serialize.record_object(one, *clocks.at(one.ns), view.labels.guest(one)) for one in found
     ]
-    return {"count": str(len(found)), "records": marshal(structs)}
+    return {"count": len(found), "records": structs}

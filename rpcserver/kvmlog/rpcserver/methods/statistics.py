@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""kvmStatistics: exits by guest and reason, since the statistics began or for some seconds."""
+"""kvmStatistics: exits by guest and reason, since the statistics began or for some seconds.
+
+A call is answered at once, from what the bridge wrote last, unless it asks to wait.
+"""
 
 from __future__ import annotations
 
@@ -15,28 +18,28 @@ from kvmlog.guests.names import GuestError
 from kvmlog.rpcserver import faults
 from kvmlog.rpcserver.methods import params
 from kvmlog.rpcserver.methods.call import Call
-from kvmlog.rpcserver.methods.marshal import marshal
 from kvmlog.rpcserver.methods.params import Check
 from kvmlog.rpcserver.methods.readers import open_statistics
 from kvmlog.rpcserver.methods.records import VM
+from kvmlog.rpcserver.methods.shared_snapshot import SharedSnapshot
 from kvmlog.stat.query import BY_WORDS, SORTS, Query, by_words, sort_of
 from kvmlog.stat.report import Report
 from kvmlog.stat.sampler import Sampler
 from kvmlog.stat.serialize import report_object, row_object
-from kvmlog.util.errors import StatisticsError
+from kvmlog.util.errors import IntervalError, StatisticsError
 
 LEAST_OVER_S: Final = 0.1
 MOST_OVER_S: Final = 60.0
 DEFAULT_TOP: Final = 100
 MOST_TOP: Final = 4_096
-# Each call holds one or two copies of all statistics while it runs.
-_AT_ONCE: Final = 8
-# Calls with over_s, which hold these for seconds, have as many slots of their own, which no single
-# caller can take all of.
+# Memory for a row of a reply while that is made, as a struct, then as XML.
+_ROW_BYTES: Final = 4 * 1024
+# A call that waits holds one or two copies of all statistics for seconds; all others share one.
+_WAITING: Final = 8
 _WAITING_PER_CALLER: Final = 4
-_lock: Final = threading.Lock()  # covers both
-_brief: Final[Counter[object]] = Counter()  # calls under way of each caller
-_waiting: Final[Counter[object]] = Counter()
+_lock: Final = threading.Lock()  # covers _waiting
+_waiting: Final[Counter[object]] = Counter()  # calls under way of each caller
+_shared: Final = SharedSnapshot()
 
 _STATISTICS: Final[Mapping[str, Check]] = {
     "by": params.strings(len(BY_WORDS), 16),
@@ -44,7 +47,9 @@ _STATISTICS: Final[Mapping[str, Check]] = {
     "sort": params.one_of(*SORTS),
     "top": params.integer(1, MOST_TOP),
     "halts": params.boolean,
+    "exact": params.boolean,
     "over_s": params.seconds(LEAST_OVER_S, MOST_OVER_S),
+    "fresh": params.boolean,
 }
 
 
@@ -58,52 +63,94 @@ def statistics(call: Call) -> dict[str, Any]:
             sort_of(by, given.get("sort")),
             given.get("top", DEFAULT_TOP),
             given.get("halts", False),
+            given.get("exact", False),
         )
     except StatisticsError as error:
         raise faults.fault(faults.INVALID_PARAMETERS, f"kvmStatistics: {error}.") from error
-    with _slot(call.caller_key, waits="over_s" in given):
+    if "over_s" in given and given.get("fresh"):
+        raise faults.fault(
+            faults.INVALID_PARAMETERS,
+            "kvmStatistics: figures over_s are always fresh; give one of the two.",
+        )
+    with _slot(call.caller_key) if _waits(given) else contextlib.nullcontext():
         return _reply(call, query, given)
 
 
+def _waits(given: dict[str, Any]) -> bool:
+    return "over_s" in given or bool(given.get("fresh"))
+
+
 @contextlib.contextmanager
-def _slot(caller: object, *, waits: bool) -> Iterator[None]:
-    """Hold a slot; Fault BUSY when all of them, or all that one caller may have, are taken."""
-    under_way = _waiting if waits else _brief
+def _slot(caller: object) -> Iterator[None]:
+    """Hold a slot for a call that waits.
+
+    Fault BUSY when all of them, or all that one caller may have, are taken.
+    """
     with _lock:
-        if waits and under_way[caller] >= _WAITING_PER_CALLER:
-            raise _busy(f"{_WAITING_PER_CALLER} calls of yours of kvmStatistics with over_s")
-        if under_way.total() >= _AT_ONCE:
-            raise _busy(f"{_AT_ONCE} calls of kvmStatistics{' with over_s' if waits else ''}")
-        under_way[caller] += 1
+        if _waiting[caller] >= _WAITING_PER_CALLER:
+            raise _busy(f"{_WAITING_PER_CALLER} calls of yours of kvmStatistics")
+        if _waiting.total() >= _WAITING:
+            raise _busy(f"{_WAITING} calls of kvmStatistics")
+        _waiting[caller] += 1
     try:
         yield
     finally:
         with _lock:
-            under_way[caller] -= 1
+            _waiting[caller] -= 1
             # Callers are not remembered for good.
-            if not under_way[caller]:
-                del under_way[caller]
+            if not _waiting[caller]:
+                del _waiting[caller]
 
 
 def _busy(what: str) -> Fault:
-    return faults.fault(faults.BUSY, f"{what} are under way; try again later.")
+    return faults.fault(faults.BUSY, f"{what} with over_s or fresh are under way; try again later.")
 
 
 def _reply(call: Call, query: Query, given: dict[str, Any]) -> dict[str, Any]:
+    # Of groups, and of halts besides.
+    call.work.reserve(2 * (query.top or MOST_TOP) * _ROW_BYTES)
     notes: list[str] = []
     with open_statistics(call) as reader:
-        sampler = Sampler(reader, call.ring_path, query, given.get("vm", ()), notes.append)
-        sampler.warn_if_incomplete(call.switch_path)
-        base = None
-        if "over_s" in given:
-            base = sampler.now()
-            time.sleep(given["over_s"])
+        sampler = Sampler(
+            reader,
+            call.ring_path,
+            call.switch_path,
+            query,
+            given.get("vm", ()),
+            notes.append,
+            lambda: _shared.copy(reader) if _waits(given) else _shared.recent(reader),
+        )
+        with call.work.waiting():
+            sampler.warn_if_incomplete()
         try:
-            report = sampler.since(base, sampler.now(settle=base is None))
+            report = _report(call, sampler, given.get("over_s"), given.get("fresh", False))
         except GuestError as error:
             raise faults.fault(faults.NO_GUEST, f"{error}.") from error
-    out = {**report_object(report), "rows": _rows(report), "shown_exits": report.shown_exits}
-    return {name: marshal(value) for name, value in {**out, "notes": notes}.items()}
+        except IntervalError as error:
+            raise faults.fault(
+                faults.INVALID_PARAMETERS, f"kvmStatistics: over_s: {error}."
+            ) from error
+    return {
+        **report_object(report),
+        "rows": _rows(report),
+        "shown_exits": report.shown_exits,
+        "notes": notes,
+    }
+
+
+def _report(call: Call, sampler: Sampler, over_s: float | None, fresh: bool) -> Report:
+    if over_s is None and not fresh:
+        return sampler.since(None, sampler.last())
+    # For the bridge to count, for exits under way, for the interval.
+    with call.work.waiting():
+        if over_s is None:
+            base, now = None, sampler.settled()
+        else:
+            sampler.require(over_s)
+            base = sampler.now()
+            time.sleep(over_s)
+            now = sampler.now()
+    return sampler.since(base, now)
 
 
 def _rows(report: Report) -> list[dict[str, Any]]:

@@ -7,11 +7,15 @@ and an `..._error` member says why in a sentence.
 
 from __future__ import annotations
 
+import functools
 from importlib import metadata
 from typing import Final
 
 from kvmlog.control.client import SwitchClient
-from kvmlog.ring.reader import RingInfo, RingReader
+from kvmlog.ring.reader import RingInfo
+from kvmlog.rpcserver.methods.bridge import SharedAnswer
+from kvmlog.rpcserver.methods.call import Call
+from kvmlog.rpcserver.methods.readers import ring_reader
 from kvmlog.util.errors import RingError, RingMissingError, SwitchError
 
 COUNTERS: Final = ("seen", "emitted", "filtered", "sampled", "dropped", "pending", "notes")
@@ -31,16 +35,15 @@ _RING_MEMBERS: Final = (
 )
 
 
-def status(ring_path: str, switch_path: str) -> dict[str, str]:
-    """Return the status struct: ask the bridge, then read the ring. Raises nothing."""
-    out = {"version": version(), "bridge": "up", "bridge_error": "", "tracing": "off"}
+BRIDGE: Final = SharedAnswer(lambda path: SwitchClient(path).status())
+
+
+def status(call: Call) -> dict[str, str]:
+    """Return the status struct: ask the bridge, then read the ring; raises no Fault."""
+    out = {"version": version(), **_bridge_members(call), "tracing": "off"}
+    out |= {"ring": "ok", "ring_error": "", "ring_path": call.ring_path}
     try:
-        SwitchClient(switch_path).status()
-    except SwitchError as error:
-        out |= {"bridge": "down", "bridge_error": str(error)}
-    out |= {"ring": "ok", "ring_error": "", "ring_path": ring_path}
-    try:
-        with RingReader(ring_path) as ring:
+        with ring_reader(call.ring_path) as ring:
             info = ring.info()
     except RingError as error:
         missing = isinstance(error, RingMissingError)
@@ -48,16 +51,28 @@ def status(ring_path: str, switch_path: str) -> dict[str, str]:
         out |= dict.fromkeys(_RING_MEMBERS, "")
         out["tracing"] = "unknown" if out["bridge"] == "up" else "off"
         return out
+    if not info.writer_alive and out["bridge"] == "up":
+        # The last answer may be that of a bridge that has ended since.
+        BRIDGE.forget(call.switch_path)
+        out |= _bridge_members(call)
     # A bridge that ended cannot have left tracing on: its socket's end switches it off.
     if info.switched_on and info.writer_alive:
         out["tracing"] = "on"
     return out | _ring_members(info)
 
 
+def _bridge_members(call: Call) -> dict[str, str]:
+    try:
+        BRIDGE.get(call)
+    except SwitchError as error:
+        return {"bridge": "down", "bridge_error": str(error)}
+    return {"bridge": "up", "bridge_error": ""}
+
+
 def _ring_members(info: RingInfo) -> dict[str, str]:
     members: dict[str, object] = {
         "ring_id": info.ring_id,
-        "ring_state": info.state if info.writer_alive else _state_without_writer(info.state),
+        "ring_state": info.state,
         "source": info.source,
         "capacity": info.capacity,
         "records": info.head,
@@ -71,12 +86,9 @@ def _ring_members(info: RingInfo) -> dict[str, str]:
     return {name: str(members[name]) for name in _RING_MEMBERS}
 
 
-def _state_without_writer(state: str) -> str:
-    return "abandoned" if state == "running" else state
-
-
+@functools.cache
 def version() -> str:
-    """Return the version of kvmlog."""
+    """Return the version of kvmlog, of this process: an upgrade restarts the server."""
     try:
         return metadata.version("kvmlog")
     except metadata.PackageNotFoundError:

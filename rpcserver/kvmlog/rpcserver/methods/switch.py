@@ -13,9 +13,9 @@ from kvmlog.control.sampling import EVERY_EXIT, Sampling
 from kvmlog.rpcserver import faults, log
 from kvmlog.rpcserver.methods import params
 from kvmlog.rpcserver.methods.call import Call
-from kvmlog.rpcserver.methods.marshal import marshal
 from kvmlog.rpcserver.methods.params import Check
 from kvmlog.rpcserver.methods.records import VM
+from kvmlog.rpcserver.methods.status import BRIDGE
 from kvmlog.util.errors import BudgetError, SwitchError
 
 _SWITCH: Final[Mapping[str, Check]] = {
@@ -47,13 +47,12 @@ def switch(call: Call) -> dict[str, Any]:
     answer = perform_switch(call, given["on"], vm, for_s, recorded)
     unlimited = not vm and for_s is None and recorded == EVERY_EXIT
     matched = {} if unlimited else accepted(answer).get("matched", {})
-    out: dict[str, Any] = {
+    return {
         "on": given["on"],
         "matched": [{"vm": word, "pids": pids} for word, pids in matched.items()],
         "for_s": for_s,
         **vars(recorded),
     }
-    return {name: marshal(value) for name, value in out.items()}
 
 
 def perform_switch(
@@ -71,7 +70,9 @@ def perform_switch(
     if vm:
         word += f" for {', '.join(map(faults.shown, vm))}"
     try:
-        answer = SwitchClient(call.switch_path).switch(on, vm, for_s, recorded)
+        with call.work.waiting():
+            answer = SwitchClient(call.switch_path).switch(on, vm, for_s, recorded)
+        BRIDGE.forget(call.switch_path)
     except BudgetError as error:
         log.audit(f"{call.client} asked for tracing {word} and was told: {error}")
         raise faults.fault(faults.OVER_BUDGET, str(error)) from error

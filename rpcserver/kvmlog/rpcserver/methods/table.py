@@ -53,7 +53,7 @@ def find(name: object) -> Method:
     return method
 
 
-def run(name: str, method: Method, call: Call) -> object:
+def run(name: object, method: Method, call: Call) -> object:
     """Return a method's result; raises Fault for whatever the call is refused for."""
     if not method.takes(len(call.parameters)):
         counts = sorted({len(signature) - 1 for signature in method.signatures})
@@ -78,6 +78,17 @@ def load(method: Method) -> Function:
     return found
 
 
+def tidy() -> None:
+    """Free what methods keep for the next calls, where there have been none for a while."""
+    for free in _tidying:
+        free()
+
+
+def tidied_by(free: Callable[[], None]) -> None:
+    """Have tidy() call this function, once the module that has it is complete."""
+    _tidying.append(free)
+
+
 def load_all() -> None:
     """Import the modules of all methods.
 
@@ -89,6 +100,7 @@ def load_all() -> None:
 
 
 _loaded: Final[dict[Method, Function]] = {}
+_tidying: Final[list[Callable[[], None]]] = []
 # One import at a time, so that no thread sees a module half done, whatever the modules import.
 _loading: Final = threading.Lock()
 
@@ -150,8 +162,10 @@ METHODS: Final[Mapping[str, Method]] = {
         Role.READ,
         (("struct",), ("struct", "struct")),
         "Exits counted by guest and reason, and who spent the time. Members: by (array of "
-        "guest, reason, vcpu, detail, return), vm (array), sort, top, halts (boolean), over_s "
-        "(seconds from now; without: since the statistics began).",
+        "guest, reason, vcpu, detail, return), vm (array), sort, top, halts (boolean), exact "
+        "(boolean: by detail, each address of a device on its own), over_s (seconds from now; "
+        "without: since the statistics began), fresh (boolean: wait until all exits until now are "
+        "counted; without: as the bridge wrote them last, at once).",
     ),
     "kvmPending": Method(
         "records",
@@ -189,6 +203,14 @@ METHODS: Final[Mapping[str, Method]] = {
         NO_ROLES,
         (("string", "string"),),
         "What a method does, in words.",
+    ),
+    "system.multicall": Method(
+        "system",
+        "multicall",
+        NO_ROLES,
+        (("array", "array"),),
+        "Several calls in one: an array of structs methodName and params. Of each an array with "
+        "its result, or a fault as a struct.",
     ),
     "system.methodSignature": Method(
         "system",

@@ -86,6 +86,7 @@ def test_json_of_the_account(tmp_path: Path) -> None:
         "since_utc_offset_s": 0,
         "until_realtime_ns": make.SINCE_NS + make.SECOND,
         "until_utc_offset_s": 0,
+        "age_s": 0.25,
         "by": ["guest", "reason"],
         "guests": [
             {
@@ -98,6 +99,8 @@ def test_json_of_the_account(tmp_path: Path) -> None:
                 "isa_name": "svm",
                 "start_boottime_ns": 4_242 * make.SECOND,
                 "exits": 7,
+                "running": True,
+                "ended_realtime_ns": None,
             }
         ],
         "rows_left_out": 0,

@@ -35,6 +35,29 @@ def test_by(value: str, expected: By) -> None:
     assert options.by(value) == expected
 
 
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        ("narrow", ("narrow",)),
+        ("Wide", ("wide",)),
+        ("p99, min,COUNT", ("p99", "min", "count")),
+        ("avg,P99.9", ("mean", "p999")),
+    ],
+)
+def test_columns(value: str, names: tuple[str, ...]) -> None:
+    """A preset, or any figures in any order, also by the names that tables and others have."""
+    assert parsed("--columns", value).columns == names
+
+
+def test_help_names_every_column() -> None:
+    """And what the presets are."""
+    parser = argparse.ArgumentParser(prog="kvmlog stat")
+    command.add_arguments(parser)
+    text = " ".join(parser.format_help().split())
+    assert "narrow (count, total, share, mean, max; in 80 columns), wide (all)" in text
+    assert "count, total, share, mean, min, p50, p90, p99, p999, max, kvm, vmm, wait, idle" in text
+
+
 def test_defaults() -> None:
     """Groups are by guest and reason, all, the longest total time first.
 
@@ -47,7 +70,21 @@ def test_defaults() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--by", "reasn"), "'reasn' is not a grouping; give one or more of guest, vcpu, reason"),
+        (
+            ("--by", "reasn"),
+            "'reasn' is not a grouping (did you mean reason?); give one or more of guest, vcpu, ",
+        ),
+        (
+            ("--columns", "cuont"),
+            "'cuont' is not a column (did you mean count?); give narrow, wide, or some of count, ",
+        ),
+        (("--columns", "narow"), "'narow' is not a column (did you mean narrow?)"),
+        (("--columns", "narrow,p99"), "'narrow' is not a column"),
+        (("--columns", ""), "'' is not a column; give narrow, wide"),
+        (("--columns", "avg,mean"), "the column mean stands there twice; give it once"),
+        (("--columns", "count,min,p99", "--by", "return"), "groups by return have no min or p99"),
+        (("--exact",), "--exact is for details; give --by reason,detail too"),
+        (("--columns", "count", "--csv"), "--columns is for tables; --json and --csv have all"),
         (("--by", ""), "'' is not a grouping"),
         (("--by", "guest,"), "'' is not a grouping"),
         (("--by", "vcpu,detail"), "vcpu and detail are not counted together; give one of them"),

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.cli.stat.tables import NO_REASONS, blocks, missing_words, share
+from kvmlog.cli.stat.columns import share
+from kvmlog.cli.stat.tables import NO_REASONS, blocks, missing_words
 from kvmlog.cli.table import lines
 from kvmlog.native import lib
 from kvmlog.ring.records import NO_VCPU
 from kvmlog.ring.statistics.reader import DETAIL_EXACT, DETAIL_OTHER, DETAIL_REGION, By, Row
 from kvmlog.stat.query import Query
 from kvmlog.stat.report import report
-from kvmlog.stat.serialize import detail_words
+from kvmlog.stat.serialize import detail_words, report_object
 from tests.support import statistics_rows as make
 from tests.support.statistics_rows import HLT, NPF, Made, row
 
@@ -31,9 +32,9 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def shown(folder: Path, rows: list[Row], query: Query | None = None, **account: int) -> list[str]:
-    """The lines on a pipe."""
+    """The lines on a pipe, with all figures."""
     made = Made(rows, GUESTS, **account)  # type: ignore[arg-type]
-    return list(lines(blocks(make.reported(folder, made, query, KNOWN))))
+    return list(lines(blocks(make.reported(folder, made, query, KNOWN), ("wide",))))
 
 
 def test_by_guest_and_reason(tmp_path: Path) -> None:
@@ -45,6 +46,7 @@ def test_by_guest_and_reason(tmp_path: Path) -> None:
             total_ns=9_000,
             vmm_ns=6_000,
             wait_ns=900,
+            min_ns=750,
             max_ns=9_999,
             p50_ns=3_000,
             p90_ns=5_000,
@@ -56,17 +58,17 @@ def test_by_guest_and_reason(tmp_path: Path) -> None:
     ]
     assert shown(tmp_path, rows) == [
         "2026-11-20 19:46:02 to 2026-11-20 19:46:03 (1.00s): 6 exits",
-        "GUEST                 REASON                    COUNT    TOTAL   SHARE     MEAN      P50"
-        "      P90      P99    P99.9      MAX     KVM     VMM    WAIT    IDLE  PAUSED  NOTE",
-        "web1                  io                            3   9.00us  100.0%   3.00us   3.00us"
-        "   5.00us   7.50us   9.00us   10.0us   23.3%   66.7%   10.0%       -       -  -",
-        "qemu-system-x86:4243  npf                           1   1.00us  100.0%   1.00us      0ns"
-        "      0ns      0ns      0ns   1.00us  100.0%       -       -       -       -  nested",
+        "GUEST                 REASON          COUNT   TOTAL   SHARE    MEAN     MIN     P50"
+        "     P90     P99   P99.9     MAX     KVM     VMM    WAIT    IDLE  PAUSED  NOTE",
+        "web1                  io                  3  9.00us  100.0%  3.00us   750ns  3.00us"
+        "  5.00us  7.50us  9.00us  10.0us   23.3%   66.7%   10.0%       -       -  -",
+        "qemu-system-x86:4243  npf                 1  1.00us  100.0%  1.00us     0ns     0ns"
+        "     0ns     0ns     0ns  1.00us  100.0%       -       -       -       -  nested",
         "halts, which are in no SHARE above:",
-        "GUEST                 REASON                    COUNT    TOTAL   SHARE     MEAN      P50"
-        "      P90      P99    P99.9      MAX     KVM     VMM    WAIT    IDLE  PAUSED  NOTE",
-        "web1                  hlt                           2    1.00s       -    500ms      0ns"
-        "      0ns      0ns      0ns      0ns    0.1%       -       -   99.9%       -  -",
+        "GUEST                 REASON          COUNT   TOTAL   SHARE    MEAN     MIN     P50"
+        "     P90     P99   P99.9     MAX     KVM     VMM    WAIT    IDLE  PAUSED  NOTE",
+        "web1                  hlt                 2   1.00s       -   500ms     0ns     0ns"
+        "     0ns     0ns     0ns     0ns    0.1%       -       -   99.9%       -  -",
     ]
 
 
@@ -74,13 +76,37 @@ def test_halts_among_the_others(tmp_path: Path) -> None:
     """One table has them all with --halts, and a note marks each halt."""
     rows = [row(guest=1), row(guest=1, halt=True, reason=HLT, total_ns=3_000)]
     found = shown(tmp_path, rows, Query(halts=True))
-    assert [line.split()[0::12] for line in found[1:]] == [
+    assert [line.split()[0::13] for line in found[1:]] == [
         ["GUEST", "VMM"],
         ["web1", "-"],
         ["web1", "-"],
     ]
     assert [line.split()[-1] for line in found[1:]] == ["NOTE", "halt", "-"]
     assert [line.split()[4] for line in found[1:]] == ["SHARE", "75.0%", "25.0%"]
+
+
+def test_a_guest_that_ended_says_so(tmp_path: Path) -> None:
+    """In a note of each of its rows; a table without guests has none, and JSON the time."""
+    known = [make.named(4_242, "web1"), make.named(4_243, "old", ended_realtime_ns=make.SINCE_NS)]
+    guests = {at: make.guest(at, 4_241 + at, exits=1) for at in (1, 2)}
+    made = Made([row(guest=1), row(guest=2)], guests)
+    found = make.reported(tmp_path, made, known=known)
+    table = [line.split() for line in list(lines(blocks(found, None)))[1:]]
+    assert [(line[0], line[-1]) for line in table] == [
+        ("GUEST", "NOTE"),
+        ("old:4243", "ended"),
+        ("web1", "-"),
+    ]
+    told = [
+        (one["name"], one["running"], one["ended_realtime_ns"])
+        for one in report_object(found)["guests"]
+    ]
+    assert told == [
+        ("web1", True, None),
+        ("old:4243", False, make.SINCE_NS),
+    ]
+    by_reason = make.reported(tmp_path, made, Query(By.REASON), known)
+    assert "NOTE" not in "".join(lines(blocks(by_reason, None)))
 
 
 def test_by_vcpu_figures_are_rough(tmp_path: Path) -> None:
@@ -90,7 +116,7 @@ def test_by_vcpu_figures_are_rough(tmp_path: Path) -> None:
         row(vcpu=NO_VCPU, rough=True, p50_ns=63),
     ]
     found = shown(tmp_path, rows, Query(By.VCPU))
-    assert [line.split()[0:6:5] for line in found[1:]] == [
+    assert [line.split()[0:7:6] for line in found[1:]] == [
         ["VCPU", "P50"],
         ["3", "<4.10us"],
         ["-", "<63ns"],
@@ -105,10 +131,10 @@ def test_by_return(tmp_path: Path) -> None:
         row(user_reason=6, count=1, total_ns=4_000, vmm_ns=2_000, paused_ns=1_000),
     ]
     assert shown(tmp_path, rows, Query(By.RETURN, sort="vmm"))[1:] == [
-        "RETURN                COUNT    TOTAL      VMM   SHARE     MEAN   PAUSED",
-        "KVM_EXIT_IO               4   9.00us   6.00us   75.0%   1.50us        -",
-        "KVM_EXIT_MMIO             1   4.00us   2.00us   25.0%   2.00us   1.00us",
-        "-                         5   5.00us        -       -        -        -",
+        "RETURN             COUNT   TOTAL     VMM   SHARE    MEAN  PAUSED",
+        "KVM_EXIT_IO            4  9.00us  6.00us   75.0%  1.50us       -",
+        "KVM_EXIT_MMIO          1  4.00us  2.00us   25.0%  2.00us  1.00us",
+        "-                      5  5.00us       -       -       -       -",
     ]
 
 
@@ -135,7 +161,7 @@ def test_by_detail_of_another_isa(tmp_path: Path) -> None:
         row(isa=lib.KVMLOG_ISA_VMX, reason=30, detail=0x70, detail_kind=DETAIL_EXACT, rough=True)
     ]
     found = shown(tmp_path, rows, Query(By.REASON | By.DETAIL))
-    assert found[2].startswith("IO_INSTRUCTION        port 0x70 (")
+    assert found[2].startswith("IO_INSTRUCTION  port 0x70 (")
 
 
 def test_what_is_missing_stands_in_the_last_line(tmp_path: Path) -> None:
@@ -205,5 +231,40 @@ def test_exits_that_this_kvm_does_not_show(tmp_path: Path) -> None:
     """No reason, no times: nothing is shown as measured, and where to look is said."""
     rows = [row(guest=1, isa=lib.KVMLOG_ISA_NONE, reason=0, count=7, total_ns=0, kvm_ns=0)]
     text = shown(tmp_path, rows)
-    assert text[2].split() == ["web1", "-", "7", *["-"] * 13]
+    assert text[2].split() == ["web1", "-", "7", *["-"] * 14]
     assert text[3] == NO_REASONS
+
+
+def test_narrow_fits_80_cells(tmp_path: Path) -> None:
+    """With names as clouds give them, and the longest of the common reasons."""
+    guests = {1: make.guest(1, 4_242)}
+    rows = [
+        row(guest=1, isa=lib.KVMLOG_ISA_VMX, reason=1, count=9_999_999, total_ns=999_000_000),
+        row(guest=1, isa=lib.KVMLOG_ISA_VMX, reason=48, max_ns=12_345),
+    ]
+    named = [make.named(4_242, "instance-000012ab")]
+    made = make.reported(tmp_path, Made(rows, guests), None, named)
+    found = list(lines(blocks(made, ("narrow",))))
+    assert found[1:] == [
+        "GUEST              REASON                COUNT   TOTAL   SHARE    MEAN     MAX",
+        "instance-000012ab  EXTERNAL_INTERRUPT  9999999   999ms  100.0%   100ns     0ns",
+        "instance-000012ab  EPT_VIOLATION             1  1.00us    0.0%  1.00us  12.3us",
+    ]
+    assert max(map(len, found)) <= 80
+
+
+@pytest.mark.parametrize(
+    ("by", "names", "header"),
+    [
+        (By.REASON, ("p99", "min", "count"), "REASON         P99  MIN  COUNT"),
+        (By.RETURN, ("vmm", "count"), "RETURN         VMM   COUNT"),
+        (By.RETURN, ("narrow",), "RETURN         COUNT   TOTAL     VMM   SHARE    MEAN"),
+    ],
+)
+def test_chosen_columns_in_their_order(
+    tmp_path: Path, by: By, names: tuple[str, ...], header: str
+) -> None:
+    """What groups are by comes first, and nothing else than the figures chosen after it."""
+    sort = "vmm" if by == By.RETURN else "total"
+    made = make.reported(tmp_path, Made([row()], GUESTS), Query(by, sort), KNOWN)
+    assert list(lines(blocks(made, names)))[1].split() == header.split()

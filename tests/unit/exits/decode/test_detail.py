@@ -33,7 +33,7 @@ VMX, SVM, ARM64 = lib.KVMLOG_ISA_VMX, lib.KVMLOG_ISA_SVM, lib.KVMLOG_ISA_ARM64
         # As the tests in virtual machines read them.
         (SVM, 0x72, 0, "leaf 0x0 subleaf 0x0"),
         (SVM, 0x7B, 0x3F8, "port 0x3f8 (com1)"),
-        (SVM, 0x7B, 0x501, "port 0x501"),
+        (SVM, 0x7B, 0x501, "port 0x501 (debug-exit)"),
         (SVM, 0x7C, 0x1A0, "msr 0x1a0 (misc-enable)"),
         (SVM, 0x400, 0xD0000000, "gpa 0xd0000000"),
         (SVM, 0x46, 6, "vector 0x6 (#UD)"),
@@ -81,9 +81,9 @@ def test_vmx_register_access_has_its_direction(
     ("isa", "reason", "value", "name", "note"),
     [
         (VMX, 30, 0x3F8, "com1", "serial port"),
-        (SVM, 0x7B, 0x501, None, "likely QEMU's isa-debug-exit at its default address"),
+        (SVM, 0x7B, 0x501, "debug-exit", "likely QEMU's isa-debug-exit at its default address"),
         (SVM, 0x7B, 0x1234, None, None),
-        (SVM, 0x7B, 0xC040, None, "likely an I/O BAR of a PCI device"),
+        (SVM, 0x7B, 0xC040, "pci-bar", "likely an I/O BAR of a PCI device"),
         (VMX, 48, 0xD0000000, None, "likely the PCI hole: memory BARs of devices"),
         (SVM, 0x400, 0xFED000F0, "hpet counter", "HPET timer"),
         (ARM64, 0x24, 0xFEE000B0, None, None),

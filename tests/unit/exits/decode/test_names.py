@@ -8,7 +8,7 @@ import itertools
 import pytest
 
 from kvmlog.exits.decode import lapic, msrs, ports, registers
-from kvmlog.exits.decode.gpa import gpa_name, gpa_note
+from kvmlog.exits.decode.gpa import REGIONS, device_words, gpa_name, gpa_note
 
 
 @pytest.mark.parametrize(
@@ -154,10 +154,24 @@ def test_no_msr_range_names_what_the_table_names() -> None:
         (0xCF8, "pci-config"),
         (0xCF9, "reset"),
         (0xCFE, "pci-config"),
-        (0x5658, "vmware"),
-        (0x501, None),
+        (0x5658, "vmport"),
+        (0x22, "imcr"),
+        (0xE9, "debugcon"),
+        (0xB2, "smi-command"),
+        (0xF4, "debug-exit"),
+        (0xF7, "debug-exit"),
+        (0x501, "debug-exit"),
+        (0x502, "debug-exit"),
+        (0x503, None),
+        (0x505, "pvpanic"),
+        (0x51B, "fw-cfg-dma"),
+        (0x700, "smbus"),
+        (0xA18, "nvdimm"),
+        (0xAE00, "pci-hotplug"),
+        (0xAF00, "cpu-hotplug"),
+        (0x8900, "shutdown"),
         (0x1234, None),
-        (0xC000, None),
+        (0xC000, "pci-bar"),
     ],
 )
 def test_port(port: int, name: str | None) -> None:
@@ -166,10 +180,11 @@ def test_port(port: int, name: str | None) -> None:
 
 
 def test_only_a_guess_is_called_likely() -> None:
-    """And a port with a name is none."""
+    """And what every PC has is none."""
     assert [one for one in ports.PORTS if one.words.startswith("likely")] == []
     assert [one for one in ports.LIKELY if not one.words.startswith("likely")] == []
     assert ports.port_note(0x608) == "ACPI PM timer, a slow clock source (q35)"
+    assert ports.port_note(0x505) == "QEMU's pvpanic: the guest reports a panic or a shutdown"
     assert ports.port_note(0x501) == "likely QEMU's isa-debug-exit at its default address"
     assert ports.port_note(0x1234) is None
 
@@ -189,6 +204,14 @@ def test_only_a_guess_is_called_likely() -> None:
             None,
             "likely PCI configuration space (ECAM of QEMU's q35), else RAM or PCI hole",
         ),
+        (
+            0xEFFFFFFF,
+            None,
+            "likely PCI configuration space (ECAM with OVMF, or of QEMU's microvm), else the PCI "
+            "hole",
+        ),
+        (0xFEB00000, None, "likely a virtio-mmio device (QEMU's microvm), else the PCI hole"),
+        (0xFEC10000, None, "likely the second I/O APIC of QEMU's microvm"),
         (0xD0000000, None, "likely the PCI hole: memory BARs of devices"),
         (0xFEC00000, "ioapic select", "I/O APIC"),
         (0xFEC00010, "ioapic window", "I/O APIC"),
@@ -213,6 +236,38 @@ def test_guest_physical_address(gpa: int, name: str | None, note: str) -> None:
     """Both ends of each range match; one that depends on the machine is likely, and has no name."""
     assert gpa_name(gpa) == name
     assert gpa_note(gpa) == note
+
+
+@pytest.mark.parametrize(
+    ("gpa", "name", "device"),
+    [
+        (0xB0000000, "ecam 00:00.0", "0xb0000000-0xb0000fff (ecam 00:00.0)"),
+        (0xB00FA010, "ecam 00:1f.2", "0xb00fa000-0xb00fafff (ecam 00:1f.2)"),
+        (0xBFFFFFFF, "ecam ff:1f.7", "0xbffff000-0xbfffffff (ecam ff:1f.7)"),
+        (0xE0108000, "ecam 01:01.0", "0xe0108000-0xe0108fff (ecam 01:01.0)"),
+        (0xD0000004, "pci-bar", "0xd0000000-0xd0000fff (pci-bar)"),
+        (0xFEB00200, "virtio-mmio 1", "0xfeb00200-0xfeb003ff (virtio-mmio 1)"),
+        (0xFEC10010, "ioapic2", "0xfec10000-0xfec10fff (ioapic2)"),
+        (0xFEE000B0, "lapic eoi", "0xfee00000-0xfee00fff (lapic)"),
+        (0xFEC00010, "ioapic window", "0xfec00000-0xfec00fff (ioapic)"),
+        (0xFED000F0, "hpet counter", "0xfed00000-0xfed003ff (hpet)"),
+        (0xFED40024, "tpm", "0xfed40000-0xfed44fff (tpm)"),
+        (0xA1234, "vga", "0xa0000-0xbffff (vga)"),
+        (0xFFC00000, "flash", "0xff000000-0xffffffff (flash)"),
+        (0x8_0000_1004, None, "0x800001000-0x800001fff"),
+        (2**64 - 1, None, "0xfffffffffffff000-0xffffffffffffffff"),
+    ],
+)
+def test_device_at_an_address(gpa: int, name: str | None, device: str) -> None:
+    """What the VMM emulated was no RAM: a region that is only likely has a name, too."""
+    assert gpa_name(gpa, is_device=True) == name
+    assert device_words(gpa) == device
+
+
+def test_regions_cover_all_addresses_once() -> None:
+    """Side by side, as the extension searches them."""
+    assert (REGIONS[0].first, REGIONS[-1].last) == (0, 2**64 - 1)
+    assert all(one.last + 1 == other.first for one, other in itertools.pairwise(REGIONS))
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,15 @@ def test_json_has_the_guest_where_it_is_known() -> None:
         record = decode_record(raw)
         found = serialize.record_object(record, WALL_NS, OFFSET_S, GUEST)
         reported = {key: value for key, value in found.items() if key.startswith("guest_")}
-        assert reported == {"guest_name": "web1", "guest_uuid": UUID, "guest_pid": 4242}
+        assert reported == {
+            "guest_name": "web1",
+            "guest_uuid": UUID,
+            "guest_pid": 4242,
+            "guest_running": True,
+        }
+        gone = replace(GUEST, ended_realtime_ns=WALL_NS)
+        found = serialize.record_object(record, WALL_NS, OFFSET_S, gone)
+        assert found["guest_running"] is False
         bare = serialize.record_object(record, WALL_NS, OFFSET_S)
         assert not [key for key in bare if key.startswith("guest_")]
 
@@ -336,6 +344,26 @@ def test_exit_object_has_numbers_and_names() -> None:
         "flag_names": ["detail_valid", "rip_valid"],
     }
     assert {key: found[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"reason": 0x400, "user_reason": 6, "flags": lib.KVMLOG_F_USER_REASON}, "ecam 00:1f.2"),
+        ({"reason": 0x400, "user_reason": 2, "flags": lib.KVMLOG_F_USER_REASON}, None),
+        ({"reason": 0x400, "user_reason": 6}, None),
+        ({"isa": lib.KVMLOG_ISA_VMX, "reason": 49}, "ecam 00:1f.2"),
+        ({"isa": lib.KVMLOG_ISA_VMX, "reason": 48}, None),
+    ],
+)
+def test_an_address_that_no_ram_has_is_a_devices(fields: dict[str, int], name: str | None) -> None:
+    """In lines and objects alike: what the VMM emulated has the name of what is likely there."""
+    flags = fields.pop("flags", 0) | lib.KVMLOG_F_DETAIL_VALID
+    record = make.exit_bytes(detail=0xB00FA040, flags=flags, **fields)
+    found = serialize.record_object(decode_record(record), WALL_NS, OFFSET_S)
+    words = "gpa 0xb00fa040" + (f" ({name})" if name else "")
+    assert (found.get("detail_name"), found["detail_words"]) == (name, words)
+    assert f" {words}  " in line(record)
 
 
 def test_json_keeps_all_bits_where_its_numbers_are_doubles() -> None:

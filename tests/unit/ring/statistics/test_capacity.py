@@ -12,6 +12,7 @@ import numpy as np
 
 from kvmlog.bridge.main import resident_bytes
 from kvmlog.engine.monitor import UNKNOWN_NS, is_alive
+from kvmlog.guests.registry import GuestRegistry
 from kvmlog.native import lib
 from kvmlog.ring.statistics.reader import By, StatisticsGuest
 from kvmlog.util.process import start
@@ -176,8 +177,9 @@ def test_a_guest_runs_as_long_as_its_process(tmp_path: Path) -> None:
     mine = start(os.getpid())
     assert mine is not None
     now_ns = time.monotonic_ns()
-    assert is_alive(guest(os.getpid(), mine.ticks))
-    assert not is_alive(guest(os.getpid(), mine.ticks + 1))
-    assert not is_alive(guest(2**22 + 1, mine.ticks))
-    assert is_alive(guest(0, last_ns=now_ns))
-    assert not is_alive(guest(0, last_ns=now_ns - 2 * UNKNOWN_NS))
+    registry = GuestRegistry(str(tmp_path / "ring.guests"))
+    assert is_alive(guest(os.getpid(), mine.ticks), registry)
+    assert not is_alive(guest(os.getpid(), mine.ticks + 1), registry)
+    assert not is_alive(guest(2**22 + 1, mine.ticks), registry)
+    assert is_alive(guest(0, last_ns=now_ns), registry)
+    assert not is_alive(guest(0, last_ns=now_ns - 2 * UNKNOWN_NS), registry)

@@ -10,6 +10,7 @@ import pytest
 
 from kvmlog.native import lib
 from kvmlog.ring.statistics.reader import (
+    DETAIL_DEVICE,
     DETAIL_EXACT,
     DETAIL_NONE,
     DETAIL_OTHER,
@@ -100,6 +101,53 @@ def test_details_beyond_the_limit_share_a_row_and_none_is_lost(tmp_path: Path) -
     assert {row.detail: row.count for row in counted[IO] if row is not other} == dict.fromkeys(
         range(KEYS), 3
     )
+
+
+REGIONS = ((0xB0000000, 0xBFFFFFFF, 0x1000), (0xFEE00000, 0xFEE00FFF, 0))
+
+
+def test_addresses_of_one_device_are_one_group(tmp_path: Path) -> None:
+    """By the table of regions, or each on its own; ports and memory are what they were."""
+    accesses = [0xB0008000, 0xB0008004, 0xB0008FFF, 0xB0009000, 0xFEE000B0, 0xFEE00300, 0xC0000001]
+    mmio = {"flags": VALID | USER, "user_reason": KVM_EXIT_MMIO}
+    total = {"total_ns": [1, 2, 4, 8, 16, 32, 64]}
+    with Counting(tmp_path) as counting:
+        for isa, reason in ((SVM, NPF), (VMX, EPT_VIOLATION)):
+            counting.feed(exits(7, isa=isa, reason=reason, detail=accesses, **mmio, **total))
+        counting.feed(exits(2, reason=IO, flags=VALID, detail=[0xB0008000, 0xB0008004]))
+        counting.feed(exits(1, reason=NPF, flags=VALID, detail=MEMORY))
+        snapshot = counting.snapshot()
+    rows = snapshot.rows(By.REASON | By.DETAIL, regions=REGIONS)
+    grouped = {0xB0008000: 7, 0xB0009000: 8, 0xFEE00000: 48, 0xC0000001: 64}
+    for isa, reason in ((SVM, NPF), (VMX, EPT_VIOLATION)):
+        devices = [row for row in rows if row.detail_kind == DETAIL_DEVICE and row.isa == isa]
+        assert {row.reason for row in devices} == {reason}
+        assert {row.detail: row.total_ns for row in devices} == grouped
+        assert [(row.count, row.min_ns, row.max_ns) for row in devices if row.total_ns == 7] == [
+            (3, 1, 4)
+        ]
+    assert {row.detail: row.detail_kind for row in rows if row.reason == IO} == {
+        0xB0008000: DETAIL_EXACT,
+        0xB0008004: DETAIL_EXACT,
+    }
+    assert kinds(rows) == {DETAIL_DEVICE: 8, DETAIL_EXACT: 2, DETAIL_REGION: 1}
+    assert kinds(snapshot.rows(BY_DETAIL)) == {DETAIL_EXACT: 16, DETAIL_REGION: 1}
+
+
+def test_a_scan_of_addresses_leaves_room_for_details(tmp_path: Path) -> None:
+    """From the 129th on addresses of devices share their pages; ports never do."""
+    mmio = {"flags": VALID | USER, "user_reason": KVM_EXIT_MMIO}
+    scanned = 0xB0000000 + 4 * np.arange(4 * KEYS)
+    with Counting(tmp_path) as counting:
+        counting.feed(exits(4 * KEYS, reason=NPF, detail=scanned, **mmio))
+        counting.writer.flush()
+        counting.feed(exits(3, reason=NPF, detail=0xFEB00004, **mmio))
+        rows = counting.rows(BY_DETAIL)
+    assert kinds(rows) == {DETAIL_EXACT: KEYS // 2, DETAIL_DEVICE: 2}
+    (page,) = [row for row in rows if row.detail == 0xB0000000 and row.count > 1]
+    assert page.count == 4 * KEYS - KEYS // 2
+    (later,) = [row for row in rows if row.detail == 0xFEB00000]
+    assert (later.count, later.detail_kind) == (3, DETAIL_DEVICE)
 
 
 def test_a_lack_of_room_does_not_use_up_the_keys_of_a_reason(tmp_path: Path) -> None:

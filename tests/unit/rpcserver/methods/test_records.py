@@ -14,8 +14,8 @@ from kvmlog.ring import records as ring_records
 from kvmlog.ring.records import RECORD_BYTES, AnyRecord, unpack_records
 from kvmlog.ring.writer import RingWriter
 from kvmlog.rpcserver.methods import paging, records
-from kvmlog.rpcserver.methods.call import Call
 from tests.support.records import exit_bytes
+from tests.support.rpc_calls import as_received, call_of
 
 WRITTEN = 100
 STRUCTS = {"form": "structs"}
@@ -52,7 +52,7 @@ def test_structs_are_decoded_once(
     ring: str, decoded: Counter[int], position: dict[str, Any], selection: dict[str, Any]
 ) -> None:
     """Each record that is returned once, and no other, whether some or all are selected."""
-    reply = records.records(Call(ring, "", "", ({**STRUCTS, **position, **selection},)))
+    reply = as_received(records.records(call_of(ring, {**STRUCTS, **position, **selection})))
     expected = [n for n in range(WRITTEN) if not selection or n % 2 == 0]
     assert reply["count"] == str(len(expected))
     assert [int(one["exit_ns"]) for one in reply["records"]] == expected
@@ -61,7 +61,7 @@ def test_structs_are_decoded_once(
 
 def test_a_block_of_all_records_is_not_decoded(ring: str, decoded: Counter[int]) -> None:
     """The bytes are copied as they are when there is no selection."""
-    reply = records.records(Call(ring, "", "", ()))
+    reply = as_received(records.records(call_of(ring)))
     assert reply["count"] == str(WRITTEN)
     assert len(reply["records"]) > WRITTEN * RECORD_BYTES
     assert not decoded

@@ -15,14 +15,13 @@ import pytest
 
 from kvmlog.config.load import Config
 from kvmlog.rpcserver import faults, log
-from kvmlog.rpcserver.auth.caller import ALL_ROLES, Caller
 from kvmlog.rpcserver.auth.credentials import Credentials
 from kvmlog.rpcserver.methods import table
 from kvmlog.rpcserver.methods.call import Call
 from kvmlog.rpcserver.service import RpcService
+from tests.support.rpc_calls import answer
 
 RESULTS = {"string": str, "struct": dict, "array": list}
-CALLER = Caller("root", ALL_ROLES, "root", "127.0.0.1:9")
 
 
 @pytest.mark.parametrize("name", table.METHODS)
@@ -54,7 +53,7 @@ def loaded_after(code: str) -> set[str]:
     )
     prefix = "kvmlog.rpcserver.methods."
     names = {name.removeprefix(prefix) for name in done.stdout.split() if name.startswith(prefix)}
-    return names - {"table", "call"}
+    return names - {"table", "call", "reply"}
 
 
 def test_a_method_is_loaded_when_it_is_called() -> None:
@@ -93,14 +92,14 @@ def test_a_method_that_cannot_be_loaded_is_an_internal_fault(
     service = RpcService(
         str(tmp_path / "ring"), str(tmp_path / "switch"), Credentials(Config()), 32, log
     )
-    reply = service.answer(dumps((), "kvmStatus").encode(), CALLER)
+    reply = answer(service, dumps((), "kvmStatus").encode())
     with pytest.raises(Fault) as caught:
         loads(reply)
     assert caught.value.faultCode == faults.INTERNAL
     line, *traceback = capsys.readouterr().err.splitlines()
     assert line == "kvmlog rpc: 127.0.0.1:9 (root) internal error"
     assert "No module named 'kvmlog.rpcserver.methods.missing'" in traceback[-1]
-    assert b"kvmGuests" in service.answer(dumps((), "system.listMethods").encode(), CALLER)
+    assert b"kvmGuests" in answer(service, dumps((), "system.listMethods").encode())
 
 
 def test_a_method_is_found_once_a_call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -116,5 +115,5 @@ def test_a_method_is_found_once_a_call(monkeypatch: pytest.MonkeyPatch, tmp_path
     service = RpcService(
         str(tmp_path / "ring"), str(tmp_path / "switch"), Credentials(Config()), 32, log
     )
-    service.answer(dumps((), "kvmLogStatus").encode(), CALLER)
+    answer(service, dumps((), "kvmLogStatus").encode())
     assert names == ["kvmLogStatus"]

@@ -143,7 +143,7 @@ def test_a_real_guest_of_qemu(bridge: Bridge, rpc: Rpc, histogram: host.Histogra
             until(lambda: bridge.info().head > begin + FIRMWARE_EXITS, "firmware at work")
         finally:
             qemu.terminate()
-            qemu.wait(timeout=60)
+            qemu.wait(timeout=host.HANG_S)
         assert kvm.kvmLogSwitch("off") == "true"
     reasons = ring_bytes.reasons(bridge.records(begin))
     assert reasons == histogram.counts()

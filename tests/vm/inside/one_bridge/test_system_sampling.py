@@ -36,7 +36,7 @@ def test_one_in_ten_is_recorded_and_the_rest_is_accounted_for(remote: Client) ->
     The others are `sampled`, nothing is lost.
     """
     before = account(remote)
-    remote.switch(True, recorded=Sampling(one_in=10))
+    remote.switch(True, sampling=Sampling(one_in=10))
     first = remote.status().ring
     assert first is not None
     host.guest("--turns", "1000", "--kinds", "cpuid,pio")
@@ -53,7 +53,7 @@ def test_one_in_ten_is_recorded_and_the_rest_is_accounted_for(remote: Client) ->
     assert len(exits) == came["emitted"]
     switches = [one for one in page.decoded() if isinstance(one, SwitchRecord)]
     assert [(one.on, one.one_in) for one in switches if one.on] in ([], [(1, 10)])
-    report, _ = remote.statistics(Query(By.REASON))
+    report, _ = remote.statistics(Query(By.REASON), fresh=True)
     assert sum(line.row.count for line in report.lines + report.halts) >= came["emitted"]
 
 
@@ -62,7 +62,7 @@ def test_a_cap_raises_one_in_and_lowers_it_again(bridge: Bridge, remote: Client)
 
     Lowers it after that.
     """
-    asked = remote.switch(True, recorded=Sampling(max_per_s=50))
+    asked = remote.switch(True, sampling=Sampling(max_per_s=50))
     assert asked.sampling.max_per_s == 50
 
     def now() -> int:

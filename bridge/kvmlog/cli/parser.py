@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The parser of the command line: whatever is not known is refused with what was probably meant."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+_NEAR_ENOUGH: Final = 0.55
+_SHOWN_CHARACTERS: Final = 64
+
+# Commands of other tools, and what they are called here.
+MEANT: Final[Mapping[str, str]] = {
+    "daemon": "bridge",
+    "disable": "switch off",
+    "enable": "switch on",
+    "follow": "tail",
+    "list": "guests",
+    "live": "stat -i 1",
+    "log": "dump",
+    "logs": "dump",
+    "ls": "guests",
+    "off": "switch off",
+    "on": "switch on",
+    "ps": "guests",
+    "reasons": "explain",
+    "record": "switch on",
+    "report": "stat",
+    "server": "rpc",
+    "start": "switch on",
+    "stop": "switch off",
+    "top": "stat -i 1",
+    "trace": "switch on",
+    "vms": "guests",
+    "watch": "stat -i 1",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's, for the command and each of its sub-commands."""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse a command, or a value that is none of those to choose from."""
+        if action.choices is None or value in action.choices:
+            return
+        word, names = str(value), [str(one) for one in action.choices]
+        shown = repr(word if len(word) <= _SHOWN_CHARACTERS else word[:_SHOWN_CHARACTERS] + "...")
+        if isinstance(action, argparse._SubParsersAction):
+            # Sub-parsers know their full names: "kvmlog remote HOST stat".
+            known = MEANT.get(word.lower(), "").split(" ", 1)
+            meant = known if known[0] in names else [nearest(word, names)]
+            suggestion = ""
+            if meant[0]:
+                full = " ".join((action.choices[meant[0]].prog, *meant[1:]))
+                suggestion = f" did you mean `{full}`?"
+            raise argparse.ArgumentError(
+                None, f"there is no command {shown};{suggestion} `{self.prog} --help` lists them"
+            )
+        near = nearest(word, names)
+        suggestion = f"; did you mean {near}?" if near else ""
+        raise argparse.ArgumentError(
+            action, f"invalid choice: {shown} (choose from {', '.join(names)}){suggestion}"
+        )
+
+    def near_options(self, words: Iterable[str]) -> list[str]:
+        """Return the options that unknown ones may have been meant for, each once."""
+        known = list(dict.fromkeys(self._options()))
+        found = (nearest(word.partition("=")[0], known) for word in words if word.startswith("-"))
+        return list(dict.fromkeys(one for one in found if one))
+
+    def _options(self) -> Iterator[str]:
+        for action in self._actions:
+            yield from action.option_strings
+            if isinstance(action, argparse._SubParsersAction):
+                for parser in action.choices.values():
+                    yield from parser._options()
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """Return the word that was probably meant; "" where none is near."""
+    by_lower = {one.lower(): one for one in words}
+    close = difflib.get_close_matches(
+        word[:_SHOWN_CHARACTERS].lower(), by_lower, n=1, cutoff=_NEAR_ENOUGH
+    )
+    return by_lower[close[0]] if close else ""

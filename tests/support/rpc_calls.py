@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Calls of methods without a connection: on an account of their own, with the real limits."""
+
+from __future__ import annotations
+
+from typing import Any
+from xmlrpc.client import loads
+
+from kvmlog.rpcserver.auth.caller import ALL_ROLES, Caller
+from kvmlog.rpcserver.http.work import Accounts, Work
+from kvmlog.rpcserver.limits import Limits
+from kvmlog.rpcserver.methods import table
+from kvmlog.rpcserver.methods.call import Call
+from kvmlog.rpcserver.methods.reply import reply_pieces
+from kvmlog.rpcserver.service import RpcService
+
+ROOT = Caller("root", ALL_ROLES, "root", "127.0.0.1:9")
+
+
+def call_of(ring: str, *parameters: Any, switch: str = "") -> Call:
+    """Return root's call with these parameters; switch: the bridge's socket, if there is one."""
+
+    def dispatch(name: object, parameters: tuple[Any, ...]) -> object:
+        return table.run(name, table.find(name), call_of(ring, *parameters, switch=switch))
+
+    return Call(ring, switch or f"{ring}.switch", str(ROOT), parameters, ROOT.key, work(), dispatch)
+
+
+def work() -> Work:
+    """Return the account of a request of root's."""
+    return Work(Accounts(Limits()), ROOT.key)
+
+
+def answer(service: RpcService, body: bytes, caller: Caller = ROOT) -> bytes:
+    """Return a service's reply to the body of a call, as a whole."""
+    with work() as account:
+        return b"".join(service.answer(body, caller, account))
+
+
+def as_received(result: Any) -> Any:
+    """Return a method's result as a stock client gets it."""
+    (found,), _ = loads(b"".join(reply_pieces(result)), use_builtin_types=True)
+    return found

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Kernels on which each test inside a VM runs: nothing is left out but what says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support import scale
+from tests.vm.inside_items import INSIDE, kernels_of
+
+OWN, ONCE = INSIDE / "test_guest.py", INSIDE / "once/test_provision.py"
+
+
+@pytest.fixture(autouse=True)
+def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No kernels of the caller's choice."""
+    monkeypatch.delenv("KVMLOG_KERNELS", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("path", "every", "expected"),
+    [
+        (OWN, 0, ["6.1", "6.12"]),
+        (INSIDE / "one_bridge/test_system_log.py", 0, ["6.1", "6.12"]),
+        (ONCE, 0, ["6.1"]),
+        (ONCE, 1, ["6.1", "6.12"]),
+    ],
+)
+def test_only_what_stands_in_once_runs_on_one_kernel(
+    monkeypatch: pytest.MonkeyPatch, path: Path, every: int, expected: list[str]
+) -> None:
+    """In `make soak` that too runs on each."""
+    assert path.exists()
+    monkeypatch.setattr(scale, "EVERY_KERNEL", every)
+    assert kernels_of(path) == expected
+
+
+def test_the_only_kernel_is_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever was chosen."""
+    monkeypatch.setattr(scale, "EVERY_KERNEL", 0)
+    monkeypatch.setenv("KVMLOG_KERNELS", "6.12")
+    assert kernels_of(ONCE) == ["6.12"]
