@@ -17,7 +17,8 @@ MODULE_PARM_DESC(
 
 DEFINE_PER_CPU(struct kvmlog_buffer, kvmlog_buffers);
 
-static struct page *alloc_subbuf_pages(int cpu)
+/* @patience: __GFP_RETRY_MAYFAIL, or __GFP_NORETRY where it is tried again soon. */
+static struct page *alloc_subbuf_pages(int cpu, gfp_t patience)
 {
 	BUILD_BUG_ON(KVMLOG_BATCH_RECORDS * KVMLOG_RECORD_BYTES > KVMLOG_SUBBUF_BYTES);
 	/*
@@ -25,7 +26,7 @@ static struct page *alloc_subbuf_pages(int cpu)
 	 * the emergency reserves none: a message made of them would be dropped silently.
 	 */
 	return alloc_pages_node(cpu_to_node(cpu),
-				GFP_KERNEL | __GFP_NOWARN | __GFP_RETRY_MAYFAIL | __GFP_COMP |
+				GFP_KERNEL | __GFP_NOWARN | patience | __GFP_COMP |
 					__GFP_NOMEMALLOC,
 				KVMLOG_SUBBUF_ORDER);
 }
@@ -35,17 +36,50 @@ static struct kvmlog_subbuf *subbuf_at(struct kvmlog_buffer *buffer, u32 index)
 	return &buffer->subbufs[index & (buffers_per_cpu - 1)];
 }
 
+static struct kvmlog_record *subbuf_begin(struct kvmlog_buffer *buffer)
+{
+	return kvmlog_subbuf_records(subbuf_at(buffer, buffer->produced));
+}
+
+static struct kvmlog_record *subbuf_end(struct kvmlog_buffer *buffer)
+{
+	return subbuf_begin(buffer) + KVMLOG_BATCH_RECORDS;
+}
+
+/* Lock held: how far exits may fill the sub-buffer at produced. */
+static struct kvmlog_record *exits_end(struct kvmlog_buffer *buffer)
+{
+	const bool last = buffer->produced - buffer->consumed == buffers_per_cpu - 1;
+
+	return subbuf_end(buffer) - (last ? KVMLOG_KEPT_RECORDS : 0);
+}
+
+/* Lock held: nothing finds room. */
+static void close_all(struct kvmlog_buffer *buffer)
+{
+	buffer->next = NULL;
+	buffer->end = NULL;
+	buffer->kept = NULL;
+}
+
 /* Lock held: lets the sub-buffer at produced be filled, if it is free. */
 static void open_subbuf(struct kvmlog_buffer *buffer)
 {
-	if (buffer->produced - buffer->consumed >= buffers_per_cpu) {
-		buffer->next = NULL;
-		buffer->end = NULL;
+	close_all(buffer);
+	if (buffer->produced - buffer->consumed >= buffers_per_cpu)
 		return;
-	}
 	buffer->notes = 0;
-	buffer->next = kvmlog_subbuf_records(subbuf_at(buffer, buffer->produced));
-	buffer->end = buffer->next + KVMLOG_BATCH_RECORDS;
+	buffer->next = subbuf_begin(buffer);
+	buffer->end = exits_end(buffer);
+}
+
+/* Lock held: what was kept for notes is for exits as well, now that it is not the last. */
+static void reopen_subbuf(struct kvmlog_buffer *buffer)
+{
+	if (buffer->kept)
+		buffer->next = buffer->kept;
+	buffer->kept = NULL;
+	buffer->end = exits_end(buffer);
 }
 
 /* Lock held: the sub-buffer at produced is complete, go on with the next. */
@@ -53,7 +87,7 @@ static void close_subbuf(struct kvmlog_buffer *buffer)
 {
 	struct kvmlog_subbuf *subbuf = subbuf_at(buffer, buffer->produced);
 
-	subbuf->count = buffer->next - kvmlog_subbuf_records(subbuf);
+	subbuf->count = (buffer->next ?: buffer->kept) - kvmlog_subbuf_records(subbuf);
 	subbuf->notes = buffer->notes;
 	/* Pairs with kvmlog_buffer_complete(). */
 	smp_store_release(&buffer->produced, buffer->produced + 1);
@@ -66,9 +100,28 @@ static void close_subbuf(struct kvmlog_buffer *buffer)
  */
 void kvmlog_buffer_switch(struct kvmlog_buffer *buffer)
 {
-	close_subbuf(buffer);
+	if (buffer->next == subbuf_end(buffer)) {
+		close_subbuf(buffer);
+	} else {
+		buffer->kept = buffer->next;
+		buffer->next = NULL;
+		buffer->end = NULL;
+	}
 	if (buffer->produced - buffer->consumed >= DIV_ROUND_UP(buffers_per_cpu, 4))
 		buffer->wakeup = true;
+}
+
+/* A guest's announcement is tried again at its next exit; the others have this one chance. */
+bool kvmlog_buffer_write_kept(struct kvmlog_buffer *buffer, const struct kvmlog_record *note)
+{
+	if (!buffer->kept || note->type == KVMLOG_RECORD_GUEST)
+		return false;
+	*buffer->kept++ = *note;
+	buffer->notes++;
+	this_cpu_inc(kvmlog_counters.notes);
+	if (buffer->kept == subbuf_end(buffer))
+		close_subbuf(buffer);
+	return true;
 }
 
 struct kvmlog_subbuf *kvmlog_buffer_complete(int cpu)
@@ -86,8 +139,9 @@ void kvmlog_buffer_flush(int cpu)
 	unsigned long flags;
 
 	kvmlog_lock_irqsave(&buffer->lock, flags);
-	if (buffer->next &&
-	    buffer->next != kvmlog_subbuf_records(subbuf_at(buffer, buffer->produced)))
+	/* Exits found no room: those that are complete go first, and make some. */
+	if (buffer->kept ? buffer->produced == buffer->consumed
+			 : buffer->next && buffer->next != subbuf_begin(buffer))
 		close_subbuf(buffer);
 	kvmlog_unlock_irqrestore(&buffer->lock, flags);
 }
@@ -102,7 +156,9 @@ void kvmlog_buffer_consume(int cpu, struct page *fresh)
 	kvmlog_lock_irqsave(&buffer->lock, flags);
 	subbuf->pages = fresh;
 	buffer->consumed++;
-	if (!buffer->next)
+	if (buffer->next || buffer->kept)
+		reopen_subbuf(buffer);
+	else
 		open_subbuf(buffer);
 	kvmlog_unlock_irqrestore(&buffer->lock, flags);
 }
@@ -120,7 +176,7 @@ struct page *kvmlog_buffer_get_pages(int cpu)
 		buffer->spare[i] = buffer->spare[--buffer->nr_spare];
 		return pages;
 	}
-	return alloc_subbuf_pages(cpu);
+	return alloc_subbuf_pages(cpu, __GFP_NORETRY);
 }
 
 void kvmlog_buffer_put_pages(int cpu, struct page *pages)
@@ -151,8 +207,7 @@ void kvmlog_buffer_free(int cpu)
 	if (!subbufs)
 		return;
 	kvmlog_lock_irqsave(&buffer->lock, flags);
-	buffer->next = NULL;
-	buffer->end = NULL;
+	close_all(buffer);
 	buffer->wakeup = false;
 	buffer->subbufs = NULL;
 	kvmlog_unlock_irqrestore(&buffer->lock, flags);
@@ -174,7 +229,7 @@ int kvmlog_buffer_alloc(int cpu)
 	if (!subbufs || !buffer->spare)
 		goto err_free;
 	for (; i < buffers_per_cpu; i++) {
-		subbufs[i].pages = alloc_subbuf_pages(cpu);
+		subbufs[i].pages = alloc_subbuf_pages(cpu, __GFP_RETRY_MAYFAIL);
 		if (!subbufs[i].pages)
 			goto err_free;
 	}
@@ -202,6 +257,11 @@ unsigned int kvmlog_buffer_bytes(int cpu)
 	if (!buffer->subbufs)
 		return 0;
 	return (buffers_per_cpu + READ_ONCE(buffer->nr_spare)) * KVMLOG_SUBBUF_BYTES;
+}
+
+unsigned int kvmlog_buffer_subbufs(void)
+{
+	return buffers_per_cpu;
 }
 
 void kvmlog_buffer_init(void)

@@ -6,6 +6,7 @@
 #ifndef _KVMLOG_BUFFER_H
 #define _KVMLOG_BUFFER_H
 
+#include <linux/cache.h>
 #include <linux/irqflags.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
@@ -19,6 +20,7 @@
 enum {
 	KVMLOG_SUBBUF_ORDER = 3, /* 32 KiB: a third less work for each record than with 16 */
 	KVMLOG_SUBBUF_BYTES = PAGE_SIZE << KVMLOG_SUBBUF_ORDER,
+	KVMLOG_KEPT_RECORDS = 16, /* of the last free sub-buffer, for notes */
 };
 
 struct kvmlog_subbuf {
@@ -40,7 +42,8 @@ struct kvmlog_buffer {
 	struct kvmlog_lock lock;
 	bool wakeup;		    /* enough is complete to wake the worker */
 	struct kvmlog_record *next; /* where the next record goes; NULL: no room */
-	struct kvmlog_record *end;  /* of the sub-buffer that is being filled */
+	struct kvmlog_record *end;  /* of the sub-buffer that is being filled, as far as exits go */
+	struct kvmlog_record *kept; /* next is NULL: where the next note goes; NULL: no room */
 	u32 notes;		    /* records in it other than EXIT */
 	u32 produced;
 	u32 consumed;		       /* written by the worker only */
@@ -48,7 +51,10 @@ struct kvmlog_buffer {
 	u64 lost;		       /* records since switched on, as batches report it */
 
 	/* The rest is the worker's alone. */
-	u64 sequence;	     /* of the next batch */
+	u64 sequence ____cacheline_aligned_in_smp; /* of the next batch */
+	u64 lost_reported;			   /* `lost` as the newest batch has it */
+	unsigned long sent;			   /* jiffies of that batch */
+	bool flush_due;				   /* what is part-full goes out too */
 	struct page **spare; /* pages that went out: ours again when nobody else holds them */
 	u32 nr_spare;
 };
@@ -57,6 +63,8 @@ DECLARE_PER_CPU(struct kvmlog_buffer, kvmlog_buffers);
 
 /* Interrupts off, lock held: the sub-buffer that is being filled has become full. */
 void kvmlog_buffer_switch(struct kvmlog_buffer *buffer);
+/* The same, no room for exits: writes a note where room is kept for it. False: none is left. */
+bool kvmlog_buffer_write_kept(struct kvmlog_buffer *buffer, const struct kvmlog_record *note);
 
 /*
  * Writes one record: an exit, or a note (a record of another type). False: no room; an
@@ -67,6 +75,7 @@ static __always_inline bool kvmlog_buffer_write(const struct kvmlog_record *reco
 	struct kvmlog_buffer *buffer;
 	struct kvmlog_record *next;
 	unsigned long flags;
+	bool written = true;
 
 	local_irq_save(flags);
 	buffer = this_cpu_ptr(&kvmlog_buffers);
@@ -83,13 +92,22 @@ static __always_inline bool kvmlog_buffer_write(const struct kvmlog_record *reco
 			this_cpu_inc(kvmlog_counters.notes);
 		else
 			this_cpu_inc(kvmlog_counters.emitted);
-	} else if (!note) {
+	} else if (note) {
+		written = kvmlog_buffer_write_kept(buffer, record);
+	} else {
 		this_cpu_inc(kvmlog_counters.dropped_buffer);
 		buffer->lost++;
+		written = false;
 	}
 	kvmlog_unlock(&buffer->lock);
 	local_irq_restore(flags);
-	return next;
+	return written;
+}
+
+/* Preemption disabled: whether this CPU's buffer has room for an exit now. */
+static inline bool kvmlog_buffer_has_room(void)
+{
+	return this_cpu_read(kvmlog_buffers.next);
 }
 
 /* An exit was lost before it came here: the next batch of this CPU reports it. */
@@ -99,6 +117,7 @@ static inline void kvmlog_buffer_count_lost(void)
 }
 
 void kvmlog_buffer_init(void);
+unsigned int kvmlog_buffer_subbufs(void); /* of each CPU */
 unsigned int kvmlog_buffer_bytes(int cpu);
 
 /* Process context, for one CPU; nobody else allocates, frees or consumes at the same time. */

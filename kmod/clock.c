@@ -5,14 +5,12 @@
  * the offsets of the other clocks to it exactly (slewing moves both), so any
  * change of an offset is a step or a sleep, however small.
  */
-#include <linux/cpuhotplug.h>
 #include <linux/ktime.h>
 
 #include "clock.h"
 #include "note.h"
 
 static s64 real_offset_ns, boot_offset_ns; /* flush worker, or start before it runs */
-static int hotplug_state;
 
 static s64 offset_ns(enum tk_offsets which)
 {
@@ -55,7 +53,8 @@ void kvmlog_clock_start(void)
 
 void kvmlog_clock_anchor(void)
 {
-	note_clock(KVMLOG_CLOCK_ANCHOR, 0, real_offset_ns, boot_offset_ns);
+	if (!note_clock(KVMLOG_CLOCK_ANCHOR, 0, real_offset_ns, boot_offset_ns))
+		kvmlog_note_lost();
 }
 
 void kvmlog_clock_check(void)
@@ -71,42 +70,4 @@ void kvmlog_clock_check(void)
 	}
 	if (stepped_ns && note_clock(KVMLOG_CLOCK_STEP, stepped_ns, real_ns, boot_ns))
 		real_offset_ns += stepped_ns;
-}
-
-static void note_cpu(unsigned int cpu, bool online)
-{
-	struct kvmlog_record_cpu note = {
-		.online = online,
-		.vcpu = KVMLOG_NO_VCPU,
-		.cpu = cpu,
-	};
-
-	/* A new CPU gets its buffer from the flush worker, which this wakes. */
-	kvmlog_note_wait_for_room(kvmlog_note_deadline());
-	kvmlog_note_write(&note, KVMLOG_RECORD_CPU);
-}
-
-/* These run on the CPU itself, in a thread of its own. */
-static int cpu_online_note(unsigned int cpu)
-{
-	note_cpu(cpu, true);
-	return 0;
-}
-
-static int cpu_offline_note(unsigned int cpu)
-{
-	note_cpu(cpu, false);
-	return 0;
-}
-
-int kvmlog_clock_init(void)
-{
-	hotplug_state = cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "kvmlog:online",
-						  cpu_online_note, cpu_offline_note);
-	return hotplug_state < 0 ? hotplug_state : 0;
-}
-
-void kvmlog_clock_exit(void)
-{
-	cpuhp_remove_state_nocalls(hotplug_state);
 }

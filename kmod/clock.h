@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Marks clock steps, suspend and CPU hotplug in the stream. */
+/* Marks clock steps and suspend in the stream. */
 #ifndef _KVMLOG_CLOCK_H
 #define _KVMLOG_CLOCK_H
-
-int kvmlog_clock_init(void);
-void kvmlog_clock_exit(void);
 
 /* Before tracing is switched on: remembers the clocks as they stand; then: marks them. */
 void kvmlog_clock_start(void);

@@ -9,6 +9,18 @@
 struct kvmlog_config __rcu *kvmlog_config;
 bool kvmlog_window_open = true;
 
+u32 kvmlog_config_epoch(void)
+{
+	const struct kvmlog_config *config;
+	u32 epoch;
+
+	rcu_read_lock_sched();
+	config = rcu_dereference_sched(kvmlog_config);
+	epoch = config ? config->epoch : 0;
+	rcu_read_unlock_sched();
+	return epoch;
+}
+
 bool kvmlog_config_traces(const struct kvmlog_config *config, u32 tgid)
 {
 	u32 low = 0, high = config->nr_tgids;

@@ -26,6 +26,9 @@ extern struct kvmlog_config __rcu *kvmlog_config;
 /* False in the closed phase of the sampling window; written by config.c only. */
 extern bool kvmlog_window_open;
 
+/* Of the one that is published, 0 without one. Any context. */
+u32 kvmlog_config_epoch(void);
+
 bool kvmlog_config_traces(const struct kvmlog_config *config, u32 tgid);
 bool kvmlog_config_equal(const struct kvmlog_config *a, const struct kvmlog_config *b);
 

@@ -18,6 +18,11 @@ struct kvmlog_cpu_cost {
 	u32 random;
 	u64 timed_ns;
 	u64 timed;
+	u64 outliers;
+	u64 outlier_ns;
+	u64 samples[KVMLOG_COST_BUCKETS]; /* as in struct kvmlog_cost */
+	u32 nr_recent;
+	u16 recent[KVMLOG_COST_BUCKETS]; /* the same of the newest ones, see cost.c */
 	u64 worker_ns;
 };
 

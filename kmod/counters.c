@@ -16,9 +16,14 @@ void kvmlog_counters_read(struct kvmlog_counters *sum)
 	for_each_possible_cpu(cpu) {
 		const struct kvmlog_cpu_counters *counters = per_cpu_ptr(&kvmlog_counters, cpu);
 
+		discarded += READ_ONCE(counters->discarded);
+	}
+	smp_rmb();
+	for_each_possible_cpu(cpu) {
+		const struct kvmlog_cpu_counters *counters = per_cpu_ptr(&kvmlog_counters, cpu);
+
 		sum->emitted += READ_ONCE(counters->emitted);
 		sum->dropped += READ_ONCE(counters->dropped_buffer);
-		discarded += READ_ONCE(counters->discarded);
 	}
 	smp_rmb();
 	for_each_possible_cpu(cpu) {
@@ -34,6 +39,16 @@ void kvmlog_counters_read(struct kvmlog_counters *sum)
 	sum->emitted -= discarded;
 	sum->dropped += discarded + sum->dropped_table;
 	sum->seen = taken + sum->filtered + sum->sampled + sum->dropped_table;
+}
+
+u64 kvmlog_counters_notes_lost(void)
+{
+	u64 sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(per_cpu(kvmlog_counters, cpu).notes_lost);
+	return sum;
 }
 
 u64 kvmlog_counters_dropped(int cpu)

@@ -25,12 +25,14 @@ struct kvmlog_cpu_counters {
 	u64 discarded;	    /* of emitted: could not be delivered; written by the flush worker */
 
 	u64 notes;
+	u64 notes_lost; /* had no room, and are not tried again */
 };
 
 DECLARE_PER_CPU(struct kvmlog_cpu_counters, kvmlog_counters);
 
 /* Sums of all CPUs, since the module was loaded. */
 void kvmlog_counters_read(struct kvmlog_counters *sum);
+u64 kvmlog_counters_notes_lost(void);
 /* Exits that were dropped on @cpu, since the module was loaded. */
 u64 kvmlog_counters_dropped(int cpu);
 

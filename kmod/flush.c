@@ -3,7 +3,8 @@
  * Flushing: from each CPU's complete sub-buffers to the receiver, as batches.
  *
  * A message is a small head whose data is the sub-buffer's pages themselves, so the
- * kernel copies no record before the receiver does. One worker serves all CPUs.
+ * kernel copies no record before the receiver does. One worker serves all CPUs,
+ * in turn.
  * For each batch it first gets pages to go on with and only then sends: with no
  * memory, or a receiver whose queue is full, the batch stays where it is and is
  * tried again. Pages that went out are used again once the receiver has read
@@ -21,6 +22,7 @@
 #include <kvmlog/netlink.h>
 
 #include "buffer.h"
+#include "config.h"
 #include "cost.h"
 #include "counters.h"
 #include "flush.h"
@@ -34,6 +36,7 @@ MODULE_PARM_DESC(flush_interval_ms,
 static struct workqueue_struct *flush_queue;
 static struct delayed_work flusher;
 static unsigned long next_timed_flush; /* jiffies; worker only */
+static int turn;		       /* CPU whose batch goes next; under flush_mutex */
 static void (*on_interval)(void);
 
 /*
@@ -105,7 +108,10 @@ static struct sk_buff *make_message(int cpu, const struct kvmlog_subbuf *subbuf)
 		.exits = subbuf->count - subbuf->notes,
 		.sequence = per_cpu(kvmlog_buffers, cpu).sequence,
 		.dropped = READ_ONCE(per_cpu(kvmlog_buffers, cpu).lost),
-		.config_epoch = kvmlog_subbuf_records(subbuf)[subbuf->count - 1].config_epoch,
+		.config_epoch =
+			subbuf->count
+				? kvmlog_subbuf_records(subbuf)[subbuf->count - 1].config_epoch
+				: kvmlog_config_epoch(),
 		.record_bytes = KVMLOG_RECORD_BYTES,
 	};
 	struct sk_buff *skb = alloc_skb(KVMLOG_BATCH_OFFSET, GFP_KERNEL | __GFP_NOWARN);
@@ -113,8 +119,10 @@ static struct sk_buff *make_message(int cpu, const struct kvmlog_subbuf *subbuf)
 	if (!skb)
 		return NULL;
 	put_head(skb, &batch, records_bytes);
-	get_page(subbuf->pages);
-	skb_add_rx_frag(skb, 0, subbuf->pages, 0, records_bytes, KVMLOG_SUBBUF_BYTES);
+	if (records_bytes) {
+		get_page(subbuf->pages);
+		skb_add_rx_frag(skb, 0, subbuf->pages, 0, records_bytes, KVMLOG_SUBBUF_BYTES);
+	}
 	return skb;
 }
 
@@ -123,60 +131,145 @@ static void count_discarded(int cpu, const struct kvmlog_subbuf *subbuf)
 	per_cpu(kvmlog_counters, cpu).discarded += subbuf->count - subbuf->notes;
 }
 
-/* Delivers what is complete of one CPU. Returns 0, or -errno when something had to stay. */
-static int deliver_complete(int cpu)
+/* 0: delivered; -ENOTCONN: there is no receiver; other errors: it may be tried again. */
+static int deliver(int cpu, const struct kvmlog_subbuf *subbuf)
 {
-	struct kvmlog_subbuf *subbuf;
+	struct kvmlog_buffer *buffer = per_cpu_ptr(&kvmlog_buffers, cpu);
+	u64 lost = READ_ONCE(buffer->lost);
+	struct sk_buff *message = make_message(cpu, subbuf);
+	int err = message ? kvmlog_receiver_deliver(message) : -ENOMEM;
 
-	while ((subbuf = kvmlog_buffer_complete(cpu))) {
-		struct page *fresh = kvmlog_buffer_get_pages(cpu);
-		struct sk_buff *message;
-		int err;
-
-		if (!fresh)
-			return -ENOMEM;
-		message = make_message(cpu, subbuf);
-		err = message ? kvmlog_receiver_deliver(message) : -ENOMEM;
-		if (err == -EAGAIN || err == -ENOBUFS || err == -ENOMEM) {
-			kvmlog_buffer_put_pages(cpu, fresh);
-			return err;
-		}
-		if (err) /* the receiver is gone: nobody is left to read these */
-			count_discarded(cpu, subbuf);
-		else
-			per_cpu(kvmlog_buffers, cpu).sequence++;
-		kvmlog_buffer_consume(cpu, fresh);
-		cond_resched();
-	}
+	if (err)
+		return err;
+	buffer->sequence++;
+	/* The batch may report more by now: then these are reported twice, as the same sum. */
+	buffer->lost_reported = lost;
+	buffer->sent = jiffies;
 	return 0;
 }
 
+/* The CPU has nothing to send: what it lost since its last batch is reported without records. */
+static int deliver_losses(int cpu)
+{
+	static const struct kvmlog_subbuf nothing;
+	const struct kvmlog_buffer *buffer = per_cpu_ptr(&kvmlog_buffers, cpu);
+	int err;
+
+	if (READ_ONCE(buffer->lost) == buffer->lost_reported ||
+	    time_before(jiffies, buffer->sent + msecs_to_jiffies(KVMLOG_FLUSH_LOSSES_MS)))
+		return 0;
+	err = deliver(cpu, &nothing);
+	if (!err)
+		return 1;
+	return err == -ENOTCONN ? 0 : err;
+}
+
+static bool receiver_is_full(int err)
+{
+	return err == -EAGAIN || err == -ENOBUFS;
+}
+
+/* One batch of @cpu. Returns 1 when there was one, 0 when not, -errno when it had to stay. */
+static int deliver_one(int cpu)
+{
+	struct kvmlog_buffer *buffer = per_cpu_ptr(&kvmlog_buffers, cpu);
+	struct kvmlog_subbuf *subbuf = NULL;
+	struct page *fresh;
+	int err;
+
+	if (buffer->subbufs)
+		subbuf = kvmlog_buffer_complete(cpu);
+	/* While complete ones have to wait, this one may as well fill up. */
+	if (!subbuf && buffer->subbufs && buffer->flush_due) {
+		buffer->flush_due = false;
+		kvmlog_buffer_flush(cpu);
+		subbuf = kvmlog_buffer_complete(cpu);
+	}
+	if (!subbuf)
+		return deliver_losses(cpu);
+	fresh = kvmlog_buffer_get_pages(cpu);
+	if (!fresh)
+		return -ENOMEM;
+	err = deliver(cpu, subbuf);
+	if (err == -ENOMEM || receiver_is_full(err)) {
+		kvmlog_buffer_put_pages(cpu, fresh);
+		return err;
+	}
+	if (err) /* the receiver is gone: nobody is left to read these */
+		count_discarded(cpu, subbuf);
+	kvmlog_buffer_consume(cpu, fresh);
+	return 1;
+}
+
+static int next_possible(int cpu)
+{
+	cpu = cpumask_next(cpu, cpu_possible_mask);
+	return cpu < nr_cpu_ids ? cpu : cpumask_first(cpu_possible_mask);
+}
+
 /*
- * One round over all CPUs. A CPU that was plugged in since gets its buffer here,
- * where sleeping is allowed; what it saw until then was counted as dropped.
+ * One batch of each CPU, beginning with the one whose turn it is: a receiver that is too
+ * slow for all of them gets some of each. Ends where the receiver is full. *delivered
+ * becomes true when there was any.
  */
-static int flush_all(bool timed)
+static int deliver_pass(bool *delivered)
+{
+	const int first = turn;
+	int cpu = first;
+	int result = 0;
+
+	do {
+		int rc = deliver_one(cpu);
+
+		if (receiver_is_full(rc)) {
+			turn = cpu;
+			return rc;
+		}
+		if (rc < 0)
+			result = rc; /* no memory; another CPU's node may have some */
+		else if (rc)
+			*delivered = true;
+		cond_resched();
+		cpu = next_possible(cpu);
+	} while (cpu != first);
+	turn = next_possible(first);
+	return result;
+}
+
+/*
+ * What was complete when it began, and what was part-full if that is due; what comes
+ * meanwhile is for the next run. Returns 0, or -errno when something had to stay.
+ */
+static int deliver_all(void)
+{
+	unsigned int passes = kvmlog_buffer_subbufs() + 1;
+	bool delivered = true;
+	int err = 0;
+
+	while (delivered && passes-- && !err) {
+		delivered = false;
+		err = deliver_pass(&delivered);
+	}
+	return err;
+}
+
+static void set_flush_due(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		per_cpu(kvmlog_buffers, cpu).flush_due = true;
+}
+
+/* What a CPU that was plugged in saw before it had a buffer was counted as dropped. */
+static int alloc_missing(void)
 {
 	int result = 0;
 	int cpu;
 
-	for_each_possible_cpu(cpu) {
-		int err;
-
-		if (!per_cpu(kvmlog_buffers, cpu).subbufs) {
-			if (READ_ONCE(running) && cpu_online(cpu) && kvmlog_buffer_alloc(cpu))
-				result = -ENOMEM;
-			continue;
-		}
-		err = deliver_complete(cpu);
-		/* While complete ones have to wait, this one may as well fill up. */
-		if (timed && !err) {
-			kvmlog_buffer_flush(cpu);
-			err = deliver_complete(cpu);
-		}
-		if (err)
-			result = err;
-	}
+	for_each_online_cpu(cpu)
+		if (!per_cpu(kvmlog_buffers, cpu).subbufs && kvmlog_buffer_alloc(cpu))
+			result = -ENOMEM;
 	return result;
 }
 
@@ -191,11 +284,14 @@ static void flush_worker(struct work_struct *work)
 	if (!running)
 		goto out;
 	kvmlog_cost_work_begin(&cost);
+	err = 0;
 	if (timed) {
 		on_interval();
+		set_flush_due();
 		next_timed_flush = jiffies + msecs_to_jiffies(flush_interval_ms);
+		err = alloc_missing();
 	}
-	err = flush_all(timed);
+	err = deliver_all() ?: err;
 	delay = time_before(jiffies, next_timed_flush) ? next_timed_flush - jiffies : 1;
 	if (err)
 		delay = min(delay, msecs_to_jiffies(KVMLOG_FLUSH_RETRY_MS));
@@ -219,8 +315,13 @@ int kvmlog_flush_start(void)
 
 	/* All of them: one that comes later goes on from here. */
 	for_each_possible_cpu(cpu) {
-		per_cpu(kvmlog_buffers, cpu).lost = 0;
-		per_cpu(kvmlog_buffers, cpu).sequence = 0;
+		struct kvmlog_buffer *buffer = per_cpu_ptr(&kvmlog_buffers, cpu);
+
+		buffer->lost = 0;
+		buffer->sequence = 0;
+		buffer->lost_reported = 0;
+		buffer->sent = jiffies;
+		buffer->flush_due = false;
 	}
 	for_each_present_cpu(cpu) {
 		int err = kvmlog_buffer_alloc(cpu);
@@ -250,7 +351,7 @@ static void discard_complete(int cpu)
 	}
 }
 
-void kvmlog_flush_stop(unsigned long deadline)
+void kvmlog_flush_end(void)
 {
 	int cpu;
 
@@ -260,18 +361,43 @@ void kvmlog_flush_stop(unsigned long deadline)
 	for_each_possible_cpu(cpu)
 		irq_work_sync(per_cpu_ptr(&wakeups, cpu));
 	cancel_delayed_work_sync(&flusher);
+	on_interval();
+}
+
+bool kvmlog_flush_drain(void)
+{
+	int err;
 
 	mutex_lock(&flush_mutex);
-	while (flush_all(true) && time_before(jiffies, deadline))
-		schedule_timeout_uninterruptible(msecs_to_jiffies(KVMLOG_FLUSH_RETRY_MS));
+	set_flush_due();
+	err = deliver_all();
+	mutex_unlock(&flush_mutex);
+	return !err;
+}
 
-	/* When the deadline passed, a part-full sub-buffer may still stand behind complete ones. */
+void kvmlog_flush_discard(void)
+{
+	int cpu;
+
+	mutex_lock(&flush_mutex);
 	for_each_possible_cpu(cpu) {
+		discard_complete(cpu);
+		/* A part-full one stood behind them. */
 		if (per_cpu(kvmlog_buffers, cpu).subbufs)
 			kvmlog_buffer_flush(cpu);
 		discard_complete(cpu);
 	}
 	free_all_buffers();
+	mutex_unlock(&flush_mutex);
+}
+
+void kvmlog_flush_cpu_online(int cpu)
+{
+	/* Else the worker does it: whoever waits here has all CPUs wait. */
+	if (!mutex_trylock(&flush_mutex))
+		return;
+	if (running && !per_cpu(kvmlog_buffers, cpu).subbufs)
+		kvmlog_buffer_alloc(cpu);
 	mutex_unlock(&flush_mutex);
 }
 

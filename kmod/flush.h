@@ -9,7 +9,8 @@
 #include "buffer.h"
 
 enum {
-	KVMLOG_FLUSH_RETRY_MS = 2, /* when the receiver is slow or memory is short */
+	KVMLOG_FLUSH_RETRY_MS = 2,    /* when the receiver is slow or memory is short */
+	KVMLOG_FLUSH_LOSSES_MS = 500, /* without a batch, until losses are reported without one */
 };
 
 /* What one CPU's buffer has gone through, for the status. */
@@ -19,17 +20,23 @@ struct kvmlog_cpu_status {
 	u64 bytes;
 };
 
-/* @interval: called by the worker before each timed flush; it may write notes, not wait. */
+/* @interval: called before each timed flush, and by end(); it may write notes, not wait. */
 int kvmlog_flush_init(void (*interval)(void));
 void kvmlog_flush_exit(void);
 
 /*
- * Process context; callers hold the session's mutex. stop() delivers what there is until
- * @deadline (jiffies), and returns when no flush runs any more.
+ * Process context; callers hold the session's mutex. After start(): end() returns when no
+ * flush runs any more. Then drain() delivers what the receiver takes now, false when
+ * something had to stay; discard() counts that as dropped, and frees the buffers.
  */
 int kvmlog_flush_start(void);
-void kvmlog_flush_stop(unsigned long deadline);
+void kvmlog_flush_end(void);
+bool kvmlog_flush_drain(void);
+void kvmlog_flush_discard(void);
 bool kvmlog_flush_running(void);
+
+/* On a CPU that comes online, before anything else runs there: it gets its buffer. */
+void kvmlog_flush_cpu_online(int cpu);
 
 /* Runs the worker as soon as possible. Not from a probe: see kvmlog_flush_wake(). */
 void kvmlog_flush_now(void);

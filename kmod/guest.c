@@ -7,6 +7,9 @@
  * address: then either another vCPU has the index of the one that the guest was
  * first seen by, or that vCPU counts its exits from 0 again.
  */
+#include <linux/hash.h>
+#include <linux/list.h>
+#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
@@ -18,7 +21,9 @@
 #include "vcpu_state.h"
 
 struct kvmlog_guest {
-	struct kvm *kvm; /* NULL: no vCPU of it may join any more */
+	/* By its kvm; by nothing when no vCPU may join any more; unused: in that list. */
+	struct hlist_node link;
+	struct kvm *kvm;
 	u32 number;
 	u32 refs; /* vCPU states; 0: free */
 	bool announced;
@@ -35,13 +40,15 @@ struct kvmlog_guest {
 };
 
 /*
- * Covers the table. Taken when a vCPU is seen first or last, preemption
- * disabled, below a vCPU state's lock.
+ * Covers the table, which is a hash: the lock is held no longer for many guests than
+ * for one. Taken when a vCPU is seen first or last, below a vCPU state's lock; with
+ * interrupts off, as probes wait for it that have them off.
  */
 static DEFINE_RAW_SPINLOCK(guests_lock);
 static struct kvmlog_guest *guests;
-static unsigned int guests_capacity;
-static unsigned int guests_used; /* entries that were ever in use: how far to search */
+static struct hlist_head *by_kvm; /* as many */
+static HLIST_HEAD(unused);
+static unsigned int guests_bits; /* log2 of how many */
 static u32 last_number;		 /* never given twice while the module is loaded */
 
 static bool still_the_same(const struct kvmlog_guest *guest)
@@ -77,46 +84,64 @@ static void describe(struct kvmlog_guest *guest, const struct kvmlog_vcpu_state 
 	guest->comm[sizeof(guest->comm) - 1] = 0;
 }
 
-bool kvmlog_guest_get(struct kvmlog_vcpu_state *state)
+/* Lock held: the guest that vCPUs of @kvm join, or NULL. */
+static struct kvmlog_guest *find_guest(const struct kvm *kvm)
 {
-	const struct kvm *kvm = kvmlog_vcpu_kvm(state->vcpu);
-	struct kvmlog_guest *guest, *unused = NULL;
-	unsigned int i;
+	struct kvmlog_guest *guest;
 
-	raw_spin_lock(&guests_lock);
-	for (i = 0; i < guests_used; i++) {
-		guest = &guests[i];
-		if (!guest->refs) {
-			unused = unused ?: guest;
-			continue;
-		}
+	/* At most one has this address: the one that was there before is taken out. */
+	hlist_for_each_entry(guest, &by_kvm[hash_ptr(kvm, guests_bits)], link)
+	{
 		if (guest->kvm != kvm)
 			continue;
 		if (still_the_same(guest))
-			goto out;
-		guest->kvm = NULL;
+			return guest;
+		hlist_del_init(&guest->link);
+		return NULL;
 	}
-	if (!unused && guests_used < guests_capacity)
-		unused = &guests[guests_used++];
-	guest = unused;
-	if (guest)
-		describe(guest, state);
-out:
+	return NULL;
+}
+
+/* Lock held: a new one for @state's vCPU, or NULL when there are too many. */
+static struct kvmlog_guest *add_guest(const struct kvmlog_vcpu_state *state)
+{
+	struct kvmlog_guest *guest = hlist_entry_safe(unused.first, struct kvmlog_guest, link);
+
+	if (!guest)
+		return NULL;
+	hlist_del(&guest->link);
+	describe(guest, state);
+	hlist_add_head(&guest->link, &by_kvm[hash_ptr(guest->kvm, guests_bits)]);
+	return guest;
+}
+
+bool kvmlog_guest_get(struct kvmlog_vcpu_state *state)
+{
+	struct kvmlog_guest *guest;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&guests_lock, flags);
+	guest = find_guest(kvmlog_vcpu_kvm(state->vcpu)) ?: add_guest(state);
 	state->guest = guest;
 	state->announced = false;
 	if (guest) {
 		guest->refs++;
 		state->record.guest = guest->number;
 	}
-	raw_spin_unlock(&guests_lock);
+	raw_spin_unlock_irqrestore(&guests_lock, flags);
 	return guest;
 }
 
 void kvmlog_guest_put(struct kvmlog_guest *guest)
 {
-	raw_spin_lock(&guests_lock);
-	guest->refs--;
-	raw_spin_unlock(&guests_lock);
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&guests_lock, flags);
+	if (!--guest->refs) {
+		hlist_del_init(&guest->link);
+		hlist_add_head(&guest->link, &unused);
+	}
+	raw_spin_unlock_irqrestore(&guests_lock, flags);
 }
 
 bool kvmlog_guest_announce(struct kvmlog_guest *guest, u8 isa, u64 exit_ns)
@@ -132,30 +157,39 @@ bool kvmlog_guest_announce(struct kvmlog_guest *guest, u8 isa, u64 exit_ns)
 		.vcpu = KVMLOG_NO_VCPU,
 		.cpu = raw_smp_processor_id(),
 	};
+	unsigned long flags;
 	bool announced;
 
 	memcpy(note.comm, guest->comm, sizeof(note.comm));
-	raw_spin_lock(&guests_lock);
+	raw_spin_lock_irqsave(&guests_lock, flags);
 	if (!guest->announced)
 		guest->announced = kvmlog_note_write(&note, KVMLOG_RECORD_GUEST);
 	announced = guest->announced;
-	raw_spin_unlock(&guests_lock);
+	raw_spin_unlock_irqrestore(&guests_lock, flags);
 	return announced;
 }
 
 int kvmlog_guest_start(unsigned int capacity)
 {
+	unsigned int i;
+
 	guests = kvcalloc(capacity, sizeof(*guests), GFP_KERNEL);
-	if (!guests)
+	by_kvm = kvcalloc(capacity, sizeof(*by_kvm), GFP_KERNEL);
+	if (!guests || !by_kvm) {
+		kvmlog_guest_stop();
 		return -ENOMEM;
-	guests_capacity = capacity;
-	guests_used = 0;
+	}
+	guests_bits = ilog2(capacity);
+	INIT_HLIST_HEAD(&unused);
+	for (i = 0; i < capacity; i++)
+		hlist_add_head(&guests[i].link, &unused);
 	return 0;
 }
 
 void kvmlog_guest_stop(void)
 {
+	kvfree(by_kvm);
 	kvfree(guests);
+	by_kvm = NULL;
 	guests = NULL;
-	guests_capacity = 0;
 }

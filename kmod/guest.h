@@ -9,7 +9,7 @@ struct kvm_vcpu;
 struct kvmlog_guest;
 struct kvmlog_vcpu_state;
 
-/* Process context; @capacity guests at most, as many as there are vCPU states. */
+/* Process context; @capacity guests at most, as many as there are vCPU states: a power of two. */
 int kvmlog_guest_start(unsigned int capacity);
 void kvmlog_guest_stop(void);
 

@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* kvmlog.ko: loading and unloading, and who calls whom back. */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <generated/utsrelease.h>
+#include <linux/compiler.h>
 #include <linux/module.h>
+#include <linux/string.h>
+#include <linux/utsname.h>
 
 #include <kvmlog/layout.h>
 
 #include "clock.h"
+#include "cpus.h"
 #include "flush.h"
 #include "netlink.h"
 #include "receiver.h"
@@ -12,21 +19,36 @@
 #include "tracepoints.h"
 #include "vcpu_table.h"
 
+/* Of the host, what records of exits do not show. */
+static void report_host_events(void)
+{
+	kvmlog_clock_check();
+	kvmlog_cpus_report();
+}
+
 static int __init kvmlog_init(void)
 {
+	const char *built_for = UTS_RELEASE;
 	int err;
 
+	/* Weak-updates and force-loading bring modules to kernels with other structures. */
+	OPTIMIZER_HIDE_VAR(built_for); /* it stands in the file as one string, compared as such */
+	if (strcmp(built_for, init_utsname()->release)) {
+		pr_err("built for kernel %s, this is %s; rebuild kvmlog for this kernel\n",
+		       built_for, init_utsname()->release);
+		return -ENOEXEC;
+	}
 	kvmlog_session_init();
 	kvmlog_vcpu_table_init();
-	err = kvmlog_flush_init(kvmlog_clock_check);
+	err = kvmlog_flush_init(report_host_events);
 	if (err)
 		return err;
-	err = kvmlog_clock_init();
+	err = kvmlog_cpus_init();
 	if (err)
 		goto err_flush_exit;
 	err = kvmlog_tracepoints_init(&kvmlog_session_tracepoints);
 	if (err)
-		goto err_clock_exit;
+		goto err_cpus_exit;
 	err = kvmlog_receiver_init(kvmlog_session_receiver_gone);
 	if (err)
 		goto err_tracepoints_exit;
@@ -40,8 +62,8 @@ err_receiver_exit:
 	kvmlog_receiver_exit();
 err_tracepoints_exit:
 	kvmlog_tracepoints_exit();
-err_clock_exit:
-	kvmlog_clock_exit();
+err_cpus_exit:
+	kvmlog_cpus_exit();
 err_flush_exit:
 	kvmlog_flush_exit();
 	return err;
@@ -54,7 +76,7 @@ static void __exit kvmlog_exit(void)
 	kvmlog_netlink_exit();
 	kvmlog_receiver_exit();
 	kvmlog_tracepoints_exit();
-	kvmlog_clock_exit();
+	kvmlog_cpus_exit();
 	kvmlog_flush_exit();
 }
 

@@ -20,6 +20,7 @@
 #include "config.h"
 #include "cost.h"
 #include "counters.h"
+#include "fields.h"
 #include "flush.h"
 #include "netlink.h"
 #include "receiver.h"
@@ -30,8 +31,24 @@
 
 static struct genl_family kvmlog_family;
 
+/*
+ * Records show what guests execute: their instruction pointers, MSRs, CPUID leaves. So
+ * reading them takes more than configuring networks does.
+ */
+static int may_read_records(const struct sk_buff *skb, struct netlink_ext_ack *extack)
+{
+	if (netlink_capable(skb, CAP_PERFMON) || netlink_capable(skb, CAP_SYS_ADMIN))
+		return 0;
+	NL_SET_ERR_MSG(extack, "Reading records takes CAP_PERFMON besides CAP_NET_ADMIN");
+	return -EPERM;
+}
+
 static int subscribe(struct sk_buff *skb, struct genl_info *info)
 {
+	int err = may_read_records(skb, info->extack);
+
+	if (err)
+		return err;
 	return kvmlog_receiver_subscribe(NETLINK_CB(skb).sk, info->snd_portid, kvmlog_family.id,
 					 info->extack);
 }
@@ -46,6 +63,23 @@ static int put_prototypes(struct sk_buff *msg)
 
 		if (!nest || nla_put_string(msg, KVMLOG_PROTO_A_NAME, name) ||
 		    nla_put_string(msg, KVMLOG_PROTO_A_SIGNATURE, signature))
+			return -EMSGSIZE;
+		nla_nest_end(msg, nest);
+	}
+	return 0;
+}
+
+static int put_fields(struct sk_buff *msg)
+{
+	const struct kvmlog_field *field;
+	unsigned int i;
+
+	for (i = 0; (field = kvmlog_fields_at(i)); i++) {
+		struct nlattr *nest = nla_nest_start(msg, KVMLOG_A_FIELD);
+
+		if (!nest || nla_put_string(msg, KVMLOG_FIELD_A_NAME, field->name) ||
+		    nla_put_u32(msg, KVMLOG_FIELD_A_OFFSET, field->offset) ||
+		    nla_put_u32(msg, KVMLOG_FIELD_A_BYTES, field->bytes))
 			return -EMSGSIZE;
 		nla_nest_end(msg, nest);
 	}
@@ -106,11 +140,14 @@ static int put_status(struct sk_buff *msg)
 	kvmlog_counters_read(&counters);
 	kvmlog_cost_read(&cost);
 	if (nla_put_u8(msg, KVMLOG_A_STATE, on) ||
+	    nla_put_u8(msg, KVMLOG_A_STOPPING, kvmlog_session_stopping()) ||
 	    nla_put_u8(msg, KVMLOG_A_ATTACHED, kvmlog_tracepoints_attached()) ||
 	    (waiting_for && nla_put_string(msg, KVMLOG_A_WAITING_FOR, waiting_for)) ||
 	    nla_put_u32(msg, KVMLOG_A_EPOCH, kvmlog_session_epoch()) || put_config(msg) ||
 	    nla_put_u32(msg, KVMLOG_A_FLUSH_MS, kvmlog_flush_interval_ms()) ||
 	    nla_put(msg, KVMLOG_A_COUNTERS, sizeof(counters), &counters) ||
+	    nla_put_u64_64bit(msg, KVMLOG_A_NOTES_LOST, kvmlog_counters_notes_lost(),
+			      KVMLOG_A_PAD) ||
 	    (kvmlog_receiver_exists() &&
 	     nla_put_u32(msg, KVMLOG_A_RECEIVER, kvmlog_receiver_portid())) ||
 	    nla_put_u32(msg, KVMLOG_A_SCHEMA, KVMLOG_SCHEMA_VERSION) ||
@@ -121,13 +158,13 @@ static int put_status(struct sk_buff *msg)
 	    nla_put_u32(msg, KVMLOG_A_PENDING_SLOTS, kvmlog_vcpu_table_capacity()) ||
 	    nla_put(msg, KVMLOG_A_COST, sizeof(cost), &cost))
 		return -EMSGSIZE;
-	return put_cpus(msg) ?: put_prototypes(msg);
+	return put_cpus(msg) ?: put_prototypes(msg) ?: put_fields(msg);
 }
 
 /* Room for put_status() on a host with as many CPUs as this one may have. */
 static size_t status_bytes(void)
 {
-	return 4096 + num_possible_cpus() * 64 + KVMLOG_MAX_TGIDS * sizeof(u32);
+	return 8192 + num_possible_cpus() * 64 + KVMLOG_MAX_TGIDS * sizeof(u32);
 }
 
 static int get_status(struct sk_buff *skb, struct genl_info *info)
@@ -189,6 +226,50 @@ static int check_prototypes(struct genl_info *info)
 		err = kvmlog_tracepoints_check(nla_data(tb[KVMLOG_PROTO_A_NAME]),
 					       nla_data(tb[KVMLOG_PROTO_A_SIGNATURE]),
 					       info->extack);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static const struct nla_policy field_policy[KVMLOG_FIELD_A_MAX + 1] = {
+	[KVMLOG_FIELD_A_NAME] = { .type = NLA_NUL_STRING, .len = KVMLOG_MAX_NAME_BYTES - 1 },
+	[KVMLOG_FIELD_A_OFFSET] = { .type = NLA_U32 },
+	[KVMLOG_FIELD_A_BYTES] = { .type = NLA_U32 },
+};
+
+static int check_field(struct nlattr *attr, struct genl_info *info)
+{
+	struct nlattr *tb[KVMLOG_FIELD_A_MAX + 1];
+	int err = nla_parse_nested(tb, KVMLOG_FIELD_A_MAX, attr, field_policy, info->extack);
+
+	if (err)
+		return err;
+	if (!tb[KVMLOG_FIELD_A_NAME] || !tb[KVMLOG_FIELD_A_OFFSET] || !tb[KVMLOG_FIELD_A_BYTES]) {
+		NL_SET_ERR_MSG_ATTR(info->extack, attr,
+				    "A field needs a name, an offset and a size");
+		return -EINVAL;
+	}
+	return kvmlog_fields_check(nla_data(tb[KVMLOG_FIELD_A_NAME]),
+				   nla_get_u32(tb[KVMLOG_FIELD_A_OFFSET]),
+				   nla_get_u32(tb[KVMLOG_FIELD_A_BYTES]), info->extack);
+}
+
+static int check_fields(struct genl_info *info)
+{
+	unsigned int count = 0;
+	struct nlattr *attr;
+	int remaining, err;
+
+	nlmsg_for_each_attr(attr, info->nlhdr, GENL_HDRLEN, remaining)
+	{
+		if (nla_type(attr) != KVMLOG_A_FIELD)
+			continue;
+		if (++count > KVMLOG_MAX_FIELDS) {
+			NL_SET_ERR_MSG_ATTR(info->extack, attr, "Too many fields, at most 32");
+			return -E2BIG;
+		}
+		err = check_field(attr, info);
 		if (err)
 			return err;
 	}
@@ -277,7 +358,8 @@ static int configure(struct sk_buff *skb, struct genl_info *info)
 	}
 	if (!nla_get_u8(info->attrs[KVMLOG_A_STATE]))
 		return switch_off(info);
-	err = check_prototypes(info);
+	kvmlog_tracepoints_begin_check();
+	err = check_prototypes(info) ?: check_fields(info);
 	if (err)
 		return err;
 	config = parse_config(info);
@@ -289,6 +371,11 @@ static int configure(struct sk_buff *skb, struct genl_info *info)
 	err = kvmlog_session_start(config, lease_ms, info->extack);
 	mutex_unlock(&kvmlog_session_mutex);
 	return err;
+}
+
+static int start_pending(struct netlink_callback *cb)
+{
+	return may_read_records(cb->skb, cb->extack);
 }
 
 static int dump_pending(struct sk_buff *msg, struct netlink_callback *cb)
@@ -334,6 +421,7 @@ static const struct nla_policy configure_policy[KVMLOG_A_MAX + 1] = {
 	[KVMLOG_A_PROTOTYPE] = NLA_POLICY_NESTED(prototype_policy),
 	[KVMLOG_A_LEASE_MS] = NLA_POLICY_FULL_RANGE(NLA_U32, &lease_range),
 	[KVMLOG_A_CAUSE] = { .type = NLA_U32 },
+	[KVMLOG_A_FIELD] = NLA_POLICY_NESTED(field_policy),
 };
 
 static const struct genl_ops kvmlog_ops[] = {
@@ -361,6 +449,7 @@ static const struct genl_ops kvmlog_ops[] = {
 	{
 		.cmd = KVMLOG_CMD_GET_PENDING,
 		.flags = GENL_ADMIN_PERM,
+		.start = start_pending,
 		.dumpit = dump_pending,
 		.policy = no_attributes,
 		.maxattr = 0,
@@ -372,7 +461,7 @@ static struct genl_family kvmlog_family __ro_after_init = {
 	.version = KVMLOG_GENL_VERSION,
 	.netnsok = false,
 	.parallel_ops =
-		true, /* switching off may wait for a slow receiver: not under genl's lock */
+		true, /* switching on allocates, and off waits for probes: not under genl's lock */
 	.module = THIS_MODULE,
 	.ops = kvmlog_ops,
 	.n_ops = ARRAY_SIZE(kvmlog_ops),

@@ -1,22 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/*
- * Notes are few, and each reports something that no other record does; so their writers
- * wait for room where they may. Exits never do.
- */
-#include <linux/jiffies.h>
+/* Notes are few, and each reports something that no other record does: buffers keep room for them. */
 #include <linux/ktime.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 
 #include "buffer.h"
 #include "config.h"
-#include "flush.h"
 #include "note.h"
-#include "receiver.h"
-
-enum {
-	FINAL_FLUSH_MS = 2000, /* how long switching off waits for a slow receiver */
-};
 
 bool kvmlog_note_write(void *note, enum kvmlog_record_type type)
 {
@@ -38,26 +28,16 @@ bool kvmlog_note_write(void *note, enum kvmlog_record_type type)
 	return written;
 }
 
-unsigned long kvmlog_note_deadline(void)
+void kvmlog_note_lost(void)
 {
-	return jiffies + msecs_to_jiffies(FINAL_FLUSH_MS);
+	raw_cpu_inc(kvmlog_counters.notes_lost);
 }
 
-void kvmlog_note_wait_for_room(unsigned long deadline)
-{
-	while (kvmlog_flush_running() && !raw_cpu_read(kvmlog_buffers.next) &&
-	       kvmlog_receiver_exists() && time_before(jiffies, deadline)) {
-		kvmlog_flush_now();
-		schedule_timeout_uninterruptible(msecs_to_jiffies(KVMLOG_FLUSH_RETRY_MS));
-	}
-}
-
-void kvmlog_note_switch(enum kvmlog_switch_cause cause, bool on, unsigned long deadline)
+void kvmlog_note_switch(enum kvmlog_switch_cause cause, bool on)
 {
 	struct kvmlog_record_switch note = { .on = on, .cause = cause };
 	const struct kvmlog_config *config;
 
-	kvmlog_note_wait_for_room(deadline);
 	rcu_read_lock_sched();
 	config = rcu_dereference_sched(kvmlog_config);
 	if (config) {
@@ -68,7 +48,8 @@ void kvmlog_note_switch(enum kvmlog_switch_cause cause, bool on, unsigned long d
 		note.tid = current->pid;
 		note.vcpu = KVMLOG_NO_VCPU;
 		note.cpu = KVMLOG_NO_CPU;
-		kvmlog_note_write(&note, KVMLOG_RECORD_SWITCH);
+		if (!kvmlog_note_write(&note, KVMLOG_RECORD_SWITCH))
+			kvmlog_note_lost();
 	}
 	rcu_read_unlock_sched();
 }

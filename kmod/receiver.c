@@ -22,12 +22,16 @@ static DEFINE_MUTEX(receiver_mutex);
 static struct sock *receiver;
 static u32 receiver_portid;
 static u16 receiver_family_id;
+static bool gone_pending; /* the last one's end has not been dealt with yet */
 
 static void (*on_gone)(void);
 
 static void gone_worker(struct work_struct *work)
 {
 	on_gone();
+	mutex_lock(&receiver_mutex);
+	gone_pending = false;
+	mutex_unlock(&receiver_mutex);
 }
 
 static DECLARE_WORK(gone_work, gone_worker);
@@ -43,6 +47,7 @@ static int release_notify(struct notifier_block *nb, unsigned long action, void 
 	if (receiver && receiver_portid == notify->portid) {
 		sock_put(receiver);
 		receiver = NULL;
+		gone_pending = true;
 		schedule_work(&gone_work);
 	}
 	mutex_unlock(&receiver_mutex);
@@ -56,9 +61,13 @@ int kvmlog_receiver_subscribe(struct sock *sk, u32 portid, u16 family_id,
 {
 	int err = 0;
 
-	/* When the last one's end has not been dealt with yet, its session is over first. */
-	flush_work(&gone_work);
+	/* Its session is over first. */
 	mutex_lock(&receiver_mutex);
+	while (gone_pending) {
+		mutex_unlock(&receiver_mutex);
+		flush_work(&gone_work);
+		mutex_lock(&receiver_mutex);
+	}
 	if (receiver) {
 		NL_SET_ERR_MSG(extack, "There is a receiver already; only one is served");
 		err = -EBUSY;

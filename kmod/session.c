@@ -4,7 +4,9 @@
  *
  * On:  vCPU table and buffers -> configuration published -> probes attached.
  * Off: probes detached and waited for -> pending exits written out -> buffers
- *      delivered -> configuration withdrawn -> memory freed.
+ *      delivered -> configuration withdrawn -> memory freed. What has to wait for
+ *      a slow receiver is the stop work's: no caller waits for it, and none of the
+ *      locks that callers hold.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -12,20 +14,27 @@
 #include <linux/netlink.h>
 #include <linux/slab.h>
 #include <linux/tracepoint.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 
 #include <kvmlog/kvmlog.h>
 
 #include "clock.h"
 #include "config.h"
+#include "cpus.h"
 #include "flush.h"
 #include "note.h"
 #include "receiver.h"
 #include "session.h"
 #include "tracepoints.h"
 #include "vcpu_table.h"
+#include "vendor.h"
 
 DEFINE_MUTEX(kvmlog_session_mutex);
+
+enum {
+	FINAL_DELIVERY_MS = 2000, /* how long a slow receiver is given when switching off */
+};
 
 static u32 epoch; /* of the newest configuration; grows, so that it names one for good */
 static bool closed;
@@ -34,6 +43,14 @@ static bool closed;
 static struct delayed_work lease_work;
 static unsigned long lease_end; /* jiffies; 0: no lease */
 
+/* Switching off: no probe runs any more, but not all is handed over yet. */
+static struct delayed_work stop_work;
+static bool stopping;
+static bool drained; /* no exit is pending, the SWITCH record is written, no flush runs */
+static enum kvmlog_switch_cause stop_cause;
+static unsigned long stop_deadline; /* jiffies */
+static DECLARE_WAIT_QUEUE_HEAD(stopped);
+
 static struct kvmlog_config *current_config(void)
 {
 	return rcu_dereference_protected(kvmlog_config, lockdep_is_held(&kvmlog_session_mutex));
@@ -41,7 +58,12 @@ static struct kvmlog_config *current_config(void)
 
 const struct kvmlog_config *kvmlog_session_config(void)
 {
-	return current_config();
+	return stopping ? NULL : current_config();
+}
+
+bool kvmlog_session_stopping(void)
+{
+	return stopping;
 }
 
 u32 kvmlog_session_epoch(void)
@@ -51,7 +73,7 @@ u32 kvmlog_session_epoch(void)
 
 static void note_switch(enum kvmlog_switch_cause cause)
 {
-	kvmlog_note_switch(cause, true, kvmlog_note_deadline());
+	kvmlog_note_switch(cause, true);
 }
 
 u32 kvmlog_session_lease_ms(void)
@@ -117,6 +139,20 @@ int kvmlog_session_start(struct kvmlog_config *config, u32 lease_ms, struct netl
 		err = -ENOTCONN;
 		goto err_free_config;
 	}
+	if (!kvmlog_vendor_findable()) {
+		NL_SET_ERR_MSG(
+			extack,
+			"This kernel has no kprobes (CONFIG_KPROBES), by which KVM's functions are found; use the BPF source");
+		err = -EOPNOTSUPP;
+		goto err_free_config;
+	}
+	if (stopping) {
+		NL_SET_ERR_MSG(
+			extack,
+			"Tracing is being switched off: its last records are not delivered yet");
+		err = -EINPROGRESS;
+		goto err_free_config;
+	}
 	if (old) {
 		if (kvmlog_config_equal(old, config) && (lease_ms || lease_end)) {
 			set_lease(lease_ms);
@@ -140,6 +176,7 @@ int kvmlog_session_start(struct kvmlog_config *config, u32 lease_ms, struct netl
 		goto err_free_config;
 	}
 	kvmlog_clock_start();
+	kvmlog_cpus_start();
 	err = kvmlog_flush_start();
 	if (err) {
 		NL_SET_ERR_MSG(extack, "No memory for the buffers");
@@ -167,22 +204,58 @@ err_free_config:
 	return err;
 }
 
+/*
+ * What is left of switching off, as far as the receiver takes it. Mutex held; true when it is
+ * off.
+ */
+static bool stop_step(void)
+{
+	const bool patient = kvmlog_receiver_exists() && time_before(jiffies, stop_deadline);
+
+	if (!drained) {
+		if (!kvmlog_vcpu_table_drain(patient)) {
+			kvmlog_flush_now();
+			return false;
+		}
+		kvmlog_flush_end();
+		kvmlog_note_switch(stop_cause, false);
+		drained = true;
+	}
+	if (!kvmlog_flush_drain() && patient)
+		return false;
+	kvmlog_flush_discard();
+	publish(NULL);
+	kvmlog_vcpu_table_stop();
+	WRITE_ONCE(stopping, false);
+	wake_up_all(&stopped);
+	return true;
+}
+
+static void stop_worker(struct work_struct *work)
+{
+	mutex_lock(&kvmlog_session_mutex);
+	if (stopping && !stop_step())
+		queue_delayed_work(system_unbound_wq, &stop_work,
+				   msecs_to_jiffies(KVMLOG_FLUSH_RETRY_MS));
+	mutex_unlock(&kvmlog_session_mutex);
+}
+
 int kvmlog_session_stop(enum kvmlog_switch_cause cause)
 {
-	unsigned long deadline = kvmlog_note_deadline();
-
-	if (!current_config())
+	if (!kvmlog_session_config())
 		return -EALREADY;
 	set_lease(0);
 	static_branch_disable(&kvmlog_key);
 	kvmlog_tracepoints_disable();
 	/* Whoever saw the key enabled in kvmlog_emit() has left it after this. */
 	tracepoint_synchronize_unregister();
-	kvmlog_vcpu_table_drain(deadline);
-	kvmlog_note_switch(cause, false, deadline);
-	kvmlog_flush_stop(deadline);
-	publish(NULL);
-	kvmlog_vcpu_table_stop();
+	stop_cause = cause;
+	stop_deadline = jiffies + msecs_to_jiffies(FINAL_DELIVERY_MS);
+	drained = false;
+	stopping = true;
+	if (!stop_step())
+		queue_delayed_work(system_unbound_wq, &stop_work,
+				   msecs_to_jiffies(KVMLOG_FLUSH_RETRY_MS));
 	return 0;
 }
 
@@ -205,8 +278,12 @@ void kvmlog_session_receiver_gone(void)
 {
 	mutex_lock(&kvmlog_session_mutex);
 	/* A new one may have come and switched on already: that is its own affair. */
-	if (!kvmlog_receiver_exists() && !kvmlog_session_stop(KVMLOG_SWITCH_RECEIVER_GONE))
-		pr_info("the receiver is gone, tracing is off\n");
+	if (!kvmlog_receiver_exists()) {
+		if (!kvmlog_session_stop(KVMLOG_SWITCH_RECEIVER_GONE))
+			pr_info("the receiver is gone, tracing is off\n");
+		else if (stopping)
+			stop_step();
+	}
 	mutex_unlock(&kvmlog_session_mutex);
 }
 
@@ -216,10 +293,13 @@ void kvmlog_session_close(void)
 	closed = true;
 	kvmlog_session_stop(KVMLOG_SWITCH_UNLOAD);
 	mutex_unlock(&kvmlog_session_mutex);
+	wait_event(stopped, !READ_ONCE(stopping));
+	cancel_delayed_work_sync(&stop_work);
 	cancel_delayed_work_sync(&lease_work);
 }
 
 void kvmlog_session_init(void)
 {
 	INIT_DELAYED_WORK(&lease_work, lease_worker);
+	INIT_DELAYED_WORK(&stop_work, stop_worker);
 }

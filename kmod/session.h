@@ -28,14 +28,19 @@ void kvmlog_session_init(void);
  */
 int kvmlog_session_start(struct kvmlog_config *config, u32 lease_ms,
 			 struct netlink_ext_ack *extack);
-/* -EALREADY when off. Returns when no probe runs any more and all was handed over. */
+/*
+ * -EALREADY when off, or being switched off. Returns when no probe runs any more. All is handed
+ * over then, too, unless the receiver is slow: that goes on for some seconds at most, in which
+ * the session is stopping.
+ */
 int kvmlog_session_stop(enum kvmlog_switch_cause cause);
 
 /* Refuses to be switched on from here; switches off. For the module's end. */
 void kvmlog_session_close(void);
 
 /* Mutex held. */
-const struct kvmlog_config *kvmlog_session_config(void);
+const struct kvmlog_config *kvmlog_session_config(void); /* NULL: off */
+bool kvmlog_session_stopping(void);
 u32 kvmlog_session_epoch(void);
 u32 kvmlog_session_lease_ms(void); /* what is left of the lease, 0 without one */
 

@@ -115,9 +115,17 @@ void kvmlog_probe_kvm_exit(void *data, struct kvm_vcpu *vcpu, u32 isa)
 	/* KVM re-enters before it exits again; a probe attached in between may not have seen it. */
 	if (unlikely(state->pending))
 		kvmlog_exit_record_give_up(state);
-	/* With full buffers the guest's next exit tries again. */
-	if (unlikely(!state->announced))
+	/* No record of a guest comes before its announcement: with full buffers neither does. */
+	if (unlikely(!state->announced)) {
 		state->announced = kvmlog_guest_announce(state->guest, isa, now_ns);
+		if (!state->announced) {
+			this_cpu_inc(kvmlog_counters.taken);
+			this_cpu_inc(kvmlog_counters.dropped_buffer);
+			kvmlog_buffer_count_lost();
+			kvmlog_vcpu_state_unlock(state);
+			goto out;
+		}
+	}
 	kvmlog_exit_record_open(state, vcpu, isa, config->epoch, now_ns);
 	this_cpu_inc(kvmlog_counters.taken);
 	kvmlog_vcpu_state_unlock(state);

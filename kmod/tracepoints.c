@@ -33,10 +33,11 @@ static struct probed {
 	const char *signature;
 	const char *mismatch;
 	void *function;
-	u8 isa; /* only there, and not required; KVMLOG_ISA_NONE: required everywhere */
+	u8 isa; /* only there, and optional; KVMLOG_ISA_NONE: required everywhere */
 	struct tracepoint *tracepoint; /* NULL while its module is not loaded */
 	const struct module *module;   /* NULL: built in */
 	bool attached;
+	bool unusable;	 /* optional, and other than the probe takes it in the running kernel */
 	bool persistent; /* stays while KVM is reloaded: threads end at any time */
 } probes[] = {
 	{ "sched_process_exit", KVMLOG_SIGNATURE_SCHED_PROCESS_EXIT, MISMATCH("sched_process_exit"),
@@ -62,6 +63,7 @@ static const struct {
 	{ "svm_get_exit_info", KVMLOG_SIGNATURE_GET_EXIT_INFO, MISMATCH("svm_get_exit_info") },
 	{ "vt_get_exit_info", KVMLOG_SIGNATURE_GET_EXIT_INFO, MISMATCH("vt_get_exit_info") },
 	{ "vmx_get_exit_info", KVMLOG_SIGNATURE_GET_EXIT_INFO, MISMATCH("vmx_get_exit_info") },
+	{ "vt_cache_reg", KVMLOG_SIGNATURE_CACHE_REG, MISMATCH("vt_cache_reg") },
 	{ "vmx_cache_reg", KVMLOG_SIGNATURE_CACHE_REG, MISMATCH("vmx_cache_reg") },
 };
 
@@ -116,7 +118,7 @@ static int attach(void)
 	for (i = 0; i < ARRAY_SIZE(probes); i++) {
 		struct probed *probe = &probes[i];
 
-		if (probe->attached || !probe->tracepoint || !applies(probe))
+		if (probe->attached || !probe->tracepoint || !applies(probe) || probe->unusable)
 			continue;
 		err = tracepoint_probe_register(probe->tracepoint, probe->function, NULL);
 		if (err) {
@@ -232,15 +234,50 @@ static int compare(const char *name, const char *expected, const char *running, 
 	return -EPROTOTYPE;
 }
 
+void kvmlog_tracepoints_begin_check(void)
+{
+	int i;
+
+	mutex_lock(&probes_mutex);
+	for (i = 0; i < ARRAY_SIZE(probes); i++)
+		probes[i].unusable = false;
+	mutex_unlock(&probes_mutex);
+}
+
+/* What an optional one adds to a record is left out with it. */
+static int check_optional(struct probed *probe, const char *signature)
+{
+	const bool unusable = !compatible(probe->signature, signature, false);
+
+	mutex_lock(&probes_mutex);
+	if (unusable && !probe->unusable && applies(probe))
+		pr_warn_once(
+			"%s takes (%s) in the running kernel, kvmlog was built for (%s): left out\n",
+			probe->name, signature, probe->signature);
+	probe->unusable = unusable;
+	/* KVM was loaded, and the probe attached, before anybody could say so. */
+	if (unusable && probe->attached) {
+		tracepoint_probe_unregister(probe->tracepoint, probe->function, NULL);
+		probe->attached = false;
+		tracepoint_synchronize_unregister();
+	}
+	mutex_unlock(&probes_mutex);
+	return 0;
+}
+
 int kvmlog_tracepoints_check(const char *name, const char *signature,
 			     struct netlink_ext_ack *extack)
 {
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(probes); i++)
-		if (!strcmp(probes[i].name, name) && applies(&probes[i]))
-			return compare(name, probes[i].signature, signature, false,
-				       probes[i].mismatch, extack);
+	for (i = 0; i < ARRAY_SIZE(probes); i++) {
+		if (strcmp(probes[i].name, name))
+			continue;
+		if (probes[i].isa != KVMLOG_ISA_NONE)
+			return check_optional(&probes[i], signature);
+		return compare(name, probes[i].signature, signature, false, probes[i].mismatch,
+			       extack);
+	}
 	for (i = 0; i < ARRAY_SIZE(functions); i++)
 		if (!strcmp(functions[i].name, name))
 			return compare(name, functions[i].signature, signature, true,

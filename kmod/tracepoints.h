@@ -32,6 +32,8 @@ const char *kvmlog_tracepoints_waiting_for(void);
 
 /* The prototypes this module was compiled for. False: no such index. */
 bool kvmlog_tracepoints_prototype(unsigned int index, const char **name, const char **signature);
+/* Forgets what the checks before found of optional ones. */
+void kvmlog_tracepoints_begin_check(void);
 /* -EPROTOTYPE when the running kernel's @name takes other arguments. Unknown names pass. */
 int kvmlog_tracepoints_check(const char *name, const char *signature,
 			     struct netlink_ext_ack *extack);

@@ -4,6 +4,7 @@
 #define _KVMLOG_VCPU_STATE_H
 
 #include <linux/cache.h>
+#include <linux/list.h>
 #include <linux/types.h>
 
 #include <kvmlog/record.h>
@@ -27,6 +28,7 @@ struct kvmlog_vcpu_state {
 	struct kvm_vcpu *vcpu;		   /* NULL: free */
 	struct task_struct *task;	   /* ran the vCPU last; only compared, never followed */
 	struct kvmlog_vcpu_state **thread; /* that task's entry: the state it works on */
+	struct list_head owned;		   /* in that task's list, see vcpu_table.c */
 	struct kvmlog_guest *guest;
 	u64 exits; /* least that vcpu->stat.exits can be at the next exit of the same vCPU */
 

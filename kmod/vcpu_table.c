@@ -13,7 +13,8 @@
  * several on one, and an exit belongs to the vCPU that re-enters.
  *
  * A state stays with its vCPU until the thread that ran it last ends. A thread's
- * entry is only ever written by that thread.
+ * entry is only ever written by that thread; the list of the states that it ran last
+ * also by a thread that takes one of them over.
  */
 #include <linux/hash.h>
 #include <linux/log2.h>
@@ -24,7 +25,6 @@
 
 #include "exit_record.h"
 #include "guest.h"
-#include "note.h"
 #include "vcpu_table.h"
 
 static unsigned int max_vcpus = 4096;
@@ -45,9 +45,17 @@ struct hash_table {
 };
 
 static struct hash_table vcpus, threads;
-static struct kvmlog_vcpu_state *states; /* beside vcpus.keys */
-static struct task_struct **owners;	 /* beside vcpus.keys: state->task, close together */
+static struct kvmlog_vcpu_state *states;	 /* beside vcpus.keys */
+static u32 drained;				 /* of them, from 0 on, when switching off */
 static struct kvmlog_vcpu_state **thread_states; /* beside threads.keys */
+
+/*
+ * The states that a thread ran last, beside threads.keys: nearly always one. The lock
+ * is taken when a vCPU is first seen, changes its thread or goes; below a state's lock,
+ * with interrupts off, as probes wait for it that have them off.
+ */
+static struct list_head *owned_states;
+static DEFINE_RAW_SPINLOCK(owned_lock);
 
 DEFINE_PER_CPU(struct kvmlog_vcpu_state *, kvmlog_last_vcpu_state);
 
@@ -84,11 +92,6 @@ static int insert_key(const struct hash_table *table, void *key)
 			return index;
 	}
 	return -1;
-}
-
-static u32 state_index(const struct kvmlog_vcpu_state *state)
-{
-	return state - states;
 }
 
 struct kvmlog_vcpu_state *kvmlog_vcpu_table_search(struct kvm_vcpu *vcpu)
@@ -128,6 +131,7 @@ struct kvmlog_vcpu_state *kvmlog_vcpu_table_search_current(void)
 static bool attach_thread(struct kvmlog_vcpu_state *state)
 {
 	int index = find_key(&threads, current);
+	unsigned long flags;
 
 	if (index < 0)
 		index = insert_key(&threads, current);
@@ -135,14 +139,19 @@ static bool attach_thread(struct kvmlog_vcpu_state *state)
 		return false;
 	thread_states[index] = state;
 	state->thread = &thread_states[index];
+	if (state->task == current)
+		return true;
+	raw_spin_lock_irqsave(&owned_lock, flags);
+	list_move(&state->owned, &owned_states[index]);
+	raw_spin_unlock_irqrestore(&owned_lock, flags);
 	WRITE_ONCE(state->task, current);
-	WRITE_ONCE(owners[state_index(state)], current);
 	return true;
 }
 
 void kvmlog_vcpu_table_remove(struct kvmlog_vcpu_state *state)
 {
-	u32 index = state_index(state);
+	u32 index = state - states;
+	unsigned long flags;
 
 	if (state->guest)
 		kvmlog_guest_put(state->guest);
@@ -150,7 +159,9 @@ void kvmlog_vcpu_table_remove(struct kvmlog_vcpu_state *state)
 	state->pending = false;
 	WRITE_ONCE(state->vcpu, NULL);
 	WRITE_ONCE(state->task, NULL);
-	WRITE_ONCE(owners[index], NULL);
+	raw_spin_lock_irqsave(&owned_lock, flags);
+	list_del_init(&state->owned);
+	raw_spin_unlock_irqrestore(&owned_lock, flags);
 	kvmlog_vcpu_state_unlock(state);
 	/* Last: whoever takes the key then waits for no lock and finds the state clean. */
 	smp_store_release(&vcpus.keys[index], NULL);
@@ -187,19 +198,27 @@ struct kvmlog_vcpu_state *kvmlog_vcpu_table_assign(struct kvm_vcpu *vcpu,
 	return NULL;
 }
 
+static struct kvmlog_vcpu_state *first_owned(int thread)
+{
+	struct kvmlog_vcpu_state *state;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&owned_lock, flags);
+	state = list_first_entry_or_null(&owned_states[thread], struct kvmlog_vcpu_state, owned);
+	raw_spin_unlock_irqrestore(&owned_lock, flags);
+	return state;
+}
+
 void kvmlog_vcpu_table_thread_exit(void)
 {
 	int thread = find_key(&threads, current);
-	u32 i;
+	struct kvmlog_vcpu_state *state;
 
 	if (likely(thread < 0))
 		return;
-	for (i = 0; i <= vcpus.mask; i++) {
-		struct kvmlog_vcpu_state *state = &states[i];
-
-		if (READ_ONCE(owners[i]) != current)
-			continue;
+	while ((state = first_owned(thread))) {
 		kvmlog_vcpu_state_lock(state);
+		/* Taken over meanwhile: then it stands in another list. */
 		if (state->task != current) {
 			kvmlog_vcpu_state_unlock(state);
 			continue;
@@ -212,23 +231,26 @@ void kvmlog_vcpu_table_thread_exit(void)
 	smp_store_release(&threads.keys[thread], NULL);
 }
 
-void kvmlog_vcpu_table_drain(unsigned long deadline)
+bool kvmlog_vcpu_table_drain(bool patient)
 {
-	u32 i;
-
-	for (i = 0; i <= vcpus.mask; i++) {
-		struct kvmlog_vcpu_state *state = &states[i];
+	for (; drained <= vcpus.mask; drained++) {
+		struct kvmlog_vcpu_state *state = &states[drained];
 
 		if (!READ_ONCE(state->pending))
 			continue;
-		kvmlog_note_wait_for_room(deadline);
 		preempt_disable();
+		if (patient && !kvmlog_buffer_has_room()) {
+			preempt_enable();
+			return false;
+		}
 		kvmlog_vcpu_state_lock(state);
 		if (state->pending)
 			kvmlog_exit_record_give_up(state);
 		kvmlog_vcpu_state_unlock(state);
 		preempt_enable();
+		cond_resched();
 	}
+	return true;
 }
 
 bool kvmlog_vcpu_table_next_pending(unsigned int *index, struct kvmlog_record *record)
@@ -266,15 +288,19 @@ int kvmlog_vcpu_table_start(void)
 	vcpus.keys = kvcalloc(keys, sizeof(*vcpus.keys), GFP_KERNEL);
 	threads.keys = kvcalloc(keys, sizeof(*threads.keys), GFP_KERNEL);
 	states = kvcalloc(keys, sizeof(*states), GFP_KERNEL);
-	owners = kvcalloc(keys, sizeof(*owners), GFP_KERNEL);
+	owned_states = kvcalloc(keys, sizeof(*owned_states), GFP_KERNEL);
 	thread_states = kvcalloc(keys, sizeof(*thread_states), GFP_KERNEL);
-	if (!vcpus.keys || !threads.keys || !states || !owners || !thread_states ||
+	if (!vcpus.keys || !threads.keys || !states || !owned_states || !thread_states ||
 	    kvmlog_guest_start(keys)) {
 		kvmlog_vcpu_table_stop();
 		return -ENOMEM;
 	}
-	for (i = 0; i < keys; i++)
+	for (i = 0; i < keys; i++) {
 		kvmlog_lock_init(&states[i].lock);
+		INIT_LIST_HEAD(&states[i].owned);
+		INIT_LIST_HEAD(&owned_states[i]);
+	}
+	drained = 0;
 	return 0;
 }
 
@@ -286,12 +312,12 @@ void kvmlog_vcpu_table_stop(void)
 		per_cpu(kvmlog_last_vcpu_state, cpu) = NULL;
 	kvmlog_guest_stop();
 	kvfree(thread_states);
-	kvfree(owners);
+	kvfree(owned_states);
 	kvfree(states);
 	kvfree(threads.keys);
 	kvfree(vcpus.keys);
 	thread_states = NULL;
-	owners = NULL;
+	owned_states = NULL;
 	states = NULL;
 	threads.keys = NULL;
 	vcpus.keys = NULL;

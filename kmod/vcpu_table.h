@@ -14,8 +14,11 @@ unsigned int kvmlog_vcpu_table_capacity(void);
 /* Process context, the session's mutex held; no probe runs. */
 int kvmlog_vcpu_table_start(void);
 void kvmlog_vcpu_table_stop(void);
-/* Writes out every exit that is pending. Until @deadline it waits where buffers are full. */
-void kvmlog_vcpu_table_drain(unsigned long deadline);
+/*
+ * No probe runs any more: writes out every exit that is pending. False: buffers are full,
+ * and as it is @patient it wants to be called again.
+ */
+bool kvmlog_vcpu_table_drain(bool patient);
 
 /* The state that this CPU worked on last, or NULL: nearly always the one that is needed. */
 DECLARE_PER_CPU(struct kvmlog_vcpu_state *, kvmlog_last_vcpu_state);

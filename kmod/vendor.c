@@ -35,15 +35,16 @@ static const struct {
 	const char *module;
 	u8 isa;
 	u16 feature; /* that the CPU has, or the module refuses to start after it was announced */
-	const char *exit_info[2]; /* the first that is found; v6.16 put vt_ before vmx_ for TDX */
-	const char *cache_reg;
+	/* The first that is found: v6.16 put vt_ before vmx_ for TDX. */
+	const char *exit_info[2];
+	const char *cache_reg[2];
 } vendors[] = {
-	{ "kvm_amd", KVMLOG_ISA_SVM, X86_FEATURE_SVM, { "svm_get_exit_info" }, NULL },
+	{ "kvm_amd", KVMLOG_ISA_SVM, X86_FEATURE_SVM, { "svm_get_exit_info" }, {} },
 	{ "kvm_intel",
 	  KVMLOG_ISA_VMX,
 	  X86_FEATURE_VMX,
 	  { "vt_get_exit_info", "vmx_get_exit_info" },
-	  "vmx_cache_reg" },
+	  { "vt_cache_reg", "vmx_cache_reg" } },
 };
 
 /* How far @address lies behind the start of @symbol; -1 when it is not in it. */
@@ -72,7 +73,8 @@ static bool begins_with_endbr(unsigned long start)
 #ifdef CONFIG_X86_KERNEL_IBT
 	u32 instruction;
 
-	return !get_kernel_nofault(instruction, (u32 *)start) && is_endbr(instruction);
+	/* Not is_endbr(): it takes the poison of a sealed function for one as well. */
+	return !get_kernel_nofault(instruction, (u32 *)start) && instruction == gen_endbr();
 #else
 	return false;
 #endif
@@ -114,9 +116,22 @@ static void *find_function(const char *module, const char *symbol)
 	return (void *)start;
 }
 
+/* The first of @symbols that @module has, or NULL. */
+static void *find_first(const char *module, const char *const symbols[2])
+{
+	void *function = symbols[0] ? find_function(module, symbols[0]) : NULL;
+
+	return function || !symbols[1] ? function : find_function(module, symbols[1]);
+}
+
+bool kvmlog_vendor_findable(void)
+{
+	return IS_ENABLED(CONFIG_KPROBES);
+}
+
 int kvmlog_vendor_resolve(const char *name)
 {
-	int i, j;
+	int i;
 
 	for (i = 0; i < ARRAY_SIZE(vendors); i++) {
 		struct kvmlog_vendor found = { .isa = vendors[i].isa, .module = vendors[i].module };
@@ -125,15 +140,10 @@ int kvmlog_vendor_resolve(const char *name)
 			continue;
 		if (!boot_cpu_has(vendors[i].feature))
 			return -ENODEV;
-		for (j = 0; j < ARRAY_SIZE(vendors[i].exit_info) && !found.get_exit_info; j++) {
-			found.exit_info_symbol = vendors[i].exit_info[j];
-			if (found.exit_info_symbol)
-				found.get_exit_info = find_function(name, found.exit_info_symbol);
-		}
+		found.get_exit_info = find_first(name, vendors[i].exit_info);
 		if (!found.get_exit_info)
 			return -ENOENT;
-		if (vendors[i].cache_reg)
-			found.cache_reg = find_function(name, vendors[i].cache_reg);
+		found.cache_reg = find_first(name, vendors[i].cache_reg);
 		kvmlog_vendor = found;
 		return 0;
 	}

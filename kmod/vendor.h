@@ -12,13 +12,15 @@ struct module;
 struct kvmlog_vendor {
 	u8 isa; /* KVMLOG_ISA_NONE: none is there */
 	const char *module;
-	const char *exit_info_symbol; /* which of the vendor's names was found */
 	kvmlog_get_exit_info_t get_exit_info;
 	kvmlog_cache_reg_t cache_reg; /* NULL where registers are never cached */
 };
 
 /* Written under tracepoints.c's mutex while no probe is attached; read by probes. */
 extern struct kvmlog_vendor kvmlog_vendor;
+
+/* Whether this kernel has what they are found by: kprobes. */
+bool kvmlog_vendor_findable(void);
 
 /* Process context. @name: "kvm_amd" or "kvm_intel", loaded or built in. 0 or -errno. */
 int kvmlog_vendor_resolve(const char *name);

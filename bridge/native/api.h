@@ -156,7 +156,7 @@ enum kvmlog_batch_verdict {
 	KVMLOG_BATCH_TRUNCATED = 3,
 	KVMLOG_BATCH_LENGTH = 4, /* the lengths contradict each other */
 	KVMLOG_BATCH_LAYOUT = 5, /* the attributes are not those of netlink.h */
-	KVMLOG_BATCH_COUNT = 6,	 /* no records, or more than fit */
+	KVMLOG_BATCH_COUNT = 6,	 /* more records than fit, or more exits than records */
 	KVMLOG_BATCH_RECORD = 7, /* record_bytes is not this build's */
 	KVMLOG_BATCH_CPU = 8,	 /* a CPU number that no record can carry */
 	KVMLOG_BATCH_VERDICTS = 9,

@@ -66,6 +66,30 @@ typedef void (*kvmlog_cache_reg_t)(struct kvm_vcpu *vcpu, enum kvm_reg reg);
 	X(guest_state_protected, kvm_vcpu, arch.guest_state_protected) \
 	X(vcpu_array, kvm, vcpu_array)
 
+/* And of the scheduler's and the cgroups': X(struct, member). */
+#ifdef CONFIG_SCHED_INFO
+#define KVMLOG_DELAY_FIELDS(X) X(task_struct, sched_info.run_delay)
+#else
+#define KVMLOG_DELAY_FIELDS(X)
+#endif
+#ifdef CONFIG_CGROUPS
+#define KVMLOG_CGROUP_FIELDS(X) \
+	X(task_struct, cgroups) \
+	X(css_set, dfl_cgrp)    \
+	X(cgroup, kn)           \
+	X(kernfs_node, id)
+#else
+#define KVMLOG_CGROUP_FIELDS(X)
+#endif
+#define KVMLOG_TASK_FIELDS(X)          \
+	X(task_struct, pid)            \
+	X(task_struct, tgid)           \
+	X(task_struct, group_leader)   \
+	X(task_struct, start_boottime) \
+	X(task_struct, comm)           \
+	KVMLOG_DELAY_FIELDS(X)         \
+	KVMLOG_CGROUP_FIELDS(X)
+
 /* kvmlog_field_NAME(base): where the member is. Only for the functions below. */
 #define KVMLOG_FIELD_ACCESSOR(name, type, member)                           \
 	static __always_inline typeof_member(struct type, member) *         \

@@ -30,6 +30,7 @@ class ScriptedSource(Source):
         self.refusal: str | None = None
         self.pending_records = b""
         self.last_words: list[bytes] = []  # sent between switching off and the acknowledgement
+        self.slow_batches = 0  # of the last words: delivered after off, one before each status
         self.configs: list[SwitchConfig] = []  # all that it was asked and did
         self.status_requests = 0
         self._ends: tuple[socket.socket, socket.socket] | None = None
@@ -81,6 +82,7 @@ class ScriptedSource(Source):
         if not config.on:
             for number, _ in enumerate(self.last_words):
                 self.deliver(9000 + number, 1)
+            self.set(stopping=self.slow_batches > 0)
         tgids = tuple(sorted(config.tgids)) if config.on else ()
         lease_ms = config.lease_ms if config.on else 0
         self.set(on=config.on, attached=config.on, tgids=tgids, lease_ms=lease_ms)
@@ -97,6 +99,10 @@ class ScriptedSource(Source):
         self._check()
         if self._ends is not None and self.state.receiver is None:
             raise SourceGoneError("the scripted source was reloaded")
+        if self.state.stopping:
+            self.slow_batches -= 1
+            self.deliver(9100 + self.slow_batches, 1)
+            self.set(stopping=self.slow_batches > 0)
         return self.state
 
     def pending(self) -> bytes:

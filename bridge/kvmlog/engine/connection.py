@@ -91,7 +91,7 @@ class SourceConnection:
             late = any(
                 cpu.messages > self.pump.received(number) for number, cpu in status.cpus.items()
             )
-            if not late or time.monotonic() > deadline:
+            if not (late or status.stopping) or time.monotonic() > deadline:
                 break
             time.sleep(_SETTLE_STEP_S)
         for number, cpu in status.cpus.items():

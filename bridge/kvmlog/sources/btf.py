@@ -6,8 +6,8 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
 from kvmlog.native import ffi, lib
 from kvmlog.util.closeable import Closeable
@@ -27,6 +27,25 @@ class Tracepoint:
 
     type_id: int
     module: str | None
+
+
+class Field(NamedTuple):
+    """Where a structure has a member: bytes from its start, and the member's size in bytes."""
+
+    offset: int
+    size: int
+
+
+# A member that a structure does not have: no module expects it there.
+NOWHERE: Final = Field(2**32 - 1, 0)
+
+
+@dataclass(frozen=True)
+class KernelTypes:
+    """What a kernel's types are, by name: parameter lists, members ("kvm_vcpu.arch.regs")."""
+
+    signatures: dict[str, str] = field(default_factory=dict)
+    fields: dict[str, Field] = field(default_factory=dict)
 
 
 class Btf(Closeable):
@@ -64,9 +83,20 @@ class Btf(Closeable):
 
     def offset(self, struct: str, member: str) -> int | None:
         """Return the byte offset of a struct's member, "arch.regs"; None when it has none."""
+        found = self.field(struct, member)
+        return None if found is None else found.offset
+
+    def field(self, struct: str, member: str) -> Field | None:
+        """Return where a struct has its member, "arch.regs"; None when it has none."""
         offset, size = ffi.new("__u32 *"), ffi.new("__u32 *")
         rc = lib.kvmlog_btf_member(self._native, struct.encode(), member.encode(), offset, size)
-        return None if rc else int(offset[0])
+        return None if rc else Field(int(offset[0]), int(size[0]))
+
+    def has_struct(self, struct: str) -> bool:
+        """Return whether there is such a structure, in the kernel or a module that is loaded."""
+        offset, size = ffi.new("__u32 *"), ffi.new("__u32 *")
+        rc = lib.kvmlog_btf_member(self._native, struct.encode(), b"", offset, size)
+        return bool(rc != -errno.ESRCH)
 
     def tracepoint(self, name: str) -> Tracepoint | None:
         """Return the type of a tracepoint; None when there is none."""
@@ -77,11 +107,18 @@ class Btf(Closeable):
         return Tracepoint(type_id, None if module[0] < 0 else self.modules[module[0]])
 
 
-def signatures(names: Iterable[str]) -> tuple[dict[str, str], str | None]:
-    """Return the parameter lists that this kernel has, by name, and why there are none at all."""
+def running_types(
+    signatures: Iterable[str], fields: Iterable[str]
+) -> tuple[KernelTypes, str | None]:
+    """Return what this kernel has of these, and why there is nothing at all."""
     try:
         with Btf() as btf:
-            found = {name: btf.signature(name) for name in names}
+            parameters = {name: btf.signature(name) for name in signatures}
+            members = {name: btf.field(*name.split(".", 1)) for name in fields if "." in name}
+            known = {name: btf.has_struct(name.split(".", 1)[0]) for name in members}
     except BtfMissingError as error:
-        return {}, str(error)
-    return {name: text for name, text in found.items() if text is not None}, None
+        return KernelTypes(), str(error)
+    return KernelTypes(
+        {name: text for name, text in parameters.items() if text is not None},
+        {name: found or NOWHERE for name, found in members.items() if found or known[name]},
+    ), None

@@ -56,6 +56,7 @@ int kvmlog_btf_module(struct kvmlog_btf *btf, const char *name)
 	if (!module)
 		return -errno;
 	btf->modules[btf->count++] = module;
+	btf->last.in = NULL; /* it may have a struct of that name */
 	return 0;
 }
 

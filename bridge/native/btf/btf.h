@@ -13,11 +13,19 @@ enum {
 	KVMLOG_BTF_NAME_BYTES = 128,
 };
 
+/* The struct that was searched last, and where it was found. */
+struct kvmlog_btf_struct {
+	char name[KVMLOG_BTF_NAME_BYTES];
+	const struct btf *in; /* NULL: nowhere */
+	__u32 id;
+};
+
 /* vmlinux, and the modules whose BTF builds on it. */
 struct kvmlog_btf {
 	struct btf *vmlinux;
 	struct btf *modules[KVMLOG_BTF_MODULES];
 	int count;
+	struct kvmlog_btf_struct last;
 };
 
 __u32 kvmlog_btf_find_own(const struct kvmlog_btf *btf, const struct btf *in, const char *name,

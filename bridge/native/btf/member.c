@@ -87,7 +87,7 @@ static int member_in(const struct btf *btf, const struct btf_type *type, const c
 }
 
 /* The newest module that has the struct, or vmlinux. */
-static const struct btf *find_struct(const struct kvmlog_btf *btf, const char *name, __u32 *id)
+static const struct btf *search_struct(const struct kvmlog_btf *btf, const char *name, __u32 *id)
 {
 	for (int i = btf->count; i >= 0; i--) {
 		const struct btf *in = i ? btf->modules[i - 1] : btf->vmlinux;
@@ -99,9 +99,24 @@ static const struct btf *find_struct(const struct kvmlog_btf *btf, const char *n
 	return NULL;
 }
 
+/* The same; members are asked for struct by struct, and a search takes a millisecond. */
+static const struct btf *find_struct(struct kvmlog_btf *btf, const char *name, __u32 *id)
+{
+	struct kvmlog_btf_struct *last = &btf->last;
+
+	if (!last->in || strcmp(last->name, name)) {
+		if (strlen(name) >= sizeof(last->name))
+			return NULL;
+		last->in = search_struct(btf, name, &last->id);
+		strcpy(last->name, name);
+	}
+	*id = last->id;
+	return last->in;
+}
+
 /*
- * Offset and size in bytes of member @path ("arch.regs") of struct @name. -ENOENT:
- * no such struct or member, or it is a bit field.
+ * Offset and size in bytes of member @path ("arch.regs") of struct @name. -ESRCH: no such
+ * struct; -ENOENT: it has no such member, or that is a bit field.
  */
 int kvmlog_btf_member(struct kvmlog_btf *btf, const char *name, const char *path, __u32 *offset,
 		      __u32 *bytes)
@@ -109,7 +124,7 @@ int kvmlog_btf_member(struct kvmlog_btf *btf, const char *name, const char *path
 	__u32 id;
 	const struct btf *in = find_struct(btf, name, &id);
 
-	return in ? member_in(in, btf__type_by_id(in, id), path, offset, bytes) : -ENOENT;
+	return in ? member_in(in, btf__type_by_id(in, id), path, offset, bytes) : -ESRCH;
 }
 
 /*

@@ -61,8 +61,7 @@ int kvmlog_batch_check(const void *head, __u64 bytes, __u32 sender_port, int tru
 		return KVMLOG_BATCH_LAYOUT;
 	if (message.batch.record_bytes != KVMLOG_RECORD_BYTES)
 		return KVMLOG_BATCH_RECORD;
-	if (message.batch.count < 1 || message.batch.count > KVMLOG_BATCH_RECORDS ||
-	    message.batch.exits > message.batch.count)
+	if (message.batch.count > KVMLOG_BATCH_RECORDS || message.batch.exits > message.batch.count)
 		return KVMLOG_BATCH_COUNT;
 	if (message.batch.cpu >= KVMLOG_NO_CPU)
 		return KVMLOG_BATCH_CPU;

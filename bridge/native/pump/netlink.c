@@ -27,19 +27,24 @@ static void publish_after_losses(struct kvmlog_pump *pump, const struct kvmlog_b
 	__u64 head = ring->header->head;
 	__u64 first = kvmlog_ring_until_wrap(ring, head, batch->count);
 	__u64 bytes = first * KVMLOG_RECORD_BYTES;
-	struct kvmlog_record record;
+	struct kvmlog_record record = { 0 };
 
 	memcpy(pump->scratch, kvmlog_ring_slot(ring, head), bytes);
 	memcpy(pump->scratch + bytes, ring->slots, (batch->count - first) * KVMLOG_RECORD_BYTES);
-	memcpy(&record, pump->scratch, sizeof(record));
-
-	/* The losses take the batch's own time, so that sorting by time leaves them in place. */
+	/*
+	 * The losses take the batch's own time, so that sorting by time leaves them in place; a
+	 * batch that only reports losses has none: they are of now.
+	 */
+	if (batch->count)
+		memcpy(&record, pump->scratch, sizeof(record));
 	if (batch->sequence > cpu->next)
 		kvmlog_pump_lose_messages(pump, batch->cpu, batch->sequence - cpu->next,
 					  record.exit_ns);
 	if (batch->dropped > cpu->dropped)
 		kvmlog_pump_lose_records(pump, batch->cpu, batch->dropped, record.exit_ns);
 
+	if (!batch->count)
+		return;
 	kvmlog_writer_reserve(writer, batch->count);
 	kvmlog_writer_copy(writer, pump->scratch, batch->count);
 	kvmlog_writer_publish(writer, batch->count);
@@ -64,9 +69,11 @@ static void accept_batch(struct kvmlog_pump *pump, const struct kvmlog_batch *ba
 	else
 		publish_after_losses(pump, batch);
 
-	kvmlog_writer_count(pump->writer, batch->exits);
-	kvmlog_pump_take(pump, pump->writer->ring.header->head - batch->count, batch->count,
-			 batch->exits);
+	if (batch->count) {
+		kvmlog_writer_count(pump->writer, batch->exits);
+		kvmlog_pump_take(pump, pump->writer->ring.header->head - batch->count, batch->count,
+				 batch->exits);
+	}
 	cpu->next = batch->sequence + 1;
 	pump->statistics.messages++;
 	pump->statistics.records += batch->count;

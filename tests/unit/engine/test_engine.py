@@ -78,6 +78,20 @@ def test_after_off_everything_that_was_delivered_is_in_the_ring(
     assert writer.header().lost_messages == 0
 
 
+def test_off_waits_for_a_source_that_is_still_delivering(
+    engine: Engine, source: ScriptedSource, writer: RingWriter
+) -> None:
+    """A slow receiver's source is off at once, and its last batches come later."""
+    engine.switch(on=True)
+    source.deliver(1, 1)
+    source.slow_batches = 5
+    engine.switch(on=False)
+    assert not source.state.stopping
+    assert sorted(times(writer)) == [1, 9100, 9101, 9102, 9103, 9104]
+    assert writer.counters()["emitted"] == 6
+    assert writer.header().lost_messages == 0
+
+
 def test_what_never_came_is_written_down_at_off(
     engine: Engine, source: ScriptedSource, writer: RingWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:

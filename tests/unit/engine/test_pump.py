@@ -126,6 +126,24 @@ def test_growing_drops_are_written_down(pump: Pump, writer: RingWriter) -> None:
     assert writer.header().lost_records == 10
 
 
+def test_losses_without_a_batch_are_written_down(pump: Pump, writer: RingWriter) -> None:
+    """A CPU that has nothing to send reports them alone; its next batch reports them no more."""
+    before = time.monotonic_ns()
+    give(
+        pump,
+        batch(b"", cpu=4, sequence=0, dropped=7),
+        batch(b"", cpu=4, sequence=1, dropped=7),
+        batch(exits(1, 2), cpu=4, sequence=2, dropped=7),
+    )
+    assert stream(writer) == [(FULL, 4, 7, 7), 1, 2]
+    assert writer.header().lost_records == 7
+    assert pump.received(4) == 3
+    assert pump.statistics()["bad_messages"] == 0
+    with RingReader(writer.path) as reader:
+        (loss, *_) = unpack_records(reader.snapshot().records)
+    assert before <= loss.ns <= time.monotonic_ns()
+
+
 def test_a_loss_has_the_time_of_the_batch_behind_it(pump: Pump, writer: RingWriter) -> None:
     """So that sorting by time leaves it in place."""
     give(pump, batch(exits(777, 1), sequence=1))

@@ -19,7 +19,9 @@ needs_btf = pytest.mark.skipif(
 @needs_btf
 def test_functions_and_tracepoints_are_spelt_canonically() -> None:
     """Typedefs resolved, pointers with a space, a tracepoint without its data pointer."""
-    found, why_not = btf.signatures(["vfs_read", "ksys_write", "sched_process_fork", "vfs_fsync"])
+    names = ["vfs_read", "ksys_write", "sched_process_fork", "vfs_fsync"]
+    types, why_not = btf.running_types(names, [])
+    found = types.signatures
     assert why_not is None
     # fs/read_write.c, fs/sync.c, include/trace/events/sched.h
     assert found["vfs_read"] == "struct file *, char *, long unsigned int, long long int *"
@@ -31,9 +33,15 @@ def test_functions_and_tracepoints_are_spelt_canonically() -> None:
 @needs_btf
 def test_what_this_kernel_does_not_have_is_left_out() -> None:
     """Not an error: the vendor module may come later."""
-    found, why_not = btf.signatures(["no_such_function_in_any_kernel", "vfs_fsync"])
+    types, why_not = btf.running_types(
+        ["no_such_function_in_any_kernel", "vfs_fsync"],
+        ["no_such_struct.member", "task_struct.no_such_member", "task_struct.comm", "task_struct"],
+    )
     assert why_not is None
-    assert list(found) == ["vfs_fsync"]
+    assert list(types.signatures) == ["vfs_fsync"]
+    assert list(types.fields) == ["task_struct.no_such_member", "task_struct.comm"]
+    assert types.fields["task_struct.no_such_member"] == btf.NOWHERE
+    assert types.fields["task_struct.comm"].size == 16  # TASK_COMM_LEN
 
 
 @needs_btf
@@ -49,6 +57,6 @@ def test_a_signature_too_long_for_its_place_is_said() -> None:
 def test_a_kernel_without_btf_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bridge then passes none and says so in its status."""
     monkeypatch.setattr(btf, "VMLINUX", "/nonexistent/vmlinux")
-    found, why_not = btf.signatures(["vfs_fsync"])
-    assert found == {}
+    types, why_not = btf.running_types(["vfs_fsync"], ["task_struct.comm"])
+    assert types == btf.KernelTypes()
     assert why_not == "/nonexistent/vmlinux: No such file or directory"

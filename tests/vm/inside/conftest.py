@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -84,6 +85,14 @@ def receiver(control: Control | Programs) -> Iterator[Receiver | Programs]:
     link = Receiver(control.family).subscribe()
     yield link
     link.close()
+
+
+@pytest.fixture
+def cpu1() -> Iterator[Path]:
+    """CPU 1's switch; it is online again at the end."""
+    switch = Path("/sys/devices/system/cpu/cpu1/online")
+    yield switch
+    switch.write_text("1")
 
 
 @pytest.fixture

@@ -70,6 +70,13 @@ def prototype(name: str, signature: str) -> bytes:
     return attribute(lib.KVMLOG_A_PROTOTYPE | 0x8000, nested)
 
 
+def member(name: str, offset: int, size: int) -> bytes:
+    """One KVMLOG_A_FIELD."""
+    nested = attribute(lib.KVMLOG_FIELD_A_NAME, name.encode() + b"\0")
+    nested += u32(lib.KVMLOG_FIELD_A_OFFSET, offset) + u32(lib.KVMLOG_FIELD_A_BYTES, size)
+    return attribute(lib.KVMLOG_A_FIELD | 0x8000, nested)
+
+
 def _error(data: bytes) -> RefusedError | None:
     """The content of an NLMSG_ERROR; None when it is an ack."""
     flags = struct.unpack_from("=H", data, 6)[0]
@@ -139,6 +146,7 @@ class Status(CounterSum):
     values: dict[int, bytes]
     cpus: list[dict[int, int]] = field(default_factory=list)
     prototypes: dict[str, str] = field(default_factory=dict)
+    fields: dict[str, tuple[int, int]] = field(default_factory=dict)  # offset and size in bytes
 
     def number(self, attribute_number: int) -> int | None:
         """An unsigned attribute."""
@@ -153,6 +161,14 @@ class Status(CounterSum):
     @property
     def on(self) -> bool:
         return self.number(lib.KVMLOG_A_STATE) == 1
+
+    @property
+    def stopping(self) -> bool:
+        return self.number(lib.KVMLOG_A_STOPPING) == 1
+
+    @property
+    def notes_lost(self) -> int | None:
+        return self.number(lib.KVMLOG_A_NOTES_LOST)
 
     @property
     def attached(self) -> bool:
@@ -195,6 +211,14 @@ class Control:
                     for n in (lib.KVMLOG_PROTO_A_NAME, lib.KVMLOG_PROTO_A_SIGNATURE)
                 )
                 status.prototypes[name] = signature
+            elif number == lib.KVMLOG_A_FIELD:
+                parts = dict(attributes(value))
+                name = parts[lib.KVMLOG_FIELD_A_NAME].rstrip(b"\0").decode()
+                offset, size = (
+                    int.from_bytes(parts[n], "little")
+                    for n in (lib.KVMLOG_FIELD_A_OFFSET, lib.KVMLOG_FIELD_A_BYTES)
+                )
+                status.fields[name] = (offset, size)
             else:
                 status.values[number] = value
         return status
@@ -227,8 +251,16 @@ class Control:
         self.configure(True, *more)
 
     def switch_off(self) -> None:
-        """Switches off; returns when the module has handed everything over."""
+        """Switches off; returns when the module has handed everything over, or has given up."""
         self.configure(False)
+        self.wait_until_stopped()
+
+    def wait_until_stopped(self) -> None:
+        """Waits for the end of what a slow receiver is given."""
+        deadline = time.monotonic() + 30
+        while self.status().stopping:
+            assert time.monotonic() < deadline, "the module does not end switching off"
+            time.sleep(0.01)
 
     def pending(self) -> list[Record]:
         """KVMLOG_CMD_GET_PENDING."""
@@ -278,6 +310,10 @@ class Receiver(ReceivedRecords):
             if select.select([self.link.socket], [], [], left_s)[0]:
                 self._take(self.link.socket.recv(1 << 17))
 
+    def take_one(self) -> None:
+        """Takes the next batch."""
+        self._take(self.link.socket.recv(1 << 17))
+
     def _take(self, data: bytes) -> None:
         length, kind, _, _, sender = struct.unpack_from("=IHHII", data)
         assert (kind, sender, len(data)) == (self.family, 0, length)
@@ -287,11 +323,12 @@ class Receiver(ReceivedRecords):
         records = data[lib.KVMLOG_BATCH_OFFSET :]
         assert batch.record_bytes == RECORD_BYTES
         assert len(records) == batch.count * RECORD_BYTES
-        assert 0 < batch.count <= lib.KVMLOG_BATCH_RECORDS
+        assert batch.count <= lib.KVMLOG_BATCH_RECORDS
         if batch.sequence == 0:  # switched on anew
             self.next_sequence[batch.cpu] = self.dropped[batch.cpu] = 0
         assert batch.sequence == self.next_sequence.get(batch.cpu, 0), "a message is missing"
-        assert batch.dropped >= self.dropped.get(batch.cpu, 0)
+        # Without records it reports losses.
+        assert batch.dropped >= self.dropped.get(batch.cpu, 0) + (batch.count == 0)
         self.next_sequence[batch.cpu] = batch.sequence + 1
         self.dropped[batch.cpu] = batch.dropped
         self.batches += 1

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,15 +12,6 @@ from kvmlog.native import lib
 from kvmlog.ring.records import ClockRecord, CpuRecord
 from tests.vm.inside import host
 from tests.vm.inside.sources import Control, Receiver
-
-CPU1 = Path("/sys/devices/system/cpu/cpu1/online")
-
-
-@pytest.fixture
-def cpu1() -> Iterator[Path]:
-    """CPU 1's switch; it is online again at the end."""
-    yield CPU1
-    CPU1.write_text("1")
 
 
 def clocks(receiver: Receiver) -> list[ClockRecord]:

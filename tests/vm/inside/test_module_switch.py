@@ -9,12 +9,23 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from kvmlog.native import lib
+from kvmlog.sources import btf
 from tests.vm.inside import host
-from tests.vm.inside.netlink import Control, Receiver, RefusedError, attribute, prototype, u32
+from tests.vm.inside.netlink import (
+    Control,
+    Receiver,
+    RefusedError,
+    attribute,
+    member,
+    prototype,
+    u32,
+)
 from tests.vm.inside.processes import probes
 from tests.vm.inside.sources import KMOD, only
 
@@ -46,6 +57,8 @@ def test_refusals_say_why(control: Control) -> None:
         ([attribute(lib.KVMLOG_A_TGIDS, bytes(4 * 257))], ""),
         ([attribute(lib.KVMLOG_A_PROTOTYPE | 0x8000, b"")], "name and a signature"),
         ([prototype("x", "y")] * 17, "Too many"),
+        ([attribute(lib.KVMLOG_A_FIELD | 0x8000, b"")], "name, an offset and a size"),
+        ([member("x.y", 0, 8)] * 33, "Too many"),
     ):
         with pytest.raises(RefusedError, match=words):
             control.configure(True, *bad)
@@ -68,7 +81,7 @@ def test_another_prototype_is_refused(control: Control, receiver: Receiver) -> N
     expected = control.status().prototypes
     assert expected["kvm_exit"] == "struct kvm_vcpu *, unsigned int"
     for name, signature in expected.items():
-        if name in ("kvm_page_fault", "kvm_fast_mmio"):  # attached on VMX only
+        if name in ("kvm_page_fault", "kvm_fast_mmio"):  # optional, and attached on VMX only
             control.configure(True, prototype(name, "unsigned long, " + signature))
             control.switch_off()
             continue
@@ -87,6 +100,77 @@ def test_another_prototype_is_refused(control: Control, receiver: Receiver) -> N
     more = prototype("kvm_entry", expected["kvm_entry"] + ", _Bool")
     control.configure(True, more, prototype("something_new", "int"))
     assert control.status().attached
+
+
+def test_another_layout_is_refused(control: Control, receiver: Receiver) -> None:
+    """What it reads of KVM's and the scheduler's structures has to lie where it was built for."""
+    expected = control.status().fields
+    assert {"kvm_vcpu.arch.regs", "kvm.vcpu_array", "task_struct.start_boottime"} <= expected.keys()
+    with btf.Btf() as running:
+        found = {name: running.field(*name.split(".", 1)) for name in expected}
+    assert found == expected
+    for name, (offset, size) in expected.items():
+        for other in (member(name, offset + 8, size), member(name, offset, size + 8)):
+            with pytest.raises(RefusedError, match=f"{name} lies elsewhere") as refused:
+                control.configure(True, other)
+            assert refused.value.code == errno.EPROTO
+            assert not control.status().on
+    control.configure(True, *(member(name, *place) for name, place in expected.items()))
+    assert control.status().attached
+
+
+def test_a_module_of_another_release_is_refused(
+    module: Callable[..., None], tmp_path: Path
+) -> None:
+    """Its vermagic may have been overridden: weak-updates, a forced load."""
+    release = os.uname().release.encode()
+    other = bytes([*release[:-1], release[-1] ^ 1])
+    binary = host.MODULE.read_bytes()
+    # In vermagic a blank stands behind it.
+    assert release + b"\0" in binary
+    changed = tmp_path / "kvmlog.ko"
+    changed.write_bytes(binary.replace(release + b"\0", other + b"\0"))
+    done = subprocess.run(["insmod", str(changed)], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert not host.loaded("kvmlog")
+    sentence = f"kvmlog: built for kernel {other.decode()}, this is {release.decode()}; rebuild"
+    assert sentence in host.kernel_log()
+    module()
+
+
+def test_administering_networks_is_not_reading_guests(control: Control) -> None:
+    """CAP_NET_ADMIN alone gets the status, but neither records nor pending exits."""
+    script = (
+        "from tests.vm.inside.netlink import *\n"
+        "for command in (1, 2, 4):\n"
+        "    link = Connection()\n"
+        f"    link.request({control.family}, command, flags=NLM_F_DUMP if command == 4 else 0)\n"
+        "    try:\n"
+        "        print(command, len(link.replies(command == 4)))\n"
+        "    except RefusedError as refused:\n"
+        "        print(command, refused.code, refused.text if command == 2 else '')\n"
+    )
+    words = "Reading records takes CAP_PERFMON besides CAP_NET_ADMIN"
+    for capabilities, answers in (
+        # A dump's refusal has no words of its own.
+        ("+net_admin", ["1 1", f"2 {errno.EPERM} {words}", f"4 {errno.EPERM} "]),
+        ("+net_admin,+perfmon", ["1 1", "2 0", "4 0"]),
+    ):
+        sets = f"-all,{capabilities}"
+        done = subprocess.run(
+            [
+                "setpriv",
+                f"--bounding-set={sets}",
+                f"--inh-caps={sets}",
+                sys.executable,
+                "-c",
+                script,
+            ],
+            capture_output=True,
+            text=True,
+            cwd=host.PROJECT,
+        )
+        assert done.stdout.splitlines() == answers, done.stderr
 
 
 def test_without_the_capability_nothing_is_answered(control: Control) -> None:

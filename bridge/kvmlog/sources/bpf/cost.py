@@ -3,12 +3,14 @@
 
 The kernel counts it only while asked to (BPF_ENABLE_STATS), for all programs of the host, and that
 costs two readings of the clock a run: so it is asked for short windows. What an exit costs in them
-is taken for all exits.
+is taken for all exits: in the middle one of the newest windows, since in any of them a hypervisor
+below may have taken the CPU away.
 """
 
 from __future__ import annotations
 
 import os
+import statistics
 import threading
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -17,6 +19,7 @@ from kvmlog.native import ffi, lib
 
 WINDOW_S: Final = 0.1
 PERIOD_S: Final = 10.0
+WINDOWS: Final = 5  # of which the middle one counts
 
 
 class CostMeter:
@@ -31,9 +34,8 @@ class CostMeter:
         self._seen = seen
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
-        # Time and exits of the windows so far, each weighing half of the next one. Both threads
-        # have it: replaced as a whole.
-        self._windows = (0.0, 0.0)
+        # What an exit cost in the newest windows, in ns. Both threads have it: replaced as a whole.
+        self._windows: tuple[float, ...] = ()
         self._total_ns = 0.0
         self._counted = 0
 
@@ -56,9 +58,9 @@ class CostMeter:
 
         0 until the first window has ended, which then tells for the exits before too.
         """
-        ns, exits = self._windows
-        if exits:
-            self._total_ns += (seen - self._counted) * ns / exits
+        windows = self._windows
+        if windows:
+            self._total_ns += (seen - self._counted) * statistics.median_low(windows)
             self._counted = seen
         return round(self._total_ns)
 
@@ -69,10 +71,10 @@ class CostMeter:
                 return
 
     def _measure(self) -> None:
-        statistics = lib.kvmlog_bpf_enable_stats()
-        if statistics < 0:
+        enabled = lib.kvmlog_bpf_enable_stats()
+        if enabled < 0:
             self.trouble = (
-                f"the kernel gives no run times of BPF programs ({os.strerror(-statistics)}): "
+                f"the kernel gives no run times of BPF programs ({os.strerror(-enabled)}): "
                 "their cost is not known, and no part of the budget"
             )
             return
@@ -81,9 +83,9 @@ class CostMeter:
             self._end.wait(WINDOW_S)
             ns, exits = self._run_ns() - before_ns, self._seen() - before
         finally:
-            os.close(statistics)
+            os.close(enabled)
         if exits > 0:
-            self._windows = (self._windows[0] / 2 + ns, self._windows[1] / 2 + exits)
+            self._windows = (*self._windows, ns / exits)[-WINDOWS:]
 
     def _run_ns(self) -> int:
         total = 0

@@ -6,6 +6,7 @@ The attributes' numbers come from the header; this file adds only how each is en
 
 from __future__ import annotations
 
+import itertools
 import socket
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from pyroute2.netlink.generic import GenericNetlinkSocket
 from kvmlog.native import ffi, lib
 from kvmlog.ring.records import GENL_NAME
 from kvmlog.sources.base import CpuStatus, SourceCost, SourceStatus, SwitchConfig
+from kvmlog.sources.btf import KernelTypes
 
 TIMEOUT_S: Final = 5.0
 # About 250 full batches. The module keeps what does not fit and tries again.
@@ -60,12 +62,20 @@ _CODECS = {
     "KVMLOG_A_LEASE_MS": "uint32",
     "KVMLOG_A_COST": "cdata",
     "KVMLOG_A_CAUSE": "uint32",
+    "KVMLOG_A_STOPPING": "uint8",
+    "KVMLOG_A_NOTES_LOST": "uint64",
+    "KVMLOG_A_FIELD": "field",
 }
 _CPU_CODECS = {
     "KVMLOG_CPU_A_ID": "uint32",
     "KVMLOG_CPU_A_DROPPED": "uint64",
     "KVMLOG_CPU_A_MESSAGES": "uint64",
     "KVMLOG_CPU_A_BYTES": "uint64",
+}
+_FIELD_CODECS = {
+    "KVMLOG_FIELD_A_NAME": "asciiz",
+    "KVMLOG_FIELD_A_OFFSET": "uint32",
+    "KVMLOG_FIELD_A_BYTES": "uint32",
 }
 _PROTOTYPE_CODECS = {
     "KVMLOG_PROTO_A_NAME": "asciiz",
@@ -100,6 +110,13 @@ class Message(genlmsg):  # type: ignore[misc]  # pyroute2 has no types
 
         nla_flags = NLA_F_NESTED
         nla_map = _map("kvmlog_prototype_attribute", _PROTOTYPE_CODECS)
+
+    # pyroute2 finds it by its name in the map above.
+    class field(nla):  # type: ignore[misc]  # noqa: N801
+        """One KVMLOG_A_FIELD."""
+
+        nla_flags = NLA_F_NESTED
+        nla_map = _map("kvmlog_field_attribute", _FIELD_CODECS)
 
 
 class Kvmlog(GenericNetlinkSocket):  # type: ignore[misc]  # pyroute2 has no types
@@ -143,9 +160,9 @@ class Kvmlog(GenericNetlinkSocket):  # type: ignore[misc]  # pyroute2 has no typ
         self.request(_message(lib.KVMLOG_CMD_SUBSCRIBE), NLM_F_ACK)
         self.setblocking(False)
 
-    def configure(self, config: SwitchConfig, prototypes: dict[str, str]) -> None:
-        """Replace the module's configuration; prototypes: the running kernel's, by name."""
-        self.request(configure_message(config, prototypes), NLM_F_ACK)
+    def configure(self, config: SwitchConfig, types: KernelTypes) -> None:
+        """Replace the module's configuration; types: the running kernel's."""
+        self.request(configure_message(config, types), NLM_F_ACK)
 
     def status(self) -> SourceStatus:
         """Return what the module reports of itself."""
@@ -181,7 +198,7 @@ def _message(command: int, attributes: list[tuple[str, Any]] | None = None) -> M
     return message
 
 
-def configure_message(config: SwitchConfig, prototypes: dict[str, str]) -> Message:
+def configure_message(config: SwitchConfig, types: KernelTypes) -> Message:
     """Return KVMLOG_CMD_CONFIGURE with what differs from the defaults."""
     attributes: list[tuple[str, Any]] = [("KVMLOG_A_STATE", int(config.on))]
     if config.tgids:
@@ -196,9 +213,16 @@ def configure_message(config: SwitchConfig, prototypes: dict[str, str]) -> Messa
         attributes.append(("KVMLOG_A_LEASE_MS", config.lease_ms))
     if config.cause != lib.KVMLOG_SWITCH_COMMAND:
         attributes.append(("KVMLOG_A_CAUSE", config.cause))
-    for name, signature in prototypes.items():
+    for name, signature in types.signatures.items():
         nested = {"attrs": [("KVMLOG_PROTO_A_NAME", name), ("KVMLOG_PROTO_A_SIGNATURE", signature)]}
         attributes.append(("KVMLOG_A_PROTOTYPE", nested))
+    for name, place in types.fields.items():
+        member = [
+            ("KVMLOG_FIELD_A_NAME", name),
+            ("KVMLOG_FIELD_A_OFFSET", place.offset),
+            ("KVMLOG_FIELD_A_BYTES", place.size),
+        ]
+        attributes.append(("KVMLOG_A_FIELD", {"attrs": member}))
     return _message(lib.KVMLOG_CMD_CONFIGURE, attributes)
 
 
@@ -233,6 +257,12 @@ def parse_status(message: Any) -> SourceStatus:
         version=text("KVMLOG_A_MODULE_VERSION") or "",
         pending_slots=number("KVMLOG_A_PENDING_SLOTS"),
         lease_ms=number("KVMLOG_A_LEASE_MS"),
+        stopping=bool(number("KVMLOG_A_STOPPING")),
+        notes_lost=number("KVMLOG_A_NOTES_LOST"),
+        fields=tuple(
+            str(entry.get_attr("KVMLOG_FIELD_A_NAME"))
+            for entry in message.get_attrs("KVMLOG_A_FIELD")
+        ),
         cost=parse_cost(bytes(message.get_attr("KVMLOG_A_COST") or b"")),
         cpus={
             int(cpu.get_attr("KVMLOG_CPU_A_ID")): CpuStatus(
@@ -255,7 +285,23 @@ def parse_cost(raw: bytes) -> SourceCost:
     """Parse struct kvmlog_cost; zeros for an older module, which reports none."""
     cost = ffi.new("struct kvmlog_cost *")
     ffi.memmove(cost, raw, min(len(raw), ffi.sizeof(cost[0])))
-    return SourceCost(cost.timed_ns * lib.KVMLOG_COST_ONE_IN, cost.worker_ns)
+    return SourceCost(
+        cost.timed_ns * lib.KVMLOG_COST_ONE_IN,
+        cost.worker_ns,
+        timed=cost.timed,
+        outliers=cost.outliers,
+        p50_ns=_below_ns(list(cost.samples), 0.5),
+        p95_ns=_below_ns(list(cost.samples), 0.95),
+    )
+
+
+def _below_ns(samples: list[int], share: float) -> int | None:
+    """Return the bucket's upper end in ns that this share of the samples is below; None: none."""
+    if not sum(samples):
+        return None
+    below = itertools.accumulate(samples)
+    bucket = next(i for i, count in enumerate(below) if count >= share * sum(samples))
+    return int(2**bucket)
 
 
 def parse_counters(raw: bytes) -> dict[str, int]:

@@ -46,6 +46,7 @@ class KmodSource(Source):
         self._control: Kvmlog | None = None
         self._receiver: Kvmlog | None = None
         self._prototypes: tuple[str, ...] = ()  # those that the module wants to check
+        self._fields: tuple[str, ...] = ()  # likewise
         self._notes: list[str] = []
 
     def open(self) -> SourceStatus:
@@ -71,21 +72,21 @@ class KmodSource(Source):
         return status
 
     def switch(self, config: SwitchConfig) -> SourceStatus:
-        """Send the configuration, with the prototypes of the running kernel when switching on.
+        """Send the configuration, with the types of the running kernel when switching on.
 
         The module judges them before it looks whether the configuration is new.
         """
         control = self._open_control()
-        prototypes = self._running_prototypes() if config.on else {}
+        types = self._running_types() if config.on else btf.KernelTypes()
         with contextlib.suppress(AlreadyError), _source_errors():
-            control.configure(config, prototypes)
+            control.configure(config, types)
         try:
             return self.status()
         except SourceGoneError:
             # The module was reloaded and serves another receiver: what it did is undone.
             if config.on:
                 with contextlib.suppress(SourceError), _source_errors():
-                    control.configure(SwitchConfig(on=False), {})
+                    control.configure(SwitchConfig(on=False), btf.KernelTypes())
             raise
 
     def pump(self, native: Any) -> None:
@@ -99,6 +100,7 @@ class KmodSource(Source):
         if self._receiver is not None and status.receiver != self._receiver.port_id:
             raise SourceGoneError(RELOADED)
         self._prototypes = tuple(status.prototypes)
+        self._fields = status.fields
         return status
 
     def pending(self) -> bytes:
@@ -114,11 +116,13 @@ class KmodSource(Source):
                 link.close()
         self._receiver = self._control = None
 
-    def _running_prototypes(self) -> dict[str, str]:
-        found, why_not = btf.signatures(self._prototypes)
+    def _running_types(self) -> btf.KernelTypes:
+        found, why_not = btf.running_types(self._prototypes, self._fields)
         self._notes = []
         if why_not is not None:
-            self._notes.append(f"prototypes not checked, this kernel shows no BTF ({why_not})")
+            self._notes.append(
+                f"prototypes and structures not checked, this kernel shows no BTF ({why_not})"
+            )
         return found
 
     def _open_control(self) -> Kvmlog:
@@ -157,7 +161,9 @@ def _source_error(code: int, text: str) -> SourceError:
     if code == errno.ENOTCONN:
         return SourceGoneError(RELOADED)
     if code == errno.EPERM and plain:
-        return SourceError("the kernel module requires CAP_NET_ADMIN; run the bridge as root")
+        return SourceError(
+            "the kernel module requires CAP_NET_ADMIN and CAP_PERFMON; run the bridge as root"
+        )
     if code == errno.EBUSY:
         return SourceError(
             f"the kernel module has another receiver ({text}); stop the other bridge"

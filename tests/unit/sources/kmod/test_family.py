@@ -18,6 +18,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from kvmlog.native import ffi, lib
 from kvmlog.sources.base import CpuStatus, SourceCost, SwitchConfig
+from kvmlog.sources.btf import Field, KernelTypes
 from kvmlog.sources.kmod.family import (
     Kvmlog,
     Message,
@@ -123,17 +124,26 @@ def decoded(message: genlmsg) -> Message:
 def test_a_configuration_survives_its_encoding() -> None:
     """The module reads every field as it was given."""
     config = SwitchConfig(on=True, tgids=(7, 70_000), one_in=10, on_ms=5, off_ms=95)
-    message = decoded(configure_message(config, {"kvm_exit": "struct kvm_vcpu *, unsigned int"}))
+    types = KernelTypes(
+        {"kvm_exit": "struct kvm_vcpu *, unsigned int"}, {"kvm_vcpu.arch.regs": Field(320, 136)}
+    )
+    message = decoded(configure_message(config, types))
     assert message["cmd"] == lib.KVMLOG_CMD_CONFIGURE
     status = parse_status(message)
     assert (status.on, status.tgids, status.one_in) == (True, (7, 70_000), 10)
     assert (status.on_ms, status.off_ms) == (5, 95)
     assert status.prototypes == {"kvm_exit": "struct kvm_vcpu *, unsigned int"}
+    assert status.fields == ("kvm_vcpu.arch.regs",)
+    (member,) = message.get_attrs("KVMLOG_A_FIELD")
+    numbers = [member.get_attr(f"KVMLOG_FIELD_A_{name}") for name in ("OFFSET", "BYTES")]
+    assert numbers == [320, 136]
 
 
 def test_a_plain_configuration_says_only_its_state() -> None:
     """Defaults are left to the module."""
-    assert configure_message(SwitchConfig(on=False), {})["attrs"] == [("KVMLOG_A_STATE", 0)]
+    assert configure_message(SwitchConfig(on=False), KernelTypes())["attrs"] == [
+        ("KVMLOG_A_STATE", 0)
+    ]
 
 
 def test_a_status_is_read_whole() -> None:
@@ -151,11 +161,14 @@ def test_a_status_is_read_whole() -> None:
         ("KVMLOG_A_WAITING_FOR", "kvm_amd"),
         ("KVMLOG_A_COUNTERS", (5).to_bytes(8, "little")),
         ("KVMLOG_A_RECEIVER", 4711),
+        ("KVMLOG_A_STOPPING", 1),
+        ("KVMLOG_A_NOTES_LOST", 2**33),
         ("KVMLOG_A_CPU", {"attrs": cpu}),
     ]
     status = parse_status(decoded(message))
     assert (status.on, status.waiting_for, status.receiver) == (True, "kvm_amd", 4711)
     assert (status.counters["seen"], status.counters["emitted"]) == (5, 0)
+    assert (status.stopping, status.notes_lost) == (True, 2**33)
     assert status.cpus == {3: CpuStatus(dropped=2**40, messages=9, buffer_bytes=32_768)}
 
 
@@ -166,19 +179,30 @@ def test_counters_of_a_newer_struct_are_cut() -> None:
 
 def test_timed_probes_stand_for_all() -> None:
     """One in 1,024 was timed; the worker all the time."""
-    assert parse_cost(struct.pack("=3Q", 700, 3, 55)) == SourceCost(700 * 1024, 55)
-    assert ffi.sizeof("struct kvmlog_cost") == 24
+    assert parse_cost(struct.pack("=3Q", 700, 3, 55)) == SourceCost(700 * 1024, 55, timed=3)
+    assert ffi.sizeof("struct kvmlog_cost") == 24 + 16 + 8 * 32
+
+
+def test_the_spread_of_timed_probes_is_told() -> None:
+    """Upper ends of the buckets that hold half of them, and 95 in 100; outliers are counted."""
+    samples = [0] * 32
+    samples[8], samples[10], samples[24] = 60, 39, 1  # up to 256 ns, 1,024 ns, 16 ms
+    cost = parse_cost(struct.pack("=5Q32Q", 30_000, 100, 0, 1, 9_000_000, *samples))
+    assert (cost.timed, cost.outliers) == (100, 1)
+    assert (cost.p50_ns, cost.p95_ns) == (256, 1024)
 
 
 def test_an_older_module_reports_no_cost() -> None:
     """Fields that it does not report are zero."""
     assert parse_cost(b"") == SourceCost(0, 0)
-    assert parse_cost(struct.pack("=2Q", 700, 3)) == SourceCost(700 * 1024, 0)
+    assert parse_cost(struct.pack("=2Q", 700, 3)) == SourceCost(700 * 1024, 0, timed=3)
 
 
 def test_only_the_budget_is_sent_as_a_cause() -> None:
     """A module that knows no causes takes all other commands."""
-    names = [name for name, _ in configure_message(SwitchConfig(on=False), {})["attrs"]]
+    names = [name for name, _ in configure_message(SwitchConfig(on=False), KernelTypes())["attrs"]]
     assert names == ["KVMLOG_A_STATE"]
     budget = SwitchConfig(on=False, cause=lib.KVMLOG_SWITCH_BUDGET)
-    assert ("KVMLOG_A_CAUSE", lib.KVMLOG_SWITCH_BUDGET) in configure_message(budget, {})["attrs"]
+    assert ("KVMLOG_A_CAUSE", lib.KVMLOG_SWITCH_BUDGET) in configure_message(budget, KernelTypes())[
+        "attrs"
+    ]
