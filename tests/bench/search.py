@@ -15,8 +15,7 @@ import time
 from collections.abc import Callable
 
 from kvmlog.exits.reasons import lookup
-from kvmlog.exits.search import Search
-from kvmlog.exits.selection import Selection
+from kvmlog.exits.search import Search, Selection
 from kvmlog.ring.reader import RingReader
 from kvmlog.ring.records import iter_records
 from kvmlog.ring.writer import RingWriter

@@ -145,7 +145,7 @@ def loaded(module: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("module", "fewer_than"), [("kvmlog.cli.dump", 55), ("kvmlog.rpcserver.main", 80)]
+    ("module", "fewer_than"), [("kvmlog.cli.dump", 50), ("kvmlog.rpcserver.main", 80)]
 )
 def test_a_reader_loads_no_writer(module: str, fewer_than: int) -> None:
     """`kvmlog dump` and `kvmlog rpc` have nothing of the engine, the sources, the bridge."""

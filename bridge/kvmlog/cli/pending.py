@@ -14,7 +14,7 @@ from kvmlog.cli.table import Column, Table, Words
 from kvmlog.control.client import SwitchClient
 from kvmlog.exits.format import lines, serialize
 from kvmlog.exits.format.notes import counted
-from kvmlog.guests.view import GuestView
+from kvmlog.guests.labels import GuestView
 from kvmlog.native import lib
 from kvmlog.ring.clocks import Clocks
 from kvmlog.ring.reader import host_clocks

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from kvmlog.config.schema import DEFAULT_RING, DEFAULT_SOCKET
 from kvmlog.exits.format.lines import format_record, sentence_line
 from kvmlog.exits.format.notes import counted
-from kvmlog.guests.labels import Label
-from kvmlog.guests.view import GuestView
+from kvmlog.guests.labels import GuestView, Label
 from kvmlog.ring.clocks import Clocks, WallTime
 from kvmlog.ring.records import AnyRecord, GuestRecord, Record
 

@@ -9,9 +9,9 @@ import sys
 from typing import Final
 
 from kvmlog.exits.reasons import lookup
-from kvmlog.exits.selection import Selection
+from kvmlog.exits.search import Selection
+from kvmlog.guests.labels import GuestView
 from kvmlog.guests.names import GuestNames
-from kvmlog.guests.view import GuestView
 
 _NS: Final = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s)")

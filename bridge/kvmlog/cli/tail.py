@@ -16,7 +16,7 @@ from typing import Final
 from kvmlog.cli import records, selection
 from kvmlog.exits.format import lines
 from kvmlog.exits.search import Search
-from kvmlog.guests.view import GuestView
+from kvmlog.guests.labels import GuestView
 from kvmlog.ring.reader import RingReader, Snapshot
 from kvmlog.ring.records import unpack_records
 from kvmlog.util.errors import RingMissingError

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Searches of a ring for the records that a selection shows: the newest, or from a position on.
+"""Selections of records, and searches of a ring for them: the newest, or from a position on.
 
 Records are filtered where they stand, in C (bridge/native/ring/select.c), some ten thousand in a
 call; only what is shown is copied and decoded.
@@ -8,17 +8,81 @@ call; only what is shown is copied and decoded.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final
 
-from kvmlog.exits.selection import Selection
+from kvmlog.exits.reasons.lookup import KVM, Reason
+from kvmlog.exits.reasons.names import basic_reason
+from kvmlog.guests.labels import GuestView
 from kvmlog.native import lib
 from kvmlog.ring.filter import ANNOUNCEMENTS, SLOTS, Filter
 from kvmlog.ring.reader import RingReader, Snapshot
-from kvmlog.ring.records import RECORD_BYTES, decode_record, iter_records
+from kvmlog.ring.records import (
+    RECORD_BYTES,
+    AnyRecord,
+    Record,
+    decode_record,
+    enum_names,
+    iter_records,
+)
 
 # As many as the largest ring has.
 _ALL: Final[int] = lib.KVMLOG_RING_MAX_SLOTS
+_ISAS: Final = {name: n for n, name in enum_names("kvmlog_isa", "KVMLOG_ISA_").items()}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Criteria; empty, 0 and None select all.
+
+    reasons: (enum kvmlog_isa, basic reason); returns: KVM_EXIT_*; guests: those selected.
+    """
+
+    reasons: frozenset[tuple[int, int]] = frozenset()
+    returns: frozenset[int] = frozenset()
+    slower_than_ns: int = 0
+    guests: GuestView | None = None
+
+    @classmethod
+    def of(
+        cls, reasons: Iterable[Reason], slower_than_ns: int = 0, guests: GuestView | None = None
+    ) -> Selection:
+        """Make a selection of exits with these reasons, which may include KVM_EXIT_*."""
+        found = list(reasons)
+        return cls(
+            frozenset((_ISAS[r.isa], r.number) for r in found if r.isa != KVM),
+            frozenset(r.number for r in found if r.isa == KVM),
+            slower_than_ns,
+            guests,
+        )
+
+    def filter(self) -> Filter:
+        """Return the same for the native search, with the guests as they are known now.
+
+        It passes all announcements of guests: which of them are shown, shows() says.
+        """
+        return Filter(
+            reasons=self.reasons,
+            returns=self.returns,
+            total_ns=self.slower_than_ns,
+            guests=None if self.guests is None else self.guests.times(),
+        )
+
+    def shows(self, record: AnyRecord) -> bool:
+        """Return whether to show a record: exits as selected, losses and switches always."""
+        if self.guests is not None and not self.guests.shows(record):
+            return False
+        if not isinstance(record, Record):
+            return True
+        if record.total_ns < self.slower_than_ns:
+            return False
+        if not self.reasons and not self.returns:
+            return True
+        returned = bool(record.flags & lib.KVMLOG_F_USER_REASON)
+        return (record.isa, basic_reason(record.isa, record.reason)) in self.reasons or (
+            returned and record.user_reason in self.returns
+        )
 
 
 class Search:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Labels of guests: their names in the width of a column.
+"""Labels of guests, their names in the width of a column; and the guests that a reader shows.
 
 A record has only the number that the source gave its guest, and numbers begin again when the source
 is loaded again. The bridge's file of guests says which guest has a number, and so do the stream's
@@ -8,7 +8,7 @@ records of type GUEST, which are ahead of the file.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from kvmlog.guests.names import Guest, GuestList
@@ -168,3 +168,47 @@ def _has_another(guest: Guest, record: Record) -> bool:
     return own_ns >= 0 and any(
         number != record.guest and own_ns < at <= record.exit_ns for number, at in guest.numbers
     )
+
+
+class GuestView:
+    """Labels of guests, and a choice among them.
+
+    words: names, UUIDs or pids of the guests to show, empty: all (kvmlog.guests.lookup). GuestError
+    when a word matches none.
+    """
+
+    def __init__(self, names: GuestList, words: Sequence[str] = ()) -> None:
+        self._words = tuple(words)
+        self._names = names
+        self.labels = GuestLabels(self._names)
+        self._chosen = _keys(self._names.matching(self._words))
+
+    def reload(self) -> None:
+        """Take in new guests: they get labels, and are shown if a word matches them."""
+        if self._names.reload():
+            # The file forgets guests that ended long ago; their words are no mistake for that.
+            self._chosen = _keys(self._names.matching(self._words, accepted=self._words))
+
+    def learn(self, records: Iterable[AnyRecord]) -> None:
+        """Take note of records that are to be shown (GuestLabels.learn)."""
+        self.labels.learn(records)
+
+    def times(self) -> list[GuestTime] | None:
+        """Return when which guest numbers are chosen, None for all: shows(), of exits, for C."""
+        return self.labels.times(self._chosen) if self._words else None
+
+    def numbers(self) -> frozenset[int] | None:
+        """Return the guest numbers that chosen guests have or had, None for all."""
+        times = self.times()
+        return None if times is None else frozenset(one.guest for one in times)
+
+    def shows(self, record: AnyRecord) -> bool:
+        """Return whether a record is a chosen guest's, or no guest's, as losses and clocks are."""
+        if not self._words or not isinstance(record, Record | GuestRecord):
+            return True
+        guest = self.labels.guest(record)
+        return guest is not None and (guest.pid, guest.start_ticks) in self._chosen
+
+
+def _keys(guests: Iterable[Guest]) -> frozenset[tuple[int, int]]:
+    return frozenset((guest.pid, guest.start_ticks) for guest in guests)

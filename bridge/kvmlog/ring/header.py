@@ -14,9 +14,7 @@ from kvmlog.util.errors import RingError, RingFormatError, RingMissingError
 
 MAGIC: Final = b"KVMLOGR\n"
 HEADER_BYTES: Final[int] = lib.KVMLOG_RING_HEADER_BYTES
-_RING: Final = mapped_file.FileKind(
-    "there is no ring", RingMissingError, RingError, RingFormatError
-)
+RING: Final = mapped_file.FileKind("there is no ring", RingMissingError, RingError, RingFormatError)
 _STATES: Final = frozenset(ffi.typeof("enum kvmlog_ring_state").elements)
 
 
@@ -31,11 +29,6 @@ class Geometry:
     def file_bytes(self) -> int:
         """Size of the whole file, header and slots."""
         return HEADER_BYTES + self.capacity * self.record_bytes
-
-
-def open_ring_file(path: str, flags: int) -> int:
-    """Return a descriptor of the ring file at `path`; RingMissingError, RingError."""
-    return _RING.open(path, flags)
 
 
 def read_header(path: str, fd: int) -> Any:
@@ -73,12 +66,12 @@ def _check(path: str, header: Any, file_bytes: int) -> None:
             f"{path}: no kvmlog ring (it begins {bytes(header.magic)!r}, not {MAGIC!r}); "
             "name the bridge's ring (--ring)"
         )
-    _RING.expect(path, "format", header.format_version, lib.KVMLOG_RING_FORMAT_VERSION)
-    _RING.expect(path, "record schema", header.schema_version, lib.KVMLOG_SCHEMA_VERSION)
+    RING.expect(path, "format", header.format_version, lib.KVMLOG_RING_FORMAT_VERSION)
+    RING.expect(path, "record schema", header.schema_version, lib.KVMLOG_SCHEMA_VERSION)
     unknown = header.incompat_flags & ~lib.KVMLOG_RING_INCOMPAT_KNOWN
-    _RING.expect_no_features(path, unknown)
-    _RING.expect(path, "header size", header.header_bytes, HEADER_BYTES)
-    _RING.expect(path, "record size", header.record_bytes, lib.KVMLOG_RECORD_BYTES)
+    RING.expect_no_features(path, unknown)
+    RING.expect(path, "header size", header.header_bytes, HEADER_BYTES)
+    RING.expect(path, "record size", header.record_bytes, lib.KVMLOG_RECORD_BYTES)
     capacity = header.capacity
     if not is_capacity(capacity):
         raise _damaged(path, f"capacity {capacity}")

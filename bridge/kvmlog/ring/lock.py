@@ -8,7 +8,7 @@ import os
 import re
 from typing import Final
 
-from kvmlog.ring import mapped_file
+from kvmlog.ring import own_file
 from kvmlog.util import ownership
 from kvmlog.util.closeable import Closeable
 from kvmlog.util.errors import RingBusyError, RingError
@@ -38,7 +38,7 @@ class RingLock(Closeable):
 
     def is_named(self) -> bool:
         """Return whether a second writer would find it."""
-        return mapped_file.has_name(self.path, self._fd)
+        return own_file.has_name(self.path, self._fd)
 
     def take_again(self) -> None:
         """Make and lock the file anew that was removed or replaced; errors as at first."""
@@ -52,7 +52,7 @@ class RingLock(Closeable):
             try:
                 self._lock(fd)
                 # One that lost its name while we waited for nobody keeps nobody out.
-                if mapped_file.has_name(self.path, fd):
+                if own_file.has_name(self.path, fd):
                     os.ftruncate(fd, 0)
                     os.pwrite(fd, f"{os.getpid()}\n".encode("ascii"), 0)
                     return fd
@@ -70,17 +70,17 @@ class RingLock(Closeable):
                 "run the bridge as root or choose another place (--ring)"
             ) from None
         try:
-            ownership.check(self.path, fd, RingError, remedy=mapped_file.REMEDY)
+            ownership.check(self.path, fd, RingError, remedy=own_file.REMEDY)
             start = os.pread(fd, _PID_BYTES, 0)
             if not _PID.fullmatch(start):
                 raise RingError(
                     f"{self.path}: holds something else (it begins {start[:8]!r}, not with a pid); "
-                    f"{mapped_file.REMEDY}"
+                    f"{own_file.REMEDY}"
                 )
             os.fchmod(fd, _MODE)
         except OSError as error:
             os.close(fd)
-            raise RingError(f"{self.path}: {error.strerror}; {mapped_file.REMEDY}") from None
+            raise RingError(f"{self.path}: {error.strerror}; {own_file.REMEDY}") from None
         except BaseException:
             os.close(fd)
             raise

@@ -1,22 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Files of fixed size that readers map: created whole or not at all, opened and checked."""
+"""Files of fixed size that readers map: opened, checked, and told from others of their name."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
 import stat
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from kvmlog.util import ownership, permissions
 from kvmlog.util.errors import KvmlogError
 
-FILE_MODE: Final = 0o640
-REMEDY: Final = "remove it or choose another place (--ring)"
-_NO_ROOM: Final = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+NAME_IT: Final = "name the bridge's ring (--ring)"
 
 
 @dataclass(frozen=True)
@@ -28,36 +22,35 @@ class FileKind:
     unusable: type[KvmlogError]
     foreign: type[KvmlogError]  # for content that this version does not understand
 
-    def open(self, path: str, flags: int) -> int:
-        """Return a descriptor of a file that the bridge has made, or raise one of the errors.
-
-        One that is to be written has to be ours alone (util.ownership).
-        """
-        reads_only = flags & os.O_ACCMODE == os.O_RDONLY
-        extra = ownership.OPEN_FLAGS & ~(os.O_NOFOLLOW if reads_only else 0)
+    def open(self, path: str) -> int:
+        """Return a descriptor to read a file that the bridge has made, or raise an error."""
         try:
-            fd = os.open(path, flags | extra)
-        except FileNotFoundError:
-            raise self.missing(
-                f"{path}: {self.absent}; start the bridge (kvmlog bridge) or name its ring (--ring)"
-            ) from None
-        except PermissionError:
-            raise self.unusable(
-                f"{path}: no permission; be root or in the group of the file (group kvmlog)"
-            ) from None
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
         except OSError as failure:
-            remedy = "name the bridge's ring (--ring)" if reads_only else REMEDY
-            words = ownership.open_words(failure)
-            raise self.unusable(f"{path}: cannot be opened: {words}; {remedy}") from None
+            raise self.failed(path, failure, failure.strerror or str(failure), NAME_IT) from None
         try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise self.foreign(f"{path}: not a regular file; name the bridge's ring (--ring)")
-            if not reads_only:
-                ownership.check(path, fd, self.unusable, remedy=REMEDY)
+            self.expect_regular(path, fd)
         except BaseException:
             os.close(fd)
             raise
         return fd
+
+    def failed(self, path: str, failure: OSError, words: str, remedy: str) -> KvmlogError:
+        """Return the error for a file that could not be opened; words: why, where it is rare."""
+        if isinstance(failure, FileNotFoundError):
+            return self.missing(
+                f"{path}: {self.absent}; start the bridge (kvmlog bridge) or name its ring (--ring)"
+            )
+        if isinstance(failure, PermissionError):
+            return self.unusable(
+                f"{path}: no permission; be root or in the group of the file (group kvmlog)"
+            )
+        return self.unusable(f"{path}: cannot be opened: {words}; {remedy}")
+
+    def expect_regular(self, path: str, fd: int) -> None:
+        """Raise `foreign` for what is no file."""
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise self.foreign(f"{path}: not a regular file; {NAME_IT}")
 
     def expect(self, path: str, what: str, found: int, known: int) -> None:
         """Raise `foreign` for a version or size in a header that is not the `known` one."""
@@ -76,63 +69,10 @@ class FileKind:
             )
 
 
-def make(
-    path: str, size: int, fill: Callable[[int], None], error: type[KvmlogError], remedy: str
-) -> int:
-    """Create the file under another name, fill it and rename it to `path`; return its descriptor.
-
-    All blocks are allocated at once: a hole on a full tmpfs would be SIGBUS later. `error` with
-    `remedy` where there is no room for `size` bytes.
-    """
-    try:
-        fd, temporary = ownership.create_temporary(path, os.O_RDWR, FILE_MODE)
-    except OSError as failure:
-        raise error(f"{path}.new: cannot be made: {failure.strerror}; {REMEDY}") from None
-    try:
-        os.fchmod(fd, FILE_MODE)
-        permissions.hand_to_group(fd)
-        _allocate(path, fd, size, error, remedy)
-        fill(fd)
-        _rename(temporary, path, error)
-    except BaseException:
-        os.close(fd)
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    return fd
-
-
-def _rename(temporary: str, path: str, error: type[KvmlogError]) -> None:
-    try:
-        os.rename(temporary, path)
-    except OSError as failure:
-        raise error(f"{path}: cannot be replaced: {failure.strerror}; {REMEDY}") from None
-
-
-def _allocate(path: str, fd: int, size: int, error: type[KvmlogError], remedy: str) -> None:
-    try:
-        os.posix_fallocate(fd, 0, size)
-    except OSError as failure:
-        if failure.errno in _NO_ROOM:
-            raise error(
-                f"{path}: no room for {size} bytes ({failure.strerror}); {remedy}"
-            ) from None
-        raise error(f"{path}: cannot be made: {failure.strerror}") from None
-
-
 def file_key(fd: int) -> tuple[int, int]:
     """Return device and inode of an open file."""
     status = os.fstat(fd)
     return status.st_dev, status.st_ino
-
-
-def has_name(path: str, fd: int) -> bool:
-    """Return whether `path` itself, not through a link, is the name of the open file."""
-    try:
-        named = os.lstat(path)
-    except OSError:
-        return False
-    return (named.st_dev, named.st_ino) == file_key(fd)
 
 
 def named_key(path: str) -> tuple[int, int]:
@@ -147,10 +87,3 @@ def is_replaced(path: str, key: tuple[int, int]) -> bool:
         return named_key(path) != key
     except OSError:
         return False
-
-
-def refuse_foreign(path: str, fd: int, magic: bytes, error: type[KvmlogError]) -> None:
-    """Raise `error` for a file of another kind: a wrong --ring must destroy nothing."""
-    start = os.pread(fd, len(magic), 0)
-    if start not in (b"", magic):
-        raise error(f"{path}: holds something else (it begins {start!r}, not {magic!r}); {REMEDY}")

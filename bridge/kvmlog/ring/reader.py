@@ -82,7 +82,7 @@ class _Mapping(Closeable):
     """One ring file, open and mapped read-only."""
 
     def __init__(self, path: str) -> None:
-        self.fd = ring_header.open_ring_file(path, os.O_RDONLY)
+        self.fd = ring_header.RING.open(path)
         self.ring = ffi.new("struct kvmlog_ring *")
         self.legacy = ffi.new("struct kvmlog_legacy *")
         self.legacy_text = ""

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from kvmlog.native import ffi, lib
 from kvmlog.ring import header as ring_header
-from kvmlog.ring import mapped_file
+from kvmlog.ring import own_file
 from kvmlog.ring.lock import RingLock, busy
 from kvmlog.ring.reader import boot_id, has_writer
 from kvmlog.util import ownership, permissions
@@ -129,7 +129,7 @@ class RingWriter(Closeable):
                 f"{self.path}: was cut short by somebody else while it was written; ending: start "
                 "the bridge again (its service does), which makes a new one"
             )
-        if mapped_file.has_name(self.path, self._fd):
+        if own_file.has_name(self.path, self._fd):
             self._check_header()
             return ""
         foreign = self._foreign()
@@ -148,7 +148,7 @@ class RingWriter(Closeable):
         if found or not os.path.lexists(self.path):
             return found
         with contextlib.suppress(RingMissingError):
-            fd = ring_header.open_ring_file(self.path, os.O_RDONLY)
+            fd = ring_header.RING.open(self.path)
             try:
                 raw = os.pread(fd, ring_header.HEADER_BYTES, 0)
             finally:
@@ -172,7 +172,7 @@ class RingWriter(Closeable):
 
         permissions.make_parent(self.path)
         try:
-            fd = mapped_file.make(self.path, self.geometry.file_bytes, fill, RingError, _REMEDY)
+            fd = own_file.make(self.path, self.geometry.file_bytes, fill, RingError, _REMEDY)
             lib.kvmlog_writer_move(self.native, fresh)
         finally:
             # The old file's by now, or that of one which could not be made.
@@ -194,12 +194,12 @@ class RingWriter(Closeable):
     def _open_or_make(self) -> bool:
         """Return whether an old ring is continued."""
         try:
-            fd = ring_header.open_ring_file(self.path, os.O_RDWR)
+            fd = own_file.open_own(ring_header.RING, self.path)
         except RingMissingError:
             self._fd = self._make()
             return False
         try:
-            mapped_file.refuse_foreign(self.path, fd, ring_header.MAGIC, RingError)
+            own_file.refuse_foreign(self.path, fd, ring_header.MAGIC, RingError)
             header = ring_header.read_header(self.path, fd)
             if has_writer(header) and header.writer_pid != os.getpid():
                 # The lock file was removed under it, before it noticed.
@@ -239,7 +239,7 @@ class RingWriter(Closeable):
 
     def _make(self) -> int:
         """Create a new ring file under its final name; return its descriptor."""
-        return mapped_file.make(
+        return own_file.make(
             self.path,
             self.geometry.file_bytes,
             lambda fd: _fill_header(fd, self.geometry),

@@ -8,8 +8,8 @@ import json
 import pytest
 
 from kvmlog.cli import pending
+from kvmlog.guests.labels import GuestView
 from kvmlog.guests.names import GuestList
-from kvmlog.guests.view import GuestView
 from kvmlog.ring.clocks import of_this_process
 from kvmlog.ring.records import Record, decode_record
 from tests.support import records as make

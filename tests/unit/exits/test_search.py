@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from kvmlog.exits.reasons import lookup
-from kvmlog.exits.search import Search
-from kvmlog.exits.selection import Selection
+from kvmlog.exits.search import Search, Selection
+from kvmlog.guests.labels import GuestView
 from kvmlog.guests.model import Guest
 from kvmlog.guests.names import GuestList
-from kvmlog.guests.view import GuestView
 from kvmlog.native import lib
 from kvmlog.ring.filter import EVERY_RECORD, SLOTS
 from kvmlog.ring.reader import RingReader, Snapshot

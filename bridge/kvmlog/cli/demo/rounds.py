@@ -19,8 +19,8 @@ from kvmlog.cli.stat import columns, tables
 from kvmlog.cli.table import Block, Column, Table
 from kvmlog.client.client import Client
 from kvmlog.exits.format.lines import exit_cells
+from kvmlog.guests.labels import GuestView
 from kvmlog.guests.names import GuestList
-from kvmlog.guests.view import GuestView
 from kvmlog.ring.records import Record
 from kvmlog.util import units
 

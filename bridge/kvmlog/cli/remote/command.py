@@ -19,8 +19,8 @@ from kvmlog.client import Client
 from kvmlog.client.connection import MOST_TIMEOUT_S, RpcError, RpcFaultError
 from kvmlog.exits.format import lines
 from kvmlog.exits.reasons.lookup import ISAS
+from kvmlog.guests.labels import GuestView
 from kvmlog.guests.names import GuestList
-from kvmlog.guests.view import GuestView
 from kvmlog.ring.records import Record
 from kvmlog.util.secrets import read_secret
 

@@ -13,8 +13,8 @@ from kvmlog.cli.tail import REPLACED
 from kvmlog.client import Client
 from kvmlog.client.replies import Records
 from kvmlog.exits.format import lines
+from kvmlog.guests.labels import GuestView
 from kvmlog.guests.names import GuestList
-from kvmlog.guests.view import GuestView
 from kvmlog.ring.records import GuestRecord, Record
 
 POLL_S: Final = 0.5

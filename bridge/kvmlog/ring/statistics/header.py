@@ -12,7 +12,7 @@ from kvmlog.util.errors import StatisticsError, StatisticsMissingError
 
 MAGIC: Final = b"KVMLOGS\n"
 HEADER_BYTES: Final[int] = lib.KVMLOG_STATISTICS_HEADER_BYTES
-_STATISTICS: Final = mapped_file.FileKind(
+STATISTICS: Final = mapped_file.FileKind(
     "there are no statistics", StatisticsMissingError, StatisticsError, StatisticsError
 )
 _FIELDS: Final = (
@@ -26,11 +26,6 @@ _FIELDS: Final = (
     "blocks_capacity",
     "rows_capacity",
 )
-
-
-def open_file(path: str, flags: int) -> int:
-    """Return a descriptor of the statistics file; StatisticsMissingError, StatisticsError."""
-    return _STATISTICS.open(path, flags)
 
 
 def layout(file_bytes: int) -> Any:
@@ -58,9 +53,9 @@ def read_header(path: str, fd: int) -> Any:
             "name the bridge's ring (--ring)"
         )
     ffi.memmove(header, raw, size)
-    _STATISTICS.expect(path, "format", header.format_version, lib.KVMLOG_STATISTICS_FORMAT_VERSION)
-    _STATISTICS.expect(path, "record schema", header.schema_version, lib.KVMLOG_SCHEMA_VERSION)
-    _STATISTICS.expect_no_features(path, header.incompat_flags)
+    STATISTICS.expect(path, "format", header.format_version, lib.KVMLOG_STATISTICS_FORMAT_VERSION)
+    STATISTICS.expect(path, "record schema", header.schema_version, lib.KVMLOG_SCHEMA_VERSION)
+    STATISTICS.expect_no_features(path, header.incompat_flags)
     try:
         known = layout(header.file_bytes)
     except StatisticsError as error:

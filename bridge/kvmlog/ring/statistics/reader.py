@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from kvmlog.native import ffi, lib
 from kvmlog.ring import mapped_file
 from kvmlog.ring.reader import boot_id
-from kvmlog.ring.statistics.header import open_file, read_header
+from kvmlog.ring.statistics.header import STATISTICS, read_header
 from kvmlog.util.closeable import Closeable
 from kvmlog.util.errors import StatisticsError, StatisticsMissingError, os_error
 
@@ -192,7 +192,7 @@ class _Mapping(Closeable):
     """One statistics file, open and mapped read-only."""
 
     def __init__(self, path: str) -> None:
-        self.fd = open_file(path, os.O_RDONLY)
+        self.fd = STATISTICS.open(path)
         try:
             self.file_key = mapped_file.file_key(self.fd)
             header = read_header(path, self.fd)

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from kvmlog.native import ffi, lib
-from kvmlog.ring import mapped_file
+from kvmlog.ring import own_file
 from kvmlog.ring.clocks import of_header
 from kvmlog.ring.reader import boot_id
-from kvmlog.ring.statistics.header import HEADER_BYTES, MAGIC, layout, open_file, read_header
+from kvmlog.ring.statistics.header import HEADER_BYTES, MAGIC, STATISTICS, layout, read_header
 from kvmlog.ring.statistics.reader import StatisticsGuest, guest_of
 from kvmlog.ring.writer import CLEANER, RingWriter
 from kvmlog.util import ownership, permissions
@@ -105,7 +105,7 @@ class StatisticsWriter(Closeable):
                 f"{self.path}: somebody else wrote into the statistics; ending: start the bridge "
                 "again (its service does), which begins new ones"
             )
-        if mapped_file.has_name(self.path, self._fd):
+        if own_file.has_name(self.path, self._fd):
             return ""
         foreign = self._foreign()
         if foreign:
@@ -178,11 +178,11 @@ class StatisticsWriter(Closeable):
     def _continue(self) -> str:
         """Continue the file that is there; return why it cannot be done, or ""."""
         try:
-            fd = open_file(self.path, os.O_RDWR)
+            fd = own_file.open_own(STATISTICS, self.path)
         except StatisticsMissingError:
             return NONE
         try:
-            mapped_file.refuse_foreign(self.path, fd, MAGIC, _ForeignFileError)
+            own_file.refuse_foreign(self.path, fd, MAGIC, _ForeignFileError)
             header = read_header(self.path, fd)
         except StatisticsError as error:
             os.close(fd)
@@ -216,7 +216,7 @@ class StatisticsWriter(Closeable):
         if found or not os.path.lexists(self.path):
             return found
         with contextlib.suppress(StatisticsMissingError):
-            fd = open_file(self.path, os.O_RDONLY)
+            fd = STATISTICS.open(self.path)
             try:
                 raw = os.pread(fd, HEADER_BYTES, 0)
             finally:
@@ -241,7 +241,7 @@ class StatisticsWriter(Closeable):
             self._map = fresh
 
         permissions.make_parent(self.path)
-        fd = mapped_file.make(self.path, self._bytes, fill, StatisticsError, _REMEDY)
+        fd = own_file.make(self.path, self._bytes, fill, StatisticsError, _REMEDY)
         os.close(self._fd)
         self._fd = fd
 
@@ -279,7 +279,7 @@ class StatisticsWriter(Closeable):
 
     def _make(self) -> int:
         """Create a new file under its final name; return its descriptor."""
-        return mapped_file.make(
+        return own_file.make(
             self.path,
             self._bytes,
             self._fill_header,

@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from kvmlog.exits.search import Search
-from kvmlog.exits.selection import Selection
-from kvmlog.guests.view import GuestView
+from kvmlog.exits.search import Search, Selection
+from kvmlog.guests.labels import GuestView
 from kvmlog.ring.block import Span
 from kvmlog.ring.clocks import ClockPair, Clocks
 from kvmlog.ring.reader import RingInfo, RingReader, Snapshot

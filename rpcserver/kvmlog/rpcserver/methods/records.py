@@ -12,9 +12,9 @@ from kvmlog.control.client import SwitchClient
 from kvmlog.control.protocol import MOST_NAMES, NAME_CHARACTERS
 from kvmlog.exits.format import serialize
 from kvmlog.exits.reasons import lookup
-from kvmlog.exits.selection import Selection
+from kvmlog.exits.search import Selection
+from kvmlog.guests.labels import GuestView
 from kvmlog.guests.names import GuestError, GuestNames
-from kvmlog.guests.view import GuestView
 from kvmlog.ring import block
 from kvmlog.ring.block import Span
 from kvmlog.ring.clocks import Clocks

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.exits.selection import Selection
+from kvmlog.exits.search import Selection
+from kvmlog.guests.labels import GuestView
 from kvmlog.guests.names import GuestList
-from kvmlog.guests.view import GuestView
 from kvmlog.ring.reader import RingReader
 from kvmlog.ring.records import RECORD_BYTES, unpack_records
 from kvmlog.ring.writer import RingWriter
