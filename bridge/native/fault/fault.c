@@ -121,6 +121,9 @@ static void describe(struct watched *entry, int fd)
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	length = readlink(link, path, sizeof(path) - 1);
 	path[length < 0 ? 0 : length] = '\0';
+	/* Files are made under another name. */
+	if (length > 4 && !strcmp(path + length - 4, ".new"))
+		path[length - 4] = '\0';
 	snprintf(entry->sentence, sizeof(entry->sentence),
 		 "kvmlog bridge: %s: was cut short by somebody else while it was written; ending: "
 		 "start the bridge again (its service does), which makes a new one\n",

@@ -236,14 +236,16 @@ class StatisticsWriter(Closeable):
             fresh = lib.kvmlog_statistics_open(fd, self._bytes, 1)
             if fresh == ffi.NULL:
                 raise self._unusable(ffi.errno)
-            lib.kvmlog_statistics_move(self.native, fresh)
+            if lib.kvmlog_statistics_move(self.native, fresh):
+                lib.kvmlog_statistics_close(fresh)
+                raise StatisticsError(f"{self.path}: cannot be moved: of another size; {_REMEDY}")
             lib.kvmlog_statistics_close(self._map)
-            self._map = fresh
+            os.close(self._fd)
+            # Also where it does not get the name: it is what is counted in.
+            self._map, self._fd = fresh, os.dup(fd)
 
         permissions.make_parent(self.path)
-        fd = own_file.make(self.path, self._bytes, fill, StatisticsError, _REMEDY)
-        os.close(self._fd)
-        self._fd = fd
+        os.close(own_file.make(self.path, self._bytes, fill, StatisticsError, _REMEDY))
 
     def _open(self, fd: int) -> str:
         """Map the file and continue it; return why it cannot be done, or ""."""
