@@ -44,7 +44,7 @@ class FakeProc:
             link.symlink_to(exe)
 
     def hold(self, pid: int, *, vm: bool, vcpu: bool, first: int = 11) -> None:
-        """From now on the process holds a VM and a vCPU, as descriptors from `first` on, or not."""
+        """Have the process hold a VM and a vCPU, as descriptors from `first` on, or not."""
         folder = self._folder / str(pid) / "fd"
         for at, held, target in ((0, vm, "kvm-vm"), (1, vcpu, "kvm-vcpu:0")):
             descriptor = folder / str(first + at)

@@ -241,7 +241,7 @@ def test_of_several_vms_the_last_one_ends_the_guest(tmp_path: Path) -> None:
 @needs_kvm
 @pytest.mark.parametrize("launcher", ["argv0", "kvm-spice", "loader", "copy"])
 def test_qemu_is_known_whatever_it_is_called(tmp_path: Path, launcher: str) -> None:
-    """By the file that it runs, through the dynamic loader, and by its options."""
+    """QEMU is known by the file that it runs, through the dynamic loader, and by its options."""
     program = shutil.which(QEMU)
     assert program
     command = [program, "-nodefaults", "-S", "-display", "none", "-name", "web7", "-accel", "kvm"]

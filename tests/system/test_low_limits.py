@@ -103,7 +103,7 @@ def test_a_command_ends_in_a_sentence_or_works(
     ],
 )
 def test_the_limit_is_told(folder: Path, kind: int, most: int, words: str) -> None:
-    """With its value, and how to raise it."""
+    """The sentence has its value, and how to raise it."""
     done = subprocess.run(
         [*KVMLOG, "bridge", *options(folder), "--slots", "65536", "--statistics-mib", "512"],
         capture_output=True,

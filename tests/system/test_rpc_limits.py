@@ -294,7 +294,7 @@ def test_a_certificates_end_counts_on_a_connection_that_began_before(
 
 
 def test_a_call_that_waits_keeps_nobody_from_computing(begin: Begin) -> None:
-    """Of the only turn there is, others of the same caller make use meanwhile."""
+    """Others of the same caller use the only turn there is meanwhile."""
     serving = begin(turns=1)
     body = dumps(({"over_s": 2.0},), "kvmStatistics")
     with (

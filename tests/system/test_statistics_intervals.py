@@ -136,7 +136,7 @@ def test_statistics_are_the_servers_report(host: Host) -> None:
 
 
 def test_a_call_is_answered_from_what_was_written_last(host: Host, sampler: Sampler) -> None:
-    """With its age; `fresh` waits for what is under way."""
+    """It is told with its age; `fresh` waits for what is under way."""
     host.exit(1, 25)
     written = sampler.now()
     with Client(host.address) as client:

@@ -110,7 +110,7 @@ def exit_now(host: Host) -> int:
 
 @pytest.mark.parametrize("remote", [False, True])
 def test_all_commands_show_the_hosts_zone(host: Host, remote: bool) -> None:
-    """In tables and in JSON: dump, pending, guests and stat."""
+    """Tables and JSON of dump, pending, guests and stat agree."""
     exit_ns = exit_now(host)
     host.source.pending_records = make.exit_bytes(exit_ns=exit_ns, reason=0x78)
     with RingReader(host.writer.path) as reader:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From a record's time to the time of day that held then (docs/ring-format.md).
+"""The time of day that held at a record's time (docs/ring-format.md).
 
 A record's times are CLOCK_MONOTONIC, which is never set and has no zone. The bridge keeps in the
 ring's header what the other clocks showed since when: a time of day never depends on when it is

@@ -38,7 +38,7 @@ class _Caller:
 
 
 class Turns:
-    """At most `at_once` turns at a time, one of each caller; thread-safe."""
+    """A limit of `at_once` turns at a time, one of each caller; thread-safe."""
 
     def __init__(self, at_once: int, clock: Callable[[], float] = time.thread_time) -> None:
         """clock: the CPU time of the calling thread in seconds."""
