@@ -84,7 +84,7 @@ def agreed(port: int, authority: Authority, cipher: str) -> str:
 def test_a_server_agrees_on_forward_secrecy_and_aead_only(
     tmp_path: Path, authority: Authority, kind: Sequence[str]
 ) -> None:
-    """Of all suites, each offered alone; and TLS 1.3, whose suites are all of this kind."""
+    """Each suite is offered alone; and TLS 1.3, whose suites are all of this kind."""
     certificate, key = authority.issue("server", kind=kind)
     extra = ["--tls-cert", str(certificate), "--tls-key", str(key)]
     with rpc_server(tmp_path / "ring", tmp_path / "switch", extra=extra) as server:

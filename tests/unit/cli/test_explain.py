@@ -161,7 +161,7 @@ def test_a_closed_pipe_is_no_traceback() -> None:
 def test_a_device(
     capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], line: str
 ) -> None:
-    """By port or address, from the table that records have their names from."""
+    """A port or an address finds it in the table that records have their names from."""
     (found,) = shown(capsys, *arguments)
     assert found.startswith(line)
     (made,) = map(json.loads, shown(capsys, *arguments, "--json"))

@@ -47,7 +47,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_an_unknown_command_suggests_the_nearest(
     capsys: pytest.CaptureFixture[str], words: str, said: str
 ) -> None:
-    """By spelling, or by what other tools call it; and says where the commands are listed."""
+    """Spelling finds it, or what other tools call it; the commands are listed in --help."""
     assert refused(capsys, *words.split()).endswith(f"error: {said}")
 
 
@@ -65,7 +65,7 @@ def test_an_unknown_command_suggests_the_nearest(
 def test_an_unknown_value_suggests_the_nearest(
     capsys: pytest.CaptureFixture[str], words: str, said: str
 ) -> None:
-    """Of those to choose from, which are listed."""
+    """The choices are listed, and the nearest of them is suggested."""
     assert refused(capsys, *words.split()).endswith(said)
 
 
@@ -82,7 +82,7 @@ def test_an_unknown_value_suggests_the_nearest(
 def test_an_unknown_option_suggests_the_nearest(
     capsys: pytest.CaptureFixture[str], words: str, said: str
 ) -> None:
-    """Of those of the command; also of a command for another host."""
+    """The nearest option of the command is suggested; also of a command for another host."""
     assert said in refused(capsys, *words.split())
 
 

@@ -68,7 +68,7 @@ def test_nothing_while_off_but_why() -> None:
 
 
 def test_json_has_times_of_day_as_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """To the ns, where ns since 1970 as a number lose digits."""
+    """Times are exact to the ns, where ns since 1970 as a number lose digits."""
     with RingWriter(str(tmp_path / "ring"), 1_024) as writer, RingReader(writer.path) as reader:
         info = reader.info()
     assert show(None, "no bridge", info, None, as_json=True) == 1

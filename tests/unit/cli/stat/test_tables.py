@@ -86,7 +86,7 @@ def test_halts_among_the_others(tmp_path: Path) -> None:
 
 
 def test_a_guest_that_ended_says_so(tmp_path: Path) -> None:
-    """In a note of each of its rows; a table without guests has none, and JSON the time."""
+    """Each of its rows has a note; a table without guests has none, and JSON the time."""
     known = [make.named(4_242, "web1"), make.named(4_243, "old", ended_realtime_ns=make.SINCE_NS)]
     guests = {at: make.guest(at, 4_241 + at, exits=1) for at in (1, 2)}
     made = Made([row(guest=1), row(guest=2)], guests)
@@ -236,7 +236,7 @@ def test_exits_that_this_kvm_does_not_show(tmp_path: Path) -> None:
 
 
 def test_narrow_fits_80_cells(tmp_path: Path) -> None:
-    """With names as clouds give them, and the longest of the common reasons."""
+    """The names are such as clouds give, the reasons the longest of the common ones."""
     guests = {1: make.guest(1, 4_242)}
     rows = [
         row(guest=1, isa=lib.KVMLOG_ISA_VMX, reason=1, count=9_999_999, total_ns=999_000_000),
