@@ -71,7 +71,8 @@ def main() -> int:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 5.0
     kinds = ["threads"] + ["aiohttp"] * (importlib.util.find_spec("aiohttp") is not None)
     heads = "".join(f"{kind:>12}" for kind in ("kvmlog", *kinds))
-    print(f"requests/s, {len(os.sched_getaffinity(0))} CPUs{heads:>41}  bytes")
+    title = f"requests/s, {len(os.sched_getaffinity(0))} CPUs"
+    print(f"{title:<28}{heads}{'bytes':>11}")
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
         folder = Path(name)
         ring = folder / "busy"
@@ -88,7 +89,7 @@ def main() -> int:
                     with prepared(kind, body, folder) as port:
                         found.append(per_second(port, text, seconds))
                 figures = "".join(f"{rate:>12,.0f}" for rate in found)
-                print(f"{call:<28}{figures}{len(body):>9,}", flush=True)
+                print(f"{call:<28}{figures}{len(body):>11,}", flush=True)
     return 0
 
 
