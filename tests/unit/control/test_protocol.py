@@ -23,7 +23,7 @@ def test_words(word: str) -> None:
 
 
 def test_pending_of_some_guests() -> None:
-    """By their numbers, each once; over the local socket only."""
+    """Their numbers choose them, each once; over the local socket only."""
     command = protocol.format_pending([3, 1, 3])
     assert command == 'pending {"guests":[1,3]}'
     assert protocol.parse("unix", command.encode()) == Command("pending", "pending", guests=(1, 3))

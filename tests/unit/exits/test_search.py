@@ -117,17 +117,23 @@ def of(found: Snapshot) -> list[bytes]:
     return [found.records[at:][:RECORD_BYTES] for at in range(0, len(found.records), RECORD_BYTES)]
 
 
+def drawn(ring: RingReader, dice: random.Random) -> tuple[Snapshot, list[bytes], Selection]:
+    """Return the ring's records, those that a random selection shows, and that selection anew."""
+    names = filed(dice)
+    whole = ring.snapshot()
+    state = dice.getstate()
+    shown = expected(whole.records, any_selection(dice, names))
+    dice.setstate(state)
+    return whole, shown, any_selection(dice, names)
+
+
 @pytest.mark.parametrize("seed", range(80))
 def test_the_newest_are_those_that_the_selection_shows(path: str, seed: int) -> None:
     """Reasons, returns, durations, guests whose numbers change hands: as decided one by one."""
     dice = random.Random(seed)
-    names = filed(dice)
     with RingReader(path) as ring:
-        whole = ring.snapshot()
-        state = dice.getstate()
-        shown = expected(whole.records, any_selection(dice, names))
-        dice.setstate(state)
-        search = Search(ring, any_selection(dice, names))
+        whole, shown, chosen = drawn(ring, dice)
+        search = Search(ring, chosen)
         count = dice.choice((1, 10, WRITTEN))
         found = search.newest(count)
         assert of(found) == shown[-count:]
@@ -139,13 +145,8 @@ def test_the_newest_are_those_that_the_selection_shows(path: str, seed: int) -> 
 def test_pages_from_a_position_are_those_that_the_selection_shows(path: str, seed: int) -> None:
     """Each once and in order, however many a page has and however many it searches."""
     dice = random.Random(seed)
-    names = filed(dice)
     with RingReader(path) as ring:
-        whole = ring.snapshot()
-        state = dice.getstate()
-        shown = expected(whole.records, any_selection(dice, names))
-        dice.setstate(state)
-        chosen = any_selection(dice, names)
+        whole, shown, chosen = drawn(ring, dice)
         if chosen.guests is not None:
             chosen.guests.learn(iter_records(whole.records))
         search = Search(ring, chosen)
@@ -202,7 +203,7 @@ def test_a_search_is_in_parts_of_any_size(path: str) -> None:
 
 
 def test_no_torn_record_is_found_while_the_ring_is_written(tmp_path: Path) -> None:
-    """From both ends, while a writer laps the ring: what it overwrote meanwhile is left out."""
+    """A writer laps the ring; from either end, what it overwrote meanwhile is left out."""
     ring = tmp_path / "ring"
     searched = overwritten = 0
     with running("bridge", ring, 1_024, 2**62, 292), RingReader(ring) as reader:

@@ -135,7 +135,7 @@ PROGRAMS = [
 def test_the_program_is_known_whatever_argv0_is(
     exe: str, line: str, kind: str, name: str | None
 ) -> None:
-    """By its file, behind the dynamic loader, by argv[0], and last by options only QEMU has."""
+    """Its file tells it, then what the loader runs, argv[0], and options that only QEMU has."""
     assert identify(words(line), "0::/\n", exe.encode()) == Identity(kind, name)
 
 

@@ -41,7 +41,7 @@ def writer(tmp_path: Path) -> Iterator[RingWriter]:
 
 @pytest.fixture
 def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """For zones of this process: sets TZ."""
+    """Set TZ, the zone of this process."""
     yield monkeypatch
     monkeypatch.undo()
     time.tzset()

@@ -357,7 +357,7 @@ def test_exit_object_has_numbers_and_names() -> None:
     ],
 )
 def test_an_address_that_no_ram_has_is_a_devices(fields: dict[str, int], name: str | None) -> None:
-    """In lines and objects alike: what the VMM emulated has the name of what is likely there."""
+    """Lines and objects alike name what is likely at an address that the VMM emulated."""
     flags = fields.pop("flags", 0) | lib.KVMLOG_F_DETAIL_VALID
     record = make.exit_bytes(detail=0xB00FA040, flags=flags, **fields)
     found = serialize.record_object(decode_record(record), WALL_NS, OFFSET_S)

@@ -107,7 +107,7 @@ REGIONS = ((0xB0000000, 0xBFFFFFFF, 0x1000), (0xFEE00000, 0xFEE00FFF, 0))
 
 
 def test_addresses_of_one_device_are_one_group(tmp_path: Path) -> None:
-    """By the table of regions, or each on its own; ports and memory are what they were."""
+    """Regions of the table are keys, or each address is; ports and memory are what they were."""
     accesses = [0xB0008000, 0xB0008004, 0xB0008FFF, 0xB0009000, 0xFEE000B0, 0xFEE00300, 0xC0000001]
     mmio = {"flags": VALID | USER, "user_reason": KVM_EXIT_MMIO}
     total = {"total_ns": [1, 2, 4, 8, 16, 32, 64]}
@@ -135,7 +135,7 @@ def test_addresses_of_one_device_are_one_group(tmp_path: Path) -> None:
 
 
 def test_a_scan_of_addresses_leaves_room_for_details(tmp_path: Path) -> None:
-    """From the 129th on addresses of devices share their pages; ports never do."""
+    """Addresses of devices share their pages from the 129th on; ports never do."""
     mmio = {"flags": VALID | USER, "user_reason": KVM_EXIT_MMIO}
     scanned = 0xB0000000 + 4 * np.arange(4 * KEYS)
     with Counting(tmp_path) as counting:

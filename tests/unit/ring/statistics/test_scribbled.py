@@ -41,7 +41,7 @@ def use(counting: Counting) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_random_bytes_end_no_writer_and_no_reader(tmp_path: Path, seed: int) -> None:
-    """In any part of the file, more of them each round."""
+    """Bytes are changed in any part of the file, more of them each round."""
 
     def scribble() -> None:
         chance = random.Random(seed)
