@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-_NEAR_ENOUGH: Final = 0.55
+_NEAR_ENOUGH: Final = 0.62
 _SHOWN_CHARACTERS: Final = 64
 
 # Commands of other tools, and what they are called here.
@@ -80,8 +80,8 @@ class Parser(argparse.ArgumentParser):
 
 def nearest(word: str, words: Iterable[str]) -> str:
     """Return the word that was probably meant; "" where none is near."""
-    by_lower = {one.lower(): one for one in words}
-    close = difflib.get_close_matches(
-        word[:_SHOWN_CHARACTERS].lower(), by_lower, n=1, cutoff=_NEAR_ENOUGH
-    )
+    # Without the dashes: what all options begin with makes none of them near.
+    by_lower = {one.lower().lstrip("-"): one for one in words}
+    asked = word[:_SHOWN_CHARACTERS].lower().lstrip("-")
+    close = difflib.get_close_matches(asked, by_lower, n=1, cutoff=_NEAR_ENOUGH)
     return by_lower[close[0]] if close else ""
