@@ -77,7 +77,7 @@ def _readable(vm: Vm) -> bool:
 
 
 def _keys(vms: list[Vm]) -> dict[str, str]:
-    """Return each VM's key by its UUID: the name, or the UUID where several hosts have that name."""
+    """Return each VM's key by its UUID: its name, or its UUID where another has that name too."""
     names = Counter(vm.sample.name for vm in vms)
     return {
         vm.sample.uuid: vm.sample.name if names[vm.sample.name] == 1 else vm.sample.uuid
