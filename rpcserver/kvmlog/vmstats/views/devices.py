@@ -21,10 +21,14 @@ from kvmlog.vmstats.snapshot import Vm
 class VmDisk:
     """One disk that engines count: no CD-ROM and no floppy drive."""
 
-    target: str
-    disk: Disk | None  # None: attached since the definition was read
+    disk: Disk
     block: Block
     rates: BlockRates
+
+    @property
+    def target(self) -> str:
+        """Return its name: vda."""
+        return self.disk.target
 
 
 @dataclass(frozen=True)
@@ -40,19 +44,17 @@ class VmNic:
 
 
 def disks(vm: Vm) -> list[VmDisk]:
-    """Return the disks in the order of the XML, then those that only the figures have."""
-    defined = {disk.target: disk for disk in vm.sample.definition.disks}
+    """Return the disks of the XML, which alone tells them from CD-ROM and floppy drives."""
     blocks = {block.target: block for block in vm.sample.blocks or ()}
     rates = {one.target: one for one in (vm.rates and vm.rates.blocks) or ()}
     return [
         VmDisk(
-            target=target,
-            disk=defined.get(target),
-            block=blocks.get(target) or _unknown(Block, target=target),
-            rates=rates.get(target) or _unknown(BlockRates, target=target),
+            disk=disk,
+            block=blocks.get(disk.target) or _unknown(Block, target=disk.target),
+            rates=rates.get(disk.target) or _unknown(BlockRates, target=disk.target),
         )
-        for target in dict.fromkeys((*defined, *blocks))
-        if target not in defined or defined[target].counts
+        for disk in vm.sample.definition.disks
+        if disk.counts
     ]
 
 

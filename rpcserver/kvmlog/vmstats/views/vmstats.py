@@ -127,7 +127,8 @@ def _rates(vm: Vm, now: Moment) -> dict[str, Any] | None:
     rates = figures(vm.rates)
     blocks, interfaces = rates.pop("blocks", None), rates.pop("interfaces", None)
     if blocks is not None:
-        rates["disk"] = [one for one in blocks if one["target"] in {d.target for d in disks(vm)}]
+        counted = {disk.target for disk in disks(vm)}
+        rates["disk"] = [one for one in blocks if one["target"] in counted]
     if interfaces is not None:
         rates["network"] = interfaces
     return {**rates, "interval_s": vm.rates.interval_ns / 1e9}
