@@ -65,7 +65,7 @@ def _thinned(part: Any, bits: Iterator[str]) -> Any:
         return tuple(_thinned(one, bits) for one in devices)
     if not is_dataclass(part):
         return part
-    optional = _optional(type(part))
+    optional = _optional(typing.cast(Any, type(part)))
     return replace(
         typing.cast(Any, part),
         **{

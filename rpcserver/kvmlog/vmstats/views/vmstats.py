@@ -53,7 +53,7 @@ def _checked(groups: Collection[str]) -> set[str]:
     unknown = sorted(set(groups) - set(GROUPS))
     if unknown:
         raise UnknownGroupError(
-            f"{clean(unknown[0])!r}: no group of figures; give {', '.join(GROUPS)}"
+            f"{clean(unknown[0])}: no such group of figures; give {', '.join(GROUPS)}"
         )
     return set(groups)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import json
+import typing
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -143,7 +144,7 @@ def test_cloudstack(found: list[Vm]) -> None:
             vm,
             sample=replace(vm.sample, taken=at(0)),
             accumulated=replace(
-                vm.accumulated,
+                typing.cast(Any, vm.accumulated),
                 **{
                     name: value // 2
                     for name, value in vars(vm.accumulated).items()
