@@ -53,6 +53,11 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("kvmlog guests", "running guests"),
         ("kvmlog guests --all --json", "ended ones too, for programs"),
     ),
+    "vms": (
+        ("kvmlog vms", "each VM: state, CPU, memory, disks, network, exits"),
+        ("kvmlog vms -i 10 --sort write", "every ten seconds, those that write most first"),
+        ("kvmlog vms --vm web1 --json", "all figures of one VM, for programs"),
+    ),
     "pending": (
         ("kvmlog pending", "vCPUs that are in an exit now, longest first"),
         ("kvmlog pending --vm web1 --json", "those of one guest, for programs"),
