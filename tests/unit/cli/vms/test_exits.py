@@ -15,7 +15,10 @@ from kvmlog.cli.vms.exits import ExitMeter, VmExits
 from kvmlog.cli.vms.figures import figures
 from kvmlog.guests.model import Guest
 from kvmlog.native import lib
+from kvmlog.ring.statistics.reader import Row
+from kvmlog.stat.query import Query
 from kvmlog.stat.report import Report
+from kvmlog.stat.report import report as made_report
 from tests.support import statistics_rows as rows
 from tests.support import vmstats_samples as make
 from tests.support.statistics_feed import Counting, exits, note
@@ -32,10 +35,10 @@ ROWS = [
 GUESTS = {1: rows.guest(1, WEB1, exits=50), 2: rows.guest(2, OTHER, exits=7)}
 
 
-def report(folder: Path, found: Sequence[rows.Row] = ROWS, known: Sequence[Guest] = ()) -> Report:
+def report(folder: Path, found: Sequence[Row] = ROWS, known: Sequence[Guest] = ()) -> Report:
     """Exits of two seconds."""
     made = Made(found, GUESTS)
-    return rows.report(rows.moment(made, 2), None, rows.names(folder, known, made), rows.Query())
+    return made_report(rows.moment(made, 2), None, rows.names(folder, known, made), Query())
 
 
 def test_rate_and_largest_reason(tmp_path: Path) -> None:
