@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The collector: a poller for each URI, and one file of what all of them found."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from kvmlog.util.closeable import Closeable
+from kvmlog.util.errors import VmStatsError
+from kvmlog.vmstats.cost import Budget
+from kvmlog.vmstats.libvirt.poller import Poller
+from kvmlog.vmstats.moment import Moment
+from kvmlog.vmstats.snapshot import Collector as CollectorState
+from kvmlog.vmstats.snapshot import Snapshot
+from kvmlog.vmstats.writer import SnapshotWriter
+
+# The others, which began at the same time, are waited for so long before the file is written.
+_TOGETHER_S: Final = 0.3
+_END_S: Final = 1.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to collect, and how often."""
+
+    uris: Sequence[str]
+    interval_s: float
+    history_s: float
+    balloon_period_s: int  # 0: none is set
+    budget_percent: float
+    images: str
+    version: str
+    boot_id: str
+
+
+class Collector(Closeable):
+    """Pollers, their cost, and the writer of the file."""
+
+    def __init__(self, settings: Settings, writer: SnapshotWriter) -> None:
+        self._settings = settings
+        self._writer = writer
+        self._started = Moment.now()
+        self._reported = threading.Event()
+        self._budget = Budget(settings.interval_s, settings.budget_percent)
+        self._pollers = [
+            Poller(
+                uri,
+                interval_s=settings.interval_s,
+                history_s=settings.history_s,
+                balloon_period_s=settings.balloon_period_s,
+                reported=self._reported.set,
+            )
+            for uri in settings.uris
+        ]
+
+    def start(self) -> None:
+        """Begin to poll."""
+        for poller in self._pollers:
+            poller.start()
+
+    def step(self, timeout_s: float) -> bool:
+        """Write the file once if a poll ends before the timeout; return whether one did.
+
+        VmStatsError where it cannot be written; what ended a poller is raised here.
+        """
+        if not self._reported.wait(timeout_s):
+            return False
+        limit = time.monotonic() + _TOGETHER_S
+        while True:
+            self._reported.clear()
+            self._check()
+            left_s = limit - time.monotonic()
+            if not any(poller.busy for poller in self._pollers) or left_s <= 0:
+                break
+            self._reported.wait(left_s)
+        self._account()
+        self._writer.write(self.snapshot())
+        return True
+
+    def snapshot(self) -> Snapshot:
+        """Return all that is known now."""
+        settings, budget = self._settings, self._budget
+        reports = [poller.report for poller in self._pollers]
+        return Snapshot(
+            boot_id=settings.boot_id,
+            collector=CollectorState(
+                pid=os.getpid(),
+                version=settings.version,
+                started=self._started,
+                written=Moment.now(),
+                interval_s=settings.interval_s,
+                effective_interval_s=budget.interval_s,
+                stretched=budget.stretched,
+                balloon_period_s=settings.balloon_period_s or None,
+                cost=budget.cost,
+                connections=tuple(report.connection for report in reports),
+            ),
+            hosts=tuple(report.host for report in reports if report.host is not None),
+            vms=tuple(vm for report in reports for vm in report.vms),
+        )
+
+    def close(self) -> None:
+        """End the pollers; calls that hang are left to the end of the process."""
+        for poller in self._pollers:
+            poller.stop()
+        limit = time.monotonic() + _END_S
+        for poller in self._pollers:
+            poller.join(max(0.0, limit - time.monotonic()))
+
+    def _check(self) -> None:
+        for poller in self._pollers:
+            if poller.failure is not None:
+                raise poller.failure
+
+    def _account(self) -> None:
+        spent = [poller.report.daemon_cpu_ns for poller in self._pollers]
+        known = [one for one in spent if one is not None]
+        self._budget.account(
+            time.monotonic_ns(), time.process_time_ns(), sum(known) if known else None
+        )
+        for poller in self._pollers:
+            poller.interval_s = self._budget.interval_s
