@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import threading
+import select
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from kvmlog.util.closeable import Closeable
-from kvmlog.util.errors import VmStatsError
 from kvmlog.vmstats.cost import Budget
 from kvmlog.vmstats.libvirt.poller import Poller
 from kvmlog.vmstats.moment import Moment
@@ -45,7 +45,7 @@ class Collector(Closeable):
         self._settings = settings
         self._writer = writer
         self._started = Moment.now()
-        self._reported = threading.Event()
+        self._reported = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._budget = Budget(settings.interval_s, settings.budget_percent)
         self._pollers = [
             Poller(
@@ -53,7 +53,7 @@ class Collector(Closeable):
                 interval_s=settings.interval_s,
                 history_s=settings.history_s,
                 balloon_period_s=settings.balloon_period_s,
-                reported=self._reported.set,
+                reported=self._report,
             )
             for uri in settings.uris
         ]
@@ -63,24 +63,37 @@ class Collector(Closeable):
         for poller in self._pollers:
             poller.start()
 
-    def step(self, timeout_s: float) -> bool:
-        """Write the file once if a poll ends before the timeout; return whether one did.
+    def fileno(self) -> int:
+        """Return a descriptor that is readable once a poller has reported."""
+        return self._reported
+
+    def handle(self) -> None:
+        """Write the file, after a poll; others that are under way are waited for a moment.
 
         VmStatsError where it cannot be written; what ended a poller is raised here.
         """
-        if not self._reported.wait(timeout_s):
-            return False
         limit = time.monotonic() + _TOGETHER_S
         while True:
-            self._reported.clear()
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._reported)
             self._check()
             left_s = limit - time.monotonic()
-            if not any(poller.busy for poller in self._pollers) or left_s <= 0:
+            if left_s <= 0 or not any(poller.busy for poller in self._pollers):
                 break
-            self._reported.wait(left_s)
+            select.select([self._reported], [], [], left_s)
         self._account()
         self._writer.write(self.snapshot())
-        return True
+
+    def state(self) -> str:
+        """Return what is being collected, in a line."""
+        reports = [poller.report for poller in self._pollers]
+        connected = sum(report.connection.connected for report in reports)
+        vms = sum(len(report.vms) for report in reports)
+        words = (
+            f"{vms} VMs from {connected} of {len(reports)} libvirt connections every "
+            f"{self._budget.interval_s:g} s, into {self._writer.path}"
+        )
+        return words if self._budget.stretched is None else f"{words}; {self._budget.stretched}"
 
     def snapshot(self) -> Snapshot:
         """Return all that is known now."""
@@ -111,6 +124,9 @@ class Collector(Closeable):
         limit = time.monotonic() + _END_S
         for poller in self._pollers:
             poller.join(max(0.0, limit - time.monotonic()))
+
+    def _report(self) -> None:
+        os.eventfd_write(self._reported, 1)
 
     def _check(self) -> None:
         for poller in self._pollers:

@@ -8,6 +8,7 @@ something to set.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Final
@@ -48,7 +49,7 @@ class BalloonPeriod:
         self._lane = Lane(self._uri, read_only=False)
         self._lane.opened.add_done_callback(self._report)
         for one in wanted:
-            self._lane.begin(lambda connection, uuid=one.uuid: self._set(connection, uuid))
+            self._lane.begin(functools.partial(self._set, one.uuid))
         self._lane.leave()
 
     def _lacks(self, sample: Sample) -> bool:
@@ -60,7 +61,7 @@ class BalloonPeriod:
             and (sample.uuid, sample.domain_id) not in self._tried
         )
 
-    def _set(self, connection: libvirt.virConnect | None, uuid: str) -> None:
+    def _set(self, uuid: str, connection: libvirt.virConnect | None) -> None:
         if connection is None:
             return  # it did not open, which has been reported
         with contextlib.suppress(libvirt.libvirtError):  # it has gone

@@ -182,7 +182,7 @@ class Domains:
         )
 
     def _bare(self, known: _Domain, told: Bare, now: Moment) -> Sample:
-        state = State(told.state) if told.state in State else State.NOSTATE
+        state = State(told.state) if told.state in set(State) else State.NOSTATE
         self._enter(known, state, now)
         return Sample(
             uuid=told.uuid,

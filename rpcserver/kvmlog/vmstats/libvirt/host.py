@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -11,9 +11,11 @@ import libvirt
 from defusedxml import ElementTree
 
 from kvmlog.guests.sanitize import clean, normal_uuid
-from kvmlog.vmstats.host import HostCpu, HostMemory
+from kvmlog.vmstats.host import Host, HostCpu, HostMemory
 from kvmlog.vmstats.libvirt import binding
+from kvmlog.vmstats.libvirt.uri import is_local
 from kvmlog.vmstats.moment import Moment
+from kvmlog.vmstats.snapshot import Vm
 
 _T = TypeVar("_T")
 _KIB: Final = 1024
@@ -37,6 +39,7 @@ class _Capabilities:
 class Told:
     """A host's own part of a sample."""
 
+    uri: str
     taken: Moment
     hostname: str
     uuid: str | None
@@ -50,7 +53,8 @@ class Told:
 class HostCalls:
     """The calls about the host behind one connection; each that is not supported is made once."""
 
-    def __init__(self) -> None:
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
         self._unsupported: set[str] = set()
         self._capabilities: _Capabilities | None = None
         self._busy_before: tuple[int, int] | None = None  # busy and all CPU time, ns
@@ -69,6 +73,7 @@ class HostCalls:
         times: dict[str, int] = self._ask("cpu", lambda: connection.getCPUStats(-1)) or {}
         memory: dict[str, int] = self._ask("memory", lambda: connection.getMemoryStats(-1)) or {}
         return Told(
+            uri=self._uri,
             taken=Moment.now(),
             hostname=clean(self._ask("hostname", connection.getHostname) or ""),
             uuid=self._capabilities.uuid,
@@ -140,6 +145,32 @@ class HostCalls:
             if binding.is_unsupported(error):
                 self._unsupported.add(name)
             return None
+
+
+def host_of(told: Told, vms: Iterable[Vm]) -> Host:
+    """Return the sample of a host, with the balloons of its running VMs added up."""
+    memories = [vm.sample.memory for vm in vms if vm.sample.active and vm.sample.memory]
+    return Host(
+        uri=told.uri,
+        local=is_local(told.uri),
+        taken=told.taken,
+        hostname=told.hostname,
+        uuid=told.uuid,
+        address=None,
+        hypervisor_type=told.hypervisor_type,
+        hypervisor_version=told.hypervisor_version,
+        libvirt_version=told.libvirt_version,
+        cpu=told.cpu,
+        memory=told.memory,
+        disk=None,
+        ksm=None,
+        huge_pages=None,
+        pressure=None,
+        load=None,
+        uptime_s=None,
+        balloon_current_bytes=sum(one.actual_bytes or 0 for one in memories),
+        balloon_maximum_bytes=sum(one.maximum_bytes or 0 for one in memories),
+    )
 
 
 def _capabilities(text: str) -> _Capabilities:

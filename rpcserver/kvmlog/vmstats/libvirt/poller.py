@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from kvmlog.util.ratelimit import LogLimiter
-from kvmlog.vmstats import host_local, log
+from kvmlog.vmstats import log
 from kvmlog.vmstats.host import Host
 from kvmlog.vmstats.libvirt import calls, uri
 from kvmlog.vmstats.libvirt.balloon import BalloonPeriod
 from kvmlog.vmstats.libvirt.cpu_time import DaemonCpu
 from kvmlog.vmstats.libvirt.domains import Domains
 from kvmlog.vmstats.libvirt.events import Changes
-from kvmlog.vmstats.libvirt.host import HostCalls
+from kvmlog.vmstats.libvirt.host import HostCalls, host_of
 from kvmlog.vmstats.libvirt.session import CALL_S, Session, UnreachableError
 from kvmlog.vmstats.moment import Moment
 from kvmlog.vmstats.snapshot import Connection, Vm
@@ -66,7 +66,7 @@ class Poller:
             connection_uri, remote=not uri.is_local(connection_uri), changes=self._changes
         )
         self._domains = Domains(connection_uri, history_s, self._changes.io_errors)
-        self._host_calls = HostCalls()
+        self._host_calls = HostCalls(connection_uri)
         self._balloon = BalloonPeriod(connection_uri, balloon_period_s)
         self._daemon = DaemonCpu(connection_uri)
         self._host: Host | None = None
@@ -122,7 +122,7 @@ class Poller:
         """Return when to poll again after a poll that was due then."""
         now = time.monotonic()
         if self._failed:
-            return now + min(_RETRY_MOST_S, _RETRY_S * 2 ** min(self._failed - 1, 8))
+            return now + min(_RETRY_MOST_S, _RETRY_S * (1 << min(self._failed - 1, 8)))
         # What is late is not made up for.
         return max(due + self.interval_s, now)
 
@@ -174,7 +174,7 @@ class Poller:
 
     def _sampled_host(self, vms: tuple[Vm, ...]) -> Host:
         told = self._session.watch(self._host_calls.sample)
-        return host_local.sample(told, vms)
+        return host_of(told, vms)
 
     def _enter(self, error: str | None) -> None:
         """Note how libvirt was found."""

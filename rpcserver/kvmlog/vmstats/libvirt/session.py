@@ -198,10 +198,12 @@ class Session:
             ) from None
 
     def _leave_watch(self) -> None:
-        self._watch = self._leave(self._watch)
+        self._leave(self._watch)
+        self._watch = None
 
     def _leave_figures(self) -> None:
-        self._figures = self._leave(self._figures)
+        self._leave(self._figures)
+        self._figures = None
 
     def _leave(self, lane: Lane | None) -> None:
         if lane is not None:
