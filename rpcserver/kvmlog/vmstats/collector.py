@@ -21,6 +21,7 @@ from kvmlog.vmstats.writer import SnapshotWriter
 
 # The others, which began at the same time, are waited for so long before the file is written.
 _TOGETHER_S: Final = 0.3
+_LATE_S: Final = 2.0
 _END_S: Final = 1.0
 
 
@@ -45,6 +46,7 @@ class Collector(Closeable):
         self._settings = settings
         self._writer = writer
         self._started = Moment.now()
+        self._written_s = time.monotonic()
         self._reported = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._budget = Budget(settings.interval_s, settings.budget_percent)
         self._pollers = [
@@ -82,7 +84,15 @@ class Collector(Closeable):
                 break
             select.select([self._reported], [], [], left_s)
         self._account()
-        self._writer.write(self.snapshot())
+        self._write()
+
+    def tick(self) -> None:
+        """Write the file though no poll has ended for long: readers see that the collector lives.
+
+        To be called about once a second.
+        """
+        if time.monotonic() - self._written_s > 2 * self._budget.interval_s + _LATE_S:
+            self._write()
 
     def state(self) -> str:
         """Return what is being collected, in a line."""
@@ -124,6 +134,10 @@ class Collector(Closeable):
         limit = time.monotonic() + _END_S
         for poller in self._pollers:
             poller.join(max(0.0, limit - time.monotonic()))
+
+    def _write(self) -> None:
+        self._writer.write(self.snapshot())
+        self._written_s = time.monotonic()
 
     def _report(self) -> None:
         os.eventfd_write(self._reported, 1)

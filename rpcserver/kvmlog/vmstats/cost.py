@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import statistics
 from collections import deque
+from dataclasses import replace
 from typing import Final
 
 from kvmlog.vmstats.snapshot import Cost
@@ -14,6 +15,8 @@ _ROUNDS: Final = 5
 _ROUNDS_LEAST: Final = 3
 # At most an hour between two polls.
 _INTERVAL_MOST_S: Final = 3_600.0
+# Of an interval: what is shorter is a part of the same round.
+_PART: Final = 0.5
 # A change smaller than this is none.
 _STEP: Final = 0.1
 
@@ -31,13 +34,19 @@ class Budget:
         self.cost = Cost(0, None, None, None, percent)
 
     def account(self, now_ns: int, own_ns: int, daemon_ns: int | None) -> None:
-        """Take the CPU times so far, after a round of polls that ended now."""
+        """Take the CPU times so far, after polls that ended now.
+
+        Those of one round may end at several times: they are accounted for together.
+        """
         before = self._before
-        self._before = now_ns, own_ns, daemon_ns
-        if before is None or now_ns <= before[0]:
-            self.cost = Cost(own_ns, daemon_ns, None, None, self._percent)
+        if before is None:
+            self._before = now_ns, own_ns, daemon_ns
+            self.cost = replace(self.cost, own_cpu_ns=own_ns, libvirtd_cpu_ns=daemon_ns)
             return
         elapsed_ns = now_ns - before[0]
+        if elapsed_ns < _PART * self.interval_s * 1e9:
+            return
+        self._before = now_ns, own_ns, daemon_ns
         own = own_ns - before[1]
         daemon = None if daemon_ns is None else max(0, daemon_ns - (before[2] or 0))
         self.cost = Cost(

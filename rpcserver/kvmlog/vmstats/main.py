@@ -66,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
             notifier.ready(collector.state())
 
         def tick() -> None:
+            collector.tick()
             notifier.status(collector.state())
             notifier.beat()
 

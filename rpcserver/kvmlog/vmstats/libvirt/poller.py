@@ -23,7 +23,7 @@ from kvmlog.vmstats.moment import Moment
 from kvmlog.vmstats.snapshot import Connection, Vm
 
 _RETRY_S: Final = 1.0
-_RETRY_MOST_S: Final = 30.0
+_RETRY_MOST_S: Final = 5.0
 # Definitions read in one call, all within CALL_S.
 _DEFINITIONS: Final = 100
 
@@ -122,7 +122,8 @@ class Poller:
         """Return when to poll again after a poll that was due then."""
         now = time.monotonic()
         if self._failed:
-            return now + min(_RETRY_MOST_S, _RETRY_S * (1 << min(self._failed - 1, 8)))
+            most_s = max(_RETRY_MOST_S, self.interval_s)
+            return now + min(most_s, _RETRY_S * (1 << min(self._failed - 1, 12)))
         # What is late is not made up for.
         return max(due + self.interval_s, now)
 
