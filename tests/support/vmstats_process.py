@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from kvmlog.util.errors import VmStatsMissingError
@@ -85,15 +85,23 @@ class Collector:
 
 
 @contextlib.contextmanager
-def collector(folder: Path, *uris: str, options: tuple[str, ...] = ()) -> Iterator[Collector]:
-    """A collector of these connections, until the end; it polls each second, without a budget."""
+def collector(
+    folder: Path,
+    *uris: str,
+    options: Sequence[str] = (),
+    entering: Callable[..., list[str]] = lambda *command: list(command),
+) -> Iterator[Collector]:
+    """A collector of these connections, until the end; it polls each second, without a budget.
+
+    entering: makes of its command one that runs elsewhere (LibvirtHost.entering).
+    """
     file, log = folder / "vms.json", folder / "vmstats.log"
     command = [*KVMLOG, "vmstats", "--vmstats-file", str(file), "--user", "root", "--budget", "0"]
     command += ["--interval", str(INTERVAL_S), *options]
     for uri in uris:
         command += ["--uri", uri]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=output)
+        process = subprocess.Popen(entering(*command), stdin=subprocess.DEVNULL, stderr=output)
     with process:
         try:
             yield Collector(process, file, log)
