@@ -39,7 +39,6 @@ RPC_LAYERS = (
     "auth",
     "methods",
     "service",
-    "privileges",
     "preflight",
     "main",
 )
@@ -52,6 +51,7 @@ FOREIGN = {
         "kvmlog.rpcserver.http",
         "kvmlog.client.connection",
         "kvmlog.vmstats.domain_xml",
+        "kvmlog.vmstats.libvirt.host",
     ),
     "libvirt": ("kvmlog.vmstats.libvirt",),
 }
