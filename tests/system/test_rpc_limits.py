@@ -49,8 +49,8 @@ class Serving:
 
     def __init__(self, ring: str, limits: Limits, config: Config) -> None:
         self.config = config
-        switch = f"{ring}.switch"
-        self.service = RpcService(ring, switch, Credentials(config), limits.depth, log.audit)
+        paths = (ring, f"{ring}.switch", f"{ring}.vms")
+        self.service = RpcService(*paths, Credentials(config), limits.depth, log.audit)
         self.server = RpcServer("127.0.0.1", 0, limits, self.service, log.audit)
         self._thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
         self._thread.start()

@@ -37,6 +37,7 @@ RPC_LAYERS = (
     "limits",
     "http",
     "auth",
+    "vms",
     "methods",
     "service",
     "preflight",

@@ -62,7 +62,14 @@ def run(args: argparse.Namespace) -> int:
     limits = Limits(requests_per_s=config.rpc.requests_per_s)
     log_sparingly = LogLimiter(log.audit, per_s=5.0, burst=100.0)
     ring = config.bridge.ring
-    service = RpcService(ring, config.bridge.switch, credentials, limits.depth, log_sparingly)
+    service = RpcService(
+        ring,
+        config.bridge.switch,
+        config.vmstats.file,
+        credentials,
+        limits.depth,
+        log_sparingly,
+    )
     with (
         signals() as wake,
         RpcServer(host, port, limits, service, log_sparingly) as server,

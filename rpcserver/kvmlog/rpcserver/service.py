@@ -24,7 +24,7 @@ from kvmlog.util.shortage import shortage
 
 
 class RpcService:
-    """The methods over one ring and one switch, for callers with these credentials.
+    """The methods over the files and the switch of one host, for callers with these credentials.
 
     credentials: may be replaced while the server runs; new ones count from the next request on.
     """
@@ -33,6 +33,7 @@ class RpcService:
         self,
         ring_path: str,
         switch_path: str,
+        vmstats_path: str,
         credentials: Credentials,
         depth: int,
         log_sparingly: Callable[[str], None],
@@ -41,6 +42,7 @@ class RpcService:
         self.credentials = credentials
         self._ring_path = ring_path
         self._switch_path = switch_path
+        self._vmstats_path = vmstats_path
         self._depth = depth
         self._log_sparingly = log_sparingly
 
@@ -83,6 +85,7 @@ class RpcService:
         call = Call(
             self._ring_path,
             self._switch_path,
+            self._vmstats_path,
             str(caller),
             parameters,
             caller.key,

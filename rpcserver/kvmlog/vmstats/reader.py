@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from typing import Final
+from typing import Final, TypeAlias
 
 from kvmlog.util.errors import VmStatsError, VmStatsMissingError
 from kvmlog.vmstats import file
@@ -16,6 +16,8 @@ from kvmlog.vmstats.snapshot import Collector, Snapshot
 # So many intervals, and so many seconds, without a new file: the collector is gone or stuck.
 _LATE_INTERVALS: Final = 3
 _LATE_S: Final = 10.0
+# Inode, time of change, size.
+_Identity: TypeAlias = tuple[int, int, int]
 
 
 class SnapshotReader:
@@ -24,7 +26,7 @@ class SnapshotReader:
     def __init__(self, path: str) -> None:
         self.path = path
         self._lock = threading.Lock()  # covers the two below; held while the file is parsed
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: _Identity | None = None
         self._snapshot: Snapshot | None = None
 
     def read(self) -> Snapshot:
@@ -36,13 +38,21 @@ class SnapshotReader:
             fd = self._open()
             try:
                 status = os.fstat(fd)
-                seen = (status.st_ino, status.st_mtime_ns, status.st_size)
+                seen = _identity(status)
                 if self._snapshot is None or seen != self._seen:
                     self._snapshot = file.decode(self.path, self._content(fd, status))
                     self._seen = seen
                 return self._snapshot
             finally:
                 os.close(fd)
+
+    def is_current(self) -> bool:
+        """Return whether read() would return what it returned last; waits for no other thread."""
+        seen = self._seen
+        try:
+            return seen is not None and seen == _identity(os.stat(self.path))
+        except OSError:
+            return False
 
     def _open(self) -> int:
         try:
@@ -68,6 +78,10 @@ class SnapshotReader:
             )
         with open(fd, "rb", closefd=False) as content:
             return content.read(status.st_size)
+
+
+def _identity(status: os.stat_result) -> _Identity:
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def lateness(snapshot: Snapshot, now: Moment) -> str | None:

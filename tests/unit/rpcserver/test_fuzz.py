@@ -45,7 +45,9 @@ def service(tmp_path: Path) -> Iterator[RpcService]:
         for number in range(200):
             writer.append(exit_bytes(reason=0x78, exit_ns=1_000 * number, total_ns=number))
         switch = str(tmp_path / "switch")
-        yield RpcService(str(path), switch, Credentials(Config()), Limits().depth, log)
+        yield RpcService(
+            str(path), switch, f"{path}.vms", Credentials(Config()), Limits().depth, log
+        )
     defusedxml.xmlrpc.unmonkey_patch()
 
 

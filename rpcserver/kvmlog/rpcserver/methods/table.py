@@ -190,6 +190,30 @@ METHODS: Final[Mapping[str, Method]] = {
         "What an exit reason (name or number; without: all) is, what causes many of it, what "
         "to try; second: of vmx, svm or arm64 only.",
     ),
+    "vmList": Method(
+        "vms",
+        "listed",
+        Role.READ,
+        (("struct",),),
+        "The VMs that libvirt knows, without figures.",
+    ),
+    "vmStats": Method(
+        "vms",
+        "stats",
+        Role.READ,
+        (("struct",), ("struct", "struct")),
+        "State and use of VMs: CPU, memory, disks, interfaces, their rates over the last interval, "
+        "and what has been counted since the collector began. Members: vm (array of names, UUIDs, "
+        "pids), groups (array of cpu, memory, blocks, interfaces).",
+    ),
+    "hostStats": Method(
+        "vms",
+        "hosts",
+        Role.READ,
+        (("struct",),),
+        "The host of the VMs: CPUs, memory, huge pages, KSM, pressure, load, and what collecting "
+        "costs.",
+    ),
     "system.listMethods": Method(
         "system",
         "list_methods",
