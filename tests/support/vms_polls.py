@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kvmlog.cli.vms.exits import VmExits
-from kvmlog.cli.vms.poll import Line, Poll, poll_of
+from kvmlog.cli.vms.poll import Intervals, Line, Poll, poll_of
 from kvmlog.ring.clocks import ClockPair, Clocks
 from kvmlog.stat.report import Report
 from kvmlog.vmstats import file
@@ -22,7 +22,7 @@ def poll(
     """A poll of these VMs, four seconds after the collector's, with a report's exits."""
     snapshot = make.snapshot(*vms)
     exits = VmExits(report, complete)
-    return poll_of(snapshot, snapshot.vms, exits, UTC, make.at(at_s))
+    return poll_of(snapshot, snapshot.vms, exits, UTC, make.at(at_s), Intervals())
 
 
 def line(vm: Vm, report: Report | None = None) -> Line:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from kvmlog.cli.vms.exits import ExitMeter
-from kvmlog.cli.vms.poll import Poll, poll_of
-from kvmlog.guests.names import GuestNames
+from kvmlog.cli.vms.poll import Intervals, Poll, poll_of
 from kvmlog.ring.reader import host_clocks
+from kvmlog.rpcserver.vms.errors import VmRequestError
+from kvmlog.rpcserver.vms.selection import index_of
 from kvmlog.util.closeable import Closeable
-from kvmlog.vmstats.lookup import matching
+from kvmlog.util.errors import VmStatsError
 from kvmlog.vmstats.moment import Moment
 from kvmlog.vmstats.reader import SnapshotReader
 from kvmlog.vmstats.snapshot import Snapshot, Vm
@@ -33,7 +34,7 @@ class LocalSource(Closeable):
         self._reader = SnapshotReader(file)
         self._ring = ring
         self._words = words
-        self._guests = GuestNames(ring)
+        self._intervals = Intervals()
         # Before a second is spent on exits.
         self._read()
         self._meter = ExitMeter(ring, switch, warn)
@@ -52,9 +53,13 @@ class LocalSource(Closeable):
         time.sleep(over_s)
         exits = self._meter.measured()
         snapshot, vms = self._read()
-        return poll_of(snapshot, vms, exits, host_clocks(self._ring), Moment.now())
+        return poll_of(snapshot, vms, exits, host_clocks(self._ring), Moment.now(), self._intervals)
 
     def _read(self) -> tuple[Snapshot, list[Vm]]:
         snapshot = self._reader.read()
-        self._guests.reload()
-        return snapshot, matching(snapshot.vms, self._words, self._guests.guests())
+        try:
+            return snapshot, index_of(snapshot, self._ring).matching(self._words)
+        except VmRequestError as error:
+            # As a reply has it: a sentence with capital and full stop.
+            sentence = str(error).removesuffix(".")
+            raise VmStatsError(sentence[:1].lower() + sentence[1:]) from None

@@ -5,13 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from kvmlog.cli.vms.exits import ExitFigures, VmExits
 from kvmlog.ring.clocks import Clocks
+from kvmlog.vmstats.history import History
+from kvmlog.vmstats.host import Host
 from kvmlog.vmstats.moment import Moment
 from kvmlog.vmstats.rates import Rates
 from kvmlog.vmstats.reader import is_late, lateness
 from kvmlog.vmstats.snapshot import Snapshot, Vm
+
+# Whatever the interval is, its rates are of it.
+_FOREVER_S: Final = 1e9
 
 
 @dataclass(frozen=True)
@@ -37,14 +43,30 @@ class Poll:
     problems: Sequence[str]
 
 
+class Intervals:
+    """Rates since the table before, in place of those over the collector's last interval."""
+
+    def __init__(self) -> None:
+        self._history = History(_FOREVER_S)
+
+    def rates(self, vm: Vm, host_cpus: int | None) -> Rates | None:
+        """Return a VM's rates since it was asked for last; the first time, the collector's."""
+        return self._history.add(vm.sample, host_cpus=host_cpus).rates or vm.rates
+
+
 def poll_of(
-    snapshot: Snapshot, vms: Sequence[Vm], exits: VmExits, clocks: Clocks, now: Moment
+    snapshot: Snapshot,
+    vms: Sequence[Vm],
+    exits: VmExits,
+    clocks: Clocks,
+    now: Moment,
+    intervals: Intervals,
 ) -> Poll:
     """Return a poll of some of a snapshot's VMs; now: on the clocks of the collector's host."""
     lines = [
         Line(
             vm,
-            vm.rates,
+            intervals.rates(vm, _cpus(snapshot.host_of(vm))),
             vm.age_s(now),
             vm.sample.timed_out or is_late(vm.sample.taken, snapshot.collector, now),
             exits.of(vm.sample),
@@ -57,3 +79,7 @@ def poll_of(
     problems += [one.error for one in collector.connections if one.error and not one.connected]
     problems += [collector.stretched] if collector.stretched else []
     return Poll(lines, now, clocks, collector.interval_s, exits.over_s, problems)
+
+
+def _cpus(host: Host | None) -> int | None:
+    return None if host is None else host.cpu.count
