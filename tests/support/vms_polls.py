@@ -10,6 +10,7 @@ from kvmlog.cli.vms.poll import Intervals, Line, Poll, poll_of
 from kvmlog.ring.clocks import ClockPair, Clocks
 from kvmlog.stat.report import Report
 from kvmlog.vmstats import file
+from kvmlog.vmstats.host import Host
 from kvmlog.vmstats.snapshot import Snapshot, Vm
 from tests.support import vmstats_samples as make
 
@@ -17,10 +18,14 @@ UTC = Clocks([ClockPair(0, make.at(0).realtime_ns, 0)])
 
 
 def poll(
-    *vms: Vm, report: Report | None = None, complete: bool = True, at_s: float = 1_004
+    *vms: Vm,
+    report: Report | None = None,
+    complete: bool = True,
+    at_s: float = 1_004,
+    hosts: tuple[Host, ...] | None = None,
 ) -> Poll:
     """A poll of these VMs, four seconds after the collector's, with a report's exits."""
-    snapshot = make.snapshot(*vms)
+    snapshot = make.snapshot(*vms, hosts=hosts)
     exits = VmExits(report, complete)
     return poll_of(snapshot, snapshot.vms, exits, UTC, make.at(at_s), Intervals())
 

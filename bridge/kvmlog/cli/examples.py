@@ -20,17 +20,6 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("kvmlog bridge --source bpf", "without the kernel module"),
         ("kvmlog bridge --ring /dev/shm/ring --slots 1048576", "a larger ring elsewhere"),
     ),
-    "vmstats": (
-        ("sudo kvmlog vmstats", "of qemu:///system, every 10 seconds"),
-        (
-            "sudo kvmlog vmstats --uri qemu:///system --uri qemu+ssh://host2/system --interval 30",
-            "of two hosts, every 30 seconds",
-        ),
-        (
-            "kvmlog vmstats --uri test:///default --vmstats-file /tmp/vms/vms.json",
-            "of libvirt's test driver",
-        ),
-    ),
     "rpc": (
         ("kvmlog rpc", "as /etc/kvmlog/kvmlog.toml has it"),
         ("kvmlog rpc --listen 127.0.0.1:8080 --user root", "on another port, as root"),

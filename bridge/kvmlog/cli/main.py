@@ -21,7 +21,6 @@ from kvmlog.util.shortage import shortage
 COMMANDS: Final = (
     ("bridge", "kvmlog.bridge.main", "receive records and write the ring (the daemon)"),
     ("rpc", "kvmlog.rpcserver.main", "serve the ring and the switch over XML-RPC"),
-    ("vmstats", "kvmlog.vmstats.main", "collect the VMs' CPU, memory, disks and network (libvirt)"),
     ("vmstats", "kvmlog.vmstats.main", "collect what VMs use, through libvirt (the daemon)"),
     ("status", "kvmlog.cli.status", "show what the bridge and the ring are doing"),
     ("switch", "kvmlog.cli.switch", "switch tracing on or off"),

@@ -56,14 +56,16 @@ class VmExits:
         span_ns = self._report.until_realtime_ns - self._report.since_realtime_ns
         return span_ns / NS_PER_S if span_ns > 0 else None
 
-    def of(self, sample: Sample) -> ExitFigures | None:
-        """Return a VM's exits; None where they are not known."""
+    def of(self, sample: Sample, *, local: bool) -> ExitFigures | None:
+        """Return a VM's exits; None where they are not known.
+
+        local: it runs on the host that exits are counted on.
+        """
         over_s = self.over_s
-        if self._report is None or over_s is None or not sample.active:
+        if self._report is None or over_s is None or not (local and sample.active):
             return None
         guests = [one for one in self._report.guests if _is(one, sample)]
         count = sum(one.exits for one in guests)
-        # A VM of another host has neither pid nor guest here.
         if not count and not (self._complete and sample.pid is not None):
             return None
         ids = {one.statistics.id for one in guests}

@@ -9,9 +9,10 @@ from typing import Final
 
 from kvmlog.cli.vms.exits import ExitMeter
 from kvmlog.cli.vms.poll import Intervals, Poll, poll_of
+from kvmlog.guests.names import GuestNames
 from kvmlog.ring.reader import host_clocks
 from kvmlog.rpcserver.vms.errors import VmRequestError
-from kvmlog.rpcserver.vms.selection import index_of
+from kvmlog.rpcserver.vms.selection import VmIndex
 from kvmlog.util.closeable import Closeable
 from kvmlog.util.errors import VmStatsError
 from kvmlog.vmstats.moment import Moment
@@ -58,7 +59,8 @@ class LocalSource(Closeable):
     def _read(self) -> tuple[Snapshot, list[Vm]]:
         snapshot = self._reader.read()
         try:
-            return snapshot, index_of(snapshot, self._ring).matching(self._words)
+            guests = GuestNames(self._ring).guests()
+            return snapshot, VmIndex(snapshot, guests).matching(self._words)
         except VmRequestError as error:
             # As a reply has it: a sentence with capital and full stop.
             sentence = str(error).removesuffix(".")

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from kvmlog.cli import table
@@ -19,6 +19,7 @@ from kvmlog.cli.vms.poll import Poll
 from kvmlog.exits.format.notes import counted
 from kvmlog.util import units
 from kvmlog.util.spreadsheet import csv_line
+from kvmlog.vmstats.views import vmstats
 
 _TIME: Final = "realtime_ns"
 _TIME_TEXT: Final = "time"
@@ -40,8 +41,8 @@ def printer(args: argparse.Namespace, stack: contextlib.ExitStack) -> Callable[[
     if args.interval is None:
         return lambda poll: table.show(*blocks(poll, args.sort))
     if sys.stdout.isatty():
-        replace = stack.enter_context(table.redrawn(sys.stdout))
-        return lambda poll: replace(blocks(poll, args.sort))
+        redraw = stack.enter_context(table.redrawn(sys.stdout))
+        return lambda poll: redraw(blocks(poll, args.sort))
     return lambda poll: table.show(*blocks(poll, args.sort), "")
 
 
@@ -69,8 +70,12 @@ def heading(poll: Poll, rows: list[Figures]) -> str:
 
 
 def poll_object(poll: Poll, sort: str) -> dict[str, Any]:
-    """Return one JSON-ready object: beside the figures, sample, rates and sums as collected."""
-    by_uuid = {line.vm.sample.uuid: line for line in poll.lines}
+    """Return one JSON-ready object; `sample` of each VM is our own of docs/schemas/vmstats.json."""
+    samples = {
+        (vm.sample.uri, vm.sample.uuid): vmstats.document(replace(vm, rates=line.rates), poll.now)
+        for line in poll.lines
+        for vm in (line.vm,)
+    }
     wall = poll.clocks.of(poll.now.realtime_ns)
     return {
         _TIME_TEXT: units.iso_time(*wall),
@@ -79,10 +84,7 @@ def poll_object(poll: Poll, sort: str) -> dict[str, Any]:
         "interval_s": poll.interval_s,
         "exits_interval_s": poll.exits_over_s,
         "problems": list(poll.problems),
-        "vms": [
-            {**row, "collected": dataclasses.asdict(by_uuid[row["uuid"]].vm)}
-            for row in _rows(poll, sort)
-        ],
+        "vms": [{**row, "sample": samples[row["uri"], row["uuid"]]} for row in _rows(poll, sort)],
     }
 
 

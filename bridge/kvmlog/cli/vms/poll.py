@@ -10,7 +10,6 @@ from typing import Final
 from kvmlog.cli.vms.exits import ExitFigures, VmExits
 from kvmlog.ring.clocks import Clocks
 from kvmlog.vmstats.history import History
-from kvmlog.vmstats.host import Host
 from kvmlog.vmstats.moment import Moment
 from kvmlog.vmstats.rates import Rates
 from kvmlog.vmstats.reader import is_late, lateness
@@ -63,23 +62,16 @@ def poll_of(
     intervals: Intervals,
 ) -> Poll:
     """Return a poll of some of a snapshot's VMs; now: on the clocks of the collector's host."""
-    lines = [
-        Line(
-            vm,
-            intervals.rates(vm, _cpus(snapshot.host_of(vm))),
-            vm.age_s(now),
-            vm.sample.timed_out or is_late(vm.sample.taken, snapshot.collector, now),
-            exits.of(vm.sample),
-        )
-        for vm in vms
-    ]
     collector = snapshot.collector
+    lines = []
+    for vm in vms:
+        host, sample = snapshot.host_of(vm), vm.sample
+        rates = intervals.rates(vm, None if host is None else host.cpu.count)
+        stale = sample.timed_out or is_late(sample.taken, collector, now)
+        counted = exits.of(sample, local=host is None or host.local)
+        lines.append(Line(vm, rates, vm.age_s(now), stale, counted))
     late = lateness(snapshot, now)
     problems = [late] if late else []
     problems += [one.error for one in collector.connections if one.error and not one.connected]
     problems += [collector.stretched] if collector.stretched else []
     return Poll(lines, now, clocks, collector.interval_s, exits.over_s, problems)
-
-
-def _cpus(host: Host | None) -> int | None:
-    return None if host is None else host.cpu.count

@@ -66,16 +66,27 @@ def test_a_kvm_that_tells_no_reasons(tmp_path: Path) -> None:
     assert (line.exits.count, line.exits.reason) == (50, None)
 
 
-def test_a_vm_of_another_host_is_nobodys_guest_here(tmp_path: Path) -> None:
-    """Without a pid it is found by its UUID, and only while that guest runs."""
-    remote = make.vm(pid=None)
-    assert poll(remote, report=report(tmp_path)).lines[0].exits is None
+def test_a_vm_without_a_pid_is_found_by_its_uuid(tmp_path: Path) -> None:
+    """Only while that guest runs."""
+    hidden = make.vm(pid=None)
+    assert poll(hidden, report=report(tmp_path)).lines[0].exits is None
     named = rows.named(WEB1, "web1", uuid=make.WEB1)
-    (found,) = poll(remote, report=report(tmp_path, known=[named])).lines
+    (found,) = poll(hidden, report=report(tmp_path, known=[named])).lines
     assert found.exits is not None
     assert found.exits.count == 50
     ended = replace(named, ended_realtime_ns=1)
-    assert poll(remote, report=report(tmp_path, known=[ended])).lines[0].exits is None
+    assert poll(hidden, report=report(tmp_path, known=[ended])).lines[0].exits is None
+
+
+def test_a_vm_of_another_host_has_no_exits_here(tmp_path: Path) -> None:
+    """Not even while it migrates, when a guest with its UUID runs here too."""
+    uri = "qemu+ssh://host2/system"
+    there = make.vm(pid=None, uri=uri)
+    hosts = (make.host(), make.host(uri=uri, local=False))
+    known = [rows.named(WEB1, "web1", uuid=make.WEB1)]
+    here, found = poll(make.vm(), there, report=report(tmp_path, known=known), hosts=hosts).lines
+    assert here.exits is not None
+    assert found.exits is None
 
 
 def test_a_pid_that_another_guest_had_lends_it_nothing(tmp_path: Path) -> None:
@@ -132,7 +143,7 @@ def test_only_exits_since_the_last_measurement_count(tmp_path: Path) -> None:
         assert meter.begin()
         with feeding:
             counting.feed(exits(70, reason=NPF, total_ns=20))
-        found = meter.measured().of(make.sample())
+        found = meter.measured().of(make.sample(), local=True)
         again = meter.measured()
         counting.ring.switched(False, lib.KVMLOG_SOURCE_KMOD)
         off = meter.measured()
@@ -140,7 +151,7 @@ def test_only_exits_since_the_last_measurement_count(tmp_path: Path) -> None:
     assert (found.count, found.reason) == (70, "npf")
     assert again.over_s is not None
     # No bridge says whether it traces all guests.
-    assert again.of(make.sample()) is None
+    assert again.of(make.sample(), local=True) is None
     assert off.over_s is None
     assert said == []
 
