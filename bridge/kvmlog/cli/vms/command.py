@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import sys
 from collections.abc import Callable
+from typing import Final
 
 from kvmlog.cli import records, selection
 from kvmlog.cli.interval import interval_s, ticks
@@ -18,6 +20,8 @@ from kvmlog.cli.vms.local import LocalSource
 from kvmlog.cli.vms.poll import Poll
 from kvmlog.config.schema import DEFAULT_VMSTATS
 from kvmlog.util.errors import VmStatsError
+
+_NUMBER: Final = re.compile(r"\d+")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -96,11 +100,13 @@ def follow(
     said: set[str] = set()
 
     def shown(found: Poll) -> None:
-        for problem in found.problems:
-            if problem not in said:
-                warn(words(problem))
+        # Each once as long as it lasts, whatever the figures in it are by now.
+        problems = {_NUMBER.sub("", sentence): sentence for sentence in found.problems}
+        for kind, sentence in problems.items():
+            if kind not in said:
+                warn(words(sentence))
         said.clear()
-        said.update(found.problems)
+        said.update(problems)
         show(found)
 
     with contextlib.suppress(KeyboardInterrupt):
