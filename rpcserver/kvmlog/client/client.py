@@ -147,21 +147,12 @@ class Client(Closeable):
         """Return the running guests; ended: those that have ended, too."""
         return replies.parse_guests(self._connection.call("kvmGuests", {"all": ended}))
 
-    def vm_stats(self, vm: Sequence[str] = (), groups: Sequence[str] = ()) -> VmStats:
-        """Return the use and state of VMs, of all without names, UUIDs or pids.
-
-        groups: of cpu, memory, blocks, interfaces; all without any.
-        """
+    def vm_stats(self, vm: Sequence[str] = ()) -> VmStats:
+        """Return use and state of VMs, all without names, UUIDs or pids, and of their hosts."""
         # Not with the module: the model of VMs takes as long to load as all the rest.
         from kvmlog.client.vmstats import parameters, parse_vm_stats
 
-        return parse_vm_stats(self._connection.call("vmStats", parameters(vm, groups)))
-
-    def host_stats(self) -> VmStats:
-        """Return the host of the VMs, or their hosts, and what collecting costs."""
-        from kvmlog.client.vmstats import parse_vm_stats
-
-        return parse_vm_stats(self._connection.call("hostStats"))
+        return parse_vm_stats(self._connection.call("vmStats", parameters(vm)))
 
     def explain(
         self, reason: str | None = None, isa: Literal["vmx", "svm", "arm64"] | None = None

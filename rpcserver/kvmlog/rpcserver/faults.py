@@ -60,7 +60,7 @@ VM_STATISTICS_LATE: Final = 116
 """The collector has not written for too long, and the document cannot say so."""
 
 VM_NOT_RUNNING: Final = 117
-"""The VM does not run: there is nothing to diagnose."""
+"""The VM does not run, and the format tells of running ones only."""
 
 
 def fault(code: int, sentence: str) -> Fault:

@@ -1,29 +1,56 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Answers about VMs and their host: what both protocols serve, as plain objects."""
+"""Answers about VMs and their hosts: what both protocols serve, as plain objects.
+
+Ages in a document of our own are counted to the poll; how old that is stands beside it.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
+from typing import Any, Final, Protocol
 
-from kvmlog.rpcserver.vms.source import Encoder, Poll, PollSource, Waiting
+from kvmlog.rpcserver.vms.cursors import Cursors
+from kvmlog.rpcserver.vms.source import Poll, PollSource, Waiting, require_fresh
+from kvmlog.vmstats import file
+from kvmlog.vmstats.host import Host
 from kvmlog.vmstats.moment import Moment
 from kvmlog.vmstats.reader import lateness
-from kvmlog.vmstats.serialize import (
-    GROUPS,
-    collector_object,
-    host_object,
-    listed_object,
-    moment_object,
-    vm_object,
+from kvmlog.vmstats.snapshot import Snapshot, Vm
+from kvmlog.vmstats.views import (
+    ceilometer,
+    cloudstack,
+    collector,
+    host,
+    hypervisor_253,
+    hypervisor_288,
+    vdsm_host,
+    vmstats,
 )
-from kvmlog.vmstats.snapshot import Snapshot
+from kvmlog.vmstats.views.errors import UnknownFormatError
+from kvmlog.vmstats.views.table import FORMATS
+from kvmlog.vmstats.views.units import iso
 
-# Memory for a VM or a host of a reply while that is made.
+# Memory for a VM of a reply while that is made.
 VM_BYTES: Final = 32 * 1024
-# Makes an array of a reply from its elements, each encoded.
-Join: Final = Callable[[Sequence[bytes]], Any]
+GROUPS: Final = tuple(vmstats.GROUPS)
+# Our own sample tells its age; of the others none can.
+_OWN: Final = "kvmlog"
+
+
+class _OfHost(Protocol):
+    def __call__(
+        self, host: Host, snapshot: Snapshot, now: Moment, *, with_servers: bool = False
+    ) -> dict[str, Any]: ...
+
+
+_HYPERVISORS: Final[dict[str, _OfHost]] = {
+    "nova-2.53": hypervisor_253.document,
+    "nova-2.88": hypervisor_288.document,
+}
+HYPERVISORS: Final = tuple(_HYPERVISORS)
+DIAGNOSTICS: Final = tuple(FORMATS)
 
 
 class Vms:
@@ -33,16 +60,17 @@ class Vms:
         """ring_path: its bridge lists the guests, whose names the VMs have too."""
         self._source = PollSource(vmstats_path)
         self._ring_path = ring_path
+        self._cloudstack: Cursors[cloudstack.Cursor] = Cursors({})
+        self._samples: Cursors[ceilometer.Cursor] = Cursors({})
 
     def poll(self, waiting: Waiting) -> Poll:
         """Return the newest poll; NoCollectorError, UnusableStatisticsError."""
         return self._source.newest(waiting)
 
     def listed(self, poll: Poll) -> dict[str, Any]:
-        """Return all VMs, without their figures."""
+        """Return who the VMs are and what they do, without figures."""
         now = Moment.now()
-        found = [listed_object(vm, now) for vm in poll.snapshot.vms]
-        return {**_origin(poll.snapshot, now), "vms": found}
+        return {**_origin(poll, now), "vms": [_listed(vm, now) for vm in poll.snapshot.vms]}
 
     def stats(
         self,
@@ -51,29 +79,113 @@ class Vms:
         groups: Sequence[str],
         encode: Callable[[Any], bytes],
     ) -> tuple[dict[str, Any], list[bytes]]:
-        """Return our own samples of some VMs, encoded, and what the reply has besides.
+        """Return our own samples of some VMs, each encoded, and what the reply has besides.
 
-        words: all VMs without any; groups: of GROUPS, all without any. UnknownVmError.
+        words: all VMs without any; groups: all of GROUPS without any. UnknownVmError,
+        UnknownGroupError.
         """
-        chosen = tuple(group for group in GROUPS if not groups or group in groups)
+        chosen = frozenset(groups or GROUPS)
+
+        def encoder(vm: Vm, until: Moment) -> bytes:
+            return encode(vmstats.document(vm, until, chosen))
+
         vms = poll.index(self._ring_path).matching(words)
-        encoder: Encoder = lambda vm: encode(vm_object(vm, chosen))  # noqa: E731
-        encoded = poll.encoded((encode, chosen), encoder, vms)
-        return _origin(poll.snapshot, Moment.now()), encoded
+        return _origin(poll, Moment.now()), poll.encoded((encode, chosen), encoder, vms)
+
+    def one(self, poll: Poll, word: str, groups: Sequence[str]) -> dict[str, Any]:
+        """Return our own sample of one VM, with ages as of now."""
+        vm = poll.index(self._ring_path).one(word)
+        return vmstats.document(vm, Moment.now(), groups or None)
+
+    def block(self, poll: Poll, words: Sequence[str]) -> tuple[dict[str, Any], bytes]:
+        """Return some VMs with their hosts as the collector's file has them, and what is besides.
+
+        words: all VMs without any. UnknownVmError.
+        """
+        vms = tuple(poll.index(self._ring_path).matching(words))
+        origin = _origin(poll, Moment.now())
+        if not words:
+            return origin, poll.content()
+        return origin, file.encode(replace(poll.snapshot, vms=vms))
+
+    def of_vm(self, poll: Poll, word: str, kind: str) -> dict[str, Any]:
+        """Return one VM in a format of DIAGNOSTICS.
+
+        UnknownFormatError, UnknownVmError, NotRunningError, LateCollectorError.
+        """
+        document = _known(FORMATS, kind).document
+        vm = poll.index(self._ring_path).one(word)
+        if kind != _OWN:
+            require_fresh(poll.snapshot)
+        found: dict[str, Any] = document(vm, Moment.now())
+        return found
 
     def hosts(self, poll: Poll) -> dict[str, Any]:
-        """Return the hosts, as the collector samples them, and what that costs."""
-        found = [host_object(host) for host in poll.snapshot.hosts]
-        return {**_origin(poll.snapshot, Moment.now()), "hosts": found}
+        """Return the hosts, in our own form and in VDSM's, and the collector's state."""
+        now, hosts = Moment.now(), poll.snapshot.hosts
+        return {
+            "collector": collector.document(poll.snapshot, now),
+            "hosts": [host.document(one, now) for one in hosts],
+            "vdsm": [vdsm_host.document(one, now) for one in hosts],
+        }
+
+    def hypervisors(
+        self, poll: Poll, kind: str, *, with_servers: bool = False
+    ) -> list[dict[str, Any]]:
+        """Return Nova's detail of each host, kind: of HYPERVISORS; they tell that they are late."""
+        make, now = _known(_HYPERVISORS, kind), Moment.now()
+        return [
+            make(one, poll.snapshot, now, with_servers=with_servers) for one in poll.snapshot.hosts
+        ]
+
+    def cloudstack(self, poll: Poll, caller: Hashable, word: str) -> dict[str, Any]:
+        """Return CloudStack's entries: growth since this caller's call before, and all of it."""
+        require_fresh(poll.snapshot)
+        now, vms = Moment.now(), poll.snapshot.vms
+        return {
+            "vmStatsMap": self._cloudstack.advance(
+                caller, word, lambda cursor: cloudstack.deltas(vms, cursor, now)
+            ),
+            "accumulated": cloudstack.accumulated(vms, now),
+        }
+
+    def samples(self, poll: Poll, caller: Hashable, word: str) -> list[dict[str, Any]]:
+        """Return Ceilometer's samples; deltas are since this caller's call before."""
+        require_fresh(poll.snapshot)
+        now, vms = Moment.now(), poll.snapshot.vms
+        return self._samples.advance(
+            caller, word, lambda cursor: ceilometer.samples(vms, cursor, now)
+        )
 
 
-def _origin(snapshot: Snapshot, now: Moment) -> dict[str, Any]:
+def _known(table: dict[str, Any], kind: str) -> Any:
+    found = table.get(kind)
+    if found is None:
+        raise UnknownFormatError(f"{kind!a}: no format; give one of {', '.join(table)}")
+    return found
+
+
+def _origin(poll: Poll, now: Moment) -> dict[str, Any]:
     """Return what each reply of our own says of its figures; late: None, or a sentence."""
+    written = poll.snapshot.collector.written
     return {
-        "boot_id": snapshot.boot_id,
-        "now": moment_object(now),
-        "late": lateness(snapshot, now),
-        "collector": collector_object(snapshot.collector),
+        "written": iso(written),
+        "age_s": max(0, now.monotonic_ns - written.monotonic_ns) / 1e9,
+        "late": lateness(poll.snapshot, now),
+    }
+
+
+def _listed(vm: Vm, now: Moment) -> dict[str, Any]:
+    sample = vm.sample
+    return {
+        "uuid": sample.uuid,
+        "name": sample.name,
+        "uri": sample.uri,
+        "state": sample.state.name.lower(),
+        "domain_id": sample.domain_id,
+        "pid": sample.pid,
+        "age_s": vm.age_s(now),
+        "timed_out": sample.timed_out,
     }
 
 

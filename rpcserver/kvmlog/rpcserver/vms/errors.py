@@ -1,34 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Refusals that both protocols know: each has a fault code in one, an HTTP status in the other."""
+"""Refusals that both protocols know: each has a fault code in one, an HTTP status in the other.
+
+What a format refuses (kvmlog.vmstats.views.errors) has them too.
+"""
 
 from __future__ import annotations
 
-from kvmlog.util.errors import KvmlogError
+from kvmlog.util.errors import VmStatsError
 
 
-class VmRequestError(KvmlogError):
-    """A request that cannot be answered; the base of those below."""
-
-
-class NoCollectorError(VmRequestError):
+class NoCollectorError(VmStatsError):
     """There is no file of VM statistics."""
 
 
-class UnusableStatisticsError(VmRequestError):
+class UnusableStatisticsError(VmStatsError):
     """The file is there and cannot be used: permission, format."""
 
 
-class LateCollectorError(VmRequestError):
+class LateCollectorError(VmStatsError):
     """The figures are too old for a document that cannot say so."""
 
 
-class UnknownVmError(VmRequestError):
+class UnknownVmError(VmStatsError):
     """A name, UUID or pid of no VM."""
 
 
-class NotRunningError(VmRequestError):
-    """The VM does not run, and has no figures."""
-
-
-class InvalidRequestError(VmRequestError):
+class InvalidRequestError(VmStatsError):
     """A parameter that means nothing, or more than one thing."""

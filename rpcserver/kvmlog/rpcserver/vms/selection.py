@@ -60,7 +60,7 @@ class VmIndex:
         if len(found) > 1:
             uuids = ", ".join(vm.sample.uuid for vm in found[:_LISTED])
             raise InvalidRequestError(
-                f"'{clean(word)}' names {len(found)} VMs; give the UUID of one: {uuids}."
+                f"'{clean(word)}' names {len(found)} VMs; give the UUID of one: {uuids}"
             )
         return found[0]
 
@@ -68,15 +68,15 @@ class VmIndex:
         if self._strangers.matching(word):
             return (
                 f"'{clean(word)}' is a guest that libvirt does not know: there are only its exits "
-                "(kvmStatistics, kvmlog stat)."
+                "(kvmStatistics, kvmlog stat)"
             )
         shown = [f"{vm.sample.name} ({vm.sample.uuid})" for vm in self._vms[:_LISTED]]
         if not shown:
-            return f"No VM has the name, UUID or pid '{clean(word)}'; libvirt knows no VM at all."
+            return f"no VM has the name, UUID or pid '{clean(word)}'; libvirt knows no VM at all"
         more = f", and {len(self._vms) - _LISTED} more" if len(self._vms) > _LISTED else ""
         return (
-            f"No VM has the name, UUID or pid '{clean(word)}'; "
-            f"name one of: {', '.join(shown)}{more}."
+            f"no VM has the name, UUID or pid '{clean(word)}'; "
+            f"name one of: {', '.join(shown)}{more}"
         )
 
 

@@ -22,13 +22,15 @@ from kvmlog.rpcserver.vms.errors import (
 )
 from kvmlog.rpcserver.vms.selection import VmIndex
 from kvmlog.util.errors import VmStatsError, VmStatsMissingError
+from kvmlog.vmstats import file
 from kvmlog.vmstats.moment import Moment
 from kvmlog.vmstats.reader import SnapshotReader, lateness
 from kvmlog.vmstats.snapshot import Snapshot, Vm
 
 # Lets others compute while the calling thread waits (Work.waiting).
 Waiting: TypeAlias = Callable[[], AbstractContextManager[object]]
-Encoder: TypeAlias = Callable[[Vm], bytes]
+# Encodes a VM, with its ages counted to the moment.
+Encoder: TypeAlias = Callable[[Vm, Moment], bytes]
 
 # So long after its successor was due, a snapshot is no longer given to callers.
 _GRACE_S: Final = 1.0
@@ -44,6 +46,7 @@ class Poll:
         self._lock = threading.Lock()  # covers all below; held while a VM is encoded
         self._encoded: dict[Hashable, tuple[Encoder, dict[int, bytes]]] = {}
         self._bytes = 0
+        self._content: bytes | None = None
         self._indexed: tuple[list[Guest], VmIndex] | None = None
 
     def index(self, ring_path: str) -> VmIndex:
@@ -55,8 +58,18 @@ class Poll:
             indexed = self._indexed = (guests, VmIndex(self.snapshot, guests))
         return indexed[1]
 
+    def content(self) -> bytes:
+        """Return the snapshot as the collector's file has it, made once."""
+        with self._lock:
+            if self._content is None:
+                self._content = file.encode(self.snapshot)
+            return self._content
+
     def encoded(self, kind: Hashable, encoder: Encoder, vms: list[Vm]) -> list[bytes]:
-        """Return some of the snapshot's VMs as bytes, made once for each kind of encoding."""
+        """Return some of the snapshot's VMs as bytes, made once for each kind of encoding.
+
+        Their ages are counted to the poll.
+        """
         with self._lock:
             known = self._encoded.pop(kind, (encoder, {}))[1]
             self._encoded[kind] = (encoder, known)  # the last one used is forgotten last
@@ -71,7 +84,10 @@ class Poll:
             asked = [
                 (kind, encoder, set(known)) for kind, (encoder, known) in before._encoded.items()
             ]
+            wants_content = before._content is not None
             uuids = {id(vm): vm.sample.uuid for vm in before.snapshot.vms}
+        if wants_content:
+            self.content()
         for kind, encoder, keys in asked:
             again = {uuids[key] for key in keys}
             self.encoded(kind, encoder, [vm for vm in self.snapshot.vms if vm.sample.uuid in again])
@@ -80,7 +96,7 @@ class Poll:
         # A snapshot's VMs live as long as it does: their ids stay theirs.
         found = known.get(id(vm))
         if found is None:
-            found = encoder(vm)
+            found = encoder(vm, self.snapshot.collector.written)
             if self._bytes + len(found) <= _ENCODED_BYTES:
                 known[id(vm)] = found
                 self._bytes += len(found)
@@ -120,9 +136,9 @@ class PollSource:
             if before is not None:
                 poll.encode_as(before)
         except VmStatsMissingError as error:
-            self._end(None, ours, NoCollectorError(f"{error}."))
+            self._end(None, ours, NoCollectorError(str(error)))
         except VmStatsError as error:
-            self._end(None, ours, UnusableStatisticsError(f"{error}."))
+            self._end(None, ours, UnusableStatisticsError(str(error)))
         except BaseException as error:  # noqa: BLE001 - whoever waits for it gets it
             self._end(None, ours, error)
         else:
@@ -141,7 +157,7 @@ def require_fresh(snapshot: Snapshot) -> None:
     """Raise LateCollectorError where the collector has not written for too long."""
     late = lateness(snapshot, Moment.now())
     if late is not None:
-        raise LateCollectorError(f"{late[0].upper()}{late[1:]}.")
+        raise LateCollectorError(late)
 
 
 def _is_overdue(snapshot: Snapshot) -> bool:

@@ -56,7 +56,7 @@ def test_a_guest_of_the_bridge_is_the_vm_of_its_pid_or_uuid(
 
 def test_a_guest_that_has_ended_gives_no_name() -> None:
     """Its pid may be another's by now."""
-    with pytest.raises(UnknownVmError, match="No VM has the name, UUID or pid 'shop_web'; name"):
+    with pytest.raises(UnknownVmError, match="no VM has the name, UUID or pid 'shop_web'; name"):
         index(guests=(guest(ended_realtime_ns=5),)).one("shop_web")
 
 

@@ -83,7 +83,7 @@ def test_what_was_asked_for_is_encoded_ahead(tmp_path: Path) -> None:
     """Those VMs that callers had, and no others; each once."""
     made: list[str] = []
 
-    def encoder(vm: Vm) -> bytes:
+    def encoder(vm: Vm, _until: Moment) -> bytes:
         made.append(vm.sample.name)
         return vm.sample.name.encode()
 
@@ -106,7 +106,7 @@ def test_encodings_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     poll = Poll(taken_now())
     made: list[int] = []
 
-    def encoder(vm: Vm) -> bytes:
+    def encoder(vm: Vm, _until: Moment) -> bytes:
         made.append(id(vm))
         return b"four"
 
@@ -140,5 +140,5 @@ def test_a_late_collector_is_told() -> None:
     """Where a document has no place to say so."""
     require_fresh(taken_now())
     late = samples.collector(written=replace(Moment.now(), monotonic_ns=0), interval_s=1.0)
-    with pytest.raises(LateCollectorError, match=r"^These figures are \d+ s old: the collector"):
+    with pytest.raises(LateCollectorError, match=r"^these figures are \d+ s old: the collector"):
         require_fresh(samples.snapshot(collector=late))
