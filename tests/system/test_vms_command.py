@@ -28,7 +28,7 @@ def snapshot(age_s: float = 0) -> Snapshot:
     """web1 that is on time, db1 that is off, one that hangs, and one named like a formula."""
     now = Moment.now()
     taken = Moment(now.monotonic_ns - round(age_s * 1e9), now.realtime_ns - round(age_s * 1e9))
-    hung = Moment(taken.monotonic_ns - 45_000_000_000, taken.realtime_ns)
+    hung = Moment(taken.monotonic_ns - 9_000_000_000_000, taken.realtime_ns)
     return make.snapshot(
         make.vm(taken=taken),
         make.off_vm(taken=taken),

@@ -32,11 +32,12 @@ class RemoteSource:
         self._words = words
         self._warn = warn
         self._intervals = Intervals()
-        # Before a second is spent on exits; hosts tell how many CPUs they have.
-        self._hosts = client.host_stats().hosts
 
     def poll(self, over_s: float | None) -> Poll:
         """Wait so long, and return what there is then, with the exits meanwhile."""
+        if over_s is None:
+            # Before a second is spent on exits.
+            self._client.vm_stats(self._words)
         bridge = self._client.status().bridge or {}
         report: Report | None = None
         if bridge.get("wanted") == "on":
@@ -44,10 +45,11 @@ class RemoteSource:
         elif over_s is not None:
             time.sleep(over_s)
         stats = self._client.vm_stats(self._words)
-        snapshot = dataclasses.replace(stats.snapshot, hosts=self._hosts)
         exits = VmExits(report, is_complete(bridge))
         clocks = of_this_process() if report is None else _clocks(report)
-        return poll_of(snapshot, snapshot.vms, exits, clocks, stats.now, self._intervals)
+        return poll_of(
+            stats.snapshot, stats.snapshot.vms, exits, clocks, stats.now, self._intervals
+        )
 
     def _exits(self, over_s: float) -> Report | None:
         time.sleep(max(0.0, over_s - _LONGEST_S))

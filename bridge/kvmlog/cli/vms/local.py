@@ -11,10 +11,8 @@ from kvmlog.cli.vms.exits import ExitMeter
 from kvmlog.cli.vms.poll import Intervals, Poll, poll_of
 from kvmlog.guests.names import GuestNames
 from kvmlog.ring.reader import host_clocks
-from kvmlog.rpcserver.vms.errors import VmRequestError
 from kvmlog.rpcserver.vms.selection import VmIndex
 from kvmlog.util.closeable import Closeable
-from kvmlog.util.errors import VmStatsError
 from kvmlog.vmstats.moment import Moment
 from kvmlog.vmstats.reader import SnapshotReader
 from kvmlog.vmstats.snapshot import Snapshot, Vm
@@ -58,10 +56,5 @@ class LocalSource(Closeable):
 
     def _read(self) -> tuple[Snapshot, list[Vm]]:
         snapshot = self._reader.read()
-        try:
-            guests = GuestNames(self._ring).guests()
-            return snapshot, VmIndex(snapshot, guests).matching(self._words)
-        except VmRequestError as error:
-            # As a reply has it: a sentence with capital and full stop.
-            sentence = str(error).removesuffix(".")
-            raise VmStatsError(sentence[:1].lower() + sentence[1:]) from None
+        guests = GuestNames(self._ring).guests()
+        return snapshot, VmIndex(snapshot, guests).matching(self._words)
