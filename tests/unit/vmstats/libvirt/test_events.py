@@ -28,7 +28,12 @@ def test_a_domain_that_stops_is_defined_anew(tmp_path: Path) -> None:
     domain = connection.lookupByName("vm1")
     domain.destroy()
     found: set[str] = set()
-    until(lambda: bool(found.update(changes.take_redefined()) or found))
+
+    def told() -> bool:
+        found.update(changes.take_redefined())
+        return bool(found)
+
+    until(told)
     assert found == {domain.UUIDString()}
     assert changes.take_redefined() == set()
     subscription.end(connection)
@@ -48,6 +53,6 @@ def test_io_errors_are_counted_by_disk() -> None:
         "virtio-disk0": 2,
         "virtio-disk1": 0,
     }
-    changes.forget(["a"])
+    changes.forget("a")
     assert changes.io_errors("a", ["virtio-disk0"]) == {"virtio-disk0": 0}
     assert changes.io_errors("b", ["sata0-0-0"]) == {"sata0-0-0": 1}

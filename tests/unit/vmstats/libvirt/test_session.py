@@ -10,6 +10,7 @@ from pathlib import Path
 import libvirt
 import pytest
 
+from kvmlog.vmstats.libvirt import calls
 from kvmlog.vmstats.libvirt import session as sessions
 from kvmlog.vmstats.libvirt.events import Changes
 from kvmlog.vmstats.libvirt.session import Session, UnreachableError
@@ -62,13 +63,13 @@ def test_a_bulk_call_that_is_late(session: Session, monkeypatch: pytest.MonkeyPa
     """With nobody occupied it is waited for until the deadline; then it is left."""
     release = threading.Event()
     monkeypatch.setattr(sessions, "CALL_S", 0.4)
-    real = sessions.calls.figures
+    real = calls.figures
 
     def late(connection: libvirt.virConnect, without: frozenset[str]) -> object:
         release.wait(HANG_S)
         return real(connection, without)
 
-    monkeypatch.setattr(sessions.calls, "figures", late)
+    monkeypatch.setattr(calls, "figures", late)
     with pytest.raises(UnreachableError, match=r"more than 0\.4 s to answer"):
         session.figures(2)
     assert session.stuck_threads == 1
