@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Figures of a domain from one record of virConnectGetAllDomainStats.
 
-The keys are described in libvirt's src/libvirt-domain.c. What libvirt did not give, gave as -1, or as the unsigned number that -1 becomes, is None.
+The keys are described in libvirt's src/libvirt-domain.c. What libvirt did not give, gave as -1, or
+as the unsigned number that -1 becomes, is None.
 """
 
 from __future__ import annotations
