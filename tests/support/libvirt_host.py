@@ -107,9 +107,9 @@ class LibvirtHost:
     def start_daemon(self, *options: str) -> None:
         """Start libvirtd; it answers when this returns."""
         if self._virtlogd is None:
-            self._virtlogd = self.begin("virtlogd", log="virtlogd.log")
+            self._virtlogd = self._daemon("virtlogd")
             until((self.folder / "run" / "virtlogd-sock").exists)
-        self.daemon = self.begin("libvirtd", *options, log="libvirtd.log")
+        self.daemon = self._daemon("libvirtd", *options)
         until(self._answers)
 
     def stop_daemon(self, number: signal.Signals = signal.SIGTERM) -> None:
@@ -132,6 +132,11 @@ class LibvirtHost:
         if self._virtlogd is not None:
             self._virtlogd.kill()
             self._virtlogd.wait()
+
+    def _daemon(self, program: str, *options: str) -> subprocess.Popen[bytes]:
+        # In /run there may be one of another libvirt of this machine.
+        own = f"--pid-file=/run/libvirt/{program}.pid"
+        return self.begin(program, own, *options, log=f"{program}.log")
 
     def _answers(self) -> bool:
         assert self.daemon is not None

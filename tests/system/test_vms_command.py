@@ -226,5 +226,5 @@ def test_the_same_through_a_server(tmp_path: Path) -> None:
     }
     assert here.endswith("vms.json")
     assert (unknown.returncode, missing.returncode) == (1, 1)
-    assert "No VM has the name, UUID or pid 'wbe'" in unknown.stderr
+    assert "no VM has the name, UUID or pid 'wbe'" in unknown.stderr
     assert f"start the collector (kvmlog vmstats on {server.host}:{server.port})" in missing.stderr
