@@ -9,6 +9,7 @@ import os
 import pty
 import signal
 import subprocess
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -160,22 +161,24 @@ def test_without_a_collector(tmp_path: Path) -> None:
 
 
 @as_root
-def test_without_permission(tmp_path: Path) -> None:
+def test_without_permission() -> None:
     """The group that may read is named."""
-    path = Path(write(tmp_path, snapshot()))
-    path.chmod(0o640)
-    for folder in (tmp_path, *tmp_path.parents[:3]):
+    # pytest's own folders are closed to others.
+    with tempfile.TemporaryDirectory(prefix="kvmlog-") as name:
+        folder = Path(name)
         folder.chmod(0o755)
-    done = subprocess.run(
-        [*KVMLOG, "vms", *options(tmp_path)],
-        user=NOBODY,
-        group=NOBODY,
-        extra_groups=[],
-        capture_output=True,
-        text=True,
-        timeout=HANG_S,
-        check=False,
-    )
+        path = Path(write(folder, snapshot()))
+        path.chmod(0o640)
+        done = subprocess.run(
+            [*KVMLOG, "vms", *options(folder)],
+            user=NOBODY,
+            group=NOBODY,
+            extra_groups=[],
+            capture_output=True,
+            text=True,
+            timeout=HANG_S,
+            check=False,
+        )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         f"kvmlog: {path}: cannot be read (Permission denied); run as root or join the group "
