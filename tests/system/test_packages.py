@@ -147,7 +147,7 @@ def test_the_collector_is_a_package_of_its_own(packages: Packages) -> None:
     """Its service and user, nothing else; only it takes libvirt, which a host may lack."""
     listed = packages.run("dpkg", "-c", str(packages.paths["kvmlog-vmstats"])).stdout
     names = {line.split()[-1].removeprefix("./") for line in listed.splitlines()}
-    own = {name for name in names if not name.endswith("/")}
+    own = {name for name in names if name and not name.endswith("/")}
     assert {name for name in own if not name.startswith("usr/share/doc/")} == COLLECTOR_FILES
 
     def depends(package: str) -> set[str]:
