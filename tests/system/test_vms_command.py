@@ -82,6 +82,7 @@ def test_json_and_csv_have_all_figures(tmp_path: Path) -> None:
     rows = list(csv.DictReader(lines))
     assert list(rows[0]) == ["realtime_ns", *NAMES, "time"]
     assert [row["name"] for row in rows] == ["'=1+1", "db1", "stuck", "web1"]
+    assert told["collector"]["cost"]["budget_percent"] == 5.0
     web1 = told["vms"][-1]
     assert set(NAMES) < set(web1)
     assert web1["sample"]["uuid"] == make.WEB1

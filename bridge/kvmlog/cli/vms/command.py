@@ -114,7 +114,7 @@ def follow(
         if args.interval is None:
             shown(first)
             return
-        _require(args.interval, first.interval_s)
+        _require(args.interval, first.snapshot.collector.interval_s)
         shown(first)
         for printed, left_s in enumerate(ticks(args.interval), start=1):
             if printed == args.count:

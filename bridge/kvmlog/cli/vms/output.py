@@ -19,7 +19,7 @@ from kvmlog.cli.vms.poll import Poll
 from kvmlog.exits.format.notes import counted
 from kvmlog.util import units
 from kvmlog.util.spreadsheet import csv_line
-from kvmlog.vmstats.views import vmstats
+from kvmlog.vmstats.views import collector, vmstats
 
 _TIME: Final = "realtime_ns"
 _TIME_TEXT: Final = "time"
@@ -70,7 +70,10 @@ def heading(poll: Poll, rows: list[Figures]) -> str:
 
 
 def poll_object(poll: Poll, sort: str) -> dict[str, Any]:
-    """Return one JSON-ready object; `sample` of each VM is our own of docs/schemas/vmstats.json."""
+    """Return one JSON-ready object.
+
+    `collector` and the `sample` of each VM are those of docs/schemas (collector, vmstats).
+    """
     samples = {
         (vm.sample.uri, vm.sample.uuid): vmstats.document(replace(vm, rates=line.rates), poll.now)
         for line in poll.lines
@@ -81,9 +84,9 @@ def poll_object(poll: Poll, sort: str) -> dict[str, Any]:
         _TIME_TEXT: units.iso_time(*wall),
         _TIME: wall.realtime_ns,
         "utc_offset_s": wall.utc_offset_s,
-        "interval_s": poll.interval_s,
         "exits_interval_s": poll.exits_over_s,
         "problems": list(poll.problems),
+        "collector": collector.document(poll.snapshot, poll.now),
         "vms": [{**row, "sample": samples[row["uri"], row["uuid"]]} for row in _rows(poll, sort)],
     }
 

@@ -34,10 +34,10 @@ class Line:
 class Poll:
     """Chosen VMs at one time; problems: sentences on what keeps figures from being there."""
 
+    snapshot: Snapshot
     lines: Sequence[Line]
     now: Moment  # on the clocks of the collector's host
     clocks: Clocks
-    interval_s: float  # between the collector's polls, as configured
     exits_over_s: float | None  # None: exits are not counted
     problems: Sequence[str]
 
@@ -74,4 +74,4 @@ def poll_of(
     problems = [late] if late else []
     problems += [one.error for one in collector.connections if one.error and not one.connected]
     problems += [collector.stretched] if collector.stretched else []
-    return Poll(lines, now, clocks, collector.interval_s, exits.over_s, problems)
+    return Poll(snapshot, lines, now, clocks, exits.over_s, problems)
