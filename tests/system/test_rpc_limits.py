@@ -320,7 +320,7 @@ def test_replies_that_nobody_reads_take_no_more_than_their_memory(
             queue_s=0.2, reply_bytes=40_000_000, reply_bytes_per_caller=40_000_000, ring=str(path)
         )
         request = post(dumps(({"count": most},), "kvmRecords").encode())
-        memory = serving.server._accounts.memory
+        memory = serving.server.accounts.memory
         with socket.socket() as deaf:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             deaf.connect(("127.0.0.1", serving.port))

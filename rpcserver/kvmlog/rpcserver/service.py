@@ -68,7 +68,7 @@ class RpcService:
         """
         try:
             name, parameters = parse_call(body, self._depth)
-            return reply_pieces(self._result(name, parameters, caller, work))
+            return reply_pieces(self.result(name, parameters, caller, work))
         except Fault as fault:
             return [dumps(fault, methodresponse=True).encode("utf-8")]
         except RefusalError:
@@ -76,7 +76,7 @@ class RpcService:
         except Exception as error:  # noqa: BLE001 - as in _result()
             return [dumps(_defect(caller, error), methodresponse=True).encode("utf-8")]
 
-    def _result(
+    def result(
         self, name: object, parameters: tuple[Any, ...], caller: Caller, work: Work
     ) -> object:
         """Return a method's result; raises Fault, also for a defect, and RefusalError."""
@@ -90,7 +90,7 @@ class RpcService:
             parameters,
             caller.key,
             work,
-            lambda name, parameters: self._result(name, parameters, caller, work),
+            lambda name, parameters: self.result(name, parameters, caller, work),
         )
         try:
             return table.run(name, method, call)

@@ -20,4 +20,4 @@ def schema(name: str) -> dict[str, Any]:
 
 def _folder() -> Path:
     installed = _PACKAGE / "schemas"
-    return installed if installed.is_dir() else _PACKAGE.parents[3] / "docs" / "schemas"
+    return installed if installed.is_dir() else _PACKAGE.parents[2] / "docs" / "schemas"
