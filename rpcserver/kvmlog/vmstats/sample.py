@@ -70,9 +70,9 @@ class Memory:
     actual_bytes: int | None  # balloon.current: what the guest has now
     maximum_bytes: int | None  # balloon.maximum
     rss_bytes: int | None  # of the domain's process (balloon.rss)
+    guest_updated_realtime_ns: int | None  # balloon.last-update, by the host's clock; whole seconds
     # By the guest's driver; None where there is none, or where it has been silent for too long
     # (then Sample.absent tells).
-    guest_updated_realtime_ns: int | None  # balloon.last-update
     available_bytes: int | None  # all that the guest's kernel manages (balloon.available)
     unused_bytes: int | None  # touched by nothing (balloon.unused)
     usable_bytes: int | None  # can be had without swapping (balloon.usable)
@@ -128,11 +128,15 @@ class Interface:
     tx_packets: int | None
     tx_errors: int | None
     tx_drops: int | None
+    mac_shared: bool = False  # another interface of the domain has the same (a failover pair)
 
     @property
     def key(self) -> str:
         """Return what is this interface's alone within the domain: MAC, else alias or target."""
-        return self.mac or self.alias or self.target or ""
+        other = self.alias or self.target or ""
+        if self.mac is None:
+            return other
+        return f"{self.mac}/{other}" if self.mac_shared else self.mac
 
 
 @dataclass(frozen=True)
