@@ -108,6 +108,8 @@ def _network(vm: Vm, now: Moment) -> dict[str, Any] | None:
     devices = [
         {"key": nic.key, **figures(nic.interface)} for nic in nics(vm) if nic.interface in told
     ]
+    for device in devices:
+        del device["mac_shared"]  # the key tells
     return _aged({"devices": devices}, vm.sample.interfaces_taken, now)
 
 

@@ -134,7 +134,7 @@ def deltas(found: list[dict[str, Any]]) -> list[int]:
 
 
 def test_deltas() -> None:
-    """0 first; then the growth; once the counter began anew its value, larger than before or not."""
+    """0 first; then the growth; once the counter began anew its value, larger or not."""
     found, cursor = ceilometer.samples([examples.vm()], {}, NOW)
     assert deltas(found) == [0, 0]
     nic = examples.interface(rx_bytes=2_070_139 + 5, tx_bytes=140_208 + 6)

@@ -18,7 +18,13 @@ def with_nics(*found: tuple[str | None, str | None, str | None]) -> Vm:
         for mac, target, alias in found
     ]
     counted = [
-        examples.interface(mac=mac, target=target, alias=alias, rx_bytes=number)
+        examples.interface(
+            mac=mac,
+            target=target,
+            alias=alias,
+            rx_bytes=number,
+            mac_shared=[one[0] for one in found].count(mac) > 1,
+        )
         for number, (mac, target, alias) in enumerate(found)
     ]
     definition = examples.definition(nics=tuple(defined))
@@ -29,14 +35,16 @@ def test_equal_macs_have_keys_of_their_own() -> None:
     """Nothing is lost in a map by MAC, and each has its own figures and rates."""
     vm = with_nics((MAC, "vnet1", "net0"), (MAC, "vnet2", "net1"))
     rates = (
-        examples.interface_rates(rx_bytes_per_s=1.0),
-        examples.interface_rates(rx_bytes_per_s=2.0),
+        examples.interface_rates(key=f"{MAC}/net0", rx_bytes_per_s=1.0),
+        examples.interface_rates(key=f"{MAC}/net1", rx_bytes_per_s=2.0),
     )
     vm = replace(vm, rates=examples.rates(interfaces=rates))
     assert [(nic.key, nic.interface.rx_bytes, nic.rates.rx_bytes_per_s) for nic in nics(vm)] == [
-        (MAC, 0, 1.0),
-        (f"{MAC}#2", 1, 2.0),
+        (f"{MAC}/net0", 0, 1.0),
+        (f"{MAC}/net1", 1, 2.0),
     ]
+    unknown = replace(vm, sample=replace(vm.sample, interfaces=None))
+    assert [nic.key for nic in nics(unknown)] == [f"{MAC}/net0", f"{MAC}/net1"]
 
 
 def test_an_interface_is_found_by_alias_mac_or_device() -> None:

@@ -109,7 +109,7 @@ PARTS: list[tuple[type[Any], str, str, set[str]]] = [
     (sample.Vcpu, "vmstats", "vcpu", set()),
     (sample.Memory, "vmstats", "memory", {"taken", "guest_updated_realtime_ns"}),
     (sample.Block, "vmstats", "disk", set()),
-    (sample.Interface, "vmstats", "network", set()),
+    (sample.Interface, "vmstats", "network", {"mac_shared"}),
     (definition.Definition, "vmstats", "definition", set()),
     (definition.Disk, "vmstats", "defined_disk", set()),
     (definition.Nic, "vmstats", "defined_nic", set()),
