@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Final
 
@@ -26,11 +26,15 @@ _REMEMBERED_MOST: Final = 16_384
 
 
 class BalloonPeriod:
-    """Sets a period in domains that have a balloon without one; once in each life of a domain."""
+    """Sets a period in domains that have a balloon without one; once in each life of a domain.
 
-    def __init__(self, uri: str, period_s: int) -> None:
+    done: called with a domain's UUID, in another thread, when it has one: its XML is another.
+    """
+
+    def __init__(self, uri: str, period_s: int, done: Callable[[str], None]) -> None:
         self._uri = uri
         self._period_s = period_s
+        self._done = done
         self._tried: set[tuple[str, int | None]] = set()
         self._lane: Lane | None = None
         self._log = LogLimiter(log)
@@ -73,6 +77,8 @@ class BalloonPeriod:
                     f"{clean(domain.name())}: the period of its balloon's statistics cannot be "
                     f"set: {binding.sentence(error)}"
                 )
+            else:
+                self._done(uuid)
 
     def _report(self, opened: Future[None]) -> None:
         error = opened.exception()

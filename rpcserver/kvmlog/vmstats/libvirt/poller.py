@@ -69,7 +69,7 @@ class Poller:
         self._domains = Domains(connection_uri, history_s, self._changes)
         self._host_calls = HostCalls()
         self._host_sampler = HostSampler(connection_uri, images)
-        self._balloon = BalloonPeriod(connection_uri, balloon_period_s)
+        self._balloon = BalloonPeriod(connection_uri, balloon_period_s, self._changes.redefine)
         self._daemon = DaemonCpu(connection_uri)
         self._host: Host | None = None
         self._error: str | None = None
