@@ -86,7 +86,14 @@ def test_no_figure_takes_the_place_of_another(root: Path) -> None:
         (root / "sys/kernel/mm/ksm" / name).write_text(f"{number}\n")
     found = LocalHost(str(root)).read(at(1))
     assert found.memory == HostMemory(
-        *[kib << 10 for kib in (10, 1, 2, 3, 5, 4, 6)], transparent_huge_pages="madvise"
+        total_bytes=10 << 10,
+        free_bytes=1 << 10,
+        available_bytes=2 << 10,
+        cached_bytes=3 << 10,
+        swap_total_bytes=5 << 10,
+        swap_free_bytes=4 << 10,
+        anonymous_huge_bytes=6 << 10,
+        transparent_huge_pages="madvise",
     )
     assert found.ksm is not None
     assert astuple(found.ksm)[:5] == (0, 1, 2, 3, 4)
