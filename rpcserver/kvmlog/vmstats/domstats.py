@@ -130,7 +130,8 @@ def _vcpu(number: int, keys: Mapping[str, Any]) -> Vcpu:
         number=number,
         state=_VCPU_STATES[state] if state is not None and state < len(_VCPU_STATES) else None,
         time_ns=_count(keys, "time"),
-        wait_ns=_count(keys, "wait"),
+        # libvirt makes 0 of a kernel that does not count it, as none does without schedstats=enable.
+        wait_ns=_count(keys, "wait") or None,
         delay_ns=_count(keys, "delay"),
         halted=halted if isinstance(halted, bool) else None,
     )

@@ -75,7 +75,7 @@ def test_a_running_domain() -> None:
                 number=number,
                 state="running",
                 time_ns=record[f"vcpu.{number}.time"],
-                wait_ns=0,
+                wait_ns=None,
                 delay_ns=record[f"vcpu.{number}.delay"],
                 halted=None,
             )
@@ -142,6 +142,14 @@ def test_a_running_domain() -> None:
     assert parts.interfaces[2] == Interface(
         "52:54:00:aa:00:03", None, "net2", None, None, None, None, None, None, None, None
     )
+
+
+def test_time_on_a_run_queue() -> None:
+    """It is known where it was ever more than nothing: the recorded kernel does not count it."""
+    assert RECORDS["running"]["record"]["vcpu.0.wait"] == 0
+    parts = read("running", {"vcpu.1.wait": 7})
+    assert parts.cpu is not None
+    assert [vcpu.wait_ns for vcpu in parts.cpu.vcpus] == [None, 7]
 
 
 def test_images_of_a_backing_chain_are_no_disks() -> None:
