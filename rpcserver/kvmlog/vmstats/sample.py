@@ -41,7 +41,7 @@ class Vcpu:
     time_ns: int | None  # CPU time (vcpu.N.time)
     # On a run queue, as the scheduler counts (vcpu.N.wait); None: it does not (schedstats are off).
     wait_ns: int | None
-    delay_ns: int | None  # ready, but without a CPU: steal (vcpu.N.delay)
+    delay_ns: int | None  # ready, but without a CPU: steal (vcpu.N.delay); None: not counted either
     halted: bool | None  # vcpu.N.halted
     # Of its thread, /proc/PID/task/TID/stat; only where the domain runs on this host.
     thread_id: int | None = None

@@ -144,12 +144,16 @@ def test_a_running_domain() -> None:
     )
 
 
-def test_time_on_a_run_queue() -> None:
-    """It is known where it was ever more than nothing: the recorded kernel does not count it."""
-    assert RECORDS["running"]["record"]["vcpu.0.wait"] == 0
-    parts = read("running", {"vcpu.1.wait": 7})
+def test_waiting_that_the_kernel_does_not_count() -> None:
+    """It is known where it was ever more than nothing: the recorded kernel counts one of two."""
+    record = RECORDS["running"]["record"]
+    assert (record["vcpu.0.wait"], record["vcpu.0.delay"] > 0) == (0, True)
+    parts = read("running", {"vcpu.1.wait": 7, "vcpu.1.delay": 0})
     assert parts.cpu is not None
-    assert [vcpu.wait_ns for vcpu in parts.cpu.vcpus] == [None, 7]
+    assert [(vcpu.wait_ns, vcpu.delay_ns) for vcpu in parts.cpu.vcpus] == [
+        (None, record["vcpu.0.delay"]),
+        (7, None),
+    ]
 
 
 def test_images_of_a_backing_chain_are_no_disks() -> None:
