@@ -131,8 +131,9 @@ def _vcpu(number: int, keys: Mapping[str, Any]) -> Vcpu:
         number=number,
         state=_VCPU_STATES[state] if state is not None and state < len(_VCPU_STATES) else None,
         time_ns=_count(keys, "time"),
-        wait_ns=_count(keys, "wait"),
-        delay_ns=_count(keys, "delay"),
+        # libvirt gives 0 where the kernel does not count them: no vCPU that ran has never waited.
+        wait_ns=_count(keys, "wait") or None,
+        delay_ns=_count(keys, "delay") or None,
         halted=halted if isinstance(halted, bool) else None,
     )
 
