@@ -142,11 +142,13 @@ def test_deltas() -> None:
     assert deltas(found) == [5, 6]
     # Restarted, and grown beyond the old counter since; the other way still small.
     nic = examples.interface(rx_bytes=3_000_000, tx_bytes=7, target="vnet9")
-    found, cursor = ceilometer.samples([examples.vm(interfaces=(nic,), generation=3)], cursor, NOW)
+    found, cursor = ceilometer.samples([examples.vm(interfaces=(nic,), domain_id=9)], cursor, NOW)
     assert deltas(found) == [3_000_000, 7]
-    # Another collector began with a smaller generation: the counters went on.
+    # Another collector has begun with a generation of its own: the counters went on.
     nic = replace(nic, rx_bytes=3_000_001)
-    found, _ = ceilometer.samples([examples.vm(interfaces=(nic,), generation=0)], cursor, NOW)
+    found, _ = ceilometer.samples(
+        [examples.vm(interfaces=(nic,), domain_id=9, generation=3)], cursor, NOW
+    )
     assert deltas(found) == [1, 0]
 
 
