@@ -15,10 +15,10 @@ from typing import Final
 
 import libvirt
 
-from kvmlog.guests.sanitize import clean
 from kvmlog.util.ratelimit import LogLimiter
 from kvmlog.vmstats import log
 from kvmlog.vmstats.libvirt import binding
+from kvmlog.vmstats.libvirt.calls import name_of
 from kvmlog.vmstats.libvirt.lane import Lane
 from kvmlog.vmstats.sample import Sample
 
@@ -74,7 +74,7 @@ class BalloonPeriod:
                 domain.setMemoryStatsPeriod(self._period_s, libvirt.VIR_DOMAIN_AFFECT_LIVE)
             except libvirt.libvirtError as error:
                 self._log(
-                    f"{clean(domain.name())}: the period of its balloon's statistics cannot be "
+                    f"{name_of(domain)}: the period of its balloon's statistics cannot be "
                     f"set: {binding.sentence(error)}"
                 )
             else:
