@@ -109,11 +109,11 @@ def follow(
         said.update(problems)
         show(found)
 
+    if args.interval is None:
+        shown(poll(None))
+        return
     with contextlib.suppress(KeyboardInterrupt):
         first = poll(None)
-        if args.interval is None:
-            shown(first)
-            return
         _require(args.interval, first.snapshot.collector.interval_s)
         shown(first)
         for printed, left_s in enumerate(ticks(args.interval), start=1):
