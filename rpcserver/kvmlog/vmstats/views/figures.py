@@ -12,6 +12,7 @@ from kvmlog.vmstats.views.units import iso
 
 _PLAIN: Final = frozenset((int, float, str, bool))
 
+
 def figures(part: Any) -> dict[str, Any]:
     """Return a dataclass of the model as a document; moments are times of day."""
     document = {}
