@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from kvmlog.config.load import Config, add_options
 from kvmlog.config.reload import Reload
 from kvmlog.ring.reader import RingReader
-from kvmlog.rpcserver import log, preflight, privileges
+from kvmlog.rpcserver import log, preflight
 from kvmlog.rpcserver.auth.tokens import ROLES, new_token
 from kvmlog.rpcserver.http.listen import parse_listen
 from kvmlog.rpcserver.http.server import RpcServer
@@ -23,6 +23,7 @@ from kvmlog.rpcserver.http.work import Accounts
 from kvmlog.rpcserver.limits import Limits
 from kvmlog.rpcserver.methods import table
 from kvmlog.rpcserver.service import RpcService
+from kvmlog.util import privileges
 from kvmlog.util.errors import KvmlogError, RingError, RingMissingError
 from kvmlog.util.loop import END, signals
 from kvmlog.util.ratelimit import LogLimiter

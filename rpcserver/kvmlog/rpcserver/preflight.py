@@ -9,11 +9,11 @@ import pwd
 from kvmlog.config.load import DEFAULT, Config
 from kvmlog.config.problems import collect_problems
 from kvmlog.config.schema import DEFAULT_JSON, DEFAULT_LISTEN
-from kvmlog.rpcserver import privileges
 from kvmlog.rpcserver.auth import tls
 from kvmlog.rpcserver.auth.credentials import Credentials
 from kvmlog.rpcserver.auth.tokens import Tokens
 from kvmlog.rpcserver.http.listen import is_loopback, parse_listen
+from kvmlog.util import privileges
 from kvmlog.util.errors import KvmlogError
 
 

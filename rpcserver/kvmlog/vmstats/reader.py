@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from kvmlog.util.errors import VmStatsError, VmStatsMissingError
 from kvmlog.vmstats import file
 from kvmlog.vmstats.moment import Moment
-from kvmlog.vmstats.snapshot import Snapshot
+from kvmlog.vmstats.snapshot import Collector, Snapshot
 
 # So many intervals, and so many seconds, without a new file: the collector is gone or stuck.
 _LATE_INTERVALS: Final = 3
@@ -87,10 +87,16 @@ def _identity(status: os.stat_result) -> _Identity:
 def lateness(snapshot: Snapshot, now: Moment) -> str | None:
     """Return a sentence where the collector should have written since; None where it is on time."""
     collector = snapshot.collector
-    age_s = (now.monotonic_ns - collector.written.monotonic_ns) / 1e9
-    if age_s <= _LATE_INTERVALS * collector.effective_interval_s + _LATE_S:
+    if not is_late(collector.written, collector, now):
         return None
+    age_s = (now.monotonic_ns - collector.written.monotonic_ns) / 1e9
     return (
         f"these figures are {age_s:.0f} s old: the collector has not written since; look at "
         "kvmlog vmstats (journalctl -u kvmlog-vmstats)"
     )
+
+
+def is_late(taken: Moment, collector: Collector, now: Moment) -> bool:
+    """Return whether something taken at that time should have been taken again by now."""
+    age_s = (now.monotonic_ns - taken.monotonic_ns) / 1e9
+    return age_s > _LATE_INTERVALS * collector.effective_interval_s + _LATE_S

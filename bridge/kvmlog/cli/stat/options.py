@@ -4,16 +4,11 @@
 from __future__ import annotations
 
 import argparse
-import math
-from typing import Final
 
 from kvmlog.cli.stat import columns
 from kvmlog.ring.statistics.reader import By
 from kvmlog.stat.query import Query, by_words, sort_of
 from kvmlog.util.errors import StatisticsError
-
-MIN_INTERVAL_S: Final = 0.1
-MAX_INTERVAL_S: Final = 86_400.0
 
 
 def by(value: str) -> By:
@@ -22,20 +17,6 @@ def by(value: str) -> By:
         return by_words([word.strip() for word in value.split(",")])
     except StatisticsError as error:
         raise argparse.ArgumentTypeError(f"{error}, separated by commas") from None
-
-
-def interval_s(value: str) -> float:
-    """Parse a number of seconds, for argparse."""
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = math.nan
-    if not MIN_INTERVAL_S <= seconds <= MAX_INTERVAL_S:
-        raise argparse.ArgumentTypeError(
-            f"{value!r} is not an interval; give {MIN_INTERVAL_S:g} to {MAX_INTERVAL_S:,.0f} "
-            "seconds"
-        )
-    return seconds
 
 
 def query(args: argparse.Namespace) -> Query:
