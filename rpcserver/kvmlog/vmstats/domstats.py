@@ -33,11 +33,10 @@ _STATES: Final = frozenset(State)
 _STALE_PERIODS: Final = 2
 _BUSY: Final = "another request, or a migration that comes in, occupies its QEMU"
 _KIB: Final = 1024
+_STATES: Final = frozenset(State)
 _VCPU_STATES: Final = ("offline", "running", "blocked")  # virVcpuState
 # A counter that got so far would have been counting since before there was libvirt.
 _MOST: Final = (1 << 63) - 1
-
-_UNKNOWN: Final = Block("", *[None] * 13)
 
 # The keys of one record below "GROUP.N.", by group and N.
 _Groups = dict[str, dict[int, dict[str, Any]]]
@@ -131,8 +130,9 @@ def _vcpu(number: int, keys: Mapping[str, Any]) -> Vcpu:
         number=number,
         state=_VCPU_STATES[state] if state is not None and state < len(_VCPU_STATES) else None,
         time_ns=_count(keys, "time"),
-        wait_ns=_count(keys, "wait"),
-        delay_ns=_count(keys, "delay"),
+        # libvirt gives 0 where the kernel does not count them: no vCPU that ran has never waited.
+        wait_ns=_count(keys, "wait") or None,
+        delay_ns=_count(keys, "delay") or None,
         halted=halted if isinstance(halted, bool) else None,
     )
 
@@ -206,7 +206,8 @@ def _blocks(
         _block(disk.target, entries.get(disk.target, {}), io_errors.get(disk.target, 0))
         for disk in definition.disks
     )
-    known = any(replace(block, target="", io_errors=None) != _UNKNOWN for block in blocks)
+    unknown = _block("", {}, 0)
+    known = any(replace(block, target="", io_errors=0) != unknown for block in blocks)
     return blocks if known or not blocks else None
 
 

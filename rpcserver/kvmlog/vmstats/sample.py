@@ -39,8 +39,9 @@ class Vcpu:
     number: int
     state: str | None  # offline, running, blocked (vcpu.N.state)
     time_ns: int | None  # CPU time (vcpu.N.time)
-    wait_ns: int | None  # on a run queue or blocked on I/O, as the scheduler counts (vcpu.N.wait)
-    delay_ns: int | None  # ready, but without a CPU: steal (vcpu.N.delay)
+    # On a run queue, as the scheduler counts (vcpu.N.wait); None: it does not (schedstats are off).
+    wait_ns: int | None
+    delay_ns: int | None  # ready, but without a CPU: steal (vcpu.N.delay); None: not counted either
     halted: bool | None  # vcpu.N.halted
     # Of its thread, /proc/PID/task/TID/stat; only where the domain runs on this host.
     thread_id: int | None = None
@@ -157,7 +158,9 @@ class Sample:
     uri: str  # libvirt's connection
     domain_id: int | None  # None: it does not run
     pid: int | None  # of its process; only where it runs on this host
-    generation: int  # grows whenever its counters begin anew; never shrinks for a UUID
+    # Grows whenever its counters begin anew, and never shrinks for a UUID: the second, since 1970,
+    # in which this one was first seen.
+    generation: int
     state: State
     state_reason: int  # as libvirt numbers them, by state (virDomainRunningReason, ...)
     state_since: Moment | None  # when the state was first seen

@@ -157,17 +157,28 @@ def test_a_vcpu_that_came_in_another_thread() -> None:
     assert vm.rates.cpu.guest_percent is None
 
 
+def test_a_vcpu_whose_thread_was_not_found_once() -> None:
+    """Only what is read of the thread is not known then."""
+    seen = History(600)
+    seen.add(with_threads(sample(0), 0, 0))
+    vm = seen.add(sample(1, grown(vcpu_1_time=NS_PER_S)))
+    assert vm.rates is not None
+    assert vm.rates.cpu is not None
+    assert [one.percent for one in vm.rates.cpu.vcpus] == [0, 100]
+    assert vm.rates.cpu.guest_percent is None
+
+
 def test_steal_is_the_delay_and_nothing_else() -> None:
     """`wait` includes what a vCPU waits of itself."""
     seen = History(600)
-    seen.add(sample(0))
-    work = grown(vcpu_0_delay=NS_PER_S // 2, vcpu_1_delay=NS_PER_S // 4, vcpu_1_wait=NS_PER_S)
-    vm = seen.add(sample(1, work | grown(vcpu_0_time=NS_PER_S)))
+    seen.add(sample(0, {"vcpu.1.wait": 5}))
+    work = grown(vcpu_0_delay=NS_PER_S // 2, vcpu_1_delay=NS_PER_S // 4, vcpu_0_time=NS_PER_S)
+    vm = seen.add(sample(1, work | {"vcpu.1.wait": 5 + NS_PER_S}))
     assert vm.rates is not None
     assert vm.rates.cpu is not None
     assert vm.rates.cpu.steal_percent == 75
     first, second = vm.rates.cpu.vcpus
-    assert (first.percent, first.steal_percent, first.wait_percent) == (100, 50, 0)
+    assert (first.percent, first.steal_percent, first.wait_percent) == (100, 50, None)
     assert (second.percent, second.steal_percent, second.wait_percent) == (0, 25, 100)
 
 
