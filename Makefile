@@ -92,11 +92,12 @@ lint: ## ruff, mypy --strict, clang-format, sparse, shellcheck, circles among ob
 	@scripts/setup lint
 	@scripts/lint
 
-bench: ## measure the cost per exit, of searches, RPC calls and their fairness, and print tables (not a test)
+bench: ## measure the cost per exit, of searches, RPC calls and their fairness, of VM statistics, and print tables (not a test)
 	$(PYTHON) -m tests.bench.search
 	$(PYTHON) -m tests.bench.rpc
 	$(PYTHON) -m tests.bench.throughput
 	$(PYTHON) -m tests.bench.fairness
+	$(PYTHON) -m tests.bench.vmstats
 	$(PYTHON) -m tests.bench
 
 soak: ## set up, then what make test runs a hundredth of: races, fuzzing, load; hours

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from kvmlog.util.closeable import Closeable
+from kvmlog.util.errors import VmStatsError
+from kvmlog.util.ratelimit import LogLimiter
+from kvmlog.vmstats import log
 from kvmlog.vmstats.cost import Budget
 from kvmlog.vmstats.libvirt.poller import Poller
 from kvmlog.vmstats.moment import Moment
@@ -47,6 +50,7 @@ class Collector(Closeable):
         self._writer = writer
         self._started = Moment.now()
         self._written_s = time.monotonic()
+        self._log = LogLimiter(log)
         self._reported = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._budget = Budget(settings.interval_s, settings.budget_percent)
         self._pollers = [
@@ -73,7 +77,7 @@ class Collector(Closeable):
     def handle(self) -> None:
         """Write the file, after a poll; others that are under way are waited for a moment.
 
-        VmStatsError where it cannot be written; what ended a poller is raised here.
+        What ended a poller is raised here.
         """
         limit = time.monotonic() + _TOGETHER_S
         while True:
@@ -135,10 +139,18 @@ class Collector(Closeable):
         limit = time.monotonic() + _END_S
         for poller in self._pollers:
             poller.join(max(0.0, limit - time.monotonic()))
+        # One that is still in a call will report.
+        if self._reported >= 0 and all(poller.ended for poller in self._pollers):
+            os.close(self._reported)
+            self._reported = -1
 
     def _write(self) -> None:
-        self._writer.write(self.snapshot())
+        """Write the file. A full file system may have room for the next one; rates go on."""
         self._written_s = time.monotonic()
+        try:
+            self._writer.write(self.snapshot())
+        except VmStatsError as error:
+            self._log(str(error))
 
     def _report(self) -> None:
         os.eventfd_write(self._reported, 1)

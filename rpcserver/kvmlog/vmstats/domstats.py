@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from kvmlog.guests.sanitize import clean
@@ -29,6 +29,7 @@ from kvmlog.vmstats.sample import (
 
 # Where the XML has no period, somebody may have set one since; this is Nova's, and the usual one.
 ASSUMED_PERIOD_S: Final = 10
+_STATES: Final = frozenset(State)
 _STALE_PERIODS: Final = 2
 _BUSY: Final = "another request, or a migration that comes in, occupies its QEMU"
 _KIB: Final = 1024
@@ -68,7 +69,7 @@ def read(
     absent then: its cpu.* is the CPU time of libvirtd.
     """
     number = _count(record, "state.state")
-    state = State(number) if number in set(State) else State.NOSTATE
+    state = State(number) if number in _STATES else State.NOSTATE
     reason = _count(record, "state.reason") or 0
     if state not in ACTIVE:
         return Parts(state, reason, None, None, None, None, ())
@@ -130,8 +131,9 @@ def _vcpu(number: int, keys: Mapping[str, Any]) -> Vcpu:
         number=number,
         state=_VCPU_STATES[state] if state is not None and state < len(_VCPU_STATES) else None,
         time_ns=_count(keys, "time"),
-        wait_ns=_count(keys, "wait"),
-        delay_ns=_count(keys, "delay"),
+        # libvirt gives 0 where the kernel does not count them: no vCPU that ran has never waited.
+        wait_ns=_count(keys, "wait") or None,
+        delay_ns=_count(keys, "delay") or None,
         halted=halted if isinstance(halted, bool) else None,
     )
 
@@ -163,7 +165,7 @@ def _memory(
         huge_page_allocations=_count(guest, "balloon.hugetlb_pgalloc"),
         huge_page_failures=_count(guest, "balloon.hugetlb_pgfail"),
     )
-    if all(value is None for value in astuple(memory)[1:]):
+    if all(value is None for name, value in vars(memory).items() if name != "taken"):
         return None, None
     return memory, silent
 

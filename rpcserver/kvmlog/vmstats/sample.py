@@ -39,8 +39,9 @@ class Vcpu:
     number: int
     state: str | None  # offline, running, blocked (vcpu.N.state)
     time_ns: int | None  # CPU time (vcpu.N.time)
-    wait_ns: int | None  # on a run queue or blocked on I/O, as the scheduler counts (vcpu.N.wait)
-    delay_ns: int | None  # ready, but without a CPU: steal (vcpu.N.delay)
+    # On a run queue, as the scheduler counts (vcpu.N.wait); None: it does not (schedstats are off).
+    wait_ns: int | None
+    delay_ns: int | None  # ready, but without a CPU: steal (vcpu.N.delay); None: not counted either
     halted: bool | None  # vcpu.N.halted
     # Of its thread, /proc/PID/task/TID/stat; only where the domain runs on this host.
     thread_id: int | None = None
@@ -161,7 +162,7 @@ class Sample:
     state: State
     state_reason: int  # as libvirt numbers them, by state (virDomainRunningReason, ...)
     state_since: Moment | None  # when the state was first seen
-    started: Moment | None  # when it was first seen running in this generation
+    started: Moment | None  # of its process on this host; of others when it was first seen running
     taken: Moment  # when libvirt answered for it last
     timed_out: bool  # it did not answer since: all is as old as `taken`
     definition: Definition

@@ -75,7 +75,7 @@ def test_a_running_domain() -> None:
                 number=number,
                 state="running",
                 time_ns=record[f"vcpu.{number}.time"],
-                wait_ns=0,
+                wait_ns=None,
                 delay_ns=record[f"vcpu.{number}.delay"],
                 halted=None,
             )
@@ -142,6 +142,18 @@ def test_a_running_domain() -> None:
     assert parts.interfaces[2] == Interface(
         "52:54:00:aa:00:03", None, "net2", None, None, None, None, None, None, None, None
     )
+
+
+def test_waiting_that_the_kernel_does_not_count() -> None:
+    """It is known where it was ever more than nothing: the recorded kernel counts one of two."""
+    record = RECORDS["running"]["record"]
+    assert (record["vcpu.0.wait"], record["vcpu.0.delay"] > 0) == (0, True)
+    parts = read("running", {"vcpu.1.wait": 7, "vcpu.1.delay": 0})
+    assert parts.cpu is not None
+    assert [(vcpu.wait_ns, vcpu.delay_ns) for vcpu in parts.cpu.vcpus] == [
+        (None, record["vcpu.0.delay"]),
+        (7, None),
+    ]
 
 
 def test_images_of_a_backing_chain_are_no_disks() -> None:

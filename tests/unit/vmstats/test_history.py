@@ -160,14 +160,14 @@ def test_a_vcpu_that_came_in_another_thread() -> None:
 def test_steal_is_the_delay_and_nothing_else() -> None:
     """`wait` includes what a vCPU waits of itself."""
     seen = History(600)
-    seen.add(sample(0))
-    work = grown(vcpu_0_delay=NS_PER_S // 2, vcpu_1_delay=NS_PER_S // 4, vcpu_1_wait=NS_PER_S)
-    vm = seen.add(sample(1, work | grown(vcpu_0_time=NS_PER_S)))
+    seen.add(sample(0, {"vcpu.1.wait": 5}))
+    work = grown(vcpu_0_delay=NS_PER_S // 2, vcpu_1_delay=NS_PER_S // 4, vcpu_0_time=NS_PER_S)
+    vm = seen.add(sample(1, work | {"vcpu.1.wait": 5 + NS_PER_S}))
     assert vm.rates is not None
     assert vm.rates.cpu is not None
     assert vm.rates.cpu.steal_percent == 75
     first, second = vm.rates.cpu.vcpus
-    assert (first.percent, first.steal_percent, first.wait_percent) == (100, 50, 0)
+    assert (first.percent, first.steal_percent, first.wait_percent) == (100, 50, None)
     assert (second.percent, second.steal_percent, second.wait_percent) == (0, 25, 100)
 
 
@@ -346,6 +346,16 @@ def test_a_guest_that_resets_itself() -> None:
     assert vm.rates.cpu is not None
     assert vm.rates.cpu.percent_of_one_cpu == pytest.approx(16)
     assert vm.sample.started == at(0)
+
+
+def test_a_process_that_ran_before_the_collector() -> None:
+    """Its own start is told from the first sample on, and that of the next one after a restart."""
+    seen = History(600)
+    assert seen.add(sample(0, pid=100, started=at(-500))).sample.started == at(-500)
+    assert seen.add(sample(10, pid=100, started=at(-500))).sample.started == at(-500)
+    # Its QEMU does not answer: what was known stays.
+    assert seen.add(sample(20, pid=None)).sample.started == at(-500)
+    assert seen.add(sample(30, pid=200, started=at(25))).sample.started == at(25)
 
 
 def test_pause_and_resume() -> None:

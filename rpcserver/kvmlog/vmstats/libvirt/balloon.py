@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Final
 
 import libvirt
 
-from kvmlog.guests.sanitize import clean
 from kvmlog.util.ratelimit import LogLimiter
 from kvmlog.vmstats import log
 from kvmlog.vmstats.libvirt import binding
+from kvmlog.vmstats.libvirt.calls import name_of
 from kvmlog.vmstats.libvirt.lane import Lane
 from kvmlog.vmstats.sample import Sample
 
@@ -26,11 +26,15 @@ _REMEMBERED_MOST: Final = 16_384
 
 
 class BalloonPeriod:
-    """Sets a period in domains that have a balloon without one; once in each life of a domain."""
+    """Sets a period in domains that have a balloon without one; once in each life of a domain.
 
-    def __init__(self, uri: str, period_s: int) -> None:
+    done: called with a domain's UUID, in another thread, when it has one: its XML is another.
+    """
+
+    def __init__(self, uri: str, period_s: int, done: Callable[[str], None]) -> None:
         self._uri = uri
         self._period_s = period_s
+        self._done = done
         self._tried: set[tuple[str, int | None]] = set()
         self._lane: Lane | None = None
         self._log = LogLimiter(log)
@@ -70,9 +74,11 @@ class BalloonPeriod:
                 domain.setMemoryStatsPeriod(self._period_s, libvirt.VIR_DOMAIN_AFFECT_LIVE)
             except libvirt.libvirtError as error:
                 self._log(
-                    f"{clean(domain.name())}: the period of its balloon's statistics cannot be "
+                    f"{name_of(domain)}: the period of its balloon's statistics cannot be "
                     f"set: {binding.sentence(error)}"
                 )
+            else:
+                self._done(uuid)
 
     def _report(self, opened: Future[None]) -> None:
         error = opened.exception()

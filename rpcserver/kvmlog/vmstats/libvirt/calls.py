@@ -40,7 +40,6 @@ class Record:
     name: str  # printable
     domain_id: int | None  # None: it does not run
     figures: Figures
-    incoming: bool = False  # by migration: its disks were not asked for
 
 
 @dataclass(frozen=True)
@@ -59,14 +58,14 @@ def figures(connection: libvirt.virConnect, without: Collection[str]) -> Answer:
     incoming = {domain.UUIDString() for domain in _incoming(connection)}
     if not without and not incoming:
         told = connection.getAllDomainStats(_GROUPS, _NOWAIT)
-        return Answer(Moment.now(), tuple(_records(told, incoming)))
+        return Answer(Moment.now(), tuple(_records(told)))
     domains = [one for one in connection.listAllDomains() if one.UUIDString() not in without]
     told = []
     for wanted, groups in ((False, _GROUPS), (True, _WITHOUT_BLOCK)):
         chosen = [one for one in domains if (one.UUIDString() in incoming) == wanted]
         if chosen:
             told += connection.domainListGetStats(chosen, groups, _NOWAIT)
-    return Answer(Moment.now(), tuple(_records(told, incoming)))
+    return Answer(Moment.now(), tuple(_records(told)))
 
 
 def _incoming(connection: libvirt.virConnect) -> Iterable[libvirt.virDomain]:
@@ -77,14 +76,18 @@ def _incoming(connection: libvirt.virConnect) -> Iterable[libvirt.virDomain]:
                 yield domain
 
 
-def _records(
-    told: Iterable[tuple[libvirt.virDomain, Figures]], incoming: Collection[str]
-) -> Iterable[Record]:
+def _records(told: Iterable[tuple[libvirt.virDomain, Figures]]) -> Iterable[Record]:
     for domain, values in told:
         uuid, number = domain.UUIDString(), domain.ID()
-        yield Record(
-            uuid, clean(domain.name()), None if number < 0 else number, values, uuid in incoming
-        )
+        yield Record(uuid, name_of(domain), None if number < 0 else number, values)
+
+
+def name_of(domain: libvirt.virDomain) -> str:
+    """Return a domain's name, printable; its UUID where the name is no UTF-8."""
+    try:
+        return clean(domain.name())
+    except UnicodeDecodeError:
+        return str(domain.UUIDString())
 
 
 def occupied(
@@ -136,7 +139,5 @@ def bare(connection: libvirt.virConnect, uuids: Iterable[str]) -> tuple[Bare, ..
             domain = connection.lookupByUUIDString(uuid)
             state, reason = domain.state()
             number = domain.ID()
-            found.append(
-                Bare(uuid, clean(domain.name()), None if number < 0 else number, state, reason)
-            )
+            found.append(Bare(uuid, name_of(domain), None if number < 0 else number, state, reason))
     return tuple(found)

@@ -20,6 +20,7 @@ import libvirt
 from kvmlog.guests.sanitize import clean
 from kvmlog.util.ratelimit import LogLimiter
 from kvmlog.vmstats import log
+from kvmlog.vmstats.libvirt.calls import name_of
 
 # After one of these the XML is another.
 _REDEFINING: Final = (
@@ -133,11 +134,11 @@ class Subscription:
         self._changes.count_io_error(domain.UUIDString(), alias)
         paused = ": paused" if action == libvirt.VIR_DOMAIN_EVENT_IO_ERROR_PAUSE else ""
         self._log(
-            f"{clean(domain.name())}: I/O error of {clean(alias or path)} "
+            f"{name_of(domain)}: I/O error of {clean(alias or path)} "
             f"({clean(reason) or 'no reason given'}){paused}"
         )
 
     def _watchdog(
         self, _connection: Any, domain: libvirt.virDomain, _action: int, _opaque: Any
     ) -> None:
-        self._log(f"{clean(domain.name())}: its watchdog has fired")
+        self._log(f"{name_of(domain)}: its watchdog has fired")

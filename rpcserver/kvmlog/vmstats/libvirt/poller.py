@@ -69,7 +69,7 @@ class Poller:
         self._domains = Domains(connection_uri, history_s, self._changes)
         self._host_calls = HostCalls()
         self._host_sampler = HostSampler(connection_uri, images)
-        self._balloon = BalloonPeriod(connection_uri, balloon_period_s)
+        self._balloon = BalloonPeriod(connection_uri, balloon_period_s, self._changes.redefine)
         self._daemon = DaemonCpu(connection_uri)
         self._host: Host | None = None
         self._error: str | None = None
@@ -77,6 +77,7 @@ class Poller:
         self._polls = 0
         self._last_poll_ns: int | None = None
         self._connections = 0  # of the session, when the definitions were read last
+        self._hung: frozenset[str] = frozenset()  # as the log has them
         self._failed = 0  # polls in a row
         self._log = LogLimiter(log)
         self.report = self._new_report((), Moment.now())
@@ -97,6 +98,11 @@ class Poller:
         """Wait for the end of the thread and its connections, but not for calls that hang."""
         self._thread.join(timeout_s)
         self._session.join(timeout_s)
+
+    @property
+    def ended(self) -> bool:
+        """Return whether the thread has ended, or was never started."""
+        return not self._thread.is_alive()
 
     def _on_lost(self) -> None:
         self._lost = True
@@ -167,7 +173,22 @@ class Poller:
         host = session.watch(self._host_calls.ask)
         vms = domains.take(answer, session.hung, told, host.cpus)
         self._host = self._host_sampler.sample(host, vms)
+        self._tell_hung(vms)
         return vms
+
+    def _tell_hung(self, vms: tuple[Vm, ...]) -> None:
+        """Log which domains have begun to hang, and which no longer do."""
+        hung = self._session.hung
+        if hung == self._hung:
+            return
+        names = {vm.sample.uuid: vm.sample.name for vm in vms}
+        for changed, words in (
+            (hung - self._hung, "does not answer libvirt: its QEMU hangs"),
+            (self._hung - hung, "answers again"),
+        ):
+            for uuid in sorted(changed & names.keys()):
+                self._log(f"{self.uri}: {names[uuid]} {words}")
+        self._hung = hung
 
     def _define(self, uuids: list[str]) -> None:
         for at in range(0, len(uuids), _DEFINITIONS):
