@@ -3,7 +3,8 @@
 
 Two connections: one that watches (events, definitions, who is occupied), and one for figures. A
 call that does not return in time is left alone in its thread with its connection, and another
-connection is opened. There are at most as many of them as there are domains that hang, and one.
+connection is opened. There are at most as many of them as there are domains that hang, and two
+where libvirt itself does.
 """
 
 from __future__ import annotations
@@ -150,17 +151,15 @@ class Session:
             subscription = Subscription(self._changes)
 
             def begin(connection: libvirt.virConnect) -> None:
-                with contextlib.suppress(libvirt.libvirtError):  # the driver has no daemon
-                    connection.setKeepAlive(_KEEPALIVE_S, _KEEPALIVE_COUNT)
+                _keep_alive(connection)
                 subscription.begin(connection)
                 self.has_events = subscription.complete
+                self.connections += 1
 
             self._watch = Lane(self._uri, opened_by=begin, closed_by=subscription.end)
-            self._opened(self._watch, self._leave_watch)
-            self.connections += 1
-        else:
-            self._opened(self._watch, self._leave_watch)
-        return self._watch
+        lane = self._watch
+        self._opened(lane, self._leave_watch)
+        return lane
 
     def _asking(self) -> Lane:
         if self._figures is None:
