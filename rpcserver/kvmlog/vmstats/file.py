@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 import cattrs
+from cattrs import gen
 
 from kvmlog.guests.sanitize import clean
 from kvmlog.util.errors import VmStatsError
+from kvmlog.vmstats.definition import Definition
 from kvmlog.vmstats.snapshot import Snapshot
 
 FORMAT: Final = "kvmlog-vmstats"
@@ -25,8 +28,9 @@ _NUMBERS: Final = (int, float)
 
 
 def encode(snapshot: Snapshot) -> bytes:
-    """Return the content of the file."""
+    """Return the content of the file. For one thread."""
     document = {"format": FORMAT, "version": VERSION, **_converter().unstructure(snapshot)}
+    _definitions.finish()
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
@@ -53,9 +57,40 @@ def decode(path: str, raw: bytes) -> Snapshot:
 @functools.cache
 def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(detailed_validation=False)
+    converter.register_unstructure_hook(Definition, _definitions.convert)
     # Of themselves they would convert: a number from a text, a text from anything.
     converter.register_structure_hook_func(lambda kind: kind in (int, float, str, bool), _exactly)
     return converter
+
+
+class _Definitions:
+    """Definitions as plain data, made once for all snapshots in a row: the larger part of them.
+
+    Which definition it is is told by identity, since comparing takes as long as converting.
+    """
+
+    def __init__(self) -> None:
+        self._convert: Callable[[Definition], dict[str, Any]] | None = None
+        self._before: dict[int, tuple[Definition, dict[str, Any]]] = {}
+        self._made: dict[int, tuple[Definition, dict[str, Any]]] = {}
+
+    def convert(self, definition: Definition) -> dict[str, Any]:
+        """Return its plain data. It is kept here, so that no other gets its id."""
+        key = id(definition)
+        found = self._made.get(key) or self._before.get(key)
+        if found is None:
+            if self._convert is None:
+                self._convert = gen.make_dict_unstructure_fn(Definition, _converter())
+            found = definition, self._convert(definition)
+        self._made[key] = found
+        return found[1]
+
+    def finish(self) -> None:
+        """Forget those that this snapshot no longer had."""
+        self._before, self._made = self._made, {}
+
+
+_definitions: Final = _Definitions()
 
 
 def _exactly(value: Any, kind: type) -> Any:

@@ -19,14 +19,14 @@ _REMEDY: Final = "remove it or choose another place (--vmstats-file)"
 
 
 class SnapshotWriter(Closeable):
-    """The writer of the file at a path, in an existing folder; closed, it removes the file.
+    """The writer of the file at a path, in an existing folder. VmStatsError where it cannot be.
 
-    Readers see the old file or the new one. VmStatsError where it cannot be written.
+    Readers see the old file or the new one. The last one stays, and tells its age: a service that
+    restarts leaves no gap.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.written = False
         ownership.check_folder(path, remedy="choose another place (--vmstats-file)")
         self._check_name()
         self._lock: int | None = self._locked()
@@ -54,18 +54,12 @@ class SnapshotWriter(Closeable):
                 raise
         except OSError as error:
             raise VmStatsError(f"{self.path}: cannot be written ({error.strerror})") from None
-        self.written = True
         return len(content)
 
     def close(self) -> None:
-        """Remove the file, whose figures grow old now."""
-        if self._lock is None:
-            return
-        if self.written:
-            with contextlib.suppress(OSError):
-                os.unlink(self.path)
-        os.close(self._lock)
-        self._lock = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def _check_name(self) -> None:
         objection = ownership.name_objection(self.path)

@@ -3,25 +3,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from kvmlog.util.errors import VmStatsError
 from kvmlog.util.ratelimit import LogLimiter
+from kvmlog.util.units import NS_PER_S
 from kvmlog.vmstats import domain_xml, domstats, log, threads
 from kvmlog.vmstats.definition import Definition
 from kvmlog.vmstats.history import History
 from kvmlog.vmstats.libvirt import pids, uri
 from kvmlog.vmstats.libvirt.calls import Answer, Bare, Record
+from kvmlog.vmstats.libvirt.events import Changes
 from kvmlog.vmstats.moment import Moment
 from kvmlog.vmstats.sample import ACTIVE, Absence, Sample, State
 from kvmlog.vmstats.snapshot import Vm
 
 DOMAINS_MOST: Final = 8_192
 _GROUPS: Final = ("cpu", "memory", "blocks", "interfaces")
+_BUSY: Final = "the last ones that were known: QEMU is busy with another request"
 _SILENT: Final = "its QEMU has not answered libvirt since the collector began"
-IoErrors = Callable[[str, Iterable[str]], Mapping[str, int]]
 
 
 @dataclass
@@ -31,22 +33,20 @@ class _Domain:
     definition: Definition
     xml: str
     shape: tuple[object, ...] = ()  # of the record that the definition was read for
-    state: State | None = None
-    state_since: Moment | None = None
     process: tuple[int, int | None] | None = None  # domain id, pid
     vm: Vm | None = None
     seen: Moment | None = None  # when libvirt listed it last
 
 
 class Domains:
-    """All domains of one libvirt; for one thread. io_errors: Changes.io_errors."""
+    """All domains of one libvirt; for one thread."""
 
-    def __init__(self, connection_uri: str, history_s: float, io_errors: IoErrors) -> None:
+    def __init__(self, connection_uri: str, history_s: float, changes: Changes) -> None:
         self._uri = connection_uri
         self._folder = uri.state_folder(connection_uri)
         self._history = History(history_s)
         self._history_s = history_s
-        self._io_errors = io_errors
+        self._changes = changes
         self._domains: dict[str, _Domain] = {}
         self._there: set[str] = set()  # UUIDs that libvirt listed last
         self._redefined: set[str] = set()
@@ -89,7 +89,13 @@ class Domains:
             else:
                 known.definition, known.xml = definition, text
 
-    def take(self, answer: Answer, hung: Iterable[str], told: Iterable[Bare]) -> tuple[Vm, ...]:
+    def take(
+        self,
+        answer: Answer,
+        hung: Iterable[str],
+        told: Iterable[Bare],
+        host_cpus: int | None,
+    ) -> tuple[Vm, ...]:
         """Return all domains after a poll, whose definitions have been read.
 
         hung: those that do not answer, of which the sample before is served; told: what is known of
@@ -99,7 +105,9 @@ class Domains:
         for record in answer.records[:DOMAINS_MOST]:
             known = self._domains.get(record.uuid)
             if known is not None:  # or it has vanished before its definition could be read
-                known.vm = self._history.add(self._sample(known, record, answer.taken))
+                known.vm = self._history.add(
+                    self._sample(known, record, answer.taken), host_cpus=host_cpus
+                )
                 known.shape = _shape(record)
                 there.add(record.uuid)
         if len(answer.records) > DOMAINS_MOST:
@@ -134,18 +142,19 @@ class Domains:
 
     def _forget(self, now: Moment) -> None:
         """Forget domains that have not been listed for so long that no rate depends on them."""
-        limit = now.monotonic_ns - self._history_s * 1e9
+        limit = now.monotonic_ns - self._history_s * NS_PER_S
         for uuid, known in list(self._domains.items()):
             if known.seen is not None and known.seen.monotonic_ns < limit:
                 del self._domains[uuid]
                 self._history.forget(uuid)
+                self._changes.forget(uuid)
                 self._there.discard(uuid)
                 self._redefined.discard(uuid)
 
     def _sample(self, known: _Domain, record: Record, taken: Moment) -> Sample:
         definition = known.definition
         aliases = {disk.alias: disk.target for disk in definition.disks if disk.alias}
-        errors = self._io_errors(record.uuid, aliases)
+        errors = self._changes.io_errors(record.uuid, aliases)
         parts = domstats.read(
             record.figures,
             taken,
@@ -153,12 +162,12 @@ class Domains:
             io_errors={aliases[alias]: count for alias, count in errors.items()},
         )
         state = parts.state
-        self._enter(known, state, taken)
         pid = self._pid(known, record) if state in ACTIVE else None
         cpu = parts.cpu
         if cpu is not None and pid is not None:
             cpu = threads.attach(cpu, pid)
-        return Sample(
+        # Generation and since when is the history's to say.
+        sample = Sample(
             uuid=record.uuid,
             name=record.name,
             uri=self._uri,
@@ -167,7 +176,7 @@ class Domains:
             generation=0,
             state=state,
             state_reason=parts.state_reason,
-            state_since=known.state_since,
+            state_since=None,
             started=None,
             taken=taken,
             timed_out=False,
@@ -180,10 +189,11 @@ class Domains:
             interfaces_taken=None if parts.interfaces is None else taken,
             absent=parts.absent,
         )
+        before = None if known.vm is None else known.vm.sample
+        return sample if before is None else _with_last(sample, before)
 
     def _bare(self, known: _Domain, told: Bare, now: Moment) -> Sample:
         state = State(told.state) if told.state in set(State) else State.NOSTATE
-        self._enter(known, state, now)
         return Sample(
             uuid=told.uuid,
             name=told.name,
@@ -193,7 +203,7 @@ class Domains:
             generation=0,
             state=state,
             state_reason=told.reason,
-            state_since=known.state_since,
+            state_since=None,
             started=None,
             taken=now,
             timed_out=True,
@@ -207,10 +217,6 @@ class Domains:
             absent=tuple(Absence(group, _SILENT) for group in _GROUPS),
         )
 
-    def _enter(self, known: _Domain, state: State, now: Moment) -> None:
-        if state != known.state:
-            known.state, known.state_since = state, now
-
     def _pid(self, known: _Domain, record: Record) -> int | None:
         if record.domain_id is None:
             return None
@@ -218,6 +224,29 @@ class Domains:
             found = pids.of_domain(self._folder, record.name, record.uuid)
             known.process = (record.domain_id, found)
         return known.process[1]
+
+
+def _with_last(sample: Sample, before: Sample) -> Sample:
+    """Return a sample with the last figures that took QEMU's answer, where these are not there.
+
+    libvirt leaves them out while somebody else's request occupies QEMU; how old they are is told.
+    """
+    if not sample.active or sample.domain_id != before.domain_id:
+        return sample
+    if sample.blocks is None and before.blocks is not None:
+        sample = replace(sample, blocks=before.blocks, blocks_taken=before.blocks_taken)
+        sample = _aged(sample, "blocks", before.blocks_taken)
+    old, new = before.memory, sample.memory
+    if old is not None and old.rss_bytes and (new is None or new.rss_bytes is None):
+        sample = _aged(replace(sample, memory=old), "memory", old.taken)
+    return sample
+
+
+def _aged(sample: Sample, group: str, taken: Moment | None) -> Sample:
+    """Return the sample with the age of a group that is not of now."""
+    age_s = None if taken is None else (sample.taken.monotonic_ns - taken.monotonic_ns) / NS_PER_S
+    others = tuple(one for one in sample.absent if one.group != group)
+    return replace(sample, absent=(*others, Absence(group, _BUSY, age_s)))
 
 
 def _shape(record: Record) -> tuple[object, ...]:

@@ -68,11 +68,10 @@ class Changes:
         with self._lock:
             return {alias: self._io_errors[uuid, alias] for alias in aliases}
 
-    def forget(self, uuids: Iterable[str]) -> None:
-        """Drop the counts of domains that are gone."""
-        gone = set(uuids)
+    def forget(self, uuid: str) -> None:
+        """Drop the counts of a domain that is gone."""
         with self._lock:
-            for key in [key for key in self._io_errors if key[0] in gone]:
+            for key in [key for key in self._io_errors if key[0] == uuid]:
                 del self._io_errors[key]
 
 

@@ -65,7 +65,7 @@ class Poller:
         self._session = Session(
             connection_uri, remote=not uri.is_local(connection_uri), changes=self._changes
         )
-        self._domains = Domains(connection_uri, history_s, self._changes.io_errors)
+        self._domains = Domains(connection_uri, history_s, self._changes)
         self._host_calls = HostCalls(connection_uri)
         self._balloon = BalloonPeriod(connection_uri, balloon_period_s)
         self._daemon = DaemonCpu(connection_uri)
@@ -162,8 +162,9 @@ class Poller:
         told: tuple[calls.Bare, ...] = ()
         if unsampled:
             told = session.watch(lambda connection: calls.bare(connection, unsampled))
-        vms = domains.take(answer, session.hung, told)
-        self._host = self._sampled_host(vms)
+        host = session.watch(self._host_calls.sample)
+        vms = domains.take(answer, session.hung, told, host.cpu.count)
+        self._host = host_of(host, vms)
         return vms
 
     def _define(self, uuids: list[str]) -> None:
@@ -172,10 +173,6 @@ class Poller:
             self._domains.define(
                 self._session.watch(lambda connection: calls.definitions(connection, some))  # noqa: B023
             )
-
-    def _sampled_host(self, vms: tuple[Vm, ...]) -> Host:
-        told = self._session.watch(self._host_calls.sample)
-        return host_of(told, vms)
 
     def _enter(self, error: str | None) -> None:
         """Note how libvirt was found."""
