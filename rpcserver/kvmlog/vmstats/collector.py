@@ -55,6 +55,7 @@ class Collector(Closeable):
                 interval_s=settings.interval_s,
                 history_s=settings.history_s,
                 balloon_period_s=settings.balloon_period_s,
+                images=settings.images,
                 reported=self._report,
             )
             for uri in settings.uris

@@ -30,6 +30,7 @@ from kvmlog.vmstats.sample import (
 # Where the XML has no period, somebody may have set one since; this is Nova's, and the usual one.
 ASSUMED_PERIOD_S: Final = 10
 _STALE_PERIODS: Final = 2
+_BUSY: Final = "another request, or a migration that comes in, occupies its QEMU"
 _KIB: Final = 1024
 _VCPU_STATES: Final = ("offline", "running", "blocked")  # virVcpuState
 # A counter that got so far would have been counting since before there was libvirt.
@@ -81,7 +82,7 @@ def read(
         for group, what, figures in (
             ("cpu", "CPU time", cpu),
             ("memory", "memory figures", memory),
-            ("blocks", "disk figures: the domain is busy, or a migration comes in", blocks),
+            ("blocks", f"disk figures: {_BUSY}", blocks),
             ("interfaces", "interface figures", interfaces),
         )
         if figures is None
@@ -140,7 +141,10 @@ def _memory(
 ) -> tuple[Memory | None, Absence | None]:
     """Return the figures, and why those that only the guest knows are not among them."""
     updated_s = _count(record, "balloon.last-update") or None
-    silent = _silence(updated_s, taken, definition)
+    if "balloon.rss" in record:
+        silent = _silence(updated_s, taken, definition)
+    else:
+        silent = Absence("memory", f"libvirt gave no memory figures of the guest: {_BUSY}")
     guest = record if silent is None else {}
     memory = Memory(
         taken=taken,

@@ -17,7 +17,7 @@ from kvmlog.vmstats.libvirt.balloon import BalloonPeriod
 from kvmlog.vmstats.libvirt.cpu_time import DaemonCpu
 from kvmlog.vmstats.libvirt.domains import Domains
 from kvmlog.vmstats.libvirt.events import Changes
-from kvmlog.vmstats.libvirt.host import HostCalls, host_of
+from kvmlog.vmstats.libvirt.host import HostCalls, HostSampler
 from kvmlog.vmstats.libvirt.session import CALL_S, Session, UnreachableError
 from kvmlog.vmstats.moment import Moment
 from kvmlog.vmstats.snapshot import Connection, Vm
@@ -51,6 +51,7 @@ class Poller:
         interval_s: float,
         history_s: float,
         balloon_period_s: int,
+        images: str,
         reported: Callable[[], None],
     ) -> None:
         self.uri = connection_uri
@@ -66,7 +67,8 @@ class Poller:
             connection_uri, remote=not uri.is_local(connection_uri), changes=self._changes
         )
         self._domains = Domains(connection_uri, history_s, self._changes)
-        self._host_calls = HostCalls(connection_uri)
+        self._host_calls = HostCalls()
+        self._host_sampler = HostSampler(connection_uri, images)
         self._balloon = BalloonPeriod(connection_uri, balloon_period_s)
         self._daemon = DaemonCpu(connection_uri)
         self._host: Host | None = None
@@ -162,9 +164,9 @@ class Poller:
         told: tuple[calls.Bare, ...] = ()
         if unsampled:
             told = session.watch(lambda connection: calls.bare(connection, unsampled))
-        host = session.watch(self._host_calls.sample)
-        vms = domains.take(answer, session.hung, told, host.cpu.count)
-        self._host = host_of(host, vms)
+        host = session.watch(self._host_calls.ask)
+        vms = domains.take(answer, session.hung, told, host.cpus)
+        self._host = self._host_sampler.sample(host, vms)
         return vms
 
     def _define(self, uuids: list[str]) -> None:
