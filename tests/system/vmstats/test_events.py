@@ -166,8 +166,9 @@ def test_a_disk_that_is_full(libvirtd: LibvirtHost, guests: Guests, vmstats: Col
     libvirtd.inside("truncate", "-s", "8M", str(image))
     libvirtd.virsh("attach-disk", web.name, str(image), "vdc", "--subdriver", "raw", "--live")
     vmstats.until_vm(web.name, lambda vm: len(vm.sample.blocks or ()) == 3)
-    web.run("while [ ! -e /dev/vdc ]; do usleep 100000; done")
-    web.send("dd if=/dev/zero of=/dev/vdc bs=64k count=64 oflag=direct 2>/dev/null")
+    # The guest's second disk, whatever the host calls it.
+    web.run("while [ ! -e /dev/vdb ]; do usleep 100000; done")
+    web.send("dd if=/dev/zero of=/dev/vdb bs=64k count=64 oflag=direct 2>/dev/null")
     paused = vmstats.until_vm(
         web.name,
         lambda vm: (
