@@ -51,8 +51,8 @@ def test_pause_and_reset(libvirtd: LibvirtHost, guests: Guests, vmstats: Collect
     assert paused.sample.cpu is not None
     libvirtd.virsh("resume", web.name)
     vmstats.until_vm(web.name, lambda vm: vm.sample.state is State.RUNNING)
-    libvirtd.virsh("reset", web.name)
-    web.connect()
+    web.reset()
+    web.run("true")
     after = vmstats.fresh(web.name)
     assert (after.sample.generation, after.sample.domain_id) == (
         before.generation,
