@@ -494,6 +494,7 @@ def host(**changed: Any) -> Host:
             page_bytes=4096,
             ksmd_cpu_ns=19 * SECOND,
             ksmd_cpu_percent=1.75,
+            pages_to_scan=100,
         ),
         "huge_pages": (
             HugePages(node=0, page_bytes=2 * MIB, total=512, free=128, surplus=16),

@@ -37,14 +37,19 @@ RPC_LAYERS = (
     "limits",
     "http",
     "auth",
+    "vms",
     "methods",
     "service",
+    "rest",
     "preflight",
     "main",
 )
 # What a process that only reads must not load: the writing side, and other servers than its own.
 WRITING = ("engine", "sources", "bridge", "ring.writer", "ring.statistics.writer")
 FOREIGN = {
+    "aiohttp": ("kvmlog.rpcserver.rest",),
+    "apispec": ("kvmlog.rpcserver.rest.openapi",),
+    "microversion_parse": ("kvmlog.rpcserver.rest.microversions",),
     "pyroute2": ("kvmlog.sources.kmod",),
     "bcc": ("kvmlog.sources.bpf.compiler",),
     "defusedxml": (

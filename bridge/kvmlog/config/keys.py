@@ -159,6 +159,12 @@ def address(given: str) -> None:
         raise RefusedValueError("give HOST:PORT with a port from 0 to 65535, IPv6 in [brackets]")
 
 
+def optional_address(given: str) -> None:
+    """Check for "" or what address() takes."""
+    if given:
+        address(given)
+
+
 def absolute(given: str) -> None:
     """Check for "" or an absolute path: a service has no working directory of its own."""
     if given and not given.startswith("/"):

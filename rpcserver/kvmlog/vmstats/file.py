@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -50,7 +51,13 @@ def decode(path: str, raw: bytes) -> Snapshot:
         )
     try:
         return _converter().structure(document, Snapshot)
-    except (cattrs.BaseValidationError, ValueError, TypeError, KeyError) as error:
+    except (
+        cattrs.BaseValidationError,
+        OverflowError,
+        ValueError,
+        TypeError,
+        KeyError,
+    ) as error:
         raise _foreign(path, clean(str(error))) from None
 
 
@@ -95,6 +102,9 @@ _definitions: Final = _Definitions()
 
 def _exactly(value: Any, kind: type) -> Any:
     if kind is float and type(value) in _NUMBERS:
+        # json.loads() takes NaN and Infinity, and makes an infinity of 1e999.
+        if not math.isfinite(value):
+            raise ValueError(f"{value} is no figure")
         return float(value)
     if type(value) is not kind:
         raise TypeError(f"{kind.__name__} expected, not {type(value).__name__}")

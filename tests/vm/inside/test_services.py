@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import contextlib
+import grp
+import pwd
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,15 +14,19 @@ from xmlrpc.client import ServerProxy
 
 import pytest
 
-from kvmlog.config.schema import DEFAULT_RING
+from kvmlog.config.schema import DEFAULT_RING, DEFAULT_VMSTATS
 from tests.vm.inside import host
-from tests.vm.inside.processes import until
+from tests.vm.inside.processes import KVMLOG, until
 from tests.vm.inside.sources import KMOD, only
 from tests.vm.inside.systemd import UNITS, Systemd
 
 pytestmark = only(KMOD)
 
-SOURCES = {"kvmlog-bridge": "bridge/systemd", "kvmlog-rpc": "rpcserver/systemd"}
+SOURCES = {
+    "kvmlog-bridge": "bridge/systemd",
+    "kvmlog-rpc": "rpcserver/systemd",
+    "kvmlog-vmstats": "rpcserver/systemd",
+}
 RPC = "http://127.0.0.1:50080"
 
 
@@ -41,10 +48,12 @@ def systemd(module: Callable[..., None]) -> Iterator[Systemd]:
         (root / "etc").mkdir()
         for file in ("passwd", "group"):
             (root / "etc" / file).write_bytes(Path("/etc", file).read_bytes())
-        conf = root / "usr/lib/sysusers.d/kvmlog.conf"
-        conf.parent.mkdir(parents=True)
-        conf.write_bytes((host.PROJECT / "bridge/systemd/kvmlog.sysusers").read_bytes())
-        host.run("systemd-sysusers", f"--root={root}", "kvmlog.conf")
+        confs = root / "usr/lib/sysusers.d"
+        confs.mkdir(parents=True)
+        for path in ("bridge/systemd/kvmlog", "rpcserver/systemd/kvmlog-vmstats"):
+            source = host.PROJECT / f"{path}.sysusers"
+            (confs / f"{source.stem}.conf").write_bytes(source.read_bytes())
+        host.run("systemd-sysusers", f"--root={root}")
         root.chmod(0o755)
         for file in ("passwd", "group"):
             host.run("mount", "--bind", str(root / "etc" / file), f"/etc/{file}")
@@ -75,8 +84,8 @@ def test_the_services_work_in_their_sandboxes(systemd: Systemd) -> None:
         until(lambda: systemd.value("kvmlog-bridge", "StatusText").startswith("on, "), "no status")
         systemd.ctl("reload", *SOURCES)
         assert server.kvmLogSwitch("off") == "true"
-    assert [systemd.value(name, "ActiveState") for name in SOURCES] == ["active"] * 2
-    assert [systemd.value(name, "NRestarts") for name in SOURCES] == ["0"] * 2
+    assert [systemd.value(name, "ActiveState") for name in SOURCES] == ["active"] * 3
+    assert [systemd.value(name, "NRestarts") for name in SOURCES] == ["0"] * 3
 
     systemd.ctl("kill", "-s", "KILL", "kvmlog-bridge")
     until(lambda: systemd.value("kvmlog-bridge", "NRestarts") == "1", "no restart")
@@ -84,3 +93,39 @@ def test_the_services_work_in_their_sandboxes(systemd: Systemd) -> None:
     assert Path(DEFAULT_RING).stat().st_ino == inode
     with ServerProxy(RPC) as server:
         assert server.kvmLogSwitch("off") == "true"
+
+
+def test_the_collector_reads_libvirt_in_its_sandbox(systemd: Systemd) -> None:
+    """It serves without libvirt and finds it; its file is the group's; it comes back from a kill.
+
+    libvirt's daemon runs beside it, as it is; of its sockets the collector takes the read-only one.
+    """
+    state = "0 VMs from {} of 1 libvirt connections"
+
+    def connected(number: int) -> bool:
+        return systemd.value("kvmlog-vmstats", "StatusText").startswith(state.format(number))
+
+    until(lambda: connected(0), "no status")
+    told = host.run(str(KVMLOG), "vms")
+    assert told.splitlines()[0].endswith(": 0 VMs; exits are not counted")
+    file = Path(DEFAULT_VMSTATS)
+    group = grp.getgrnam("kvmlog").gr_gid
+    user = pwd.getpwnam("kvmlog-vmstats").pw_uid
+    for path, mode in ((file, 0o640), (file.parent, 0o750)):
+        found = path.stat()
+        assert (found.st_mode & 0o777, found.st_uid, found.st_gid) == (mode, user, group)
+    libvirtd = subprocess.Popen(["/usr/sbin/libvirtd"], stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: connected(1), "libvirt is not found")
+        process = systemd.value("kvmlog-vmstats", "MainPID")
+        systemd.ctl("kill", "-s", "KILL", "kvmlog-vmstats")
+        until(
+            lambda: systemd.value("kvmlog-vmstats", "MainPID") not in (process, "0"), "no restart"
+        )
+        assert file.exists()
+        until(lambda: connected(1), "libvirt is not found again")
+    finally:
+        libvirtd.terminate()
+        libvirtd.wait()
+    systemd.ctl("stop", "kvmlog-vmstats")
+    assert not file.parent.exists()

@@ -56,14 +56,16 @@ class VmExits:
         span_ns = self._report.until_realtime_ns - self._report.since_realtime_ns
         return span_ns / NS_PER_S if span_ns > 0 else None
 
-    def of(self, sample: Sample) -> ExitFigures | None:
-        """Return a VM's exits; None where they are not known."""
+    def of(self, sample: Sample, *, local: bool) -> ExitFigures | None:
+        """Return a VM's exits; None where they are not known.
+
+        local: it runs on the host that exits are counted on.
+        """
         over_s = self.over_s
-        if self._report is None or over_s is None or not sample.active:
+        if self._report is None or over_s is None or not (local and sample.active):
             return None
         guests = [one for one in self._report.guests if _is(one, sample)]
         count = sum(one.exits for one in guests)
-        # A VM of another host has neither pid nor guest here.
         if not count and not (self._complete and sample.pid is not None):
             return None
         ids = {one.statistics.id for one in guests}
@@ -94,47 +96,49 @@ def _first(lines: Collection[Line], guests: Collection[int]) -> Line | None:
 class ExitMeter(Closeable):
     """The statistics of this host's bridge, from one measurement to the next.
 
-    warn: receives a sentence where they cannot be read; without any, nothing is counted.
+    warn: receives a sentence where they cannot be read.
     """
 
     def __init__(self, ring: str, switch: str, warn: Callable[[str], None]) -> None:
+        self._ring = ring
         self._switch = SwitchClient(switch)
+        self._warn = warn
         self._reader: StatisticsReader | None = None
+        self._sampler: Sampler | None = None
         self._base: Moment | None = None
-        try:
-            self._reader = StatisticsReader(ring + SUFFIX)
-        except StatisticsMissingError:
-            return
-        except StatisticsError as error:
-            warn(f"exits are not known: {error}")
-            return
-        self._sampler = Sampler(self._reader, ring, switch, BY_TIME, (), warn)
 
     def close(self) -> None:
         """Close the statistics."""
         if self._reader is not None:
             self._reader.close()
+            self._reader = self._sampler = None
 
     def begin(self) -> bool:
         """Begin to measure; return whether exits are counted at all."""
-        if self._reader is None or not self._sampler.counts():
-            self._base = None
-            return False
-        self._base = self._sampler.now()
-        return True
+        self._base = self._now()
+        return self._base is not None
 
     def measured(self) -> VmExits:
         """Return the exits since begin(), or since the last call, and go on from here."""
-        if self._base is None:
-            self.begin()
+        base, self._base = self._base, self._now()
+        if base is None or self._base is None or self._sampler is None:
             return VmExits(None, complete=False)
-        if not self._sampler.counts():
-            self._base = None
-            return VmExits(None, complete=False)
-        now = self._sampler.now()
-        report = self._sampler.since(self._base, now)
-        self._base = now
-        return VmExits(report, self._all_guests())
+        return VmExits(self._sampler.since(base, self._base), self._all_guests())
+
+    def _now(self) -> Moment | None:
+        """Return a sample; None where nobody counts now, or what was counted cannot be read."""
+        try:
+            if self._sampler is None:
+                self._reader = StatisticsReader(self._ring + SUFFIX)
+                self._sampler = Sampler(
+                    self._reader, self._ring, self._switch.path, BY_TIME, (), self._warn
+                )
+            return self._sampler.now() if self._sampler.counts() else None
+        except StatisticsMissingError:
+            return None
+        except StatisticsError as error:
+            self._warn(f"exits are not known: {error}")
+            return None
 
     def _all_guests(self) -> bool:
         """Return whether exits of all guests are recorded, as far as the bridge says so."""
