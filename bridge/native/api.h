@@ -252,6 +252,16 @@ void kvmlog_statistics_copied(const struct kvmlog_statistics_map *copy,
 int kvmlog_statistics_header_now(const struct kvmlog_statistics_map *map,
 				 struct kvmlog_statistics_header *header);
 
+/* --- statistics/keys.c --- */
+
+/* CPUID leaves that are one detail: guests look for hypervisors at every 256th of them. */
+enum kvmlog_cpuid_range {
+	KVMLOG_CPUID_SEARCHED = 0x40000200,
+	KVMLOG_CPUID_SEARCHED_LAST = 0x4fffffff,
+};
+
+int kvmlog_cpuid_has_subleaves(__u32 leaf);
+
 /* --- statistics/query.c --- */
 
 enum kvmlog_statistics_by {

@@ -30,7 +30,6 @@ _SPLIT: Final = ("kvm_ns", "vmm_ns", "wait_ns", "idle_ns", "paused_ns")
 _PERCENTILES: Final = ("p50_ns", "p90_ns", "p99_ns", "p999_ns", "rough")
 _FIGURES: Final = (*_TIMES, *_SPLIT, *_PERCENTILES)
 _RETURN_FIGURES: Final = ("total_ns", "vmm_ns", "paused_ns")
-_REGION_BYTES: Final = 1 << 30
 
 
 def report_object(report: Report) -> dict[str, Any]:
@@ -67,8 +66,7 @@ def detail_words(row: Row) -> str:
     if row.detail_kind == DETAIL_DEVICE:
         return detail.device_words(row.isa, row.detail)
     if row.detail_kind == DETAIL_REGION:
-        kind = detail.detail_kind_name(detail.detail_kind(row.isa, row.reason))
-        return f"{kind} {row.detail:#x}-{row.detail + _REGION_BYTES - 1:#x}"
+        return detail.region_words(row.isa, row.reason, row.detail)
     return "other" if row.detail_kind == DETAIL_OTHER else ""
 
 

@@ -57,7 +57,6 @@ static __attribute__((noinline)) void adopt(struct kvmlog_statistics *statistics
 		kvmlog_statistics_entry_clear(entry);
 		statistics->dirty[statistics->dirty_count++] = (__u32)(entry - statistics->cache);
 	}
-	memset(entry->rows, 0, sizeof(entry->rows));
 }
 
 /* A duration outside min_ns .. max_ns. False: it has no place in the counts. */

@@ -111,7 +111,7 @@ enum kvmlog_detail {
 	KVMLOG_DETAIL_PORT = 1,	     /* I/O port */
 	KVMLOG_DETAIL_MSR = 2,	     /* MSR index (ECX) */
 	KVMLOG_DETAIL_GPA = 3,	     /* guest physical address */
-	KVMLOG_DETAIL_CPUID = 4,     /* leaf (EAX), subleaf (ECX) << 32 */
+	KVMLOG_DETAIL_CPUID = 4,     /* EAX, the leaf; ECX << 32: its subleaf, if it has some */
 	KVMLOG_DETAIL_VECTOR = 5,    /* exception or interrupt vector */
 	KVMLOG_DETAIL_HYPERCALL = 6, /* hypercall number (RAX) */
 	KVMLOG_DETAIL_CR = 7,	     /* control register number */

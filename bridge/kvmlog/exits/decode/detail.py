@@ -17,6 +17,8 @@ from kvmlog.exits.reasons import arm64, svm, vmx
 from kvmlog.exits.reasons.names import basic_reason
 from kvmlog.native import lib
 
+_GIB: Final = 1 << 30
+
 _VMX: Final[Mapping[int, int]] = {
     lib.KVMLOG_VMX_EXCEPTION_NMI: lib.KVMLOG_DETAIL_VECTOR,
     lib.KVMLOG_VMX_EXTERNAL_INTERRUPT: lib.KVMLOG_DETAIL_VECTOR,
@@ -98,7 +100,9 @@ def detail_words(
             return words
     if kind == lib.KVMLOG_DETAIL_CPUID:
         leaf, subleaf = detail & 0xFFFFFFFF, detail >> 32
-        return f"leaf {leaf:#x} subleaf {subleaf:#x}"
+        # Of other leaves CPUID does not look at ECX: it holds whatever the guest left there.
+        has_subleaves = lib.kvmlog_cpuid_has_subleaves(leaf)
+        return f"leaf {leaf:#x}" + (f" subleaf {subleaf:#x}" if has_subleaves else "")
     if kind in (lib.KVMLOG_DETAIL_CR, lib.KVMLOG_DETAIL_DR):
         return f"{detail_kind_name(kind)}{detail}"
     if isa == lib.KVMLOG_ISA_ARM64 and kind == lib.KVMLOG_DETAIL_HYPERCALL:
@@ -126,6 +130,17 @@ def detail_name(isa: int, reason: int, detail: int, *, is_device: bool = False) 
         return gpa.gpa_name(detail, is_device or is_misconfig) if is_pc else None
     name = _NAMES.get(kind)
     return name(isa, basic, detail) if name else None
+
+
+def region_words(isa: int, reason: int, first: int) -> str:
+    """Return the range of details that the statistics count as one, in words, by its start.
+
+    "gpa 0x40000000-0x7fffffff", "leaf 0x40000200-0x4fffffff".
+    """
+    kind = detail_kind(isa, reason)
+    if kind == lib.KVMLOG_DETAIL_CPUID:
+        return f"leaf {first:#x}-{lib.KVMLOG_CPUID_SEARCHED_LAST:#x}"
+    return f"{detail_kind_name(kind)} {first:#x}-{first + _GIB - 1:#x}"
 
 
 def device_words(isa: int, detail: int) -> str:

@@ -23,7 +23,10 @@ VMX, SVM, ARM64 = lib.KVMLOG_ISA_VMX, lib.KVMLOG_ISA_SVM, lib.KVMLOG_ISA_ARM64
         (SVM, 0x400, 0xFEE000B0, "gpa 0xfee000b0 (lapic eoi)"),
         (ARM64, 0x24, 0x09000018, "gpa 0x9000018"),
         (VMX, 10, 0x1_0000_0004, "leaf 0x4 subleaf 0x1"),
-        (SVM, 0x72, 0x40000000, "leaf 0x40000000 subleaf 0x0"),
+        (SVM, 0x72, 0x8000001D, "leaf 0x8000001d subleaf 0x0"),
+        # ECX means something for leaves with subleaves only.
+        (SVM, 0x72, 0x1234_40000000, "leaf 0x40000000"),
+        (VMX, 10, 0x5678_00000001, "leaf 0x1"),
         (VMX, 0, 14, "vector 0xe (#PF)"),
         (VMX, 1, 0xEC, "vector 0xec (timer)"),
         (VMX, 1, 0x22, "vector 0x22"),
@@ -31,7 +34,7 @@ VMX, SVM, ARM64 = lib.KVMLOG_ISA_VMX, lib.KVMLOG_ISA_SVM, lib.KVMLOG_ISA_ARM64
         # A vector of the guest's own choice.
         (VMX, 45, 0xEC, "vector 0xec"),
         # As the tests in virtual machines read them.
-        (SVM, 0x72, 0, "leaf 0x0 subleaf 0x0"),
+        (SVM, 0x72, 0, "leaf 0x0"),
         (SVM, 0x7B, 0x3F8, "port 0x3f8 (com1)"),
         (SVM, 0x7B, 0x501, "port 0x501 (debug-exit)"),
         (SVM, 0x7C, 0x1A0, "msr 0x1a0 (misc-enable)"),
