@@ -25,6 +25,7 @@ LAYERS = (
     "stat",
     "engine",
     "bridge",
+    "vmstats",
     "client",
     "rpcserver",
     "cli",
@@ -47,7 +48,12 @@ WRITING = ("engine", "sources", "bridge", "ring.writer", "ring.statistics.writer
 FOREIGN = {
     "pyroute2": ("kvmlog.sources.kmod",),
     "bcc": ("kvmlog.sources.bpf.compiler",),
-    "defusedxml": ("kvmlog.rpcserver.http", "kvmlog.client.connection"),
+    "defusedxml": (
+        "kvmlog.rpcserver.http",
+        "kvmlog.client.connection",
+        "kvmlog.vmstats.domain_xml",
+    ),
+    "libvirt": ("kvmlog.vmstats.libvirt",),
 }
 
 

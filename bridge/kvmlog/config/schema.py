@@ -22,6 +22,7 @@ DEFAULT_UDP: Final = "127.0.0.1:50000"
 DEFAULT_PERCENT: Final = 2.0
 DEFAULT_LISTEN: Final = "127.0.0.1:50080"
 DEFAULT_USER: Final = "kvmlog-rpc"
+DEFAULT_VMSTATS: Final = "/run/kvmlog-vmstats/vms.json"
 
 # Where the BPF programs take an exit's reason from.
 REASONS: Final = ("auto", "vcpu", "event")
@@ -31,6 +32,7 @@ PLAIN: Final = ("off", "owner", "any")
 _BRIDGE: Final = ("bridge",)
 _RPC: Final = ("rpc",)
 _BOTH: Final = ("bridge", "rpc")
+_VMSTATS: Final = ("vmstats",)
 
 
 def _statistics_mib(given: int) -> None:
@@ -203,12 +205,86 @@ class BudgetKeys:
     )
 
 
+@dataclass(frozen=True)
+class VmStatsKeys:
+    """The collector of VMs' CPU, memory, disk and network statistics."""
+
+    file: str = key(
+        DEFAULT_VMSTATS,
+        "file that the collector writes and all others read",
+        option="--vmstats-file",
+        commands=("vmstats", "rpc"),
+        metavar="PATH",
+    )
+    uris: tuple[str, ...] = key(
+        ("qemu:///system",),
+        "libvirt connections to collect from: qemu:///system, qemu+ssh://, qemu+tls://, "
+        "test:///default",
+        option="--uri",
+        commands=_VMSTATS,
+        metavar="URI",
+    )
+    interval_s: float = key(
+        10.0,
+        "seconds between two polls",
+        option="--interval",
+        commands=_VMSTATS,
+        low=1,
+        high=3_600,
+        metavar="SECONDS",
+    )
+    history_s: float = key(
+        600.0,
+        "seconds of samples that are kept in memory, from which rates come",
+        option="--history",
+        commands=_VMSTATS,
+        low=10,
+        high=86_400,
+        metavar="SECONDS",
+    )
+    balloon_period_s: int = key(
+        0,
+        "period of the balloons' statistics, set in domains that have none (takes a read-write "
+        "connection); 0: none is set",
+        option="--balloon-period",
+        commands=_VMSTATS,
+        low=0,
+        high=3_600,
+        metavar="SECONDS",
+    )
+    budget_percent: float = key(
+        5.0,
+        "share of one CPU that the collector and libvirtd's work for it may take together, in "
+        "percent; where it is more, polls become rarer; 0: no limit",
+        option="--budget",
+        commands=_VMSTATS,
+        low=0,
+        high=100,
+        metavar="PERCENT",
+    )
+    images: str = key(
+        "/var/lib/libvirt/images",
+        "folder of the VMs' images, whose file system is the host's disk in engines' views",
+        option="--images",
+        commands=_VMSTATS,
+        metavar="PATH",
+    )
+    user: str = key(
+        "kvmlog-vmstats",
+        'user to run as when started as root; "root": stay root',
+        option="--user",
+        commands=_VMSTATS,
+        metavar="NAME",
+    )
+
+
 # The names are those of Config's attributes.
 SECTIONS: Final[dict[str, type]] = {
     "bridge": BridgeKeys,
     "udp": UdpKeys,
     "rpc": RpcKeys,
     "budget": BudgetKeys,
+    "vmstats": VmStatsKeys,
 }
 KEYS: Final[dict[str, Key]] = {
     one.full: one for section, kind in SECTIONS.items() for one in keys_of(section, kind)

@@ -60,3 +60,11 @@ class IntervalError(StatisticsError):
 
 class StatisticsMissingError(StatisticsError):
     """There is no statistics file at the path."""
+
+
+class VmStatsError(KvmlogError):
+    """The VMs' statistics cannot be had or used, or have no such VM."""
+
+
+class VmStatsMissingError(VmStatsError):
+    """There is no file of VM statistics at the path."""

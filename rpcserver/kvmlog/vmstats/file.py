@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The collector's file as bytes: JSON, a snapshot's fields under their names.
+
+Written anew for each poll and put in place by a rename, so that readers get one poll or the next,
+never wait, and never make libvirt work. The file may be foreign: reading checks each type.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import Any, Final
+
+import cattrs
+
+from kvmlog.guests.sanitize import clean
+from kvmlog.util.errors import VmStatsError
+from kvmlog.vmstats.snapshot import Snapshot
+
+FORMAT: Final = "kvmlog-vmstats"
+VERSION: Final = 1
+# More than 8,192 domains with eight devices each take.
+FILE_BYTES: Final = 128 << 20
+_NUMBERS: Final = (int, float)
+
+
+def encode(snapshot: Snapshot) -> bytes:
+    """Return the content of the file."""
+    document = {"format": FORMAT, "version": VERSION, **_converter().unstructure(snapshot)}
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def decode(path: str, raw: bytes) -> Snapshot:
+    """Parse the content of the file at a path; VmStatsError for anything else than a snapshot."""
+    try:
+        document = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise _foreign(path, "no JSON") from None
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise _foreign(path, f"its format is not {FORMAT}")
+    version = document.get("version")
+    if version != VERSION:
+        raise VmStatsError(
+            f"{path}: version {clean(str(version))}, this kvmlog knows {VERSION}; restart the "
+            "collector (kvmlog vmstats) or use the kvmlog that wrote it"
+        )
+    try:
+        return _converter().structure(document, Snapshot)
+    except (cattrs.BaseValidationError, ValueError, TypeError, KeyError) as error:
+        raise _foreign(path, clean(str(error))) from None
+
+
+@functools.cache
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter(detailed_validation=False)
+    # Of themselves they would convert: a number from a text, a text from anything.
+    converter.register_structure_hook_func(lambda kind: kind in (int, float, str, bool), _exactly)
+    return converter
+
+
+def _exactly(value: Any, kind: type) -> Any:
+    if kind is float and type(value) in _NUMBERS:
+        return float(value)
+    if type(value) is not kind:
+        raise TypeError(f"{kind.__name__} expected, not {type(value).__name__}")
+    return value
+
+
+def _foreign(path: str, what: str) -> VmStatsError:
+    return VmStatsError(
+        f"{path}: no file of VM statistics, or a damaged one ({what}); "
+        "remove it and restart the collector (kvmlog vmstats)"
+    )

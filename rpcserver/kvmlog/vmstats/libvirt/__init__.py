@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""All that calls libvirt's binding: connections, polls, events."""

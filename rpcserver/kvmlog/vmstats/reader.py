@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The collector's file, as all others read it: one snapshot per poll, parsed once."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from typing import Final
+
+from kvmlog.util.errors import VmStatsError, VmStatsMissingError
+from kvmlog.vmstats import file
+from kvmlog.vmstats.moment import Moment
+from kvmlog.vmstats.snapshot import Snapshot
+
+# So many intervals, and so many seconds, without a new file: the collector is gone or stuck.
+_LATE_INTERVALS: Final = 3
+_LATE_S: Final = 10.0
+
+
+class SnapshotReader:
+    """A reader of the file at a path; thread-safe. It holds no descriptor between calls."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._lock = threading.Lock()  # covers the two below; held while the file is parsed
+        self._seen: tuple[int, int, int] | None = None
+        self._snapshot: Snapshot | None = None
+
+    def read(self) -> Snapshot:
+        """Return the newest snapshot, the same object until the next poll.
+
+        VmStatsMissingError: there is no file; VmStatsError: it cannot be used.
+        """
+        with self._lock:
+            fd = self._open()
+            try:
+                status = os.fstat(fd)
+                seen = (status.st_ino, status.st_mtime_ns, status.st_size)
+                if self._snapshot is None or seen != self._seen:
+                    self._snapshot = file.decode(self.path, self._content(fd, status))
+                    self._seen = seen
+                return self._snapshot
+            finally:
+                os.close(fd)
+
+    def _open(self) -> int:
+        try:
+            # O_NONBLOCK: a FIFO must not block.
+            return os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except FileNotFoundError:
+            raise VmStatsMissingError(
+                f"{self.path}: there are no VM statistics; start the collector (kvmlog vmstats)"
+            ) from None
+        except OSError as error:
+            raise VmStatsError(
+                f"{self.path}: cannot be read ({error.strerror}); run as root or join the group "
+                "kvmlog"
+            ) from None
+
+    def _content(self, fd: int, status: os.stat_result) -> bytes:
+        if not stat.S_ISREG(status.st_mode):
+            raise VmStatsError(f"{self.path}: no regular file; remove it")
+        if status.st_size > file.FILE_BYTES:
+            raise VmStatsError(
+                f"{self.path}: {status.st_size} bytes, at most {file.FILE_BYTES} are expected; "
+                "remove it and restart the collector (kvmlog vmstats)"
+            )
+        with open(fd, "rb", closefd=False) as content:
+            return content.read(status.st_size)
+
+
+def lateness(snapshot: Snapshot, now: Moment) -> str | None:
+    """Return a sentence where the collector should have written since; None where it is on time."""
+    collector = snapshot.collector
+    age_s = (now.monotonic_ns - collector.written.monotonic_ns) / 1e9
+    if age_s <= _LATE_INTERVALS * collector.effective_interval_s + _LATE_S:
+        return None
+    return (
+        f"these figures are {age_s:.0f} s old: the collector has not written since; look at "
+        "kvmlog vmstats (journalctl -u kvmlog-vmstats)"
+    )
