@@ -272,6 +272,13 @@ enum kvmlog_statistics_by {
 	KVMLOG_BY_RETURN = 1 << 4,
 };
 
+/* Who handled exits of a nested guest: this host, or the hypervisor in its own guest. */
+enum kvmlog_handler {
+	KVMLOG_HANDLER_UNTOLD = 0,
+	KVMLOG_HANDLER_L0 = 1,
+	KVMLOG_HANDLER_L1 = 2,
+};
+
 /*
  * What was not asked apart is 0. Exits of nested guests and halts are groups of their
  * own, whatever is asked.
@@ -283,8 +290,9 @@ struct kvmlog_statistics_group {
 	__u8 reserved;
 	__u32 reason;
 	__u8 nested;
+	__u8 handler; /* enum kvmlog_handler */
 	__u8 halt;
-	__u16 reserved2;
+	__u8 reserved2;
 	__u64 detail;
 	__u8 detail_kind;
 	__u8 reserved3;

@@ -89,7 +89,7 @@ static inline void kvmlog_statistics_entry_forget(struct kvmlog_statistics_entry
 
 /* kinds.c */
 struct kvmlog_alike kvmlog_alike_of(const struct kvmlog_statistics_entry *entry);
-int kvmlog_alike_halt(const struct kvmlog_alike *alike);
+__u8 kvmlog_alike_flags(const struct kvmlog_alike *alike);
 void kvmlog_alike_split(const struct kvmlog_alike *alike,
 			const struct kvmlog_statistics_entry *entry,
 			struct kvmlog_statistics_sums *sums);

@@ -33,8 +33,7 @@ static struct places find_places(struct kvmlog_statistics *statistics,
 	struct kvmlog_statistics_key common = {
 		.reason = alike->reason,
 		.isa = alike->isa,
-		.flags = (alike->flags & KVMLOG_F_NESTED ? KVMLOG_STATISTICS_NESTED : 0) |
-			 (kvmlog_alike_halt(alike) ? KVMLOG_STATISTICS_HALT : 0),
+		.flags = kvmlog_alike_flags(alike),
 	};
 	struct places places;
 	struct kvmlog_statistics_key key;

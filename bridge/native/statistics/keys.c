@@ -72,10 +72,13 @@ static int is_memory(const struct kvmlog_alike *alike)
 	       (alike->reason == KVMLOG_SVM_NPF || alike->reason == KVMLOG_SVM_INVLPG);
 }
 
-/* Whether it accessed the memory of a device of a PC that the VMM has. */
+/*
+ * Whether it accessed the memory of a device of a PC that the VMM has. Addresses of a nested
+ * guest are its own, and the devices there its hypervisor's.
+ */
 static int is_mmio(const struct kvmlog_alike *alike)
 {
-	return kvmlog_is_address(alike->isa, alike->reason) &&
+	return !(alike->flags & KVMLOG_F_NESTED) && kvmlog_is_address(alike->isa, alike->reason) &&
 	       (alike->user_reason == KVM_EXIT_MMIO || alike->reason == KVMLOG_VMX_EPT_MISCONFIG);
 }
 

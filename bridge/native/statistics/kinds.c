@@ -32,10 +32,13 @@ struct kvmlog_alike kvmlog_alike_of(const struct kvmlog_statistics_entry *entry)
 	return alike;
 }
 
-int kvmlog_alike_halt(const struct kvmlog_alike *alike)
+static int is_halt(const struct kvmlog_alike *alike)
 {
 	if (alike->flags & KVMLOG_F_HALT_SLEPT || alike->user_reason == KVM_EXIT_HLT)
 		return 1;
+	/* A nested guest that halts leaves the CPU to its hypervisor. */
+	if (alike->flags & KVMLOG_F_NESTED_L1)
+		return 0;
 	switch (alike->isa) {
 	case KVMLOG_ISA_VMX:
 		return alike->reason == KVMLOG_VMX_HLT;
@@ -47,6 +50,15 @@ int kvmlog_alike_halt(const struct kvmlog_alike *alike)
 	return 0;
 }
 
+/* What rows tell apart of them: enum kvmlog_statistics_flag. */
+__u8 kvmlog_alike_flags(const struct kvmlog_alike *alike)
+{
+	return (__u8)((alike->flags & KVMLOG_F_NESTED ? KVMLOG_STATISTICS_NESTED : 0) |
+		      (alike->flags & KVMLOG_F_NESTED_L0 ? KVMLOG_STATISTICS_L0 : 0) |
+		      (alike->flags & KVMLOG_F_NESTED_L1 ? KVMLOG_STATISTICS_L1 : 0) |
+		      (is_halt(alike) ? KVMLOG_STATISTICS_HALT : 0));
+}
+
 /*
  * Written in the middle of a halt. KVM tells only at its end how long it was and whether
  * it slept: it did, but for the polling of a halt that had just begun.
@@ -54,7 +66,7 @@ int kvmlog_alike_halt(const struct kvmlog_alike *alike)
 static int is_under_way(const struct kvmlog_alike *alike)
 {
 	return alike->flags & KVMLOG_F_NO_REENTRY && alike->user_reason == KVMLOG_NO_RETURN &&
-	       kvmlog_alike_halt(alike);
+	       is_halt(alike);
 }
 
 static __u64 at_most(__u64 value, __u64 limit)

@@ -131,7 +131,9 @@ static struct kvmlog_statistics_key group_key(const struct kvmlog_query *query,
 	group.detail = key->detail;
 	group.detail_kind = key->detail_kind;
 	group.user_reason = key->user_reason;
-	if (query->question->regions_count && kvmlog_is_address(key->isa, key->reason) &&
+	/* In a nested guest other devices are there. */
+	if (query->question->regions_count && !(key->flags & KVMLOG_STATISTICS_NESTED) &&
+	    kvmlog_is_address(key->isa, key->reason) &&
 	    (key->detail_kind == KVMLOG_STATISTICS_DETAIL_EXACT ||
 	     key->detail_kind == KVMLOG_STATISTICS_DETAIL_DEVICE)) {
 		group.detail = device_of(query->question, key->detail);
@@ -208,6 +210,13 @@ static int make_groups(struct kvmlog_query *query)
 	return 0;
 }
 
+static __u8 key_handler(__u8 flags)
+{
+	if (flags & KVMLOG_STATISTICS_L0)
+		return KVMLOG_HANDLER_L0;
+	return flags & KVMLOG_STATISTICS_L1 ? KVMLOG_HANDLER_L1 : KVMLOG_HANDLER_UNTOLD;
+}
+
 static void tell(struct kvmlog_query *query, struct kvmlog_query_group *group,
 		 struct kvmlog_statistics_group *out)
 {
@@ -218,6 +227,7 @@ static void tell(struct kvmlog_query *query, struct kvmlog_query_group *group,
 	out->isa = group->key.isa;
 	out->reason = group->key.reason;
 	out->nested = !!(group->key.flags & KVMLOG_STATISTICS_NESTED);
+	out->handler = key_handler(group->key.flags);
 	out->halt = !!(group->key.flags & KVMLOG_STATISTICS_HALT);
 	out->detail = group->key.detail;
 	out->detail_kind = group->key.detail_kind;

@@ -10,10 +10,11 @@
 #include "statistics/statistics.h"
 
 /* What of a record's first eight bytes tells rows apart: type, isa, source and some flags. */
-#define KIND_MASK                                                                  \
-	(0x0000000000ffffffULL |                                                   \
-	 (__u64)(KVMLOG_F_NESTED | KVMLOG_F_DETAIL_VALID | KVMLOG_F_HALT_SLEPT |   \
-		 KVMLOG_F_USER_REASON | KVMLOG_F_USER_EINTR | KVMLOG_F_NO_REENTRY) \
+#define KIND_MASK                                                                   \
+	(0x0000000000ffffffULL |                                                    \
+	 (__u64)(KVMLOG_F_NESTED | KVMLOG_F_DETAIL_VALID | KVMLOG_F_HALT_SLEPT |    \
+		 KVMLOG_F_USER_REASON | KVMLOG_F_USER_EINTR | KVMLOG_F_NO_REENTRY | \
+		 KVMLOG_F_NESTED_L0 | KVMLOG_F_NESTED_L1)                           \
 		 << 32)
 
 #define AT(field) offsetof(struct kvmlog_record, field)

@@ -58,6 +58,9 @@ enum kvmlog_flag {
 	KVMLOG_F_USER_REASON = 1 << 8,	/* user_reason, user_errno: a return that was no -EINTR */
 	KVMLOG_F_USER_EINTR = 1 << 9,	/* KVM_RUN was interrupted: a signal, a pause */
 	KVMLOG_F_DELAY_VALID = 1 << 10, /* delay_kernel_us, delay_user_us were measured */
+	/* Of an exit that left a nested guest; neither: the source could not tell, or not yet. */
+	KVMLOG_F_NESTED_L0 = 1 << 11, /* this host handled it: the nested guest went on */
+	KVMLOG_F_NESTED_L1 = 1 << 12, /* the hypervisor in the guest (L1) was given an exit */
 };
 
 enum kvmlog_none {

@@ -68,6 +68,8 @@ enum kvmlog_statistics_kind {
 enum kvmlog_statistics_flag {
 	KVMLOG_STATISTICS_NESTED = 1 << 0, /* left a nested guest */
 	KVMLOG_STATISTICS_HALT = 1 << 1,   /* halted: by its reason, or slept */
+	KVMLOG_STATISTICS_L0 = 1 << 2,	   /* nested, and this host handled it */
+	KVMLOG_STATISTICS_L1 = 1 << 3,	   /* nested, and L1 was given an exit */
 };
 
 enum kvmlog_statistics_detail_kind {

@@ -107,6 +107,39 @@ def test_name_and_note_stand_apart(
     assert detail.detail_note(isa, reason, value) == note
 
 
+@pytest.mark.parametrize(
+    ("isa", "reason", "value", "name"),
+    [
+        # The hypervisor in the guest need not be KVM ...
+        (VMX, 18, 5, None),
+        (SVM, 0x81, 10, None),
+        (SVM, 0x7C, 0x40000000, None),
+        (VMX, 32, 0x4B564D01, None),
+        (SVM, 0x72, 0x40000001, None),
+        # ... and has other devices at other addresses, ...
+        (SVM, 0x400, 0xFEE000B0, None),
+        (VMX, 48, 0xFED000F0, None),
+        (VMX, 49, 0xB00FA000, None),
+        # ... but the CPU, its ports and the host's vectors are what they are.
+        (SVM, 0x7C, 0xC0000080, "efer"),
+        (VMX, 10, 7, "features-7"),
+        (VMX, 30, 0x3F8, "com1"),
+        (VMX, 1, 0xEC, "timer"),
+    ],
+)
+def test_what_the_hypervisor_of_a_nested_guest_defines_has_no_name(
+    isa: int, reason: int, value: int, name: str | None
+) -> None:
+    """Names are those of this host's KVM and VMM, to which a nested guest does not talk."""
+    whose = {"is_device": True, "is_nested": True}
+    assert detail.detail_name(isa, reason, value, **whose) == name
+    words = detail.detail_words(isa, reason, value, **whose)
+    if name is None:
+        assert "(" not in words
+        assert detail.detail_name(isa, reason, value, is_device=True) is not None
+        assert detail.detail_note(isa, reason, value, is_nested=True) is None
+
+
 @pytest.mark.parametrize(("isa", "reason"), [(VMX, 12), (SVM, 0x78), (ARM64, 1), (0, 30), (9, 9)])
 def test_reasons_without_detail(isa: int, reason: int) -> None:
     """No kind; a value that is there all the same is shown, without a claim."""

@@ -150,6 +150,18 @@ def test_each_function_in_configuration_space_is_one_detail(
     }
 
 
+def test_addresses_of_a_nested_guest_are_no_devices(tmp_path: Path) -> None:
+    """Nothing is known of what lies where in it: not by the file, and not by who reads it."""
+    nested = {"flags": VALID | USER | lib.KVMLOG_F_NESTED, "user_reason": KVM_EXIT_MMIO}
+    addresses = [0xB0008000, 0xB0008004, 0xFEE000B0, 0xFEE00300]
+    with Counting(tmp_path) as counting:
+        counting.feed(exits(4, reason=NPF, detail=addresses, **nested))
+        rows = counting.snapshot().rows(BY_DETAIL, regions=REGIONS)
+    assert {(row.detail_kind, row.detail) for row in rows} == {
+        (DETAIL_EXACT, address) for address in addresses
+    }
+
+
 def test_a_scan_of_addresses_leaves_room_for_details(tmp_path: Path) -> None:
     """Addresses of devices share their pages from the 129th on; ports never do."""
     mmio = {"flags": VALID | USER, "user_reason": KVM_EXIT_MMIO}
