@@ -41,7 +41,7 @@ LOAD_S: Final = _number("LOAD_S", 3)
 REPEATS: Final = _number("REPEATS", 1)
 """How many times as often what races in a VM is repeated."""
 
-EXITS: Final = _number("EXITS", 40_000)
+EXITS: Final = _number("EXITS", 20_000)
 """Exits of guests whose records, counted in a row, have to be the kernel's own count."""
 
 KILLS: Final = _number("KILLS", 2)

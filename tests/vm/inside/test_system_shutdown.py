@@ -111,6 +111,11 @@ def test_sigkill_while_on_under_load(control: Control, place: Path) -> None:
         assert loss == decode_record(records)
 
 
+def wait_for_more(bridge: Bridge, seen: int) -> None:
+    """Waits until the bridge has published more exits than these."""
+    until(lambda: bridge.info().counters["seen"] > seen, "exits")
+
+
 def test_killed_again_and_again(control: Control, place: Path) -> None:
     """Each bridge goes on with what the killed one has left, under load all the time."""
     before = probes()
@@ -120,7 +125,7 @@ def test_killed_again_and_again(control: Control, place: Path) -> None:
             bridge = Bridge(place, name=f"bridge{number}")
             with ended(bridge):
                 bridge.ready().client.switch(on=True)
-                until(lambda was=seen, one=bridge: one.info().counters["seen"] > was, "exits")
+                wait_for_more(bridge, seen)
                 seen = bridge.status()["counters"]["seen"]
                 assert bridge.end(signal.SIGKILL) == -signal.SIGKILL
                 until(lambda: not control.status().on, "the module off")

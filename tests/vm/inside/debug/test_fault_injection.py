@@ -53,7 +53,6 @@ def walk_commands(
 
     None of the module's own failures may be without. Afterwards tracing is off, without a trace.
     """
-    before = probes()
     sentences = set()
     for number in numbers:
         control = Control()
@@ -72,7 +71,7 @@ def walk_commands(
         if control.status().on:
             assert not isinstance(error, RefusedError), step
             control.switch_off()
-        assert probes() == before, step
+        assert not any(probes().values()), step
         control.status().check_sum()
         control.close()
     return sentences - {""}
@@ -101,13 +100,9 @@ def check_traces(control: Control, receiver: Receiver) -> None:
     control.status().check_sum()
 
 
-@pytest.mark.parametrize(
-    ("parameters", "every"),
-    [(SMALL, 1), ((), 37)],
-    ids=["each allocation of small tables", "some of big ones"],
-)
+@pytest.mark.parametrize("parameters", [SMALL, ()], ids=["small tables", "big tables"])
 def test_switching_on(
-    module: Callable[..., None], walk: faults.Walk, parameters: tuple[str, ...], every: int
+    module: Callable[..., None], walk: faults.Walk, parameters: tuple[str, ...]
 ) -> None:
     """Tables, buffers, configuration, probes: off again, or on as if nothing had been."""
     module(*parameters)
@@ -115,16 +110,13 @@ def test_switching_on(
     receiver = Receiver(control.family).subscribe()
     tgids = [1, 2, 3]
     total = count_allocations(walk, control, lambda: control.switch_on(tgids))
-    sentences = walk_commands(walk, range(1, total + 2, every), lambda c: c.switch_on(tgids))
-    print(f"{total} allocations: {sorted(sentences)}")
-    assert {"No memory for the pending table", "No memory for the buffers"} <= sentences
-    if every == 1:
-        assert sentences == {
-            "No memory for the configuration",
-            "No memory for the pending table",
-            "No memory for the buffers",
-            "A probe could not be attached; see the kernel log",
-        }
+    sentences = walk_commands(walk, range(1, total + 2), lambda c: c.switch_on(tgids))
+    assert sentences == {
+        "No memory for the configuration",
+        "No memory for the pending table",
+        "No memory for the buffers",
+        "A probe could not be attached; see the kernel log",
+    }
     check_traces(control, receiver)
     receiver.close()
     control.close()
@@ -146,12 +138,12 @@ def test_other_commands(control: Control, receiver: Receiver, walk: faults.Walk,
 
     control.switch_on()
     total = count_allocations(walk, control, lambda: command(control))
+    assert not any(probes().values())
     sentences: set[str] = set()
     for number in range(1, total + 2):
         control.wait_until_stopped()
         control.switch_on()
         sentences |= walk_commands(walk, range(number, number + 1), command)
-    print(f"{total} allocations: {sorted(sentences)}")
     assert sentences == {
         "another configuration": {"No memory for the configuration"},
         "status": {"No memory for the status"},
@@ -201,7 +193,6 @@ def test_loading(module: Callable[..., None], walk: faults.Walk) -> None:
             receiver.close()
             control.close()
             host.run("rmmod", "kvmlog")
-        print(f"{counted.number} allocations, to {number}: {sorted(seen)}")
     assert {"kvmlog_flush_init", "kvmlog_netlink_init"} & seen, seen
     module()
     control = Control()
