@@ -51,7 +51,7 @@ def test_what_comes_after_a_scan_has_rows_of_its_own(tmp_path: Path) -> None:
     scan = 0x40000000 + 0x100 * np.arange(256) + (np.arange(256) << 40)
     later = [0, 1, 7, 0xB, 0x1_0000000B, 0x80000008]
     with Counting(tmp_path) as counting:
-        for numbers in (scan, *[later] * 5):
+        for numbers in (scan, *[np.array(later)] * 5):
             counting.feed(exits(len(numbers), reason=CPUID, flags=VALID, detail=numbers))
         rows = counting.rows(BY_DETAIL)
     assert {number: told(rows)[number] for number in later} == dict.fromkeys(later, 5)
