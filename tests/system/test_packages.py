@@ -57,6 +57,7 @@ PROGRAM_FILES = {
     "usr/lib/tmpfiles.d/kvmlog.conf",
     "usr/share/bash-completion/completions/kvmlog",
     "usr/share/doc/kvmlog/operations.md",
+    "usr/share/doc/kvmlog/schemas/vmstats.json",
     "usr/share/fish/vendor_completions.d/kvmlog.fish",
     "usr/share/man/man1/kvmlog.1.gz",
     "usr/share/zsh/vendor-completions/_kvmlog",

@@ -40,10 +40,10 @@ class History:
     def add(self, sample: Sample, *, host_cpus: int | None = None) -> Vm:
         """Add a domain's newest sample; return it with what is known of the time before it.
 
-        The generation, `started` and `state_since` of what is returned are set here, whatever the
-        sample has. A sample whose `taken` is not newer than the last one's changes nothing else:
-        rates and sums are those of the last. host_cpus: CPUs of the domain's host, for the share
-        of it; None: not known.
+        The generation and `state_since` of what is returned are set here, whatever the sample has,
+        and `started` where it has none. A sample whose `taken` is not newer than the last one's
+        changes nothing else: rates and sums are those of the last. host_cpus: CPUs of the domain's
+        host, for the share of it; None: not known.
         """
         key = (sample.uri, sample.uuid)
         domain = self._domains.pop(key, None) or _Domain(sample, self._history_ns)
@@ -149,7 +149,7 @@ class _Domain:
                 sample,
                 generation=_second(sample.taken),
                 state_since=sample.taken,
-                started=sample.taken if sample.active else None,
+                started=(sample.started or sample.taken) if sample.active else None,
             )
         else:
             sample = self._following(before, sample)
@@ -172,10 +172,10 @@ class _Domain:
         if anew:
             self._groups = _Groups(self._history_ns)
         generation = before.generation
-        started = before.started or sample.taken
+        started = sample.started or before.started or sample.taken
         if anew:
             generation = max(generation + 1, _second(sample.taken))
-            started = sample.taken
+            started = sample.started or sample.taken
         same_state = sample.state == before.state and not new_process
         return replace(
             sample,

@@ -49,6 +49,7 @@ class KsmReader:
             page_bytes=os.sysconf("SC_PAGE_SIZE"),
             ksmd_cpu_ns=cpu_ns,
             ksmd_cpu_percent=self._percent(taken, cpu_ns),
+            pages_to_scan=host_files.number(f"{folder}/pages_to_scan"),
         )
 
     def _cpu_ns(self) -> int | None:

@@ -164,7 +164,7 @@ class Sample:
     state: State
     state_reason: int  # as libvirt numbers them, by state (virDomainRunningReason, ...)
     state_since: Moment | None  # when the state was first seen
-    started: Moment | None  # when it was first seen running in this generation
+    started: Moment | None  # of its process on this host; of others when it was first seen running
     taken: Moment  # when libvirt answered for it last
     timed_out: bool  # it did not answer since: all is as old as `taken`
     definition: Definition

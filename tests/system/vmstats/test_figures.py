@@ -6,10 +6,15 @@ from __future__ import annotations
 import re
 from typing import Final
 
+import jsonschema
 import pytest
 
+from kvmlog.vmstats.moment import Moment
 from kvmlog.vmstats.sample import Sample, State
 from kvmlog.vmstats.snapshot import Vm
+from kvmlog.vmstats.views import ceilometer, nova_diagnostics
+from kvmlog.vmstats.views.schemas import schema
+from kvmlog.vmstats.views.table import FORMATS
 from tests.support.libvirt_guest import DISK_BYTES, MEMORY_MIB, LibvirtGuest
 from tests.support.libvirt_host import LibvirtHost
 from tests.support.vmstats_process import Collector
@@ -81,12 +86,44 @@ def test_figures_are_those_of_virsh(
         assert found == {key: after[key] * unit for key, (_, unit) in _STANDING.items()}
 
 
+def test_documents(libvirtd: LibvirtHost, guests: Guests, vmstats: Collector) -> None:
+    """Each format of a real guest has its schema; Nova's figures lie between those of virsh."""
+    web = guests[0]
+    before = domstats(libvirtd, web.name)
+    vm = vmstats.fresh(web.name)
+    after = domstats(libvirtd, web.name)
+    now = Moment.now()
+    for one in FORMATS.values():
+        jsonschema.validate(one.document(vm, now), schema(one.schema))
+    samples, _ = ceilometer.samples([vm], {}, now)
+    jsonschema.validate(samples, schema("ceilometer"))
+    flat = nova_diagnostics.document(vm, now)
+    device = vm.sample.definition.nics[0].target
+    for key, of_virsh in {
+        "cpu0_time": "vcpu.0.time",
+        "vda_read": "block.0.rd.bytes",
+        "vda_read_req": "block.0.rd.reqs",
+        "vda_write": "block.0.wr.bytes",
+        "vda_write_req": "block.0.wr.reqs",
+        f"{device}_rx": "net.0.rx.bytes",
+        f"{device}_tx_packets": "net.0.tx.pkts",
+        "memory": "balloon.maximum",
+        "memory-actual": "balloon.current",
+        "memory-available": "balloon.available",
+    }.items():
+        assert before[of_virsh] <= flat[key] <= after[of_virsh], key
+    assert [key for key in flat if key.startswith("sda")] == []
+
+
 def test_who_it_is(libvirtd: LibvirtHost, guests: Guests, vmstats: Collector) -> None:
     """Identity, definition and process of each guest."""
     for guest in guests:
         sample = vmstats.vm(guest.name).sample
         assert (sample.uuid, sample.pid, sample.active) == (guest.uuid, guest.pid, True)
         assert (sample.state, sample.uri) == (State.RUNNING, libvirtd.read_only_uri)
+        # They ran before the collector did.
+        assert sample.started is not None
+        assert sample.started < vmstats.snapshot().collector.started
         definition = sample.definition
         assert definition.maximum_memory_bytes == MEMORY_MIB << 20
         assert [(disk.target, disk.counts) for disk in definition.disks] == [

@@ -359,6 +359,16 @@ def test_a_guest_that_resets_itself() -> None:
     assert vm.sample.started == at(0)
 
 
+def test_a_process_that_ran_before_the_collector() -> None:
+    """Its own start is told from the first sample on, and that of the next one after a restart."""
+    seen = History(600)
+    assert seen.add(sample(0, pid=100, started=at(-500))).sample.started == at(-500)
+    assert seen.add(sample(10, pid=100, started=at(-500))).sample.started == at(-500)
+    # Its QEMU does not answer: what was known stays.
+    assert seen.add(sample(20, pid=None)).sample.started == at(-500)
+    assert seen.add(sample(30, pid=200, started=at(25))).sample.started == at(25)
+
+
 def test_pause_and_resume() -> None:
     """The state is another, the counters are the same: rates are zero, which is known."""
     seen = History(600)

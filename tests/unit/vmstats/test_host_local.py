@@ -62,6 +62,8 @@ def test_a_recorded_host() -> None:
         page_bytes=os.sysconf("SC_PAGE_SIZE"),
         ksmd_cpu_ns=0,
         ksmd_cpu_percent=None,
+        # Not recorded: a file that is missing costs its figure.
+        pages_to_scan=None,
     )
     assert found.huge_pages == (HugePages(0, 2 << 20, total=3, free=3, surplus=0),)
     assert found.pressure is not None
@@ -81,7 +83,7 @@ def test_no_figure_takes_the_place_of_another(root: Path) -> None:
     )
     (root / "sys/kernel/mm/transparent_hugepage/enabled").write_text("always [madvise] never\n")
     for number, name in enumerate(
-        ("run", "pages_shared", "pages_sharing", "pages_unshared", "full_scans")
+        ("run", "pages_shared", "pages_sharing", "pages_unshared", "full_scans", "pages_to_scan")
     ):
         (root / "sys/kernel/mm/ksm" / name).write_text(f"{number}\n")
     found = LocalHost(str(root)).read(at(1))
@@ -97,6 +99,7 @@ def test_no_figure_takes_the_place_of_another(root: Path) -> None:
     )
     assert found.ksm is not None
     assert astuple(found.ksm)[:5] == (0, 1, 2, 3, 4)
+    assert found.ksm.pages_to_scan == 5
 
 
 def test_pressure_in_percent_and_us(root: Path) -> None:

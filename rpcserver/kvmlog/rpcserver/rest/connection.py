@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, Final
 
 from aiohttp import web
 
+from kvmlog.guests.sanitize import clean
 from kvmlog.rpcserver.http.connections import Connection
 from kvmlog.rpcserver.http.service import RefusalError
 from kvmlog.rpcserver.limits import Limits
 from kvmlog.rpcserver.rest import problems
 
+_ALLOW: Final = MappingProxyType({"Allow": "GET,HEAD"})
 _RAW: Final = (
     "HTTP/1.1 {status:d} {phrase}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n"
     "Connection: close\r\n\r\n"
@@ -98,11 +101,16 @@ class JsonConnection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer what aiohttp could not parse; everything else the gate has answered."""
-        sentence = (message or "").partition("\n")[0].rstrip(" .:")
-        refusal = RefusalError(
-            HTTPStatus.BAD_REQUEST,
-            f"This is no HTTP request ({sentence or 'malformed'}); send GET PATH HTTP/1.1.",
-        )
+        sentence = (message or "malformed").partition("\n")[0].rstrip(" .:")
+        if "nvalid method" in sentence:
+            refusal = RefusalError(
+                HTTPStatus.METHOD_NOT_ALLOWED, "There is no such method: send GET.", _ALLOW
+            )
+        else:
+            refusal = RefusalError(
+                HTTPStatus.BAD_REQUEST,
+                f"This is no HTTP request ({clean(sentence)}); send GET PATH HTTP/1.1.",
+            )
         self._log(refusal)
         found = problems.response(refusal, "")
         found.force_close()

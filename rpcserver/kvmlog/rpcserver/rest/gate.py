@@ -29,6 +29,8 @@ from kvmlog.util.errors import VmStatsError
 
 # Requests are not for web pages: the ones of browsers carry one of these (Fetch, 3.1 and 5.2).
 _NOT_OF_PAGES: Final = ("", "none")
+# keystoneauth's plugin `none` sends it, as a token has to be something.
+_NO_TOKEN: Final = "notused"
 _JSON: Final = "application/json"
 _SERVED: Final = (HTTPMethod.GET, HTTPMethod.HEAD)
 
@@ -213,7 +215,9 @@ def _tls_of(request: web.Request) -> ssl.SSLObject | None:
 def _authorization(request: web.Request) -> str | None:
     """Return the Authorization, which OpenStack's clients send as X-Auth-Token."""
     shown = request.headers.getall("Authorization", [])
-    shown += [f"Bearer {token}" for token in request.headers.getall("X-Auth-Token", [])]
+    for token in request.headers.getall("X-Auth-Token", []):
+        if token != _NO_TOKEN:
+            shown.append(f"Bearer {token}")
     if not shown:
         return None
     # Given twice: neither is better than the other, unless they are the same.

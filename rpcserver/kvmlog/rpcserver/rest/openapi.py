@@ -20,7 +20,9 @@ _ALWAYS: Final = (
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.UNAUTHORIZED,
     HTTPStatus.FORBIDDEN,
+    HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     HTTPStatus.INTERNAL_SERVER_ERROR,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
@@ -106,7 +108,8 @@ _MICROVERSION: Final = {
     "name": "OpenStack-API-Version",
     "in": "header",
     "description": "compute X.Y, or compute latest; without it 2.1",
-    "schema": {"type": "string", "pattern": r"^compute (2\.[0-9]{1,2}|latest)$"},
+    "schema": {"type": "string"},
+    "examples": {"hypervisors": {"value": "compute 2.53"}},
 }
 
 

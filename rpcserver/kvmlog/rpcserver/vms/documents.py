@@ -94,8 +94,12 @@ class Vms:
 
     def one(self, poll: Poll, word: str, groups: Sequence[str]) -> dict[str, Any]:
         """Return our own sample of one VM, with ages as of now."""
-        vm = poll.index(self._ring_path).one(word)
+        vm = self.find(poll, word)
         return vmstats.document(vm, Moment.now(), groups or None)
+
+    def find(self, poll: Poll, word: str) -> Vm:
+        """Return the VM that a word names; UnknownVmError, InvalidRequestError."""
+        return poll.index(self._ring_path).one(word)
 
     def block(self, poll: Poll, words: Sequence[str]) -> tuple[dict[str, Any], bytes]:
         """Return some VMs with their hosts as the collector's file has them, and what is besides.
@@ -114,7 +118,7 @@ class Vms:
         UnknownFormatError, UnknownVmError, NotRunningError, LateCollectorError.
         """
         document = _known(FORMATS, kind).document
-        vm = poll.index(self._ring_path).one(word)
+        vm = self.find(poll, word)
         if kind != _OWN:
             require_fresh(poll.snapshot)
         found: dict[str, Any] = document(vm, Moment.now())

@@ -16,6 +16,7 @@ from kvmlog.vmstats.history import History
 from kvmlog.vmstats.libvirt import pids, uri
 from kvmlog.vmstats.libvirt.calls import Answer, Bare, Record
 from kvmlog.vmstats.libvirt.events import Changes
+from kvmlog.vmstats.libvirt.pids import DomainProcess
 from kvmlog.vmstats.moment import Moment
 from kvmlog.vmstats.sample import ACTIVE, Absence, Sample, State
 from kvmlog.vmstats.snapshot import Vm
@@ -33,7 +34,7 @@ class _Domain:
     definition: Definition
     xml: str
     shape: tuple[object, ...] = ()  # of the record that the definition was read for
-    process: tuple[int, int | None] | None = None  # domain id, pid
+    process: tuple[int, DomainProcess | None] | None = None  # domain id, and what it is
     vm: Vm | None = None
     seen: Moment | None = None  # when libvirt listed it last
 
@@ -162,22 +163,22 @@ class Domains:
             io_errors={aliases[alias]: count for alias, count in errors.items()},
         )
         state = parts.state
-        pid = self._pid(known, record) if state in ACTIVE else None
+        process = self._process(known, record) if state in ACTIVE else None
         cpu = parts.cpu
-        if cpu is not None and pid is not None:
-            cpu = threads.attach(cpu, pid)
+        if cpu is not None and process is not None:
+            cpu = threads.attach(cpu, process.pid)
         # Generation and since when is the history's to say.
         sample = Sample(
             uuid=record.uuid,
             name=record.name,
             uri=self._uri,
             domain_id=record.domain_id,
-            pid=pid,
+            pid=None if process is None else process.pid,
             generation=0,
             state=state,
             state_reason=parts.state_reason,
             state_since=None,
-            started=None,
+            started=None if process is None else process.started,
             taken=taken,
             timed_out=False,
             definition=definition,
@@ -217,7 +218,7 @@ class Domains:
             absent=tuple(Absence(group, _SILENT) for group in _GROUPS),
         )
 
-    def _pid(self, known: _Domain, record: Record) -> int | None:
+    def _process(self, known: _Domain, record: Record) -> DomainProcess | None:
         if record.domain_id is None:
             return None
         if known.process is None or known.process[0] != record.domain_id:

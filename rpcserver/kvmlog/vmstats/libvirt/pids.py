@@ -4,14 +4,25 @@
 from __future__ import annotations
 
 import os
+import time
+from typing import Final, NamedTuple
 
 from kvmlog.guests.proc import read_process
+from kvmlog.util.units import NS_PER_S
+from kvmlog.vmstats.moment import Moment
 
-_PID_CHARACTERS = 16
+_PID_CHARACTERS: Final = 16
 
 
-def of_domain(folder: str | None, name: str, uuid: str) -> int | None:
-    """Return a domain's pid; None where there is no such file, or it names another process.
+class DomainProcess(NamedTuple):
+    """The process of a domain."""
+
+    pid: int
+    started: Moment
+
+
+def of_domain(folder: str | None, name: str, uuid: str) -> DomainProcess | None:
+    """Return a domain's process; None where there is no such file, or it names another process.
 
     folder: of libvirt's pid files (uri.state_folder).
     """
@@ -25,4 +36,12 @@ def of_domain(folder: str | None, name: str, uuid: str) -> int | None:
     process = read_process(pid)
     if process is None or uuid.encode() not in process.command_line:
         return None
-    return pid
+    return DomainProcess(pid, _moment(process.start_ticks))
+
+
+def _moment(ticks: int) -> Moment:
+    """Return when it was so many clock ticks after boot."""
+    now = Moment.now()
+    since_boot_ns = ticks * NS_PER_S // os.sysconf("SC_CLK_TCK")
+    age_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - since_boot_ns
+    return Moment(now.monotonic_ns - age_ns, now.realtime_ns - age_ns)

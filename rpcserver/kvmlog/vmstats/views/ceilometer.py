@@ -22,7 +22,7 @@ from kvmlog.vmstats.views.units import MIB, iso, known, total
 class Told:
     """What a caller was told of one interface."""
 
-    generation: int
+    domain_id: int | None
     rx_bytes: int | None
     tx_bytes: int | None
 
@@ -101,7 +101,7 @@ def samples(vms: Iterable[Vm], cursor: Cursor, now: Moment) -> tuple[list[dict[s
         for nic in nics(vm):
             key = (vm.sample.uuid, nic.key)
             before = cursor.get(key)
-            after = Told(vm.sample.generation, nic.interface.rx_bytes, nic.interface.tx_bytes)
+            after = Told(vm.sample.domain_id, nic.interface.rx_bytes, nic.interface.tx_bytes)
             if vm.sample.active and not after.unknown:
                 found += _deltas(vm, nic, before, after)
                 told[key] = after
@@ -152,8 +152,8 @@ def _cpu_time_ns(cpu: Cpu, vcpus: int) -> int | None:
 
 
 def _deltas(vm: Vm, nic: VmNic, before: Told | None, after: Told) -> Iterator[dict[str, Any]]:
-    # A smaller generation is that of another collector, which began anew; the counters did not.
-    anew = before is not None and after.generation > before.generation
+    # The generation grows with a new collector, too, for which no counter has begun anew.
+    anew = before is not None and before.domain_id != after.domain_id
     rx_before, tx_before = (before.rx_bytes, before.tx_bytes) if before else (None, None)
     yield from _of_nic(vm, nic, _RX_DELTA, _growth(rx_before, after.rx_bytes, anew))
     yield from _of_nic(vm, nic, _TX_DELTA, _growth(tx_before, after.tx_bytes, anew))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from kvmlog.vmstats.definition import Disk, Nic
@@ -21,17 +21,21 @@ from kvmlog.vmstats.snapshot import Vm
 class VmDisk:
     """One disk that engines count: no CD-ROM and no floppy drive."""
 
-    target: str
-    disk: Disk | None  # None: attached since the definition was read
+    disk: Disk
     block: Block
     rates: BlockRates
+
+    @property
+    def target(self) -> str:
+        """Return its name: vda."""
+        return self.disk.target
 
 
 @dataclass(frozen=True)
 class VmNic:
     """One network interface."""
 
-    key: str  # unique within the domain: MAC, else alias or target
+    key: str  # Interface.key
     mac: str | None
     target: str | None  # the host's device
     nic: Nic | None
@@ -40,68 +44,64 @@ class VmNic:
 
 
 def disks(vm: Vm) -> list[VmDisk]:
-    """Return the disks in the order of the XML, then those that only the figures have."""
-    defined = {disk.target: disk for disk in vm.sample.definition.disks}
+    """Return the disks of the XML, which alone tells them from CD-ROM and floppy drives."""
     blocks = {block.target: block for block in vm.sample.blocks or ()}
     rates = {one.target: one for one in (vm.rates and vm.rates.blocks) or ()}
     return [
         VmDisk(
-            target=target,
-            disk=defined.get(target),
-            block=blocks.get(target) or _unknown(Block, target=target),
-            rates=rates.get(target) or _unknown(BlockRates, target=target),
+            disk=disk,
+            block=blocks.get(disk.target) or _unknown(Block, target=disk.target),
+            rates=rates.get(disk.target) or _unknown(BlockRates, target=disk.target),
         )
-        for target in dict.fromkeys((*defined, *blocks))
-        if target not in defined or defined[target].counts
+        for disk in vm.sample.definition.disks
+        if disk.counts
     ]
 
 
 def nics(vm: Vm) -> list[VmNic]:
     """Return the interfaces in the order of the XML, then those that only the figures have."""
-    found: list[VmNic] = []
-    keys: Counter[str] = Counter()
-    for nic, interface in _pairs(vm):
-        key = interface.key
-        keys[key] += 1
-        found.append(
-            VmNic(
-                # Nothing keeps a domain from having a MAC twice.
-                key=key if keys[key] == 1 else f"{key}#{keys[key]}",
-                mac=interface.mac,
-                target=interface.target,
-                nic=nic,
-                interface=interface,
-                rates=_nth_rates(vm, key, keys[key] - 1),
-            )
+    rates = {one.key: one for one in (vm.rates and vm.rates.interfaces) or ()}
+    return [
+        VmNic(
+            key=interface.key,
+            mac=interface.mac,
+            target=interface.target,
+            nic=nic,
+            interface=interface,
+            rates=rates.get(interface.key) or _unknown(InterfaceRates, key=interface.key),
         )
-    return found
+        for nic, interface in _pairs(vm)
+    ]
 
 
 def _pairs(vm: Vm) -> Iterator[tuple[Nic | None, Interface]]:
+    defined = vm.sample.definition.nics
+    macs = Counter(_mac(nic) for nic in defined)
     left = list(vm.sample.interfaces or ())
-    for nic in vm.sample.definition.nics:
+    for nic in defined:
         interface = next((one for one in left if _same(nic, one)), None)
         if interface is None:
-            mac = nic.mac and nic.mac.lower()
-            interface = _unknown(Interface, mac=mac, target=nic.target, alias=nic.alias)
+            unknown: Interface = _unknown(
+                Interface, mac=_mac(nic), target=nic.target, alias=nic.alias
+            )
+            yield nic, replace(unknown, mac_shared=macs[_mac(nic)] > 1)
         else:
             left.remove(interface)
-        yield nic, interface
+            yield nic, interface
     for interface in left:
         yield None, interface
+
+
+def _mac(nic: Nic) -> str | None:
+    return nic.mac and nic.mac.lower()
 
 
 def _same(nic: Nic, interface: Interface) -> bool:
     if nic.alias is not None and interface.alias is not None:
         return nic.alias == interface.alias
     if nic.mac is not None and interface.mac is not None:
-        return nic.mac.lower() == interface.mac.lower()
+        return _mac(nic) == interface.mac
     return nic.target is not None and nic.target == interface.target
-
-
-def _nth_rates(vm: Vm, key: str, index: int) -> InterfaceRates:
-    rates = [one for one in (vm.rates and vm.rates.interfaces) or () if one.key == key]
-    return rates[index] if index < len(rates) else _unknown(InterfaceRates, key=key)
 
 
 def _unknown(kind: type[Any], **given: str | None) -> Any:

@@ -73,7 +73,7 @@ def _disk_gib(vm: Vm) -> float:
 
 def _is_file(disk: VmDisk) -> bool:
     """Return whether the image lies in a file system, and not in a pool of its own."""
-    return disk.disk is not None and disk.disk.kind == "file"
+    return disk.disk.kind == "file"
 
 
 def _disk_available_least(host: Host, vms: list[Vm]) -> int | None:

@@ -69,5 +69,5 @@ def diagnostics(vm: Vm, name: str, now: Moment) -> dict[str, Any]:
     UnknownFormatError: there is none; NotRunningError: it refuses a VM that does not run.
     """
     if name not in FORMATS:
-        raise UnknownFormatError(f"{clean(name)!r}: no format; give {', '.join(FORMATS)}")
+        raise UnknownFormatError(f"{clean(name)}: no such format; give {', '.join(FORMATS)}")
     return FORMATS[name].document(vm, now)

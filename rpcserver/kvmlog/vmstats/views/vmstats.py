@@ -53,7 +53,7 @@ def _checked(groups: Collection[str]) -> set[str]:
     unknown = sorted(set(groups) - set(GROUPS))
     if unknown:
         raise UnknownGroupError(
-            f"{clean(unknown[0])!r}: no group of figures; give {', '.join(GROUPS)}"
+            f"{clean(unknown[0])}: no such group of figures; give {', '.join(GROUPS)}"
         )
     return set(groups)
 
@@ -108,6 +108,8 @@ def _network(vm: Vm, now: Moment) -> dict[str, Any] | None:
     devices = [
         {"key": nic.key, **figures(nic.interface)} for nic in nics(vm) if nic.interface in told
     ]
+    for device in devices:
+        del device["mac_shared"]  # the key tells
     return _aged({"devices": devices}, vm.sample.interfaces_taken, now)
 
 
@@ -127,7 +129,8 @@ def _rates(vm: Vm, now: Moment) -> dict[str, Any] | None:
     rates = figures(vm.rates)
     blocks, interfaces = rates.pop("blocks", None), rates.pop("interfaces", None)
     if blocks is not None:
-        rates["disk"] = [one for one in blocks if one["target"] in {d.target for d in disks(vm)}]
+        counted = {disk.target for disk in disks(vm)}
+        rates["disk"] = [one for one in blocks if one["target"] in counted]
     if interfaces is not None:
         rates["network"] = interfaces
     return {**rates, "interval_s": vm.rates.interval_ns / 1e9}

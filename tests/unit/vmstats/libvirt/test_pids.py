@@ -13,7 +13,9 @@ from typing import Final
 import pytest
 
 from kvmlog.vmstats.libvirt.pids import of_domain
+from kvmlog.vmstats.moment import Moment
 
+TICK_NS: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 UUID: Final = "00000000-0000-4000-8000-000000000001"
 
 
@@ -29,7 +31,24 @@ def process() -> Iterator[int]:
 def test_the_pid_in_the_file(tmp_path: Path, process: int) -> None:
     """It is the process with that UUID."""
     (tmp_path / "web 1.pid").write_text(f"{process}\n")
-    assert of_domain(str(tmp_path), "web 1", UUID) == process
+    found = of_domain(str(tmp_path), "web 1", UUID)
+    assert found is not None
+    assert found.pid == process
+
+
+def test_when_it_started(tmp_path: Path) -> None:
+    """It is the kernel's time, to a tick, however late it is asked for."""
+    before = Moment.now()
+    command = [sys.executable, "-c", "input()", UUID]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        after = Moment.now()
+        (tmp_path / "web1.pid").write_text(str(process.pid))
+        found = [of_domain(str(tmp_path), "web1", UUID) for _ in range(2)]
+        process.kill()
+    for one in found:
+        assert one is not None
+        started_ns = one.started.monotonic_ns
+        assert before.monotonic_ns - TICK_NS <= started_ns <= after.monotonic_ns + TICK_NS
 
 
 def test_the_pid_of_another_process(tmp_path: Path, process: int) -> None:
