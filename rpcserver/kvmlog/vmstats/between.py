@@ -128,10 +128,14 @@ def _interface(before: Interface, after: Interface, interval_ns: int) -> Interfa
 
 
 def _pairs(before: Sequence[Vcpu], after: Sequence[Vcpu]) -> list[tuple[Vcpu, Vcpu]]:
-    """Return the vCPUs that both have, in the same thread."""
-    old = {(vcpu.number, vcpu.thread_id): vcpu for vcpu in before}
-    keyed = (((vcpu.number, vcpu.thread_id), vcpu) for vcpu in after)
-    return [(old[key], vcpu) for key, vcpu in keyed if key in old]
+    """Return the vCPUs that both have, but for those that are known to be in another thread."""
+    old = {vcpu.number: vcpu for vcpu in before}
+    pairs = [(old[vcpu.number], vcpu) for vcpu in after if vcpu.number in old]
+    return [
+        (one, other)
+        for one, other in pairs
+        if None in (one.thread_id, other.thread_id) or one.thread_id == other.thread_id
+    ]
 
 
 def _growth(before: object, after: object, names: Iterable[str]) -> _Growth:

@@ -33,11 +33,10 @@ _STATES: Final = frozenset(State)
 _STALE_PERIODS: Final = 2
 _BUSY: Final = "another request, or a migration that comes in, occupies its QEMU"
 _KIB: Final = 1024
+_STATES: Final = frozenset(State)
 _VCPU_STATES: Final = ("offline", "running", "blocked")  # virVcpuState
 # A counter that got so far would have been counting since before there was libvirt.
 _MOST: Final = (1 << 63) - 1
-
-_UNKNOWN: Final = Block("", *[None] * 13)
 
 # The keys of one record below "GROUP.N.", by group and N.
 _Groups = dict[str, dict[int, dict[str, Any]]]
@@ -207,7 +206,8 @@ def _blocks(
         _block(disk.target, entries.get(disk.target, {}), io_errors.get(disk.target, 0))
         for disk in definition.disks
     )
-    known = any(replace(block, target="", io_errors=None) != _UNKNOWN for block in blocks)
+    unknown = _block("", {}, 0)
+    known = any(replace(block, target="", io_errors=0) != unknown for block in blocks)
     return blocks if known or not blocks else None
 
 

@@ -158,7 +158,9 @@ class Sample:
     uri: str  # libvirt's connection
     domain_id: int | None  # None: it does not run
     pid: int | None  # of its process; only where it runs on this host
-    generation: int  # grows whenever its counters begin anew; never shrinks for a UUID
+    # Grows whenever its counters begin anew, and never shrinks for a UUID: the second, since 1970,
+    # in which this one was first seen.
+    generation: int
     state: State
     state_reason: int  # as libvirt numbers them, by state (virDomainRunningReason, ...)
     state_since: Moment | None  # when the state was first seen

@@ -6,6 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kvmlog.util.errors import VmStatsError
 from kvmlog.vmstats.definition import Definition, Disk, Instance, Nic
@@ -310,3 +312,31 @@ def test_what_is_no_domain(xml: str, why: str) -> None:
         parse(xml)
     assert "virsh dumpxml" in str(caught.value)
     assert len(str(caught.value)) < 500
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 5_500),
+            st.integers(0, 40),
+            st.one_of(st.text(max_size=3), st.sampled_from(["<", "/>", "<disk>", "&x;", "-1"])),
+        ),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_a_damaged_xml(edits: list[tuple[int, int, str]]) -> None:
+    """It is a definition with sensible sizes and printable texts, or refused in a sentence."""
+    xml = (DATA / "web-1.xml").read_text()
+    for at, removed, put in edits:
+        xml = xml[:at] + put + xml[at + removed :]
+    try:
+        found = parse(xml)
+    except VmStatsError:
+        return
+    assert min(found.vcpus, found.max_vcpus) >= 1
+    assert min(found.maximum_memory_bytes, found.memory_bytes) >= 0
+    targets = [disk.target for disk in found.disks]
+    assert len(targets) == len(set(targets))
+    assert "".join(targets).isprintable()
+    assert (found.title or "").isprintable()

@@ -157,6 +157,17 @@ def test_a_vcpu_that_came_in_another_thread() -> None:
     assert vm.rates.cpu.guest_percent is None
 
 
+def test_a_vcpu_whose_thread_was_not_found_once() -> None:
+    """Only what is read of the thread is not known then."""
+    seen = History(600)
+    seen.add(with_threads(sample(0), 0, 0))
+    vm = seen.add(sample(1, grown(vcpu_1_time=NS_PER_S)))
+    assert vm.rates is not None
+    assert vm.rates.cpu is not None
+    assert [one.percent for one in vm.rates.cpu.vcpus] == [0, 100]
+    assert vm.rates.cpu.guest_percent is None
+
+
 def test_steal_is_the_delay_and_nothing_else() -> None:
     """`wait` includes what a vCPU waits of itself."""
     seen = History(600)
