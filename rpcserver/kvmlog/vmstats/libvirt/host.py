@@ -78,9 +78,11 @@ class HostCalls:
         self._unsupported.clear()
         self._capabilities = None
 
-    def ask(self, connection: libvirt.virConnect) -> Told:
-        """Return what this libvirt tells of its host. libvirtError where it tells nothing."""
-        info = tuple(connection.getInfo())
+    def ask(self, connection: libvirt.virConnect) -> Told | None:
+        """Return what this libvirt tells of its host; None where its size is not known."""
+        info = self._ask("info", connection.getInfo)
+        if info is None:
+            return None
         if self._capabilities is None:
             text = self._ask("capabilities", connection.getCapabilities)
             self._capabilities = _capabilities(text or "")
@@ -91,7 +93,7 @@ class HostCalls:
             hypervisor_version=self._ask("version", connection.getVersion),
             libvirt_version=self._ask("libvirt", connection.getLibVersion),
             capabilities=self._capabilities,
-            info=info,
+            info=tuple(info),
             times=self._times(connection),
             memory=self._memory(connection, int(info[_MEMORY_MIB])),
         )

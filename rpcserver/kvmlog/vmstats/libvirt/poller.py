@@ -171,8 +171,9 @@ class Poller:
         if unsampled:
             told = session.watch(lambda connection: calls.bare(connection, unsampled))
         host = session.watch(self._host_calls.ask)
-        vms = domains.take(answer, session.hung, told, host.cpus)
-        self._host = self._host_sampler.sample(host, vms)
+        cpus = None if host is None else host.cpus
+        vms = domains.take(answer, session.hung, told, cpus)
+        self._host = None if host is None else self._host_sampler.sample(host, vms)
         self._tell_hung(vms)
         return vms
 

@@ -3,7 +3,8 @@
 
 Two connections: one that watches (events, definitions, who is occupied), and one for figures. A
 call that does not return in time is left alone in its thread with its connection, and another
-connection is opened. There are at most as many of them as there are domains that hang, and one.
+connection is opened. There are at most as many of them as there are domains that hang, and two
+where libvirt itself does.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ _PATIENCE_S: Final = 0.3
 _PATIENCE_MOST_S: Final = 1.0
 _OCCUPIED_MS: Final = 200
 _AGAIN_S: Final = 0.1
+_CLOSE_S: Final = 0.5
 _KEEPALIVE_S: Final = 5
 _KEEPALIVE_COUNT: Final = 3
 
@@ -150,17 +152,15 @@ class Session:
             subscription = Subscription(self._changes)
 
             def begin(connection: libvirt.virConnect) -> None:
-                with contextlib.suppress(libvirt.libvirtError):  # the driver has no daemon
-                    connection.setKeepAlive(_KEEPALIVE_S, _KEEPALIVE_COUNT)
+                _keep_alive(connection)
                 subscription.begin(connection)
                 self.has_events = subscription.complete
+                self.connections += 1
 
             self._watch = Lane(self._uri, opened_by=begin, closed_by=subscription.end)
-            self._opened(self._watch, self._leave_watch)
-            self.connections += 1
-        else:
-            self._opened(self._watch, self._leave_watch)
-        return self._watch
+        lane = self._watch
+        self._opened(lane, self._leave_watch)
+        return lane
 
     def _asking(self) -> Lane:
         if self._figures is None:
@@ -172,7 +172,11 @@ class Session:
 
     def _check_stuck(self) -> None:
         # One of each kind, where libvirtd itself hangs.
-        if self.stuck_threads > len(self.hung) + 1:
+        most = len(self.hung) + 1
+        if self.stuck_threads > most:
+            # Those that only close end now.
+            self.join(_CLOSE_S)
+        if self.stuck_threads > most:
             raise UnreachableError(
                 f"{self.stuck_threads} calls of libvirt have not returned; "
                 "restart libvirtd if it stays so"

@@ -105,7 +105,8 @@ def test_another_life_inherits_nothing(other: int | None) -> None:
     """Of a domain with another id, or none, nothing of before is served."""
     polls = Polls()
     polls.take(1, record(FULL))
-    figures = dict(PART) if other else {"state.state": 5, "state.reason": 1}
+    off: dict[str, int | str] = {"state.state": 5, "state.reason": 1}
+    figures = PART if other else off
     (vm,) = polls.take(2, record(figures, other))
     assert vm.sample.blocks is None
     assert vm.sample.memory is None or vm.sample.memory.taken == at(2)
