@@ -97,6 +97,7 @@ bench: ## measure the cost per exit, of searches, RPC calls and their fairness, 
 	$(PYTHON) -m tests.bench.rpc
 	$(PYTHON) -m tests.bench.throughput
 	$(PYTHON) -m tests.bench.fairness
+	$(PYTHON) -m tests.bench.vms
 	$(PYTHON) -m tests.bench.vmstats
 	$(PYTHON) -m tests.bench
 

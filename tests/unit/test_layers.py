@@ -166,6 +166,16 @@ def test_a_reader_loads_no_writer(module: str, fewer_than: int) -> None:
     assert len(found) < fewer_than
 
 
+def test_what_the_json_port_takes_is_loaded_for_it_alone() -> None:
+    """Nor is the model of VMs, as long as nobody asks for them."""
+    code = "import sys, kvmlog.rpcserver.main; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    heavy = {"aiohttp", "apispec", "asyncio", "cattrs", "kvmlog.vmstats", "microversion_parse"}
+    assert heavy & set(done.stdout.split()) == set()
+
+
 def test_the_client_loads_no_server() -> None:
     """Engines that embed the client get the client."""
     assert [name for name in loaded("kvmlog.client") if name.startswith("rpcserver")] == []

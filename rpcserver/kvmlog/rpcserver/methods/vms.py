@@ -9,13 +9,21 @@ from typing import Any, Final
 
 from kvmlog.guests.sanitize import NAME_CHARACTERS
 from kvmlog.rpcserver import faults
-from kvmlog.rpcserver.methods import params
+from kvmlog.rpcserver.methods import params, table
 from kvmlog.rpcserver.methods.call import Call
 from kvmlog.rpcserver.methods.params import Check
 from kvmlog.rpcserver.methods.records import VM
 from kvmlog.rpcserver.methods.reply import Written, value_bytes
 from kvmlog.rpcserver.vms import errors
-from kvmlog.rpcserver.vms.documents import DIAGNOSTICS, GROUPS, HYPERVISORS, VM_BYTES, Vms, vms_of
+from kvmlog.rpcserver.vms.documents import (
+    DIAGNOSTICS,
+    GROUPS,
+    HYPERVISORS,
+    VM_BYTES,
+    Vms,
+    look_ahead,
+    vms_of,
+)
 from kvmlog.rpcserver.vms.source import Poll
 from kvmlog.util.errors import VmStatsError
 from kvmlog.vmstats.views import errors as views
@@ -131,3 +139,6 @@ def _newest(call: Call, count: int | None = None) -> Iterator[tuple[Vms, Poll]]:
         yield vms, poll
     except VmStatsError as error:
         raise faults.fault(_CODES[type(error)], f"{error}.") from error
+
+
+table.tidied_by(look_ahead)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -77,7 +77,6 @@ class Route:
     # Beyond what any route may refuse.
     refusals: tuple[HTTPStatus, ...] = ()
     in_path: tuple[Parameter, ...] = ()
-    examples: Mapping[str, str] = field(default_factory=dict)
 
     def question(
         self, path: Mapping[str, str], query: Mapping[str, Sequence[str]]

@@ -21,7 +21,7 @@ from kvmlog.rpcserver.rest.gate import Gate
 from kvmlog.rpcserver.rest.listener import Listener
 from kvmlog.rpcserver.rest.routes import Route
 from kvmlog.rpcserver.service import RpcService
-from kvmlog.rpcserver.vms.documents import Vms
+from kvmlog.rpcserver.vms.documents import Vms, look_ahead
 
 DESCRIPTION: Final = "/v1/openapi.json"
 # One caller computes in one thread at a time; more callers than that wait.
@@ -124,6 +124,7 @@ class JsonServer:
     async def _beat(self) -> None:
         while True:
             self._last_round_s = time.monotonic()
+            look_ahead()
             await asyncio.sleep(_BEAT_S)
 
 

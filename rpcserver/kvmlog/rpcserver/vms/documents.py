@@ -67,6 +67,10 @@ class Vms:
         """Return the newest poll; NoCollectorError, UnusableStatisticsError."""
         return self._source.newest(waiting)
 
+    def look(self) -> None:
+        """Have the newest poll ready for callers (PollSource.look)."""
+        self._source.look()
+
     def listed(self, poll: Poll) -> dict[str, Any]:
         """Return who the VMs are and what they do, without figures."""
         now = Moment.now()
@@ -206,3 +210,11 @@ def vms_of(vmstats_path: str, ring_path: str) -> Vms:
         if len(_kept) > _MOST_KEPT:
             del _kept[next(iter(_kept))]
         return found
+
+
+def look_ahead() -> None:
+    """Have the newest polls of all files ready that callers have asked for of late."""
+    with _lock:
+        kept = list(_kept.values())
+    for one in kept:
+        one.look()

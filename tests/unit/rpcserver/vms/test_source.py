@@ -100,6 +100,50 @@ def test_what_was_asked_for_is_encoded_ahead(tmp_path: Path) -> None:
     assert made == ["web1", "web1", "db1"]
 
 
+def test_what_nobody_asks_for_any_more_is_not_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking counts, being made ready does not: otherwise it would be made for ever."""
+    made: list[str] = []
+
+    def encoder(vm: Vm, _until: Moment) -> bytes:
+        made.append(vm.sample.name)
+        return b"x"
+
+    first, second, third = (Poll(taken_now(samples.vm())) for _ in range(3))
+    first.encoded("names", encoder, list(first.snapshot.vms))
+    first.content()
+    second.encode_as(first)
+    assert (len(made), second._content is None) == (2, False)
+    monkeypatch.setattr(source, "_KEPT_S", 0.0)
+    third.encode_as(second)
+    assert (len(made), third._content is None) == (2, True)
+
+
+def test_the_next_poll_is_read_ahead_while_somebody_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has to ask for it; without callers nothing is read, and nothing kept."""
+    monkeypatch.setattr(source, "_AHEAD_S", 0.0)
+    path = tmp_path / "vms"
+    write(path, taken_now(samples.vm()))
+    polls = PollSource(str(path))
+    polls.look()
+    assert (polls._newest, polls._reading) == (None, None)
+    first = polls.newest()
+    write(path, taken_now(samples.vm(), samples.off_vm()))
+
+    def changed() -> bool:
+        polls.look()
+        return polls._newest is not first
+
+    until(changed)
+    newest = polls._newest
+    assert newest is not None
+    assert len(newest.snapshot.vms) == 2
+    monkeypatch.setattr(source, "_KEPT_S", 0.0)
+    polls.look()
+    assert polls._newest is None
+
+
 def test_encodings_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """In number and in bytes; what is not kept is made again."""
     monkeypatch.setattr(source, "_ENCODED_BYTES", 6)
@@ -114,9 +158,9 @@ def test_encodings_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert poll.encoded("a", encoder, vms) == [b"four"] * 2
     assert poll.encoded("a", encoder, vms) == [b"four"] * 2
     assert made == [id(vms[0]), id(vms[1]), id(vms[1])]
-    for kind in range(source._ENCODED_KINDS):
+    for kind in range(source._MOST_KINDS):
         poll.encoded(kind, encoder, vms[:1])
-    assert len(poll._encoded) == source._ENCODED_KINDS
+    assert len(poll._kinds) == source._MOST_KINDS
     assert poll._bytes == 4
 
 
