@@ -41,6 +41,15 @@ LOAD_S: Final = _number("LOAD_S", 3)
 REPEATS: Final = _number("REPEATS", 1)
 """How many times as often what races in a VM is repeated."""
 
+EXITS: Final = _number("EXITS", 40_000)
+"""Exits of guests whose records, counted in a row, have to be the kernel's own count."""
+
+KILLS: Final = _number("KILLS", 2)
+"""Times that a bridge is killed under load, one after the other."""
+
+SLEEPS: Final = _number("SLEEPS", 1)
+"""Times that a host sleeps in each of two ways, while it traces."""
+
 EVERY_KERNEL: Final = _number("EVERY_KERNEL", 0)
 """1: what does not depend on the kernel is tested on each all the same (tests/vm/inside/once)."""
 

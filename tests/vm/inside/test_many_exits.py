@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Records of many exits in one session of tracing: 10^8 in `make soak` (tests/support/scale.py)."""
+
+from __future__ import annotations
+
+from tests.support.scale import EXITS
+from tests.vm.inside import host
+from tests.vm.inside.netlink import Control, CountingReceiver
+from tests.vm.inside.sources import KMOD, only
+
+# Of one guest: what it leaves waits in the receiver's socket until it is read.
+TURNS, VCPUS = 5_000, 2
+
+
+@only(KMOD)
+def test_counts_stay_equal_to_the_kernels_own(control: Control, histogram: host.Histogram) -> None:
+    """Of every reason, to the last one; none is dropped."""
+    receiver = CountingReceiver(control.family)
+    receiver.subscribe()
+    control.switch_on()
+    while receiver.counted.total() < EXITS:
+        host.guest(*("--turns", str(TURNS), "--vcpus", str(VCPUS), "--kinds", "cpuid,pio,mmio,msr"))
+        receiver.drain(0.1)
+    control.switch_off()
+    receiver.drain()
+    assert receiver.counted == histogram.counts()
+    counters = control.status().check_sum()
+    assert counters["seen"] == counters["emitted"] == receiver.counted.total()
+    receiver.close()
