@@ -16,6 +16,7 @@
 
 #include "compat/kernel.h"
 #include "compat/kvm.h"
+#include "exit_record.h"
 #include "trace.h"
 #include "tracepoints.h"
 #include "vendor.h"
@@ -23,6 +24,9 @@
 #define MISMATCH(name)                                                                          \
 	name " takes other arguments in the running kernel than kvmlog was built for; rebuild " \
 	     "kvmlog for this kernel"
+
+/* Of each exit that L1 is given, on both vendors (nested_vmx_vmexit(), nested_svm_vmexit()). */
+#define NESTED_VMEXIT_INJECT "kvm_nested_vmexit_inject"
 
 /*
  * In the order of attaching; detached in reverse. Whoever ends or completes an
@@ -33,7 +37,8 @@ static struct probed {
 	const char *signature;
 	const char *mismatch;
 	void *function;
-	u8 isa; /* only there, and optional; KVMLOG_ISA_NONE: required everywhere */
+	u8 isa;			       /* only there; KVMLOG_ISA_NONE: everywhere */
+	bool optional;		       /* what it adds to a record is left out without it */
 	struct tracepoint *tracepoint; /* NULL while its module is not loaded */
 	const struct module *module;   /* NULL: built in */
 	bool attached;
@@ -48,9 +53,11 @@ static struct probed {
 	{ "kvm_vcpu_wakeup", KVMLOG_SIGNATURE_KVM_VCPU_WAKEUP, MISMATCH("kvm_vcpu_wakeup"),
 	  kvmlog_probe_kvm_vcpu_wakeup },
 	{ "kvm_page_fault", KVMLOG_SIGNATURE_KVM_PAGE_FAULT, MISMATCH("kvm_page_fault"),
-	  kvmlog_probe_kvm_page_fault, KVMLOG_ISA_VMX },
+	  kvmlog_probe_kvm_page_fault, KVMLOG_ISA_VMX, .optional = true },
 	{ "kvm_fast_mmio", KVMLOG_SIGNATURE_KVM_FAST_MMIO, MISMATCH("kvm_fast_mmio"),
-	  kvmlog_probe_kvm_fast_mmio, KVMLOG_ISA_VMX },
+	  kvmlog_probe_kvm_fast_mmio, KVMLOG_ISA_VMX, .optional = true },
+	{ NESTED_VMEXIT_INJECT, KVMLOG_SIGNATURE_KVM_NESTED_VMEXIT_INJECT,
+	  MISMATCH(NESTED_VMEXIT_INJECT), kvmlog_probe_kvm_nested_vmexit_inject, .optional = true },
 	{ "kvm_exit", KVMLOG_SIGNATURE_KVM_EXIT, MISMATCH("kvm_exit"), kvmlog_probe_kvm_exit },
 };
 
@@ -90,9 +97,18 @@ static bool all_present(void)
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(probes); i++)
-		if (probes[i].isa == KVMLOG_ISA_NONE && !probes[i].tracepoint)
+		if (!probes[i].optional && !probes[i].tracepoint)
 			return false;
 	return kvmlog_vendor.get_exit_info;
+}
+
+/* The caller waits until it runs no more. */
+static void detach_one(struct probed *probe)
+{
+	if (!strcmp(probe->name, NESTED_VMEXIT_INJECT))
+		WRITE_ONCE(kvmlog_exit_record_nested, KVMLOG_F_NESTED);
+	tracepoint_probe_unregister(probe->tracepoint, probe->function, NULL);
+	probe->attached = false;
 }
 
 static void detach(bool persistent_too)
@@ -104,8 +120,7 @@ static void detach(bool persistent_too)
 
 		if (!probe->attached || (probe->persistent && !persistent_too))
 			continue;
-		tracepoint_probe_unregister(probe->tracepoint, probe->function, NULL);
-		probe->attached = false;
+		detach_one(probe);
 	}
 	tracepoint_synchronize_unregister();
 	attached = false;
@@ -128,6 +143,8 @@ static int attach(void)
 			return err;
 		}
 		probe->attached = true;
+		if (!strcmp(probe->name, NESTED_VMEXIT_INJECT))
+			WRITE_ONCE(kvmlog_exit_record_nested, KVMLOG_F_NESTED | KVMLOG_F_NESTED_L0);
 	}
 	attached = true;
 	return 0;
@@ -207,7 +224,7 @@ const char *kvmlog_tracepoints_waiting_for(void)
 
 	mutex_lock(&probes_mutex);
 	for (i = 0; i < ARRAY_SIZE(probes) && !missing; i++)
-		if (probes[i].isa == KVMLOG_ISA_NONE && !probes[i].tracepoint)
+		if (!probes[i].optional && !probes[i].tracepoint)
 			missing = "kvm";
 	if (!missing && !kvmlog_vendor.get_exit_info)
 		missing = "kvm_amd or kvm_intel";
@@ -278,8 +295,7 @@ static int check_optional(struct probed *probe, const char *signature)
 	probe->unusable = unusable;
 	/* KVM was loaded, and the probe attached, before anybody could say so. */
 	if (unusable && probe->attached) {
-		tracepoint_probe_unregister(probe->tracepoint, probe->function, NULL);
-		probe->attached = false;
+		detach_one(probe);
 		tracepoint_synchronize_unregister();
 	}
 	mutex_unlock(&probes_mutex);
@@ -294,7 +310,7 @@ int kvmlog_tracepoints_check(const char *name, const char *signature,
 	for (i = 0; i < ARRAY_SIZE(probes); i++) {
 		if (strcmp(probes[i].name, name))
 			continue;
-		if (probes[i].isa != KVMLOG_ISA_NONE)
+		if (probes[i].optional)
 			return check_optional(&probes[i], signature);
 		return compare(name, probes[i].signature, signature, false, probes[i].mismatch,
 			       extack);

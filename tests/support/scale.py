@@ -29,6 +29,12 @@ STATISTICS_BATCHES: Final = _number("STATISTICS_BATCHES", 1_500)
 FUZZ_CASES: Final = _number("FUZZ_CASES", 10_000)
 """Damaged inputs of each fuzzed interface."""
 
+POLLS: Final = _number("POLLS", 300)
+"""Polls of libvirt by one collector, after which nothing has grown."""
+
+OPENAPI_EXAMPLES: Final = _number("OPENAPI_EXAMPLES", 5)
+"""Requests that are made up for each path of the JSON port."""
+
 LOAD_S: Final = _number("LOAD_S", 3)
 """How long clients of the RPC server call while a guest exits at full rate."""
 

@@ -18,6 +18,7 @@ from tests.support.scale import REPEATS
 
 PROJECT = Path(__file__).resolve().parents[3]
 GUEST = PROJECT / "build/guest/kvmlog-guest"
+NESTED_GUEST = GUEST.with_name("kvmlog-nested")
 TRACING = Path("/sys/kernel/tracing")
 MODULE_DIRECTORY = PROJECT / "build/kmod" / os.uname().release
 MODULE = MODULE_DIRECTORY / "kvmlog.ko"
