@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -30,9 +31,12 @@ static void *run(void *argument)
 {
 	struct part *part = argument;
 
-	do
+	do {
 		part->turn(part->made++);
-	while (part->turns ? part->made < part->turns : !__atomic_load_n(&ended, __ATOMIC_RELAXED));
+		/* Turns of different threads alternate, however few CPUs there are. */
+		sched_yield();
+	} while (part->turns ? part->made < part->turns
+			     : !__atomic_load_n(&ended, __ATOMIC_RELAXED));
 	return NULL;
 }
 
