@@ -3,6 +3,7 @@
 
 PYTHON := .venv/bin/python
 GUEST := build/guest/kvmlog-guest
+NESTED := build/guest/kvmlog-nested
 GUEST_SOURCES := $(addprefix tests/guest/,main.c machine.c interrupt.c code.S)
 PAYLOAD := build/guest/payload.rom
 RECEIVER := build/diskless/kvmlog-receiver
@@ -73,11 +74,15 @@ test-vagrant: ## build the Vagrant box and test the VM with it: up, demo, reload
 kmod: ## build kvmlog.ko and the test modules for every fetched kernel, into build/kmod/VERSION
 	@scripts/build-kmod
 
-guest: $(GUEST) $(PAYLOAD) ## build the test guest, and what QEMU's guests run
+guest: $(GUEST) $(NESTED) $(PAYLOAD) ## build the test guests, and what QEMU's guests run
 
 $(GUEST): $(GUEST_SOURCES) tests/guest/guest.h bridge/guest/turn.h
 	@mkdir -p $(@D)
 	gcc -static -O2 -Wall -Wextra -Werror -pthread -Ibridge/guest -o $@ $(GUEST_SOURCES)
+
+$(NESTED): $(addprefix tests/guest/,nested.c nested_code.S nested.h)
+	@mkdir -p $(@D)
+	gcc -static -O2 -Wall -Wextra -Werror -o $@ $(filter-out %.h,$^)
 
 $(PAYLOAD): bridge/build_guest.py $(wildcard bridge/guest/*)
 	$(PYTHON) $< $@
@@ -92,11 +97,13 @@ lint: ## ruff, mypy --strict, clang-format, sparse, gcc -fanalyzer, coccinelle, 
 	@scripts/setup lint
 	@scripts/lint
 
-bench: ## measure the cost per exit, of searches, RPC calls and their fairness, and print tables (not a test)
+bench: ## measure the cost per exit, of searches, RPC calls and their fairness, of VM statistics, and print tables (not a test)
 	$(PYTHON) -m tests.bench.search
 	$(PYTHON) -m tests.bench.rpc
 	$(PYTHON) -m tests.bench.throughput
 	$(PYTHON) -m tests.bench.fairness
+	$(PYTHON) -m tests.bench.vms
+	$(PYTHON) -m tests.bench.vmstats
 	$(PYTHON) -m tests.bench
 
 soak: ## set up, then what make test runs a hundredth of: races, fuzzing, load; hours

@@ -2,12 +2,13 @@
 """Tests that run inside a VM, shown as tests of their own on the host.
 
 Every test in tests/vm/inside/ appears once for each kernel, as "test_name[6.1]"; those
-in inside/once/ do not depend on it, and appear for the first. For each kernel one VM is
-booted, in which pytest runs all of that kernel's items, and another for those of once/: a
-VM keeps one CPU busy, so that none must have much more to do than the others. Here items
-only read their outcome. The VMs begin before any test does, and run beside all others and
-each other, as many as there are CPUs: most of those others wait more than they compute.
-Nothing in tests/vm/inside is imported on the host.
+in inside/once/ do not depend on it, and appear for the first; those in inside/debug/ for the
+kernel "debug" only. For each kernel one VM is booted, in which pytest runs all of that
+kernel's items, and another for those of once/: a VM keeps one CPU busy, so that none must
+have much more to do than the others. Here items only read their outcome. The VMs begin
+before any test does, and run beside all others and each other, as many as there are CPUs:
+most of those others wait more than they compute. Nothing in tests/vm/inside is imported on
+the host.
 
     KVMLOG_KERNELS="6.1"         only these kernels (default: 6.1 6.12)
     KVMLOG_VM_TIMEOUT_S=4500     for one VM
@@ -30,13 +31,14 @@ from typing import NamedTuple
 import pytest
 
 from scripts.vm import console
-from scripts.vm.kernels import PROJECT, SERIES, KernelError
+from scripts.vm.kernels import DEBUG, PROJECT, SERIES, KernelError
 from scripts.vm.runner import RUNS, VmError, run_vm
 from tests.support import scale
 from tests.vm import reporting
 
 INSIDE = Path(__file__).with_name("inside")
 _ONCE = INSIDE / "once"
+_DEBUG = INSIDE / "debug"
 _IN_VM = "KVMLOG_IN_VM"
 _NODEIDS = pytest.StashKey[list[str]]()
 # Lines that a test inside printed past pytest's capture, for who reads the host's summary.
@@ -212,7 +214,9 @@ def boots_of(path: Path) -> list[Boot]:
     """Return the VMs in which the tests of a file inside run, each on a kernel of its own."""
     kernels = os.environ.get("KVMLOG_KERNELS", " ".join(SERIES)).split()
     once = _ONCE in path.parents
-    if once and not scale.EVERY_KERNEL:
+    if _DEBUG in path.parents:
+        kernels = [kernel for kernel in kernels if kernel == DEBUG]
+    elif once and not scale.EVERY_KERNEL:
         kernels = kernels[:1]
     return [Boot(kernel, once) for kernel in kernels]
 

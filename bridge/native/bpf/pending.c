@@ -33,7 +33,7 @@ static int read_pending(const struct kvmlog_bpf_slot *shared, struct kvmlog_reco
 		return 0;
 	*record = slot.record;
 	kvmlog_exit_complete(&slot, record, kvmlog_clock_ns(CLOCK_MONOTONIC));
-	record->flags |= KVMLOG_F_NO_REENTRY;
+	kvmlog_exit_not_reentered(record);
 	return 1;
 }
 

@@ -165,13 +165,14 @@ static __u64 copy_all(const struct kvmlog_statistics_map *from, struct kvmlog_st
 	__u64 torn = 0, in_rows = 0;
 	__u32 guests;
 
+	for (__u32 i = 0; i < rows; i++)
+		torn += !copy_element(&from->rows[i], &to->rows[i], sizeof(*to->rows), left);
+	/* Later than the rows: a reason has all that its details have, whose rows come and go. */
 	for (__u32 i = 0; i < reasons; i++) {
 		torn += !copy_reason(from, to, i, left);
 		if (to->reasons[i].key.kind != KVMLOG_STATISTICS_FREE)
 			in_rows += to->reasons[i].sums.count;
 	}
-	for (__u32 i = 0; i < rows; i++)
-		torn += !copy_element(&from->rows[i], &to->rows[i], sizeof(*to->rows), left);
 	/* Later than the rows, so that no row's guest is missing. */
 	guests = used(&header->guests_used, layout->guests_capacity);
 	for (__u32 i = 0; i < guests; i++)

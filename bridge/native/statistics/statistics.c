@@ -24,6 +24,9 @@ static void release(struct kvmlog_statistics *statistics)
 	free(statistics->free_blocks);
 	free(statistics->free_rows);
 	free(statistics->in_use);
+	free(statistics->details);
+	free(statistics->next_detail);
+	free(statistics->ranked);
 	free(statistics->numbers);
 	free(statistics->retired);
 	free(statistics->stale);

@@ -10,6 +10,7 @@ import pytest
 from tests.support import scale
 from tests.vm.inside_items import INSIDE, boots_of
 
+DEBUG = INSIDE / "debug/test_judges.py"
 OWN, ONCE = INSIDE / "test_guest.py", INSIDE / "once/test_provision.py"
 ONCE_DEEPER = INSIDE / "once/one_bridge/test_demo.py"
 
@@ -29,6 +30,7 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
         (ONCE, 1, ["6.1", "6.12"]),
         (ONCE_DEEPER, 0, ["6.1"]),
         (ONCE_DEEPER, 1, ["6.1", "6.12"]),
+        (DEBUG, 1, []),
     ],
 )
 def test_only_what_stands_in_once_runs_on_one_kernel(
@@ -37,6 +39,19 @@ def test_only_what_stands_in_once_runs_on_one_kernel(
     """In `make soak` that too runs on each."""
     assert path.exists()
     monkeypatch.setattr(scale, "EVERY_KERNEL", every)
+    assert [boot.kernel for boot in boots_of(path)] == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"), [(DEBUG, ["debug"]), (OWN, ["6.1", "debug"]), (ONCE, ["6.1"])]
+)
+def test_what_stands_in_debug_runs_on_the_debug_kernel(
+    monkeypatch: pytest.MonkeyPatch, path: Path, expected: list[str]
+) -> None:
+    """Everything else does so too, where it is asked for."""
+    assert path.exists()
+    monkeypatch.setattr(scale, "EVERY_KERNEL", 0)
+    monkeypatch.setenv("KVMLOG_KERNELS", "6.1 debug")
     assert [boot.kernel for boot in boots_of(path)] == expected
 
 

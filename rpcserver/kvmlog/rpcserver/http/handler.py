@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ class Shared:
 
     limits: Limits
     service: Service
-    connections: Connections
+    connections: Connections[threading.Thread]
     accounts: Accounts
     log_sparingly: Callable[[str], None]
 
