@@ -3,6 +3,7 @@
 
 PYTHON := .venv/bin/python
 GUEST := build/guest/kvmlog-guest
+NESTED := build/guest/kvmlog-nested
 GUEST_SOURCES := $(addprefix tests/guest/,main.c machine.c interrupt.c code.S)
 PAYLOAD := build/guest/payload.rom
 RECEIVER := build/diskless/kvmlog-receiver
@@ -73,11 +74,15 @@ test-vagrant: ## build the Vagrant box and test the VM with it: up, demo, reload
 kmod: ## build kvmlog.ko and the test modules for every fetched kernel, into build/kmod/VERSION
 	@scripts/build-kmod
 
-guest: $(GUEST) $(PAYLOAD) ## build the test guest, and what QEMU's guests run
+guest: $(GUEST) $(NESTED) $(PAYLOAD) ## build the test guests, and what QEMU's guests run
 
 $(GUEST): $(GUEST_SOURCES) tests/guest/guest.h bridge/guest/turn.h
 	@mkdir -p $(@D)
 	gcc -static -O2 -Wall -Wextra -Werror -pthread -Ibridge/guest -o $@ $(GUEST_SOURCES)
+
+$(NESTED): $(addprefix tests/guest/,nested.c nested_code.S nested.h)
+	@mkdir -p $(@D)
+	gcc -static -O2 -Wall -Wextra -Werror -o $@ $(filter-out %.h,$^)
 
 $(PAYLOAD): bridge/build_guest.py $(wildcard bridge/guest/*)
 	$(PYTHON) $< $@
@@ -88,7 +93,7 @@ $(RECEIVER): $(RECEIVER_SOURCES) tests/vm/diskless/genl.h $(wildcard include/uap
 	@mkdir -p $(@D)
 	gcc -static -O2 -Wall -Wextra -Werror -Iinclude/uapi -Iinclude -o $@ $(RECEIVER_SOURCES)
 
-lint: ## ruff, mypy --strict, clang-format, sparse, shellcheck, circles among objects
+lint: ## ruff, mypy --strict, clang-format, sparse, gcc -fanalyzer, coccinelle, shellcheck, circles among objects
 	@scripts/setup lint
 	@scripts/lint
 
@@ -112,7 +117,7 @@ uninstall: ## remove what install installed; configuration and users stay
 	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' UNITDIR='$(UNITDIR)' scripts/install uninstall
 
 clean: ## remove what was built; keeps .venv and the fetched kernels
-	rm -rf build/guest build/diskless build/install build/kmod build/native build/native-tests build/vm build/stamps build/lib* build/bdist* \
+	rm -rf build/guest build/diskless build/install build/kmod build/kmod-analyzed build/native build/native-tests build/native-asan build/tsan build/vm build/stamps build/lib* build/bdist* \
 		*.egg-info bridge/kvmlog/native/_native*.so tests/native/_testing*.so
 
 .PHONY: help setup run check test test-unit test-vm vm vm-sh vm-ssh vm-reload vm-console test-vagrant kmod guest receiver lint bench soak install uninstall clean

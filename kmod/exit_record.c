@@ -8,14 +8,17 @@ static_assert((int)KVMLOG_RAX == (int)VCPU_REGS_RAX && (int)KVMLOG_RCX == (int)V
 	      (int)KVMLOG_RIP == (int)VCPU_REGS_RIP);
 static_assert(KVMLOG_EINTR == EINTR);
 
+u16 kvmlog_exit_record_nested = KVMLOG_F_NESTED;
+
 void kvmlog_exit_record_give_up(struct kvmlog_vcpu_state *state)
 {
-	kvmlog_exit_record_finish(state, KVMLOG_F_NO_REENTRY);
+	kvmlog_exit_not_reentered(&state->record);
+	kvmlog_exit_record_finish(state, 0);
 }
 
 void kvmlog_exit_record_peek(const struct kvmlog_vcpu_state *state, struct kvmlog_record *record)
 {
 	*record = state->record;
 	kvmlog_exit_record_fill_times(state, record);
-	record->flags |= KVMLOG_F_NO_REENTRY;
+	kvmlog_exit_not_reentered(record);
 }

@@ -21,6 +21,12 @@
 #define kvmlog_exit_t struct kvmlog_vcpu_state
 #include <kvmlog/exit.h>
 
+/*
+ * The flags of an exit that left a nested guest: that its own KVM handles it, as long as nobody
+ * says that L1 does, or not so where nobody could say it.
+ */
+extern u16 kvmlog_exit_record_nested;
+
 /* Why and where the vCPU left its guest, as the vendor's KVM knows it. */
 static __always_inline void kvmlog_exit_record_fill_reason(struct kvmlog_vcpu_state *state,
 							   struct kvm_vcpu *vcpu, u32 isa)
@@ -41,7 +47,7 @@ static __always_inline void kvmlog_exit_record_fill_reason(struct kvmlog_vcpu_st
 				&state->intr_info, &state->error_code);
 	record->rip = 0;
 	if (unlikely(kvmlog_vcpu_nested(vcpu)))
-		flags |= KVMLOG_F_NESTED;
+		flags |= READ_ONCE(kvmlog_exit_record_nested);
 	if (unlikely(protected)) {
 		flags |= KVMLOG_F_PROTECTED;
 	} else if (likely(kvmlog_vendor_cache_rip(vcpu))) {

@@ -166,8 +166,9 @@ void kvmlog_probe_kvm_entry(void *data, struct kvm_vcpu *vcpu)
 				flags = KVMLOG_F_MIGRATED;
 			/* Not the vCPU that left, but a new one at its address. */
 			if (unlikely(kvmlog_vcpu_exits(vcpu) + 1 < state->exits))
-				flags = KVMLOG_F_NO_REENTRY;
-			kvmlog_exit_record_finish(state, flags);
+				kvmlog_exit_record_give_up(state);
+			else
+				kvmlog_exit_record_finish(state, flags);
 		}
 		kvmlog_vcpu_state_unlock(state);
 	}
@@ -255,6 +256,20 @@ void kvmlog_probe_kvm_fast_mmio(void *data, u64 gpa)
 	if (state) {
 		if (state->pending)
 			kvmlog_exit_set_address(&state->record, KVMLOG_VMX_EPT_MISCONFIG, gpa);
+		kvmlog_vcpu_state_unlock(state);
+	}
+	kvmlog_probe_end();
+}
+
+void kvmlog_probe_kvm_nested_vmexit_inject(void *data, u32 reason)
+{
+	struct kvmlog_vcpu_state *state;
+
+	kvmlog_probe_begin();
+	state = kvmlog_vcpu_table_find_current();
+	if (state) {
+		if (state->pending)
+			kvmlog_exit_to_l1(&state->record);
 		kvmlog_vcpu_state_unlock(state);
 	}
 	kvmlog_probe_end();

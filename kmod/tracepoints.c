@@ -16,6 +16,7 @@
 
 #include "compat/kernel.h"
 #include "compat/kvm.h"
+#include "exit_record.h"
 #include "trace.h"
 #include "tracepoints.h"
 #include "vendor.h"
@@ -23,6 +24,9 @@
 #define MISMATCH(name)                                                                          \
 	name " takes other arguments in the running kernel than kvmlog was built for; rebuild " \
 	     "kvmlog for this kernel"
+
+/* Of each exit that L1 is given, on both vendors (nested_vmx_vmexit(), nested_svm_vmexit()). */
+#define NESTED_VMEXIT_INJECT "kvm_nested_vmexit_inject"
 
 /*
  * In the order of attaching; detached in reverse. Whoever ends or completes an
@@ -33,7 +37,8 @@ static struct probed {
 	const char *signature;
 	const char *mismatch;
 	void *function;
-	u8 isa; /* only there, and optional; KVMLOG_ISA_NONE: required everywhere */
+	u8 isa;			       /* only there; KVMLOG_ISA_NONE: everywhere */
+	bool optional;		       /* what it adds to a record is left out without it */
 	struct tracepoint *tracepoint; /* NULL while its module is not loaded */
 	const struct module *module;   /* NULL: built in */
 	bool attached;
@@ -48,9 +53,11 @@ static struct probed {
 	{ "kvm_vcpu_wakeup", KVMLOG_SIGNATURE_KVM_VCPU_WAKEUP, MISMATCH("kvm_vcpu_wakeup"),
 	  kvmlog_probe_kvm_vcpu_wakeup },
 	{ "kvm_page_fault", KVMLOG_SIGNATURE_KVM_PAGE_FAULT, MISMATCH("kvm_page_fault"),
-	  kvmlog_probe_kvm_page_fault, KVMLOG_ISA_VMX },
+	  kvmlog_probe_kvm_page_fault, KVMLOG_ISA_VMX, .optional = true },
 	{ "kvm_fast_mmio", KVMLOG_SIGNATURE_KVM_FAST_MMIO, MISMATCH("kvm_fast_mmio"),
-	  kvmlog_probe_kvm_fast_mmio, KVMLOG_ISA_VMX },
+	  kvmlog_probe_kvm_fast_mmio, KVMLOG_ISA_VMX, .optional = true },
+	{ NESTED_VMEXIT_INJECT, KVMLOG_SIGNATURE_KVM_NESTED_VMEXIT_INJECT,
+	  MISMATCH(NESTED_VMEXIT_INJECT), kvmlog_probe_kvm_nested_vmexit_inject, .optional = true },
 	{ "kvm_exit", KVMLOG_SIGNATURE_KVM_EXIT, MISMATCH("kvm_exit"), kvmlog_probe_kvm_exit },
 };
 
@@ -90,9 +97,18 @@ static bool all_present(void)
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(probes); i++)
-		if (probes[i].isa == KVMLOG_ISA_NONE && !probes[i].tracepoint)
+		if (!probes[i].optional && !probes[i].tracepoint)
 			return false;
 	return kvmlog_vendor.get_exit_info;
+}
+
+/* The caller waits until it runs no more. */
+static void detach_one(struct probed *probe)
+{
+	if (!strcmp(probe->name, NESTED_VMEXIT_INJECT))
+		WRITE_ONCE(kvmlog_exit_record_nested, KVMLOG_F_NESTED);
+	tracepoint_probe_unregister(probe->tracepoint, probe->function, NULL);
+	probe->attached = false;
 }
 
 static void detach(bool persistent_too)
@@ -104,8 +120,7 @@ static void detach(bool persistent_too)
 
 		if (!probe->attached || (probe->persistent && !persistent_too))
 			continue;
-		tracepoint_probe_unregister(probe->tracepoint, probe->function, NULL);
-		probe->attached = false;
+		detach_one(probe);
 	}
 	tracepoint_synchronize_unregister();
 	attached = false;
@@ -122,11 +137,14 @@ static int attach(void)
 			continue;
 		err = tracepoint_probe_register(probe->tracepoint, probe->function, NULL);
 		if (err) {
-			pr_err("cannot attach to %s: %d\n", probe->name, err);
+			pr_err("cannot attach to %s: error %d; switch tracing off and on to try again\n",
+			       probe->name, err);
 			detach(true);
 			return err;
 		}
 		probe->attached = true;
+		if (!strcmp(probe->name, NESTED_VMEXIT_INJECT))
+			WRITE_ONCE(kvmlog_exit_record_nested, KVMLOG_F_NESTED | KVMLOG_F_NESTED_L0);
 	}
 	attached = true;
 	return 0;
@@ -153,11 +171,31 @@ static void detach_and_report(void)
 	callbacks->detached();
 }
 
+static int resolve_vendor(const char *name)
+{
+	int err = kvmlog_vendor_resolve(name);
+
+	if (err == -ENOMEM)
+		pr_err("no memory to find the functions of %s; switch tracing off and on to try again\n",
+		       name);
+	return err;
+}
+
+static void resolve_loaded_vendor(void)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(vendor_modules) && !kvmlog_vendor.get_exit_info; i++)
+		resolve_vendor(vendor_modules[i]);
+}
+
 int kvmlog_tracepoints_enable(void)
 {
 	int err;
 
 	mutex_lock(&probes_mutex);
+	/* There may have been no memory for it when it was loaded. */
+	resolve_loaded_vendor();
 	enabled = true;
 	err = update(false);
 	if (err)
@@ -186,7 +224,7 @@ const char *kvmlog_tracepoints_waiting_for(void)
 
 	mutex_lock(&probes_mutex);
 	for (i = 0; i < ARRAY_SIZE(probes) && !missing; i++)
-		if (probes[i].isa == KVMLOG_ISA_NONE && !probes[i].tracepoint)
+		if (!probes[i].optional && !probes[i].tracepoint)
 			missing = "kvm";
 	if (!missing && !kvmlog_vendor.get_exit_info)
 		missing = "kvm_amd or kvm_intel";
@@ -257,8 +295,7 @@ static int check_optional(struct probed *probe, const char *signature)
 	probe->unusable = unusable;
 	/* KVM was loaded, and the probe attached, before anybody could say so. */
 	if (unusable && probe->attached) {
-		tracepoint_probe_unregister(probe->tracepoint, probe->function, NULL);
-		probe->attached = false;
+		detach_one(probe);
 		tracepoint_synchronize_unregister();
 	}
 	mutex_unlock(&probes_mutex);
@@ -273,7 +310,7 @@ int kvmlog_tracepoints_check(const char *name, const char *signature,
 	for (i = 0; i < ARRAY_SIZE(probes); i++) {
 		if (strcmp(probes[i].name, name))
 			continue;
-		if (probes[i].isa != KVMLOG_ISA_NONE)
+		if (probes[i].optional)
 			return check_optional(&probes[i], signature);
 		return compare(name, probes[i].signature, signature, false, probes[i].mismatch,
 			       extack);
@@ -346,8 +383,7 @@ static int vendor_notify(struct notifier_block *nb, unsigned long action, void *
 		mutex_lock(&probes_mutex);
 		if (action == MODULE_STATE_COMING) {
 			/* The other vendor's module is announced too, before it sees the CPU. */
-			if (!kvmlog_vendor.get_exit_info &&
-			    kvmlog_vendor_resolve(module->name) == -ENOENT)
+			if (!kvmlog_vendor.get_exit_info && resolve_vendor(module->name) == -ENOENT)
 				pr_err("%s has no get_exit_info that kvmlog knows\n", module->name);
 			update(true);
 		} else if (action == MODULE_STATE_GOING && kvmlog_vendor_is(module->name)) {
@@ -364,7 +400,7 @@ static struct notifier_block vendor_notifier = { .notifier_call = vendor_notify 
 
 int kvmlog_tracepoints_init(const struct kvmlog_tracepoints_callbacks *owner)
 {
-	int i, err;
+	int err;
 
 	callbacks = owner;
 	/* Built into the kernel: these never go. */
@@ -373,8 +409,7 @@ int kvmlog_tracepoints_init(const struct kvmlog_tracepoints_callbacks *owner)
 	if (err)
 		return err;
 	mutex_lock(&probes_mutex);
-	for (i = 0; i < ARRAY_SIZE(vendor_modules) && !kvmlog_vendor.get_exit_info; i++)
-		kvmlog_vendor_resolve(vendor_modules[i]);
+	resolve_loaded_vendor();
 	mutex_unlock(&probes_mutex);
 	err = register_tracepoint_module_notifier(&tracepoint_notifier);
 	if (err)

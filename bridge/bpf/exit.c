@@ -40,6 +40,13 @@ static __always_inline void kvmlog_fill_unknown(struct kvmlog_bpf_slot *slot)
 	slot->record.detail = 0;
 }
 
+/* Of an exit that left a nested guest: this host handles it, unless L1 turns out to. */
+#ifdef KVMLOG_TELLS_L1
+#define KVMLOG_NESTED (KVMLOG_F_NESTED | KVMLOG_F_NESTED_L0)
+#else
+#define KVMLOG_NESTED KVMLOG_F_NESTED
+#endif
+
 #ifdef KVMLOG_AT_VMCB
 /* svm->vmcb, and behind it svm->vmcb01.ptr: another one is in use for a nested guest. */
 struct kvmlog_vmcbs {
@@ -68,7 +75,7 @@ static __always_inline u64 kvmlog_vmcb(struct kvmlog_bpf_slot *slot, u64 vcpu, u
 		return 0;
 	slot->vmcb = vmcbs.own;
 	if (vmcbs.used != vmcbs.own)
-		*flags |= KVMLOG_F_NESTED;
+		*flags |= KVMLOG_NESTED;
 	return vmcbs.used;
 }
 
@@ -137,7 +144,7 @@ static __always_inline u32 kvmlog_nested(u64 vcpu)
 					(void *)(vcpu + KVMLOG_AT_LOADED_VMCS)) &&
 		 vmcs != vcpu + KVMLOG_AT_VMCS01;
 #endif
-	return nested ? KVMLOG_F_NESTED : 0;
+	return nested ? KVMLOG_NESTED : 0;
 }
 
 static __always_inline u32 kvmlog_reason(const struct kvmlog_here *here,

@@ -96,6 +96,19 @@ int kvmlog_kvm_fast_mmio(struct bpf_raw_tracepoint_args *ctx)
 }
 #endif
 
+#ifdef KVMLOG_TELLS_L1
+/* KVM gives L1, the hypervisor in the guest, an exit. */
+int kvmlog_kvm_nested_vmexit_inject(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct kvmlog_here here;
+	struct kvmlog_bpf_slot *slot = kvmlog_slot_here(&here);
+
+	if (slot && slot->pending)
+		kvmlog_exit_to_l1(&slot->record);
+	return 0;
+}
+#endif
+
 /* The thread ends: what it left unfinished is written, its slot and its guest given back. */
 int kvmlog_sched_process_exit(struct bpf_raw_tracepoint_args *ctx)
 {

@@ -54,8 +54,9 @@ static __always_inline void kvmlog_finish(const struct kvmlog_here *here,
 #ifdef KVMLOG_AT_RUN_DELAY
 	kvmlog_exit_add_delay(slot, record, kvmlog_run_delay_ns());
 #endif
-	if (record->cpu != here->number && !(flags & KVMLOG_F_NO_REENTRY))
-		flags |= KVMLOG_F_MIGRATED;
-	record->flags |= flags;
+	if (flags & KVMLOG_F_NO_REENTRY)
+		kvmlog_exit_not_reentered(record);
+	else if (record->cpu != here->number)
+		record->flags |= KVMLOG_F_MIGRATED;
 	kvmlog_emit(here, slot);
 }

@@ -252,6 +252,16 @@ void kvmlog_statistics_copied(const struct kvmlog_statistics_map *copy,
 int kvmlog_statistics_header_now(const struct kvmlog_statistics_map *map,
 				 struct kvmlog_statistics_header *header);
 
+/* --- statistics/keys.c --- */
+
+/* CPUID leaves that are one detail: guests look for hypervisors at every 256th of them. */
+enum kvmlog_cpuid_range {
+	KVMLOG_CPUID_SEARCHED = 0x40000200,
+	KVMLOG_CPUID_SEARCHED_LAST = 0x4fffffff,
+};
+
+int kvmlog_cpuid_has_subleaves(__u32 leaf);
+
 /* --- statistics/query.c --- */
 
 enum kvmlog_statistics_by {
@@ -260,6 +270,13 @@ enum kvmlog_statistics_by {
 	KVMLOG_BY_REASON = 1 << 2,
 	KVMLOG_BY_DETAIL = 1 << 3,
 	KVMLOG_BY_RETURN = 1 << 4,
+};
+
+/* Who handled exits of a nested guest: this host, or the hypervisor in its own guest. */
+enum kvmlog_handler {
+	KVMLOG_HANDLER_UNTOLD = 0,
+	KVMLOG_HANDLER_L0 = 1,
+	KVMLOG_HANDLER_L1 = 2,
 };
 
 /*
@@ -273,8 +290,9 @@ struct kvmlog_statistics_group {
 	__u8 reserved;
 	__u32 reason;
 	__u8 nested;
+	__u8 handler; /* enum kvmlog_handler */
 	__u8 halt;
-	__u16 reserved2;
+	__u8 reserved2;
 	__u64 detail;
 	__u8 detail_kind;
 	__u8 reserved3;

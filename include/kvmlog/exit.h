@@ -152,6 +152,22 @@ static __always_inline void kvmlog_exit_set_address(struct kvmlog_record *record
 	record->flags |= KVMLOG_F_DETAIL_VALID;
 }
 
+/*
+ * The hypervisor in the guest is given an exit of the guest in it. Not every one is of an exit
+ * of that guest: it may have been about to be entered.
+ */
+static __always_inline void kvmlog_exit_to_l1(struct kvmlog_record *record)
+{
+	if (record->flags & KVMLOG_F_NESTED)
+		record->flags = (record->flags & ~KVMLOG_F_NESTED_L0) | KVMLOG_F_NESTED_L1;
+}
+
+/* Written before the re-entry: who handles it is not known, unless it is L1. */
+static __always_inline void kvmlog_exit_not_reentered(struct kvmlog_record *record)
+{
+	record->flags = (record->flags & ~KVMLOG_F_NESTED_L0) | KVMLOG_F_NO_REENTRY;
+}
+
 /* Times up to now. @record: that of @exit, or a copy of it. */
 static __always_inline void kvmlog_exit_complete(const kvmlog_exit_t *exit,
 						 struct kvmlog_record *record, __u64 now_ns)

@@ -70,7 +70,7 @@ def main() -> int:
             return 0
         host = stack.enter_context(libvirt_host())
         for guest in ("web1", "data1"):
-            stack.enter_context(libvirt_guest(host, guest)).connect()
+            stack.enter_context(libvirt_guest(host, guest)).run("true")
         assert host.daemon is not None
         (folder / "real").mkdir()
         running = stack.enter_context(collector(folder / "real", host.read_only_uri))

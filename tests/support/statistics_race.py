@@ -22,7 +22,7 @@ def value_ns(reason: Any) -> Any:
     return 500 + 777 * reason**3
 
 
-def busy(seed: int) -> Records:
+def busy(seed: int, details: int = 40) -> Records:
     """A batch in which hardly two exits are alike: an entry is folded for nearly each of them."""
     random = np.random.default_rng(seed)
     reason = random.integers(0, REASONS, BATCH)
@@ -32,7 +32,7 @@ def busy(seed: int) -> Records:
         vcpu=random.integers(0, 4, BATCH),
         reason=reason,
         flags=lib.KVMLOG_F_DETAIL_VALID,
-        detail=random.integers(0, 40, BATCH),
+        detail=random.integers(0, details, BATCH),
         total_ns=value_ns(reason),
         user_ns=value_ns(reason) // 3,
     )
@@ -44,8 +44,12 @@ def calm() -> Records:
 
 
 def write(counting: Counting, batches: int, kind: str) -> None:
-    """Feeds so many; kind: calm, busy, or churn: with guests that go and resets in between."""
-    made = [calm()] if kind == "calm" else [busy(seed) for seed in range(8)]
+    """Feeds so many; kind: calm, busy, scan (details take each other's rows), or churn.
+
+    churn: with guests that go and resets in between.
+    """
+    details = 5_000 if kind == "scan" else 40
+    made = [calm()] if kind == "calm" else [busy(seed, details) for seed in range(8)]
     number = 0
     for batch in range(batches):
         counting.feed(made[batch % len(made)])
@@ -67,6 +71,20 @@ def write(counting: Counting, batches: int, kind: str) -> None:
                 counting.feed(note(1, 2), note(2, 1))
 
 
+def check_details(reasons: Records, rows: Records) -> None:
+    """Nowhere do the details of a reason have more than the reason."""
+
+    def names(found: Records) -> Records:
+        key = found["key"]
+        names: Records = key["guest"].astype(np.uint64) << 32 | key["reason"] << 8 | key["flags"]
+        return names
+
+    has = dict(zip(names(reasons).tolist(), reasons["sums"]["count"].tolist(), strict=True))
+    details = rows[rows["key"]["kind"] == lib.KVMLOG_STATISTICS_DETAIL]
+    for name in np.unique(names(details)).tolist():
+        assert details["sums"]["count"][names(details) == name].sum() <= has[name]
+
+
 def check(snapshot: Snapshot) -> None:
     """Every row is whole, and no exit is in a row that the header does not know of."""
     elements = Elements(snapshot)
@@ -84,6 +102,7 @@ def check(snapshot: Snapshot) -> None:
     assert (elements.histogram_counts() == reasons["sums"]["count"]).all()
     with_octaves = rows[rows["key"]["kind"] != lib.KVMLOG_STATISTICS_RETURN]
     assert (with_octaves["octaves"].sum(axis=1) == with_octaves["sums"]["count"]).all()
+    check_details(reasons, rows)
     owners = {int(guest) for found in (reasons, rows) for guest in found["key"]["guest"]}
     assert owners <= set(snapshot.guests)
     assert snapshot.exits >= counted(snapshot)

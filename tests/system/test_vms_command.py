@@ -22,7 +22,7 @@ from kvmlog.vmstats.snapshot import Snapshot
 from tests.support import vmstats_samples as make
 from tests.support.bridge_process import HANG_S, KVMLOG, kvmlog
 from tests.support.rpc_process import rpc_server
-from tests.support.users import NOBODY, as_root
+from tests.support.users import as_nobody, as_root
 from tests.support.vmstats_process import collector
 
 
@@ -171,16 +171,7 @@ def test_without_permission() -> None:
         folder.chmod(0o755)
         path = Path(write(folder, snapshot()))
         path.chmod(0o640)
-        done = subprocess.run(
-            [*KVMLOG, "vms", *options(folder)],
-            user=NOBODY,
-            group=NOBODY,
-            extra_groups=[],
-            capture_output=True,
-            text=True,
-            timeout=HANG_S,
-            check=False,
-        )
+        done = as_nobody("vms", *options(folder))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         f"kvmlog: {path}: cannot be read (Permission denied); run as root or join the group "

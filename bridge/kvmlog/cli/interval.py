@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The interval of commands that repeat (-i S), and when each of them is due."""
+"""Commands that repeat: -i S and -n COUNT, and when each interval is due."""
 
 from __future__ import annotations
 
@@ -9,8 +9,28 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
+from kvmlog.cli import records
+
 MIN_INTERVAL_S: Final = 0.1
 MAX_INTERVAL_S: Final = 86_400.0
+
+
+def add_options(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add -i with this help (args.interval, None: once), and -n (args.count)."""
+    parser.add_argument("-i", dest="interval", metavar="S", type=interval_s, help=text)
+    parser.add_argument(
+        "-n",
+        dest="count",
+        metavar="COUNT",
+        type=records.positive,
+        help="with -i: stop after COUNT tables",
+    )
+
+
+def check(args: argparse.Namespace) -> None:
+    """Exit with status 2 where -n has no -i; args.usage_error: the parser's error()."""
+    if args.interval is None and args.count is not None:
+        args.usage_error("-n counts the tables of -i; give -i S too")
 
 
 def interval_s(value: str) -> float:

@@ -18,6 +18,8 @@ from kvmlog.ring.statistics.reader import (
     DETAIL_EXACT,
     DETAIL_OTHER,
     DETAIL_REGION,
+    HANDLER_L0,
+    HANDLER_L1,
     NO_RETURN,
     By,
     Row,
@@ -30,7 +32,6 @@ _SPLIT: Final = ("kvm_ns", "vmm_ns", "wait_ns", "idle_ns", "paused_ns")
 _PERCENTILES: Final = ("p50_ns", "p90_ns", "p99_ns", "p999_ns", "rough")
 _FIGURES: Final = (*_TIMES, *_SPLIT, *_PERCENTILES)
 _RETURN_FIGURES: Final = ("total_ns", "vmm_ns", "paused_ns")
-_REGION_BYTES: Final = 1 << 30
 
 
 def report_object(report: Report) -> dict[str, Any]:
@@ -63,12 +64,13 @@ def detail_words(row: Row) -> str:
     """Return the detail of a group in words, "" where its exits have none."""
     if row.detail_kind == DETAIL_EXACT:
         # Of an address that is no device's only the region is kept.
-        return detail.detail_words(row.isa, row.reason, row.detail, is_device=True)
+        return detail.detail_words(
+            row.isa, row.reason, row.detail, is_device=True, is_nested=row.nested
+        )
     if row.detail_kind == DETAIL_DEVICE:
         return detail.device_words(row.isa, row.detail)
     if row.detail_kind == DETAIL_REGION:
-        kind = detail.detail_kind_name(detail.detail_kind(row.isa, row.reason))
-        return f"{kind} {row.detail:#x}-{row.detail + _REGION_BYTES - 1:#x}"
+        return detail.region_words(row.isa, row.reason, row.detail)
     return "other" if row.detail_kind == DETAIL_OTHER else ""
 
 
@@ -93,12 +95,20 @@ def row_object(line: Line, by: By) -> dict[str, Any]:
         returned = row.user_reason != NO_RETURN
         out["user_reason"] = row.user_reason if returned else None
         out["user_reason_name"] = names.user_reason_name(row.user_reason) if returned else None
-    out |= {"nested": row.nested, "halt": row.halt, "count": row.count}
+    out |= {
+        "nested": row.nested,
+        "handled_by": HANDLERS.get(row.handler),
+        "halt": row.halt,
+        "count": row.count,
+    }
     figures = row._asdict()
     out |= {name: figures[name] for name in (_RETURN_FIGURES if By.RETURN in by else _FIGURES)}
     out["share"] = line.part_ns / line.whole_ns if line.whole_ns else None
     return out
 
+
+# Of a nested exit: this host (L0) or the hypervisor in its own guest (L1).
+HANDLERS: Final = {HANDLER_L0: "l0", HANDLER_L1: "l1"}
 
 _DETAIL_KINDS: Final = enum_names("kvmlog_statistics_detail_kind", "KVMLOG_STATISTICS_DETAIL_")
 

@@ -36,11 +36,10 @@ struct kvmlog_statistics_entry {
 	kvmlog_pair halt_paused_ns;
 	__u64 delay_kernel_us;
 	__u64 delay_user_us;
-	__u64 min_ns, max_ns;		      /* of those in counts */
-	__u64 beyond_min_ns, beyond_max_ns;   /* of those that are beyond them */
-	__u32 zeros, beyond;		      /* exits that counts cannot hold */
-	__u32 rows[KVMLOG_STATISTICS_RETURN]; /* 1 + number by kind - 1; 0: not looked for yet */
-	__u16 used;			      /* 1 + exits; 0: full */
+	__u64 min_ns, max_ns;		    /* of those in counts */
+	__u64 beyond_min_ns, beyond_max_ns; /* of those that are beyond them */
+	__u32 zeros, beyond;		    /* exits that counts cannot hold */
+	__u16 used;			    /* 1 + exits; 0: full */
 	__u16 counts[KVMLOG_CACHE_STEPS];
 } __attribute__((aligned(64)));
 
@@ -90,13 +89,15 @@ static inline void kvmlog_statistics_entry_forget(struct kvmlog_statistics_entry
 
 /* kinds.c */
 struct kvmlog_alike kvmlog_alike_of(const struct kvmlog_statistics_entry *entry);
-int kvmlog_alike_halt(const struct kvmlog_alike *alike);
-int kvmlog_alike_mmio(const struct kvmlog_alike *alike);
-void kvmlog_alike_detail(const struct kvmlog_alike *alike,
-			 const struct kvmlog_statistics_entry *entry,
-			 struct kvmlog_statistics_key *key);
+__u8 kvmlog_alike_flags(const struct kvmlog_alike *alike);
 void kvmlog_alike_split(const struct kvmlog_alike *alike,
 			const struct kvmlog_statistics_entry *entry,
 			struct kvmlog_statistics_sums *sums);
+
+/* keys.c; kvmlog_cpuid_has_subleaves() stands in api.h. */
+void kvmlog_alike_detail(const struct kvmlog_alike *alike,
+			 const struct kvmlog_statistics_entry *entry,
+			 struct kvmlog_statistics_key *key);
+int kvmlog_alike_widen(const struct kvmlog_alike *alike, struct kvmlog_statistics_key *key);
 
 #endif

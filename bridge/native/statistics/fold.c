@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* From an entry of the cache into the rows of the file. */
+#include <string.h>
+
 #include "clock.h"
 #include "statistics/state.h"
 #include "statistics/statistics.h"
@@ -18,79 +20,50 @@ static void add_row(struct kvmlog_statistics_row *row, struct kvmlog_statistics_
 	kvmlog_element_end(&row->sequence);
 }
 
-enum {
-	/* Addresses of devices share pages from here on: a scan of a bus leaves room for others. */
-	KVMLOG_EXACT_DETAILS = KVMLOG_STATISTICS_DETAILS / 2,
-	KVMLOG_DEVICE_BYTES = 4096,
+/* The rows that an entry's exits count in; KVMLOG_NO_ROW: there is no room. */
+struct places {
+	__u32 reason;
+	__u32 rows[KVMLOG_STATISTICS_RETURN + 1]; /* by kind, from KVMLOG_STATISTICS_VCPU on */
 };
 
-/* The row for a detail: of its own, of its page, or the one that further keys share. */
-static __u32 detail_row(struct kvmlog_statistics *statistics, const struct kvmlog_alike *alike,
-			struct kvmlog_statistics_key *key, struct kvmlog_statistics_reason *reason)
-{
-	__u32 row = kvmlog_statistics_find_row(statistics, key, 0);
-
-	if (row == KVMLOG_NO_ROW && reason && reason->details >= KVMLOG_EXACT_DETAILS &&
-	    key->detail_kind == KVMLOG_STATISTICS_DETAIL_EXACT && kvmlog_alike_mmio(alike)) {
-		key->detail -= key->detail % KVMLOG_DEVICE_BYTES;
-		key->detail_kind = KVMLOG_STATISTICS_DETAIL_DEVICE;
-		row = kvmlog_statistics_find_row(statistics, key, 0);
-	}
-	if (row != KVMLOG_NO_ROW)
-		return row;
-	if (!reason || reason->details >= KVMLOG_STATISTICS_DETAILS) {
-		key->detail = 0;
-		key->detail_kind = KVMLOG_STATISTICS_DETAIL_OTHER;
-		return kvmlog_statistics_find_row(statistics, key, 1);
-	}
-	row = kvmlog_statistics_find_row(statistics, key, 1);
-	if (row == KVMLOG_NO_ROW)
-		return row;
-	kvmlog_element_begin(&reason->sequence);
-	reason->details++;
-	kvmlog_element_end(&reason->sequence);
-	return row;
-}
-
-/* Looks for the rows of an entry that was adopted since. Those without room stay 0. */
-static void resolve(struct kvmlog_statistics *statistics, const struct kvmlog_alike *alike,
-		    struct kvmlog_statistics_entry *entry)
+static struct places find_places(struct kvmlog_statistics *statistics,
+				 const struct kvmlog_alike *alike,
+				 const struct kvmlog_statistics_entry *entry)
 {
 	struct kvmlog_statistics_key common = {
 		.reason = alike->reason,
 		.isa = alike->isa,
-		.flags = (alike->flags & KVMLOG_F_NESTED ? KVMLOG_STATISTICS_NESTED : 0) |
-			 (kvmlog_alike_halt(alike) ? KVMLOG_STATISTICS_HALT : 0),
+		.flags = kvmlog_alike_flags(alike),
 	};
-	struct kvmlog_statistics_reason *reason = NULL;
+	struct places places;
 	struct kvmlog_statistics_key key;
 
+	memset(&places, 0xff, sizeof(places));
 	common.guest = kvmlog_statistics_guest_of(statistics, alike->source, alike->guest_number);
 	if (common.guest == KVMLOG_NO_ROW)
-		return;
+		return places;
 	key = common;
 	key.kind = KVMLOG_STATISTICS_REASON;
-	entry->rows[KVMLOG_STATISTICS_REASON - 1] =
-		kvmlog_statistics_find_reason(statistics, &key, 1) + 1;
-	if (entry->rows[KVMLOG_STATISTICS_REASON - 1])
-		reason = &statistics->map.reasons[entry->rows[KVMLOG_STATISTICS_REASON - 1] - 1];
+	places.reason = kvmlog_statistics_find_reason(statistics, &key, 1);
 
 	key = common;
 	key.kind = KVMLOG_STATISTICS_VCPU;
 	key.vcpu = alike->vcpu;
-	entry->rows[KVMLOG_STATISTICS_VCPU - 1] =
-		kvmlog_statistics_find_row(statistics, &key, 1) + 1;
+	places.rows[KVMLOG_STATISTICS_VCPU] = kvmlog_statistics_find_row(statistics, &key, 1);
 
-	key = common;
-	key.kind = KVMLOG_STATISTICS_DETAIL;
-	kvmlog_alike_detail(alike, entry, &key);
-	entry->rows[KVMLOG_STATISTICS_DETAIL - 1] = detail_row(statistics, alike, &key, reason) + 1;
+	if (places.reason != KVMLOG_NO_ROW) {
+		key = common;
+		key.kind = KVMLOG_STATISTICS_DETAIL;
+		kvmlog_alike_detail(alike, entry, &key);
+		places.rows[KVMLOG_STATISTICS_DETAIL] =
+			kvmlog_statistics_detail(statistics, alike, &key, places.reason);
+	}
 
 	key = common;
 	key.kind = KVMLOG_STATISTICS_RETURN;
 	key.user_reason = alike->user_reason;
-	entry->rows[KVMLOG_STATISTICS_RETURN - 1] =
-		kvmlog_statistics_find_row(statistics, &key, 1) + 1;
+	places.rows[KVMLOG_STATISTICS_RETURN] = kvmlog_statistics_find_row(statistics, &key, 1);
+	return places;
 }
 
 static void add_guest(struct kvmlog_statistics *statistics, __u32 number, __u64 exits)
@@ -126,6 +99,7 @@ void kvmlog_statistics_fold_entry(struct kvmlog_statistics *statistics,
 	struct kvmlog_alike alike = kvmlog_alike_of(entry);
 	struct kvmlog_statistics_part part = { 0 };
 	struct kvmlog_statistics_reason *reason = NULL;
+	struct places places;
 
 	if (entry->used == 1)
 		return;
@@ -134,10 +108,9 @@ void kvmlog_statistics_fold_entry(struct kvmlog_statistics *statistics,
 		kvmlog_statistics_entry_forget(entry);
 		return;
 	}
-	if (!entry->rows[KVMLOG_STATISTICS_REASON - 1])
-		resolve(statistics, &alike, entry);
-	if (entry->rows[KVMLOG_STATISTICS_REASON - 1]) {
-		reason = &statistics->map.reasons[entry->rows[KVMLOG_STATISTICS_REASON - 1] - 1];
+	places = find_places(statistics, &alike, entry);
+	if (places.reason != KVMLOG_NO_ROW) {
+		reason = &statistics->map.reasons[places.reason];
 		kvmlog_element_begin(&reason->sequence);
 	}
 	kvmlog_statistics_digest(statistics, entry, reason, &part);
@@ -149,10 +122,11 @@ void kvmlog_statistics_fold_entry(struct kvmlog_statistics *statistics,
 	} else {
 		part.overflow = part.sums.count;
 	}
+	/* After the reason: readers take what it has more than its details as those of no row. */
 	for (__u32 kind = KVMLOG_STATISTICS_VCPU; kind <= KVMLOG_STATISTICS_RETURN; kind++) {
-		__u32 row = entry->rows[kind - 1];
+		__u32 row = places.rows[kind];
 
-		add_row(row ? &statistics->map.rows[row - 1] : NULL, &part);
+		add_row(row == KVMLOG_NO_ROW ? NULL : &statistics->map.rows[row], &part);
 	}
 	kvmlog_statistics_entry_clear(entry);
 	count(statistics, &part);

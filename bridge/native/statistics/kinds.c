@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What an entry's exits are: their reason, a halt or none, their detail, who spent the time. */
+/* What an entry's exits are: their reason, a halt or none, who spent the time. */
 #include <linux/kvm.h>
 
 #include <kvmlog/reasons.h>
@@ -9,10 +9,6 @@
 
 enum {
 	NS_PER_US = 1000,
-	GIB_SHIFT = 30,
-	/* I/O APIC, HPET and local APIC, which KVM emulates (Intel SDM vol. 3, 11.4; chipsets). */
-	PLATFORM_START = 0xfec00000U,
-	PLATFORM_END = 0xfef00000U,
 };
 
 struct kvmlog_alike kvmlog_alike_of(const struct kvmlog_statistics_entry *entry)
@@ -36,10 +32,13 @@ struct kvmlog_alike kvmlog_alike_of(const struct kvmlog_statistics_entry *entry)
 	return alike;
 }
 
-int kvmlog_alike_halt(const struct kvmlog_alike *alike)
+static int is_halt(const struct kvmlog_alike *alike)
 {
 	if (alike->flags & KVMLOG_F_HALT_SLEPT || alike->user_reason == KVM_EXIT_HLT)
 		return 1;
+	/* A nested guest that halts leaves the CPU to its hypervisor. */
+	if (alike->flags & KVMLOG_F_NESTED_L1)
+		return 0;
 	switch (alike->isa) {
 	case KVMLOG_ISA_VMX:
 		return alike->reason == KVMLOG_VMX_HLT;
@@ -51,11 +50,13 @@ int kvmlog_alike_halt(const struct kvmlog_alike *alike)
 	return 0;
 }
 
-/* Whether it accessed the memory of a device of a PC that the VMM has. */
-int kvmlog_alike_mmio(const struct kvmlog_alike *alike)
+/* What rows tell apart of them: enum kvmlog_statistics_flag. */
+__u8 kvmlog_alike_flags(const struct kvmlog_alike *alike)
 {
-	return kvmlog_is_address(alike->isa, alike->reason) &&
-	       (alike->user_reason == KVM_EXIT_MMIO || alike->reason == KVMLOG_VMX_EPT_MISCONFIG);
+	return (__u8)((alike->flags & KVMLOG_F_NESTED ? KVMLOG_STATISTICS_NESTED : 0) |
+		      (alike->flags & KVMLOG_F_NESTED_L0 ? KVMLOG_STATISTICS_L0 : 0) |
+		      (alike->flags & KVMLOG_F_NESTED_L1 ? KVMLOG_STATISTICS_L1 : 0) |
+		      (is_halt(alike) ? KVMLOG_STATISTICS_HALT : 0));
 }
 
 /*
@@ -65,37 +66,7 @@ int kvmlog_alike_mmio(const struct kvmlog_alike *alike)
 static int is_under_way(const struct kvmlog_alike *alike)
 {
 	return alike->flags & KVMLOG_F_NO_REENTRY && alike->user_reason == KVMLOG_NO_RETURN &&
-	       kvmlog_alike_halt(alike);
-}
-
-/*
- * The key that a detail is counted under. Memory has too many addresses: only those of
- * devices are kept as they are, as far as an exit tells that it is a device's.
- */
-void kvmlog_alike_detail(const struct kvmlog_alike *alike,
-			 const struct kvmlog_statistics_entry *entry,
-			 struct kvmlog_statistics_key *key)
-{
-	int memory = 0;
-
-	if (!(alike->flags & KVMLOG_F_DETAIL_VALID)) {
-		key->detail_kind = KVMLOG_STATISTICS_DETAIL_NONE;
-		return;
-	}
-	if (alike->isa == KVMLOG_ISA_VMX)
-		memory = alike->reason == KVMLOG_VMX_EPT_VIOLATION ||
-			 alike->reason == KVMLOG_VMX_INVLPG;
-	else if (alike->isa == KVMLOG_ISA_SVM)
-		memory = alike->reason == KVMLOG_SVM_NPF || alike->reason == KVMLOG_SVM_INVLPG;
-	if (alike->user_reason == KVM_EXIT_MMIO ||
-	    (entry->detail >= PLATFORM_START && entry->detail < PLATFORM_END))
-		memory = 0;
-	key->detail = entry->detail;
-	key->detail_kind = KVMLOG_STATISTICS_DETAIL_EXACT;
-	if (memory) {
-		key->detail = entry->detail >> GIB_SHIFT << GIB_SHIFT;
-		key->detail_kind = KVMLOG_STATISTICS_DETAIL_REGION;
-	}
+	       is_halt(alike);
 }
 
 static __u64 at_most(__u64 value, __u64 limit)

@@ -13,7 +13,7 @@ _Static_assert(sizeof(struct kvmlog_statistics_key) == 24, "key");
 _Static_assert(sizeof(struct kvmlog_statistics_sums) == 72, "sums");
 _Static_assert(sizeof(struct kvmlog_statistics_reason) == 256, "reason");
 _Static_assert(sizeof(struct kvmlog_statistics_block) == 256, "block");
-_Static_assert(sizeof(struct kvmlog_statistics_row) == 400, "row");
+_Static_assert(sizeof(struct kvmlog_statistics_row) == 408, "row");
 _Static_assert(sizeof(struct kvmlog_statistics_guest) == 128, "guest");
 _Static_assert(sizeof(struct kvmlog_statistics_header) <= KVMLOG_STATISTICS_HEADER_BYTES, "header");
 

@@ -8,7 +8,7 @@ static void merge_reason(struct kvmlog_statistics *statistics,
 {
 	kvmlog_element_begin(&to->sequence);
 	kvmlog_sums_add(&to->sums, &from->sums);
-	to->details += from->details;
+	to->evicted_ns += from->evicted_ns;
 	for (__u32 octave = 0; octave < KVMLOG_HISTOGRAM_OCTAVES; octave++) {
 		__u32 mine = to->blocks[octave];
 		__u32 other = from->blocks[octave];
@@ -102,5 +102,6 @@ void kvmlog_statistics_merge_guests(struct kvmlog_statistics *statistics, __u32 
 	kvmlog_statistics_guest_free(statistics, from);
 	kvmlog_statistics_numbers_free(statistics);
 	kvmlog_statistics_index_all(statistics);
+	kvmlog_statistics_details_merged(statistics, to);
 	kvmlog_sequence_end(generation);
 }

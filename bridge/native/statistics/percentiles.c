@@ -44,16 +44,40 @@ static void add_histogram(struct kvmlog_query *query, const struct kvmlog_query_
 	}
 }
 
+/* How many of a row's exits are in an octave. */
+static __u64 in_octave(const struct kvmlog_query *query, const struct kvmlog_query_source *source,
+		       __u32 octave)
+{
+	__u64 before = source->since ? query->base->rows[source->number].octaves[octave] : 0;
+
+	return query->now->rows[source->number].octaves[octave] - before;
+}
+
+/* How many of a reason's exits are in an octave, and in no row of a detail. */
+static __u64 rest_in_octave(const struct kvmlog_query *query,
+			    const struct kvmlog_query_source *rest, __u32 octave)
+{
+	const __u64 *counts = block_of(query->now, rest->number, octave);
+	const __u64 *before = rest->since ? block_of(query->base, rest->number, octave) : NULL;
+	__u64 all = 0, details = 0;
+
+	for (__u32 step = 0; counts && step < KVMLOG_HISTOGRAM_STEPS; step++)
+		all += counts[step] - (before ? before[step] : 0);
+	for (__u32 next = rest->next; next; next = query->sources[next - 1].next)
+		details += in_octave(query, &query->sources[next - 1], octave);
+	return all > details ? all - details : 0;
+}
+
 static void add_octaves(struct kvmlog_query *query, const struct kvmlog_query_source *source)
 {
-	const __u64 *octaves = query->now->rows[source->number].octaves;
-	const __u64 *before = source->since ? query->base->rows[source->number].octaves : NULL;
-
 	for (__u32 octave = 0; octave < KVMLOG_HISTOGRAM_OCTAVES; octave++) {
-		if (!octaves[octave])
+		__u64 count = kvmlog_is_rest(source->key) ? rest_in_octave(query, source, octave)
+							  : in_octave(query, source, octave);
+
+		if (!count)
 			continue;
 		touch(query, octave);
-		query->counts[octave] += octaves[octave] - (before ? before[octave] : 0);
+		query->counts[octave] += count;
 	}
 }
 

@@ -26,36 +26,59 @@ static int same_guest(const struct kvmlog_query *query, __u32 number)
 	return query->base->guests[number].turn == query->now->guests[number].turn;
 }
 
-/* What @number counted since the earlier copy; another key there: it has no past. */
-static void take_source(struct kvmlog_query *query, const struct kvmlog_statistics_key *key,
-			const struct kvmlog_statistics_sums *sums, __u32 number,
-			const struct kvmlog_statistics_key *base_key,
-			const struct kvmlog_statistics_sums *base_sums)
+/* What stands at a place in either table. */
+struct counted {
+	const struct kvmlog_statistics_key *key;
+	const struct kvmlog_statistics_sums *sums;
+	__u32 turn; /* of a row, whose key may have lost it and found it again */
+};
+
+static struct counted counted_at(const struct kvmlog_statistics_map *map, int of_reasons,
+				 __u32 number)
 {
-	struct kvmlog_query_source *source = &query->sources[query->sources_count];
+	if (of_reasons)
+		return (struct counted){ &map->reasons[number].key, &map->reasons[number].sums, 0 };
+	return (struct counted){ &map->rows[number].key, &map->rows[number].sums,
+				 map->rows[number].turn };
+}
+
+/*
+ * What the reason or row @number counted since the earlier copy, as a source called @key.
+ * Something else there then: it has no past.
+ */
+void kvmlog_query_take(struct kvmlog_query *query, const struct kvmlog_statistics_key *key,
+		       __u32 number)
+{
+	struct kvmlog_query_source *source = &query->sources[query->sources_count++];
+	int of_reasons = query->kind == KVMLOG_STATISTICS_REASON || kvmlog_is_rest(key);
+	struct counted now = counted_at(query->now, of_reasons, number);
 
 	source->key = key;
-	source->sums = *sums;
+	source->sums = *now.sums;
 	source->number = number;
-	source->since = base_key && !memcmp(base_key, key, sizeof(*key)) &&
-			same_guest(query, key->guest);
-	if (source->since)
-		kvmlog_sums_subtract(&source->sums, base_sums);
-	if (source->sums.count)
-		query->sources_count++;
+	if (query->base) {
+		struct counted base = counted_at(query->base, of_reasons, number);
+
+		source->since = base.turn == now.turn &&
+				!memcmp(base.key, now.key, sizeof(*now.key)) &&
+				same_guest(query, key->guest);
+		if (source->since)
+			kvmlog_sums_subtract(&source->sums, base.sums);
+	}
 }
 
 static int wanted(const struct kvmlog_query *query, const struct kvmlog_statistics_key *key)
 {
 	const __u8 *guests = query->question->guests;
 
-	return key->kind == query->kind && key->guest < query->now->layout.guests_capacity &&
-	       (!guests || guests[key->guest]);
+	/* The rest stands in no file, unless somebody else wrote it. */
+	return key->kind == query->kind && !kvmlog_is_rest(key) &&
+	       key->guest < query->now->layout.guests_capacity && (!guests || guests[key->guest]);
 }
 
 static int collect(struct kvmlog_query *query)
 {
-	const struct kvmlog_statistics_map *now = query->now, *base = query->base;
+	const struct kvmlog_statistics_map *now = query->now;
 	__u32 reasons = now->header->reasons_used, rows = now->header->rows_used;
 
 	query->sources = calloc((size_t)reasons + rows + 1, sizeof(*query->sources));
@@ -64,17 +87,13 @@ static int collect(struct kvmlog_query *query)
 	if (query->kind == KVMLOG_STATISTICS_REASON) {
 		for (__u32 i = 0; i < reasons; i++)
 			if (wanted(query, &now->reasons[i].key))
-				take_source(query, &now->reasons[i].key, &now->reasons[i].sums, i,
-					    base ? &base->reasons[i].key : NULL,
-					    base ? &base->reasons[i].sums : NULL);
+				kvmlog_query_take(query, &now->reasons[i].key, i);
 		return 0;
 	}
 	for (__u32 i = 0; i < rows; i++)
 		if (wanted(query, &now->rows[i].key))
-			take_source(query, &now->rows[i].key, &now->rows[i].sums, i,
-				    base ? &base->rows[i].key : NULL,
-				    base ? &base->rows[i].sums : NULL);
-	return 0;
+			kvmlog_query_take(query, &now->rows[i].key, i);
+	return query->kind == KVMLOG_STATISTICS_DETAIL ? kvmlog_query_rest(query) : 0;
 }
 
 /* The first address of the device that has this one. */
@@ -113,7 +132,9 @@ static struct kvmlog_statistics_key group_key(const struct kvmlog_query *query,
 	group.detail = key->detail;
 	group.detail_kind = key->detail_kind;
 	group.user_reason = key->user_reason;
-	if (query->question->regions_count && kvmlog_is_address(key->isa, key->reason) &&
+	/* In a nested guest other devices are there. */
+	if (query->question->regions_count && !(key->flags & KVMLOG_STATISTICS_NESTED) &&
+	    kvmlog_is_address(key->isa, key->reason) &&
 	    (key->detail_kind == KVMLOG_STATISTICS_DETAIL_EXACT ||
 	     key->detail_kind == KVMLOG_STATISTICS_DETAIL_DEVICE)) {
 		group.detail = device_of(query->question, key->detail);
@@ -122,7 +143,7 @@ static struct kvmlog_statistics_key group_key(const struct kvmlog_query *query,
 	return group;
 }
 
-static __u32 hash_of(const struct kvmlog_statistics_key *key)
+__u32 kvmlog_query_hash(const struct kvmlog_statistics_key *key)
 {
 	__u64 words[3], hash = 0;
 
@@ -137,7 +158,7 @@ static __u32 hash_of(const struct kvmlog_statistics_key *key)
 static void group_of(struct kvmlog_query *query, struct kvmlog_query_source *source)
 {
 	struct kvmlog_statistics_key key = group_key(query, source->key);
-	__u32 at = hash_of(&key) & query->hash_mask;
+	__u32 at = kvmlog_query_hash(&key) & query->hash_mask;
 	struct kvmlog_query_group *group;
 
 	while (query->hash[at] &&
@@ -152,7 +173,8 @@ static void group_of(struct kvmlog_query *query, struct kvmlog_query_source *sou
 	source->group = query->hash[at] - 1;
 	group = &query->groups[source->group];
 	group->sources++;
-	group->since |= (__u32)source->since;
+	/* Nor are those of the rest. */
+	group->since |= (__u32)source->since | (__u32)kvmlog_is_rest(source->key);
 	kvmlog_sums_add(&group->sums, &source->sums);
 }
 
@@ -170,7 +192,8 @@ static int make_groups(struct kvmlog_query *query)
 	if (!query->hash || !query->groups || !query->order)
 		return -ENOMEM;
 	for (__u32 i = 0; i < query->sources_count; i++)
-		group_of(query, &query->sources[i]);
+		if (query->sources[i].sums.count)
+			group_of(query, &query->sources[i]);
 	for (__u32 i = 0; i < query->groups_count; i++) {
 		query->groups[i].first = at;
 		at += query->groups[i].sources;
@@ -178,11 +201,21 @@ static int make_groups(struct kvmlog_query *query)
 	for (__u32 i = query->sources_count; i-- > 0;) {
 		struct kvmlog_query_group *group = &query->groups[query->sources[i].group];
 
+		if (!query->sources[i].sums.count)
+			continue;
 		query->order[group->first + --group->sources] = i;
 	}
 	for (__u32 i = 0; i < query->sources_count; i++)
-		query->groups[query->sources[i].group].sources++;
+		if (query->sources[i].sums.count)
+			query->groups[query->sources[i].group].sources++;
 	return 0;
+}
+
+static __u8 key_handler(__u8 flags)
+{
+	if (flags & KVMLOG_STATISTICS_L0)
+		return KVMLOG_HANDLER_L0;
+	return flags & KVMLOG_STATISTICS_L1 ? KVMLOG_HANDLER_L1 : KVMLOG_HANDLER_UNTOLD;
 }
 
 static void tell(struct kvmlog_query *query, struct kvmlog_query_group *group,
@@ -195,6 +228,7 @@ static void tell(struct kvmlog_query *query, struct kvmlog_query_group *group,
 	out->isa = group->key.isa;
 	out->reason = group->key.reason;
 	out->nested = !!(group->key.flags & KVMLOG_STATISTICS_NESTED);
+	out->handler = key_handler(group->key.flags);
 	out->halt = !!(group->key.flags & KVMLOG_STATISTICS_HALT);
 	out->detail = group->key.detail;
 	out->detail_kind = group->key.detail_kind;
@@ -234,6 +268,7 @@ __s64 kvmlog_statistics_query(const struct kvmlog_statistics_map *now,
 	free(query->order);
 	free(query->groups);
 	free(query->hash);
+	free(query->rest_keys);
 	free(query->sources);
 	free(query);
 	return result;

@@ -15,7 +15,8 @@ struct kvmlog_query_source {
 	struct kvmlog_statistics_sums sums;
 	__u32 number; /* in its table */
 	__u32 group;
-	int since; /* the earlier copy has it too */
+	__u32 next; /* 1 + the next detail of the same reason; of the rest: its first detail */
+	int since;  /* the earlier copy has it too */
 };
 
 /* Rows whose keys are the same but for what is not asked apart. */
@@ -32,6 +33,7 @@ struct kvmlog_query {
 	const struct kvmlog_statistics_question *question;
 	int kind; /* enum kvmlog_statistics_kind that is read */
 	struct kvmlog_query_source *sources;
+	struct kvmlog_statistics_key *rest_keys; /* of the sources that are the rest */
 	__u32 sources_count;
 	struct kvmlog_query_group *groups;
 	__u32 groups_count;
@@ -41,6 +43,20 @@ struct kvmlog_query {
 	__u32 first_octave, last_octave;  /* that counts has something in */
 	__u64 counts[KVMLOG_QUERY_STEPS]; /* or, of rows that know no more, of octaves */
 };
+
+/* Whether a source of this key is the rest: what a reason, by number, has more than its details. */
+static inline int kvmlog_is_rest(const struct kvmlog_statistics_key *key)
+{
+	return key->detail_kind == KVMLOG_STATISTICS_DETAIL_OTHER;
+}
+
+/* query.c */
+void kvmlog_query_take(struct kvmlog_query *query, const struct kvmlog_statistics_key *key,
+		       __u32 number);
+__u32 kvmlog_query_hash(const struct kvmlog_statistics_key *key);
+
+/* rest.c */
+int kvmlog_query_rest(struct kvmlog_query *query);
 
 /* percentiles.c */
 void kvmlog_query_measure(struct kvmlog_query *query, struct kvmlog_query_group *group,

@@ -77,8 +77,12 @@ static int allocate(struct kvmlog_statistics *statistics)
 	statistics->free_blocks = calloc(layout->blocks_capacity, sizeof(__u32));
 	statistics->free_rows = calloc(layout->rows_capacity, sizeof(__u32));
 	statistics->in_use = malloc(rows + layout->blocks_capacity);
+	statistics->details = calloc(layout->reasons_capacity, sizeof(*statistics->details));
+	statistics->next_detail = calloc(layout->rows_capacity, sizeof(__u32));
+	statistics->ranked = calloc(layout->rows_capacity, sizeof(*statistics->ranked));
 	if (statistics->index && statistics->free_reasons && statistics->free_blocks &&
-	    statistics->free_rows && statistics->in_use)
+	    statistics->free_rows && statistics->in_use && statistics->details &&
+	    statistics->next_detail && statistics->ranked)
 		return 0;
 	return -ENOMEM;
 }
@@ -128,6 +132,26 @@ static int index_reasons(struct kvmlog_statistics *statistics, __u8 *reasons, __
 	return 0;
 }
 
+/* A detail is one of those of its reason, which is in the index already. */
+static void list_detail(struct kvmlog_statistics *statistics, __u32 row)
+{
+	struct kvmlog_statistics_key key = statistics->map.rows[row].key;
+	__u32 reason;
+
+	if (key.kind != KVMLOG_STATISTICS_DETAIL ||
+	    key.detail_kind == KVMLOG_STATISTICS_DETAIL_NONE)
+		return;
+	reason = *place(statistics, &(struct kvmlog_statistics_key){
+					    .guest = key.guest,
+					    .reason = key.reason,
+					    .kind = KVMLOG_STATISTICS_REASON,
+					    .isa = key.isa,
+					    .flags = key.flags,
+				    });
+	if (reason && reason <= statistics->map.layout.reasons_capacity)
+		kvmlog_statistics_detail_found(statistics, reason - 1, row);
+}
+
 static int index_rows(struct kvmlog_statistics *statistics, __u8 *rows)
 {
 	__u32 used = kvmlog_statistics_used(statistics, rows);
@@ -144,6 +168,7 @@ static int index_rows(struct kvmlog_statistics *statistics, __u8 *rows)
 			return -EBADMSG;
 		rows[i] = 1;
 		*place(statistics, &row->key) = statistics->map.layout.reasons_capacity + 1 + i;
+		list_detail(statistics, i);
 	}
 	return 0;
 }
@@ -167,6 +192,7 @@ static int index_file(struct kvmlog_statistics *statistics)
 	memset(reasons, 0, (size_t)(rows - reasons) + layout->rows_capacity);
 	memset(statistics->index, 0,
 	       ((size_t)statistics->index_mask + 1) * sizeof(*statistics->index));
+	memset(statistics->details, 0, layout->reasons_capacity * sizeof(*statistics->details));
 	blocks[KVMLOG_NO_BLOCK] = 1;
 	rc = index_reasons(statistics, reasons, blocks);
 	if (!rc)
@@ -199,7 +225,7 @@ int kvmlog_statistics_index_all(struct kvmlog_statistics *statistics)
 static void raise_use(__u32 *used, __u32 number)
 {
 	if (number >= *used)
-		__atomic_store_n(used, number + 1, __ATOMIC_RELEASE);
+		kvmlog_statistics_set_used(used, number + 1);
 }
 
 /* A reason has the key of a row, or the other way round: somebody else wrote it. */
@@ -225,12 +251,13 @@ __u32 kvmlog_statistics_find_reason(struct kvmlog_statistics *statistics,
 	number = statistics->free_reasons[--statistics->free_reasons_count];
 	reason = &statistics->map.reasons[number];
 	kvmlog_element_begin(&reason->sequence);
-	reason->details = 0;
 	reason->key = *key;
 	memset(&reason->sums, 0, sizeof(reason->sums));
 	reason->sums.min_ns = ~0ULL;
 	memset(reason->blocks, 0, sizeof(reason->blocks));
+	reason->evicted_ns = 0;
 	kvmlog_element_end(&reason->sequence);
+	statistics->details[number] = (struct kvmlog_statistics_details){ 0 };
 	raise_use(&statistics->map.header->reasons_used, number);
 	*at = number + 1;
 	return number;
@@ -253,7 +280,9 @@ __u32 kvmlog_statistics_find_row(struct kvmlog_statistics *statistics,
 	number = statistics->free_rows[--statistics->free_rows_count];
 	row = &statistics->map.rows[number];
 	kvmlog_element_begin(&row->sequence);
+	row->turn++;
 	row->key = *key;
+	row->before_ns = 0;
 	memset(&row->sums, 0, sizeof(row->sums));
 	row->sums.min_ns = ~0ULL;
 	memset(row->octaves, 0, sizeof(row->octaves));
@@ -261,6 +290,39 @@ __u32 kvmlog_statistics_find_row(struct kvmlog_statistics *statistics,
 	raise_use(&statistics->map.header->rows_used, number);
 	*at = reasons + number + 1;
 	return number;
+}
+
+/* Closes the gap that a key leaves in the index, so that no other is looked for in vain. */
+static void close_gap(struct kvmlog_statistics *statistics, __u32 gap)
+{
+	__u32 mask = statistics->index_mask;
+	__u32 at = gap;
+
+	for (at = (at + 1) & mask; statistics->index[at]; at = (at + 1) & mask) {
+		__u32 home = hash(key_of(statistics, statistics->index[at])) & mask;
+
+		/* Unless the way to it begins behind the gap. */
+		if (((at - home) & mask) >= ((at - gap) & mask)) {
+			statistics->index[gap] = statistics->index[at];
+			gap = at;
+		}
+	}
+	statistics->index[gap] = 0;
+}
+
+/* Gives a row back; what it has counted is nowhere else afterwards. */
+void kvmlog_statistics_give_row(struct kvmlog_statistics *statistics, __u32 number)
+{
+	struct kvmlog_statistics_row *row = &statistics->map.rows[number];
+	__u32 *at = place(statistics, &row->key);
+
+	if (*at != statistics->map.layout.reasons_capacity + 1 + number) {
+		statistics->damaged = 1;
+		return;
+	}
+	close_gap(statistics, (__u32)(at - statistics->index));
+	kvmlog_statistics_free_row(row);
+	statistics->free_rows[statistics->free_rows_count++] = number;
 }
 
 /* An empty block for a reason that is being written; KVMLOG_NO_BLOCK: none left. */

@@ -22,6 +22,19 @@ struct kvmlog_statistics_number {
 	__u32 reserved;
 };
 
+/* The details of a reason that may lose their rows. */
+struct kvmlog_statistics_details {
+	__u32 first; /* 1 + row; 0: none. `next_detail` has the one after it */
+	__u32 count;
+};
+
+/* One of them, while it is decided who does. */
+struct kvmlog_ranked_detail {
+	__u64 worth_ns;
+	__u32 row;
+	__u32 reserved;
+};
+
 /* The lock is the ring writer's: who takes exits in holds it anyway. */
 struct kvmlog_statistics {
 	struct kvmlog_statistics_map map;
@@ -35,6 +48,10 @@ struct kvmlog_statistics {
 	__u32 *free_reasons, *free_blocks, *free_rows; /* stacks */
 	__u32 free_reasons_count, free_blocks_count, free_rows_count;
 	__u8 *in_use; /* scratch: a byte for each reason, block and row */
+
+	struct kvmlog_statistics_details *details; /* by reason */
+	__u32 *next_detail;			   /* by row: 1 + row; 0: it is the last */
+	struct kvmlog_ranked_detail *ranked;	   /* scratch */
 
 	struct kvmlog_statistics_number *numbers;
 	__u32 numbers_mask;
@@ -75,10 +92,18 @@ __u32 kvmlog_statistics_find_reason(struct kvmlog_statistics *statistics,
 				    const struct kvmlog_statistics_key *key, int make);
 __u32 kvmlog_statistics_find_row(struct kvmlog_statistics *statistics,
 				 const struct kvmlog_statistics_key *key, int make);
+void kvmlog_statistics_give_row(struct kvmlog_statistics *statistics, __u32 number);
 __u32 kvmlog_statistics_block(struct kvmlog_statistics *statistics);
 void kvmlog_statistics_free_reason(struct kvmlog_statistics *statistics,
 				   struct kvmlog_statistics_reason *reason);
 void kvmlog_statistics_free_row(struct kvmlog_statistics_row *row);
+
+/* details.c */
+void kvmlog_statistics_detail_found(struct kvmlog_statistics *statistics, __u32 reason, __u32 row);
+void kvmlog_statistics_details_merged(struct kvmlog_statistics *statistics, __u32 guest);
+__u32 kvmlog_statistics_detail(struct kvmlog_statistics *statistics,
+			       const struct kvmlog_alike *alike, struct kvmlog_statistics_key *key,
+			       __u32 reason);
 
 /* guest_table.c */
 __u32 kvmlog_statistics_guest_find(const struct kvmlog_statistics *statistics, __u8 source,

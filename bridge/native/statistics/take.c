@@ -10,10 +10,11 @@
 #include "statistics/statistics.h"
 
 /* What of a record's first eight bytes tells rows apart: type, isa, source and some flags. */
-#define KIND_MASK                                                                  \
-	(0x0000000000ffffffULL |                                                   \
-	 (__u64)(KVMLOG_F_NESTED | KVMLOG_F_DETAIL_VALID | KVMLOG_F_HALT_SLEPT |   \
-		 KVMLOG_F_USER_REASON | KVMLOG_F_USER_EINTR | KVMLOG_F_NO_REENTRY) \
+#define KIND_MASK                                                                   \
+	(0x0000000000ffffffULL |                                                    \
+	 (__u64)(KVMLOG_F_NESTED | KVMLOG_F_DETAIL_VALID | KVMLOG_F_HALT_SLEPT |    \
+		 KVMLOG_F_USER_REASON | KVMLOG_F_USER_EINTR | KVMLOG_F_NO_REENTRY | \
+		 KVMLOG_F_NESTED_L0 | KVMLOG_F_NESTED_L1)                           \
 		 << 32)
 
 #define AT(field) offsetof(struct kvmlog_record, field)
@@ -57,7 +58,6 @@ static __attribute__((noinline)) void adopt(struct kvmlog_statistics *statistics
 		kvmlog_statistics_entry_clear(entry);
 		statistics->dirty[statistics->dirty_count++] = (__u32)(entry - statistics->cache);
 	}
-	memset(entry->rows, 0, sizeof(entry->rows));
 }
 
 /* A duration outside min_ns .. max_ns. False: it has no place in the counts. */

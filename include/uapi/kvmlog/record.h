@@ -58,6 +58,9 @@ enum kvmlog_flag {
 	KVMLOG_F_USER_REASON = 1 << 8,	/* user_reason, user_errno: a return that was no -EINTR */
 	KVMLOG_F_USER_EINTR = 1 << 9,	/* KVM_RUN was interrupted: a signal, a pause */
 	KVMLOG_F_DELAY_VALID = 1 << 10, /* delay_kernel_us, delay_user_us were measured */
+	/* Of an exit that left a nested guest; neither: the source could not tell, or not yet. */
+	KVMLOG_F_NESTED_L0 = 1 << 11, /* this host handled it: the nested guest went on */
+	KVMLOG_F_NESTED_L1 = 1 << 12, /* the hypervisor in the guest (L1) was given an exit */
 };
 
 enum kvmlog_none {
@@ -111,7 +114,7 @@ enum kvmlog_detail {
 	KVMLOG_DETAIL_PORT = 1,	     /* I/O port */
 	KVMLOG_DETAIL_MSR = 2,	     /* MSR index (ECX) */
 	KVMLOG_DETAIL_GPA = 3,	     /* guest physical address */
-	KVMLOG_DETAIL_CPUID = 4,     /* leaf (EAX), subleaf (ECX) << 32 */
+	KVMLOG_DETAIL_CPUID = 4,     /* EAX, the leaf; ECX << 32: its subleaf, if it has some */
 	KVMLOG_DETAIL_VECTOR = 5,    /* exception or interrupt vector */
 	KVMLOG_DETAIL_HYPERCALL = 6, /* hypercall number (RAX) */
 	KVMLOG_DETAIL_CR = 7,	     /* control register number */

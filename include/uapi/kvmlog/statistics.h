@@ -19,7 +19,9 @@
  *
  * so that every element is of one moment; two of them may be some exits apart. When
  * elements change their owner (a guest is forgotten, all is reset) `generation` is
- * odd meanwhile: a snapshot during which it moved is made again.
+ * odd meanwhile: a snapshot during which it moved is made again. A detail's row may go to
+ * another detail at any time, and `turn` tells; what it had counted is in its reason alone
+ * then. Readers copy rows before reasons: a reason has all that its rows have, or more.
  *
  * A histogram counts durations in octaves of KVMLOG_HISTOGRAM_STEPS equal steps:
  * octave 0 holds 0 .. 31 ns, octave k holds 2^(k+4) .. 2^(k+5) - 1 ns, and the last
@@ -33,12 +35,12 @@
 #include <kvmlog/record.h>
 
 enum kvmlog_statistics_format {
-	KVMLOG_STATISTICS_FORMAT_VERSION = 1,
+	KVMLOG_STATISTICS_FORMAT_VERSION = 2,
 	KVMLOG_STATISTICS_HEADER_BYTES = 4096,
 	KVMLOG_STATISTICS_DEFAULT_MIB = 64,
 	KVMLOG_STATISTICS_MIN_MIB = 1,
 	KVMLOG_STATISTICS_MAX_MIB = 4096,
-	/* Detail keys that one reason of one guest gets; all further ones share a row. */
+	/* Rows that the details of one reason of one guest get: see evicted_ns. */
 	KVMLOG_STATISTICS_DETAILS = 256,
 	/* What the exits up to `folded_ns` may still lack: on their way from the source. */
 	KVMLOG_STATISTICS_LATE_MS = 500,
@@ -66,14 +68,21 @@ enum kvmlog_statistics_kind {
 enum kvmlog_statistics_flag {
 	KVMLOG_STATISTICS_NESTED = 1 << 0, /* left a nested guest */
 	KVMLOG_STATISTICS_HALT = 1 << 1,   /* halted: by its reason, or slept */
+	KVMLOG_STATISTICS_L0 = 1 << 2,	   /* nested, and this host handled it */
+	KVMLOG_STATISTICS_L1 = 1 << 3,	   /* nested, and L1 was given an exit */
 };
 
 enum kvmlog_statistics_detail_kind {
 	KVMLOG_STATISTICS_DETAIL_NONE = 0,
 	KVMLOG_STATISTICS_DETAIL_EXACT = 1,
-	KVMLOG_STATISTICS_DETAIL_REGION = 2, /* an address in memory, rounded down to 1 GiB */
-	KVMLOG_STATISTICS_DETAIL_OTHER = 3,  /* those beyond KVMLOG_STATISTICS_DETAILS */
-	/* All addresses of one device; in the file: of a page, when the reason has many details. */
+	/* A range, by its start: 1 GiB of memory; CPUID leaves of hypervisors (native/api.h). */
+	KVMLOG_STATISTICS_DETAIL_REGION = 2,
+	/* In answers only: what the reason has more than the rows of its details. */
+	KVMLOG_STATISTICS_DETAIL_OTHER = 3,
+	/*
+	 * All addresses of one device; in the file: of a page, in PCI's configuration space
+	 * (ECAM) or when the reason has many details.
+	 */
 	KVMLOG_STATISTICS_DETAIL_DEVICE = 4,
 };
 
@@ -109,11 +118,11 @@ struct kvmlog_statistics_sums {
 
 struct kvmlog_statistics_reason {
 	__u32 sequence;
-	__u32 details; /* rows that its detail keys have */
+	__u32 blocks[KVMLOG_HISTOGRAM_OCTAVES]; /* KVMLOG_NO_BLOCK: nothing fell in it */
 	struct kvmlog_statistics_key key;
 	struct kvmlog_statistics_sums sums;
-	__u32 blocks[KVMLOG_HISTOGRAM_OCTAVES]; /* KVMLOG_NO_BLOCK: nothing fell in it */
-	__u32 reserved;
+	/* No detail without a row, and of one with a row no part before it, took longer. */
+	__u64 evicted_ns;
 };
 
 struct kvmlog_statistics_block {
@@ -122,9 +131,10 @@ struct kvmlog_statistics_block {
 
 struct kvmlog_statistics_row {
 	__u32 sequence;
-	__u32 reserved;
+	__u32 turn; /* keys that have had this place, with this one */
 	struct kvmlog_statistics_key key;
 	struct kvmlog_statistics_sums sums;
+	__u64 before_ns; /* of a detail: its reason's evicted_ns when it got this row */
 	__u64 octaves[KVMLOG_HISTOGRAM_OCTAVES]; /* zero in RETURN rows */
 };
 

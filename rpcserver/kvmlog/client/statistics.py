@@ -12,6 +12,7 @@ from kvmlog.ring.records import NO_VCPU, enum_names
 from kvmlog.ring.statistics.reader import NO_RETURN, By, Row, StatisticsGuest
 from kvmlog.stat.query import BY_WORDS, Query
 from kvmlog.stat.report import GuestFigures, Line, Report
+from kvmlog.stat.serialize import HANDLERS
 from kvmlog.util import units
 
 _KINDS: Final = {
@@ -21,6 +22,7 @@ _KINDS: Final = {
     ).items()
 }
 _ISAS: Final = {name: isa for isa, name in enum_names("kvmlog_isa", "KVMLOG_ISA_").items()}
+_HANDLERS: Final = {word: handler for handler, word in HANDLERS.items()}
 _FLAGS: Final = ("nested", "halt", "rough")
 _ACCOUNT: Final = (
     "since_realtime_ns",
@@ -94,6 +96,7 @@ def _line(it: Mapping[str, Any], by: By) -> Line:
             values[name] = int(it[name])
     if By.GUEST in by:
         values["guest"] = int(it["guest_id"])
+    values["handler"] = _HANDLERS.get(it.get("handled_by", ""), 0)
     if By.VCPU in by and it["vcpu"] == "":
         values["vcpu"] = NO_VCPU
     if By.DETAIL in by:

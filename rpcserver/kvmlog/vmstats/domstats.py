@@ -29,7 +29,6 @@ from kvmlog.vmstats.sample import (
 
 # Where the XML has no period, somebody may have set one since; this is Nova's, and the usual one.
 ASSUMED_PERIOD_S: Final = 10
-_STATES: Final = frozenset(State)
 _STALE_PERIODS: Final = 2
 _BUSY: Final = "another request, or a migration that comes in, occupies its QEMU"
 _KIB: Final = 1024

@@ -26,12 +26,10 @@ def libvirtd() -> Iterator[LibvirtHost]:
 
 @pytest.fixture(scope="module")
 def guests(libvirtd: LibvirtHost) -> Iterator[tuple[LibvirtGuest, LibvirtGuest]]:
-    """Two guests that run; each test leaves them running, with an answering shell."""
+    """Two guests that run; each test leaves them running."""
     with contextlib.ExitStack() as stack:
         web = stack.enter_context(libvirt_guest(libvirtd, "web1"))
         data = stack.enter_context(libvirt_guest(libvirtd, "data1"))
-        web.connect()
-        data.connect()
         yield web, data
 
 

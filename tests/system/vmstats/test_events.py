@@ -51,8 +51,8 @@ def test_pause_and_reset(libvirtd: LibvirtHost, guests: Guests, vmstats: Collect
     assert paused.sample.cpu is not None
     libvirtd.virsh("resume", web.name)
     vmstats.until_vm(web.name, lambda vm: vm.sample.state is State.RUNNING)
-    libvirtd.virsh("reset", web.name)
-    web.connect()
+    web.reset()
+    web.run("true")
     after = vmstats.fresh(web.name)
     assert (after.sample.generation, after.sample.domain_id) == (
         before.generation,
@@ -166,8 +166,9 @@ def test_a_disk_that_is_full(libvirtd: LibvirtHost, guests: Guests, vmstats: Col
     libvirtd.inside("truncate", "-s", "8M", str(image))
     libvirtd.virsh("attach-disk", web.name, str(image), "vdc", "--subdriver", "raw", "--live")
     vmstats.until_vm(web.name, lambda vm: len(vm.sample.blocks or ()) == 3)
-    web.run("while [ ! -e /dev/vdc ]; do usleep 100000; done")
-    web.send("dd if=/dev/zero of=/dev/vdc bs=64k count=64 oflag=direct 2>/dev/null")
+    # The guest's second disk, whatever the host calls it.
+    web.run("while [ ! -e /dev/vdb ]; do usleep 100000; done")
+    web.send("dd if=/dev/zero of=/dev/vdb bs=64k count=64 oflag=direct 2>/dev/null")
     paused = vmstats.until_vm(
         web.name,
         lambda vm: (

@@ -139,7 +139,9 @@ def test_a_report_comes_back_as_it_was(tmp_path: Path, by: By) -> None:
         row(
             guest=1, count=3, total_ns=2**40, vmm_ns=5, vcpu=lib.KVMLOG_NO_VCPU, max_ns=9, p50_ns=7
         ),
-        row(guest=2, reason=HLT, count=2, total_ns=70, idle_ns=60, halt=True, nested=True),
+        row(
+            guest=2, reason=HLT, count=2, total_ns=70, idle_ns=60, halt=True, nested=True, handler=2
+        ),
         row(guest=2, count=4, vmm_ns=9, user_reason=2, detail=2**63, detail_kind=1, rough=True),
         row(
             guest=2, count=4, user_reason=NO_RETURN, detail_kind=lib.KVMLOG_STATISTICS_DETAIL_OTHER

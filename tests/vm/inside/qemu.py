@@ -105,20 +105,23 @@ def qemu_guest(
     vcpus: int = 1,
     machine: str = "q35",
     paused: bool = False,
+    bios: bool = False,
 ) -> Iterator[QemuGuest]:
     """A QEMU guest until the end, where QEMU is told to quit.
 
     orders: what its vCPUs do; Orders() for ever when None. machine: q35, pc or microvm.
+    bios: QEMU's own (SeaBIOS) runs in place of orders; it finds nothing to boot, and halts.
     paused: its vCPUs wait for cont(); their threads are there, and made no exit yet.
     """
     uuid = uuid or str(uuids.uuid4())
     place = Path(tempfile.mkdtemp(prefix="qemu-", dir="/run"))
+    image = () if bios else ("-bios", str((orders or Orders()).write_image(place / "payload.rom")))
     command = [
         "qemu-system-x86_64",
         *("-name", f"guest={name},debug-threads=on", "-uuid", uuid, "-S"),
         *("-machine", f"{machine},accel=kvm", "-cpu", "host", "-smp", str(vcpus), "-m", "16"),
         *("-nodefaults", "-no-user-config", "-display", "none"),
-        *("-bios", str((orders or Orders()).write_image(place / "payload.rom"))),
+        *image,
         *("-qmp", f"unix:{place / 'qmp'},server=on,wait=off"),
     ]
     with (place / "log").open("wb") as log:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import grp
 import pwd
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,24 +14,21 @@ from xmlrpc.client import ServerProxy
 import pytest
 
 from kvmlog.config.schema import DEFAULT_RING, DEFAULT_VMSTATS
-from tests.vm.inside import host
+from tests.vm.inside import host, libvirt
 from tests.vm.inside.processes import KVMLOG, until
 from tests.vm.inside.sources import KMOD, only
 from tests.vm.inside.systemd import UNITS, Systemd
 
 pytestmark = only(KMOD)
 
-SOURCES = {
-    "kvmlog-bridge": "bridge/systemd",
-    "kvmlog-rpc": "rpcserver/systemd",
-    "kvmlog-vmstats": "rpcserver/systemd",
-}
+SOURCES = {"kvmlog-bridge": "bridge/systemd", "kvmlog-rpc": "rpcserver/systemd"}
+COLLECTOR = "kvmlog-vmstats"
 RPC = "http://127.0.0.1:50080"
 
 
 def write_units() -> None:
     """The project's own units, where its systemd finds them."""
-    for name, folder in SOURCES.items():
+    for name, folder in {**SOURCES, COLLECTOR: "rpcserver/systemd"}.items():
         text = (host.PROJECT / folder / f"{name}.service").read_text()
         # The project may stand in a home, or below /tmp, where the services see their own.
         text = text.replace("@bindir@", f"{host.PROJECT}/.venv/bin")
@@ -61,7 +57,7 @@ def systemd(module: Callable[..., None]) -> Iterator[Systemd]:
             module()
             UNITS.mkdir(parents=True, exist_ok=True)
             write_units()
-            with contextlib.closing(Systemd(SOURCES)) as one:
+            with contextlib.closing(Systemd((*SOURCES, COLLECTOR))) as one:
                 one.ctl("start", *SOURCES)
                 yield one
         finally:
@@ -84,8 +80,8 @@ def test_the_services_work_in_their_sandboxes(systemd: Systemd) -> None:
         until(lambda: systemd.value("kvmlog-bridge", "StatusText").startswith("on, "), "no status")
         systemd.ctl("reload", *SOURCES)
         assert server.kvmLogSwitch("off") == "true"
-    assert [systemd.value(name, "ActiveState") for name in SOURCES] == ["active"] * 3
-    assert [systemd.value(name, "NRestarts") for name in SOURCES] == ["0"] * 3
+    assert [systemd.value(name, "ActiveState") for name in SOURCES] == ["active"] * 2
+    assert [systemd.value(name, "NRestarts") for name in SOURCES] == ["0"] * 2
 
     systemd.ctl("kill", "-s", "KILL", "kvmlog-bridge")
     until(lambda: systemd.value("kvmlog-bridge", "NRestarts") == "1", "no restart")
@@ -98,34 +94,29 @@ def test_the_services_work_in_their_sandboxes(systemd: Systemd) -> None:
 def test_the_collector_reads_libvirt_in_its_sandbox(systemd: Systemd) -> None:
     """It serves without libvirt and finds it; its file is the group's; it comes back from a kill.
 
-    libvirt's daemon runs beside it, as it is; of its sockets the collector takes the read-only one.
+    Of libvirt's sockets it takes the read-only one.
     """
-    state = "0 VMs from {} of 1 libvirt connections"
 
     def connected(number: int) -> bool:
-        return systemd.value("kvmlog-vmstats", "StatusText").startswith(state.format(number))
+        state = f"0 VMs from {number} of 1 libvirt connections"
+        return systemd.value(COLLECTOR, "StatusText").startswith(state)
 
+    systemd.ctl("start", COLLECTOR)
     until(lambda: connected(0), "no status")
-    told = host.run(str(KVMLOG), "vms")
-    assert told.splitlines()[0].endswith(": 0 VMs; exits are not counted")
     file = Path(DEFAULT_VMSTATS)
     group = grp.getgrnam("kvmlog").gr_gid
-    user = pwd.getpwnam("kvmlog-vmstats").pw_uid
+    user = pwd.getpwnam(COLLECTOR).pw_uid
+    until(file.exists, "no file")
     for path, mode in ((file, 0o640), (file.parent, 0o750)):
         found = path.stat()
         assert (found.st_mode & 0o777, found.st_uid, found.st_gid) == (mode, user, group)
-    libvirtd = subprocess.Popen(["/usr/sbin/libvirtd"], stderr=subprocess.DEVNULL)
-    try:
+    told = host.run(str(KVMLOG), "vms")
+    assert told.splitlines()[0].endswith(": 0 VMs; exits are not counted")
+    with libvirt.libvirtd():
         until(lambda: connected(1), "libvirt is not found")
-        process = systemd.value("kvmlog-vmstats", "MainPID")
-        systemd.ctl("kill", "-s", "KILL", "kvmlog-vmstats")
-        until(
-            lambda: systemd.value("kvmlog-vmstats", "MainPID") not in (process, "0"), "no restart"
-        )
-        assert file.exists()
-        until(lambda: connected(1), "libvirt is not found again")
-    finally:
-        libvirtd.terminate()
-        libvirtd.wait()
-    systemd.ctl("stop", "kvmlog-vmstats")
+    process = systemd.value(COLLECTOR, "MainPID")
+    systemd.ctl("kill", "-s", "KILL", COLLECTOR)
+    until(lambda: systemd.value(COLLECTOR, "MainPID") not in (process, "0"), "no restart")
+    assert file.exists()
+    systemd.ctl("stop", COLLECTOR)
     assert not file.parent.exists()

@@ -9,7 +9,18 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from kvmlog.cli import dump, explain, guests, pending, records, selection, status, switch, tail
+from kvmlog.cli import (
+    dump,
+    explain,
+    guests,
+    interval,
+    pending,
+    records,
+    selection,
+    status,
+    switch,
+    tail,
+)
 from kvmlog.cli.examples import add_examples
 from kvmlog.cli.remote import follow, sentences
 from kvmlog.cli.stat import options
@@ -171,7 +182,7 @@ def _vms(client: Client, args: argparse.Namespace, words: Words) -> int:
     # As vm_stats() of the client: the model of VMs takes as long to load as all the rest.
     from kvmlog.cli.remote.vms import RemoteSource
 
-    vms.check(args)
+    interval.check(args)
     with contextlib.ExitStack() as stack:
         source = RemoteSource(client, args.vm, lambda sentence: vms.warn(words(sentence)))
         vms.follow(args, stack, source.poll, words)

@@ -9,14 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from kvmlog.cli.vms.exits import BY_TIME, VmExits, is_complete
-from kvmlog.cli.vms.poll import Intervals, Poll, poll_of
+from kvmlog.cli.vms.poll import MOMENT_S, Intervals, Poll, poll_of
 from kvmlog.client import Client
 from kvmlog.client.connection import RpcFaultError
 from kvmlog.ring.clocks import ClockPair, Clocks, of_this_process
 from kvmlog.stat.report import Report
 
-# Exits of a single table, and of the first of several, are those of so many seconds.
-MOMENT_S: Final = 1.0
 # As long as a server counts for one call, and as short as it always can.
 _LONGEST_S: Final = 60.0
 _SHORTEST_S: Final = 1.0

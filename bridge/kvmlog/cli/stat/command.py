@@ -12,8 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TextIO
 
-from kvmlog.cli import records, table
-from kvmlog.cli.interval import interval_s, ticks
+from kvmlog.cli import interval, records, table
 from kvmlog.cli.stat import columns, csv_rows, options, tables
 from kvmlog.cli.stat.workload import CommandError, running
 from kvmlog.cli.table import Block, Words
@@ -48,20 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that any statistics take, on this host or another."""
     parser.epilog = tables.LEGEND
-    parser.add_argument(
-        "-i",
-        dest="interval",
-        metavar="S",
-        type=interval_s,
-        help="print a table every S seconds, of the exits in them (default: one table, since the "
+    interval.add_options(
+        parser,
+        "print a table every S seconds, of the exits in them (default: one table, since the "
         "statistics began)",
-    )
-    parser.add_argument(
-        "-n",
-        dest="count",
-        metavar="COUNT",
-        type=records.positive,
-        help="with -i: stop after COUNT tables",
     )
     parser.add_argument(
         "--by",
@@ -156,7 +145,7 @@ def _every(
     ended: Callable[[float], bool],
 ) -> Moment:
     """Show a report per interval until ended(seconds to wait), or -n; return the last sample."""
-    for shown, left_s in enumerate(ticks(args.interval)):
+    for shown, left_s in enumerate(interval.ticks(args.interval)):
         if shown == args.count or ended(left_s):
             break
         now = sampler.now()

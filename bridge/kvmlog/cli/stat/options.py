@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 
+from kvmlog.cli import interval
 from kvmlog.cli.stat import columns
 from kvmlog.ring.statistics.reader import By
 from kvmlog.stat.query import Query, by_words, sort_of
@@ -35,8 +36,7 @@ def query(args: argparse.Namespace) -> Query:
             )
     if args.exact and By.DETAIL not in args.by:
         args.usage_error("--exact is for details; give --by reason,detail too")
-    if args.interval is None and args.count is not None:
-        args.usage_error("-n counts the tables of -i; give -i S too")
+    interval.check(args)
     if args.reset and (args.command or args.interval is not None or args.output is not None):
         args.usage_error("--reset shows nothing; give it alone")
     return Query(args.by, sort, args.top, args.halts, args.exact)

@@ -15,7 +15,7 @@ from kvmlog.exits.format.notes import counted
 from kvmlog.exits.reasons import names
 from kvmlog.native import lib
 from kvmlog.ring.records import NO_VCPU
-from kvmlog.ring.statistics.reader import NO_RETURN, By, Row
+from kvmlog.ring.statistics.reader import HANDLER_L0, HANDLER_L1, NO_RETURN, By, Row
 from kvmlog.stat.query import DEFAULT_BY
 from kvmlog.stat.report import Line, Report
 from kvmlog.stat.serialize import detail_words
@@ -33,8 +33,9 @@ SHARE   part of the time in exits of that guest (by guest alone: of all), withou
 MIN, MAX  the shortest and the longest exit
 P50 ... half of the exits took no longer, 99.9 percent no longer than P99.9; "<" before a
         figure: only its power of two is known
-NOTE    nested: exits of a nested guest (L2); halt: exits that halted; ended: the guest has
-DETAIL  "other": further details of a reason, counted together"""
+NOTE    nested: exits of a nested guest (L2), by L0: that this host handled, to L1: of which
+        its hypervisor was given an exit; halt: exits that halted; ended: the guest has
+DETAIL  "other": what a reason has more than the rows of its details"""
 
 NO_REASONS: Final = (
     "this kernel's KVM shows no exits, only returns to the VMM: kvmlog stat --by guest,return"
@@ -129,8 +130,12 @@ def _ended(report: Report) -> frozenset[int]:
     )
 
 
+_HANDLERS: Final = {HANDLER_L0: "by L0", HANDLER_L1: "to L1"}
+
+
 def _note(line: Line, ended: Collection[int]) -> str:
     words = ["nested"] if line.row.nested else []
+    words += [_HANDLERS[line.row.handler]] if line.row.handler in _HANDLERS else []
     if line.row.guest in ended:
         words.append("ended")
     # Below their own title, and by their reason, it goes without saying.

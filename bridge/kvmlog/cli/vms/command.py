@@ -10,8 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from kvmlog.cli import records, selection
-from kvmlog.cli.interval import interval_s, ticks
+from kvmlog.cli import interval, records, selection
 from kvmlog.cli.table import Words
 from kvmlog.cli.vms import output
 from kvmlog.cli.vms.columns import LEGEND
@@ -40,20 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that hold for this host and others."""
     parser.epilog = LEGEND
-    parser.add_argument(
-        "-i",
-        dest="interval",
-        metavar="S",
-        type=interval_s,
-        help="print a table now and every S seconds, of the time between them (default: one, of "
-        "the collector's last interval)",
-    )
-    parser.add_argument(
-        "-n",
-        dest="count",
-        metavar="COUNT",
-        type=records.positive,
-        help="with -i: stop after COUNT tables",
+    interval.add_options(
+        parser,
+        "print a table now and every S seconds, of the time between them (default: one, of the "
+        "collector's last interval)",
     )
     selection.add_vm(parser, "show only this VM; repeatable")
     parser.add_argument(
@@ -72,18 +61,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Return 0; VmStatsError where there are no figures, or no such VM."""
-    check(args)
+    interval.check(args)
     with contextlib.ExitStack() as stack:
         source = LocalSource(args.vmstats_file, args.ring, args.switch, args.vm, warn)
         stack.enter_context(source)
         follow(args, stack, source.poll)
     return 0
-
-
-def check(args: argparse.Namespace) -> None:
-    """Exit with status 2 if options contradict each other."""
-    if args.interval is None and args.count is not None:
-        args.usage_error("-n counts the tables of -i; give -i S too")
 
 
 def follow(
@@ -116,7 +99,7 @@ def follow(
         first = poll(None)
         _require(args.interval, first.snapshot.collector.interval_s)
         shown(first)
-        for printed, left_s in enumerate(ticks(args.interval), start=1):
+        for printed, left_s in enumerate(interval.ticks(args.interval), start=1):
             if printed == args.count:
                 break
             shown(poll(left_s))
@@ -127,9 +110,9 @@ def warn(sentence: str) -> None:
     print(f"kvmlog: {sentence}", file=sys.stderr, flush=True)
 
 
-def _require(interval: float, collected_s: float) -> None:
-    if interval < collected_s:
+def _require(interval_s: float, collected_s: float) -> None:
+    if interval_s < collected_s:
         raise VmStatsError(
-            f"an interval of {interval:g} s: the collector polls every {collected_s:g} s; give at "
-            f"least {collected_s:g} s, or lower vmstats.interval_s"
+            f"an interval of {interval_s:g} s: the collector polls every {collected_s:g} s; give "
+            f"at least {collected_s:g} s, or lower vmstats.interval_s"
         )

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from kvmlog.cli.vms.exits import ExitMeter
-from kvmlog.cli.vms.poll import Intervals, Poll, poll_of
+from kvmlog.cli.vms.poll import MOMENT_S, Intervals, Poll, poll_of
 from kvmlog.guests.names import GuestNames
 from kvmlog.ring.reader import host_clocks
 from kvmlog.rpcserver.vms.selection import VmIndex
@@ -16,9 +15,6 @@ from kvmlog.util.closeable import Closeable
 from kvmlog.vmstats.moment import Moment
 from kvmlog.vmstats.reader import SnapshotReader
 from kvmlog.vmstats.snapshot import Snapshot, Vm
-
-# Exits of a single table, and of the first of several, are those of so many seconds.
-MOMENT_S: Final = 1.0
 
 
 class LocalSource(Closeable):

@@ -15,6 +15,8 @@ from kvmlog.vmstats.rates import Rates
 from kvmlog.vmstats.reader import is_late, lateness
 from kvmlog.vmstats.snapshot import Snapshot, Vm
 
+# Exits of a single table, and of the first of several, are those of so many seconds.
+MOMENT_S: Final = 1.0
 # Whatever the interval is, its rates are of it.
 _FOREVER_S: Final = 1e9
 

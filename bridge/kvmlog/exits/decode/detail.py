@@ -17,6 +17,10 @@ from kvmlog.exits.reasons import arm64, svm, vmx
 from kvmlog.exits.reasons.names import basic_reason
 from kvmlog.native import lib
 
+_GIB: Final = 1 << 30
+# Bits 28 to 31 of the MSRs and CPUID leaves that CPUs leave to hypervisors (Intel SDM).
+_HYPERVISORS: Final = 4
+
 _VMX: Final[Mapping[int, int]] = {
     lib.KVMLOG_VMX_EXCEPTION_NMI: lib.KVMLOG_DETAIL_VECTOR,
     lib.KVMLOG_VMX_EXTERNAL_INTERRUPT: lib.KVMLOG_DETAIL_VECTOR,
@@ -83,12 +87,19 @@ def detail_kind(isa: int, reason: int) -> int:
 
 
 def detail_words(
-    isa: int, reason: int, detail: int, info1: int | None = None, *, is_device: bool = False
+    isa: int,
+    reason: int,
+    detail: int,
+    info1: int | None = None,
+    *,
+    is_device: bool = False,
+    is_nested: bool = False,
 ) -> str:
     """Return a valid detail in words: "port 0x3f8 (com1)", "gpa 0xfee000b0 (lapic eoi)".
 
     info1: the record's, if valid; with it a VMX access to a control or debug register has
-    its direction ("mov to cr3"), which SVM has in the reason. is_device: as for detail_name().
+    its direction ("mov to cr3"), which SVM has in the reason. is_device, is_nested: as for
+    detail_name().
     A detail of a reason that should have none is shown as "detail 0x...".
     """
     kind = detail_kind(isa, reason)
@@ -98,7 +109,9 @@ def detail_words(
             return words
     if kind == lib.KVMLOG_DETAIL_CPUID:
         leaf, subleaf = detail & 0xFFFFFFFF, detail >> 32
-        return f"leaf {leaf:#x} subleaf {subleaf:#x}"
+        # Of other leaves CPUID does not look at ECX: it holds whatever the guest left there.
+        has_subleaves = lib.kvmlog_cpuid_has_subleaves(leaf)
+        return f"leaf {leaf:#x}" + (f" subleaf {subleaf:#x}" if has_subleaves else "")
     if kind in (lib.KVMLOG_DETAIL_CR, lib.KVMLOG_DETAIL_DR):
         return f"{detail_kind_name(kind)}{detail}"
     if isa == lib.KVMLOG_ISA_ARM64 and kind == lib.KVMLOG_DETAIL_HYPERCALL:
@@ -107,18 +120,25 @@ def detail_words(
     number = f"{detail:#x}"
     if kind == lib.KVMLOG_DETAIL_HYPERCALL and detail < 1_000:
         number = str(detail)
-    name = detail_name(isa, reason, detail, is_device=is_device)
+    name = detail_name(isa, reason, detail, is_device=is_device, is_nested=is_nested)
     word = "detail" if kind == lib.KVMLOG_DETAIL_NONE else detail_kind_name(kind)
     return f"{word} {number}" + (f" ({name})" if name else "")
 
 
-def detail_name(isa: int, reason: int, detail: int, *, is_device: bool = False) -> str | None:
+def detail_name(
+    isa: int, reason: int, detail: int, *, is_device: bool = False, is_nested: bool = False
+) -> str | None:
     """Return the short name of the thing that the detail numbers: "com1", "tsc-deadline", "#PF".
 
     is_device: an address is a device's, and not RAM: the VMM handled the access (KVM_EXIT_MMIO).
+    is_nested: the exit left a guest of the hypervisor in the guest (L1). What is L1's to define
+    has no name: hypercalls, the MSRs and CPUID leaves that hypervisors have, what lies at an
+    address. L1 need not be KVM, and its guest's addresses are not those of the VMM's devices.
     None for a number without a name; registers and addresses of the guest have none.
     """
     kind, basic = detail_kind(isa, reason), basic_reason(isa, reason)
+    if is_nested and _is_of_hypervisor(kind, detail):
+        return None
     if kind == lib.KVMLOG_DETAIL_GPA:
         # Each arm64 machine has its own map. KVM keeps EPT misconfigurations for devices only.
         is_misconfig = isa == lib.KVMLOG_ISA_VMX and basic == lib.KVMLOG_VMX_EPT_MISCONFIG
@@ -128,6 +148,17 @@ def detail_name(isa: int, reason: int, detail: int, *, is_device: bool = False) 
     return name(isa, basic, detail) if name else None
 
 
+def region_words(isa: int, reason: int, first: int) -> str:
+    """Return the range of details that the statistics count as one, in words, by its start.
+
+    "gpa 0x40000000-0x7fffffff", "leaf 0x40000200-0x4fffffff".
+    """
+    kind = detail_kind(isa, reason)
+    if kind == lib.KVMLOG_DETAIL_CPUID:
+        return f"leaf {first:#x}-{lib.KVMLOG_CPUID_SEARCHED_LAST:#x}"
+    return f"{detail_kind_name(kind)} {first:#x}-{first + _GIB - 1:#x}"
+
+
 def device_words(isa: int, detail: int) -> str:
     """Return the addresses of the device at a guest physical address, and its name, in words."""
     if isa == lib.KVMLOG_ISA_ARM64:
@@ -135,12 +166,22 @@ def device_words(isa: int, detail: int) -> str:
     return f"gpa {gpa.device_words(detail)}"
 
 
-def detail_note(isa: int, reason: int, detail: int) -> str | None:
+def _is_of_hypervisor(kind: int, detail: int) -> bool:
+    """Return whether the hypervisor of the guest that made the exit decides what it means."""
+    if kind in (lib.KVMLOG_DETAIL_MSR, lib.KVMLOG_DETAIL_CPUID):
+        return (detail & 0xFFFFFFFF) >> 28 == _HYPERVISORS
+    return kind in (lib.KVMLOG_DETAIL_HYPERCALL, lib.KVMLOG_DETAIL_GPA)
+
+
+def detail_note(isa: int, reason: int, detail: int, *, is_nested: bool = False) -> str | None:
     """Return a few words on the device behind a port or a guest physical address.
 
     Where it depends on the guest's machine, they begin with "likely". None for other details.
+    is_nested: as for detail_name().
     """
     kind = detail_kind(isa, reason)
+    if is_nested and _is_of_hypervisor(kind, detail):
+        return None
     if kind == lib.KVMLOG_DETAIL_PORT:
         return ports.port_note(detail)
     if kind == lib.KVMLOG_DETAIL_GPA and isa != lib.KVMLOG_ISA_ARM64:

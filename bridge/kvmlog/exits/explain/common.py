@@ -88,7 +88,8 @@ MSR: Final = Explanation(
 
 CPUID: Final = Explanation(
     "The guest executed CPUID, which always exits on Intel and which KVM intercepts on AMD too. "
-    "KVM answers from a table that the VMM gave it; leaf and subleaf stand in the column DETAIL.",
+    "KVM answers from a table that the VMM gave it; the leaf, with the subleaf where it has some, "
+    "stands in the column DETAIL.",
     "Many short-lived processes (each C library asks for features and caches as it starts), "
     "language runtimes that detect features, CPUID used as a serialising instruction around "
     "RDTSC, and a hypervisor or a licence check that looks for the one below it.",

@@ -35,6 +35,8 @@ HEADER: Final = _COLUMNS.format(
 # The note for each flag, in this order.
 _FLAG_WORDS: Final[tuple[tuple[int, str], ...]] = (
     (lib.KVMLOG_F_NESTED, "nested"),
+    (lib.KVMLOG_F_NESTED_L0, "by L0"),
+    (lib.KVMLOG_F_NESTED_L1, "to L1"),
     (lib.KVMLOG_F_PROTECTED, "protected"),
     (lib.KVMLOG_F_NO_REENTRY, "no re-entry"),
     (lib.KVMLOG_F_HALT_SLEPT, "slept"),
@@ -121,7 +123,9 @@ def exit_cells(record: Record, unsaid: int = 0) -> ExitCells:
     if record.flags & lib.KVMLOG_F_DETAIL_VALID:
         info1 = record.info1 if record.flags & lib.KVMLOG_F_INFO_VALID else None
         words = detail.detail_words(
-            record.isa, record.reason, record.detail, info1, is_device=names.is_mmio(record)
+            *(record.isa, record.reason, record.detail, info1),
+            is_device=names.is_mmio(record),
+            is_nested=names.is_nested(record),
         )
     return ExitCells(
         vcpu="-" if record.vcpu == NO_VCPU else str(record.vcpu),

@@ -17,6 +17,7 @@ from kvmlog.exits.decode import detail, qualification
 from kvmlog.exits.format import notes
 from kvmlog.exits.reasons.names import (
     is_mmio,
+    is_nested,
     isa_name,
     lacks_reason,
     reason_flags,
@@ -134,12 +135,12 @@ def _exit_names(record: Record) -> dict[str, Any]:
 def _detail_names(record: Record) -> dict[str, Any]:
     key = (record.isa, record.reason, record.detail)
     info1 = record.info1 if record.flags & lib.KVMLOG_F_INFO_VALID else None
-    is_device = is_mmio(record)
+    whose = {"is_device": is_mmio(record), "is_nested": is_nested(record)}
     names = {
         "detail_kind": detail.detail_kind_name(detail.detail_kind(record.isa, record.reason)),
-        "detail_words": detail.detail_words(*key, info1, is_device=is_device),
-        "detail_name": detail.detail_name(*key, is_device=is_device),
-        "detail_note": detail.detail_note(*key),
+        "detail_words": detail.detail_words(*key, info1, **whose),
+        "detail_name": detail.detail_name(*key, **whose),
+        "detail_note": detail.detail_note(*key, is_nested=is_nested(record)),
     }
     return {name: words for name, words in names.items() if words is not None}
 

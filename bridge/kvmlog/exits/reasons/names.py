@@ -57,7 +57,12 @@ def halted_ns(record: Record) -> int:
 
     KVM tells of a halt at its end only: halt_ns of a record from the middle of one is 0.
     """
-    under_way = record.flags & lib.KVMLOG_F_NO_REENTRY and not record.user_exits
+    # A nested guest that halts leaves the CPU to its hypervisor.
+    under_way = (
+        record.flags & lib.KVMLOG_F_NO_REENTRY
+        and not record.user_exits
+        and not record.flags & lib.KVMLOG_F_NESTED_L1
+    )
     if under_way and (record.isa, basic_reason(record.isa, record.reason)) in _HALTS:
         return record.total_ns
     return record.halt_ns
@@ -67,6 +72,11 @@ def is_mmio(record: Record) -> bool:
     """Return whether the VMM emulated an access to a device's memory: KVM_EXIT_MMIO."""
     returned = record.flags & lib.KVMLOG_F_USER_REASON
     return bool(returned) and record.user_reason == userspace.MMIO
+
+
+def is_nested(record: Record) -> bool:
+    """Return whether it left a nested guest (L2), to which another hypervisor (L1) talks."""
+    return bool(record.flags & lib.KVMLOG_F_NESTED)
 
 
 def basic_reason(isa: int, reason: int) -> int:

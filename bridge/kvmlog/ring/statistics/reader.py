@@ -24,6 +24,8 @@ from kvmlog.util.errors import StatisticsError, StatisticsMissingError, os_error
 SUFFIX: Final = ".statistics"
 
 NO_RETURN: Final[int] = lib.KVMLOG_NO_RETURN
+HANDLER_L0: Final[int] = lib.KVMLOG_HANDLER_L0
+HANDLER_L1: Final[int] = lib.KVMLOG_HANDLER_L1
 DETAIL_NONE: Final[int] = lib.KVMLOG_STATISTICS_DETAIL_NONE
 DETAIL_EXACT: Final[int] = lib.KVMLOG_STATISTICS_DETAIL_EXACT
 DETAIL_REGION: Final[int] = lib.KVMLOG_STATISTICS_DETAIL_REGION
@@ -65,6 +67,7 @@ class Row(NamedTuple):
     isa: int  # enum kvmlog_isa
     reason: int  # without the flags of VMX
     nested: bool
+    handler: int  # HANDLER_*, of nested exits
     halt: bool
     detail: int
     detail_kind: int  # DETAIL_*
@@ -316,6 +319,6 @@ def guest_of(number: int, raw: Any) -> StatisticsGuest:
 
 
 # struct kvmlog_statistics_group, which has the fields of Row in their order.
-_GROUP: Final = struct.Struct("=IHBxI??xxQBxHxxxx" + "9Q" + "4Q" + "?7x")
+_GROUP: Final = struct.Struct("=IHBxI?B?xQBxHxxxx" + "9Q" + "4Q" + "?7x")
 if _GROUP.size != ffi.sizeof("struct kvmlog_statistics_group"):
     raise ImportError("reader.py and struct kvmlog_statistics_group differ")

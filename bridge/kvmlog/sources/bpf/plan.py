@@ -35,6 +35,7 @@ _FIXED: Final = {
     "kvm_userspace_exit": "unsigned int, int",
     "kvm_vcpu_wakeup": "long long unsigned int, _Bool",
     "kvm_fast_mmio": "long long unsigned int",
+    "kvm_nested_vmexit_inject": "unsigned int",
 }
 _EVENT_FIELDS: Final = {
     "exit_reason": ("REASON", 4),
@@ -164,6 +165,7 @@ class _Planner:
         self._raw("kvmlog_kvm_entry", "kvm_entry")
         self._raw("kvmlog_kvm_userspace_exit", "kvm_userspace_exit")
         self._raw("kvmlog_kvm_vcpu_wakeup", "kvm_vcpu_wakeup")
+        self._nested()
         if reason != "event" and why_not is None and self._isa == lib.KVMLOG_ISA_SVM:
             self._raw("kvmlog_kvm_exit", "kvm_exit")
             return self._made("vcpu", f"reasons from {self._vendor}'s vCPU, at offsets from BTF")
@@ -203,6 +205,14 @@ class _Planner:
         self._programs.append(
             Program(function, tracepoint, lib.KVMLOG_BPF_TYPED, found.type_id, found.module)
         )
+
+    def _nested(self) -> None:
+        """Add who handles exits of nested guests, where the kernel tells it as it is known here."""
+        name = "kvm_nested_vmexit_inject"
+        running = self._btf.signature(name) if self._btf is not None else None
+        if running is not None and _begins(running, _FIXED[name]):
+            self._macros["KVMLOG_TELLS_L1"] = 1
+            self._raw("kvmlog_kvm_nested_vmexit_inject", name)
 
     def _task(self) -> None:
         """Add the offsets of what is read of struct task_struct."""

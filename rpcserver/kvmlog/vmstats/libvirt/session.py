@@ -35,6 +35,7 @@ _PATIENCE_S: Final = 0.3
 _PATIENCE_MOST_S: Final = 1.0
 _OCCUPIED_MS: Final = 200
 _AGAIN_S: Final = 0.1
+_CLOSE_S: Final = 0.5
 _KEEPALIVE_S: Final = 5
 _KEEPALIVE_COUNT: Final = 3
 
@@ -171,7 +172,11 @@ class Session:
 
     def _check_stuck(self) -> None:
         # One of each kind, where libvirtd itself hangs.
-        if self.stuck_threads > len(self.hung) + 1:
+        most = len(self.hung) + 1
+        if self.stuck_threads > most:
+            # Those that only close end now.
+            self.join(_CLOSE_S)
+        if self.stuck_threads > most:
             raise UnreachableError(
                 f"{self.stuck_threads} calls of libvirt have not returned; "
                 "restart libvirtd if it stays so"

@@ -54,6 +54,7 @@ def test_json_of_a_group(tmp_path: Path) -> None:
             "reason": 0x7B,
             "reason_name": "io",
             "nested": False,
+            "handled_by": None,
             "halt": False,
             "count": 4,
             "total_ns": 9_000,
@@ -133,6 +134,7 @@ def test_json_by_return_has_no_figures_that_are_not_kept(tmp_path: Path) -> None
             "user_reason": 2,
             "user_reason_name": "KVM_EXIT_IO",
             "nested": False,
+            "handled_by": None,
             "halt": False,
             "count": 1,
             "total_ns": 1_000,
@@ -144,6 +146,7 @@ def test_json_by_return_has_no_figures_that_are_not_kept(tmp_path: Path) -> None
             "user_reason": None,
             "user_reason_name": None,
             "nested": False,
+            "handled_by": None,
             "halt": False,
             "count": 1,
             "total_ns": 500,
@@ -188,14 +191,14 @@ def test_csv(tmp_path: Path) -> None:
     header, *lines = csv_lines(made)
     assert header == (
         "since_realtime_ns,until_realtime_ns,guest,guest_id,isa,isa_name,reason,reason_name,"
-        "nested,halt,count,total_ns,min_ns,max_ns,kvm_ns,vmm_ns,wait_ns,idle_ns,paused_ns,"
+        "nested,handled_by,halt,count,total_ns,min_ns,max_ns,kvm_ns,vmm_ns,wait_ns,idle_ns,paused_ns,"
         "p50_ns,p90_ns,p99_ns,p999_ns,rough,share,since,until"
     )
     span = f"{make.SINCE_NS},{make.SINCE_NS + make.SECOND}"
     text = "2026-11-20T19:46:02.000000000+00:00,2026-11-20T19:46:03.000000000+00:00"
     assert lines == [
-        f'{span},"a,""b""",1,2,svm,123,io,0,0,1,9,0,0,3,6,0,0,0,0,0,0,0,0,1.0,{text}',
-        f'{span},"a,""b""",1,2,svm,120,hlt,0,1,1,1000,0,0,1000,0,0,0,0,0,0,0,0,0,,{text}',
+        f'{span},"a,""b""",1,2,svm,123,io,0,,0,1,9,0,0,3,6,0,0,0,0,0,0,0,0,1.0,{text}',
+        f'{span},"a,""b""",1,2,svm,120,hlt,0,,1,1,1000,0,0,1000,0,0,0,0,0,0,0,0,0,,{text}',
     ]
     assert next(csv.reader(lines))[2] == 'a,"b"'
 

@@ -146,12 +146,19 @@ def test_by_return(tmp_path: Path) -> None:
             {"reason": NPF, "detail": 0xC0000000, "detail_kind": DETAIL_REGION},
             "gpa 0xc0000000-0xffffffff",
         ),
+        (
+            {"reason": 0x72, "detail": 0x40000200, "detail_kind": DETAIL_REGION},
+            "leaf 0x40000200-0x4fffffff",
+        ),
+        ({"reason": 0x81, "detail": 5, "detail_kind": DETAIL_EXACT}, "hypercall 5 (kick-cpu)"),
+        # A nested guest's is one of its own hypervisor's.
+        ({"reason": 0x81, "detail": 5, "detail_kind": DETAIL_EXACT, "nested": 1}, "hypercall 5"),
         ({"detail_kind": DETAIL_OTHER}, "other"),
         ({}, ""),
     ],
 )
 def test_details_in_words(fields: dict[str, int], expected: str) -> None:
-    """One, a region of memory, all further ones, none."""
+    """One, a range, all others, none."""
     assert detail_words(row(**fields)) == expected
 
 

@@ -23,7 +23,10 @@ VMX, SVM, ARM64 = lib.KVMLOG_ISA_VMX, lib.KVMLOG_ISA_SVM, lib.KVMLOG_ISA_ARM64
         (SVM, 0x400, 0xFEE000B0, "gpa 0xfee000b0 (lapic eoi)"),
         (ARM64, 0x24, 0x09000018, "gpa 0x9000018"),
         (VMX, 10, 0x1_0000_0004, "leaf 0x4 subleaf 0x1"),
-        (SVM, 0x72, 0x40000000, "leaf 0x40000000 subleaf 0x0"),
+        (SVM, 0x72, 0x8000001D, "leaf 0x8000001d subleaf 0x0"),
+        # ECX means something for leaves with subleaves only.
+        (SVM, 0x72, 0x1234_40000000, "leaf 0x40000000"),
+        (VMX, 10, 0x5678_00000001, "leaf 0x1"),
         (VMX, 0, 14, "vector 0xe (#PF)"),
         (VMX, 1, 0xEC, "vector 0xec (timer)"),
         (VMX, 1, 0x22, "vector 0x22"),
@@ -31,7 +34,7 @@ VMX, SVM, ARM64 = lib.KVMLOG_ISA_VMX, lib.KVMLOG_ISA_SVM, lib.KVMLOG_ISA_ARM64
         # A vector of the guest's own choice.
         (VMX, 45, 0xEC, "vector 0xec"),
         # As the tests in virtual machines read them.
-        (SVM, 0x72, 0, "leaf 0x0 subleaf 0x0"),
+        (SVM, 0x72, 0, "leaf 0x0"),
         (SVM, 0x7B, 0x3F8, "port 0x3f8 (com1)"),
         (SVM, 0x7B, 0x501, "port 0x501 (debug-exit)"),
         (SVM, 0x7C, 0x1A0, "msr 0x1a0 (misc-enable)"),
@@ -102,6 +105,39 @@ def test_name_and_note_stand_apart(
     """Words that do not fit the column, or are a guess, are for the JSON output."""
     assert detail.detail_name(isa, reason, value) == name
     assert detail.detail_note(isa, reason, value) == note
+
+
+@pytest.mark.parametrize(
+    ("isa", "reason", "value", "name"),
+    [
+        # The hypervisor in the guest need not be KVM ...
+        (VMX, 18, 5, None),
+        (SVM, 0x81, 10, None),
+        (SVM, 0x7C, 0x40000000, None),
+        (VMX, 32, 0x4B564D01, None),
+        (SVM, 0x72, 0x40000001, None),
+        # ... and has other devices at other addresses, ...
+        (SVM, 0x400, 0xFEE000B0, None),
+        (VMX, 48, 0xFED000F0, None),
+        (VMX, 49, 0xB00FA000, None),
+        # ... but the CPU, its ports and the host's vectors are what they are.
+        (SVM, 0x7C, 0xC0000080, "efer"),
+        (VMX, 10, 7, "features-7"),
+        (VMX, 30, 0x3F8, "com1"),
+        (VMX, 1, 0xEC, "timer"),
+    ],
+)
+def test_what_the_hypervisor_of_a_nested_guest_defines_has_no_name(
+    isa: int, reason: int, value: int, name: str | None
+) -> None:
+    """Names are those of this host's KVM and VMM, to which a nested guest does not talk."""
+    whose = {"is_device": True, "is_nested": True}
+    assert detail.detail_name(isa, reason, value, **whose) == name
+    words = detail.detail_words(isa, reason, value, **whose)
+    if name is None:
+        assert "(" not in words
+        assert detail.detail_name(isa, reason, value, is_device=True) is not None
+        assert detail.detail_note(isa, reason, value, is_nested=True) is None
 
 
 @pytest.mark.parametrize(("isa", "reason"), [(VMX, 12), (SVM, 0x78), (ARM64, 1), (0, 30), (9, 9)])

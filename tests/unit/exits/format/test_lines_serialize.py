@@ -16,6 +16,7 @@ from kvmlog.ring.records import Record, decode_record
 from tests.support import records as make
 
 WALL_NS = 1_700_000_000_123_456_789  # 2023-11-14 22:13:20.123456789 UTC
+NESTED = lib.KVMLOG_F_NESTED
 TIME = "11-14 23:13:20.123456"
 OFFSET_S = 3_600
 UUID = "11111111-2222-3333-4444-555555555555"
@@ -141,6 +142,26 @@ def test_flags_in_words() -> None:
         "KVM_EXIT_INTR, EAGAIN, 3 returns to the VMM, nested, protected, no re-entry, slept, "
         "interrupted, waited 12.0us for a CPU"
     )
+
+
+@pytest.mark.parametrize(
+    ("flags", "note"),
+    [
+        (NESTED, "nested"),
+        (NESTED | lib.KVMLOG_F_NESTED_L0, "nested, by L0"),
+        (NESTED | lib.KVMLOG_F_NESTED_L1, "nested, to L1"),
+    ],
+)
+def test_who_handles_an_exit_of_a_nested_guest(flags: int, note: str) -> None:
+    """The host or the guest's hypervisor, whose hypercalls and devices have no names here."""
+    call = {"reason": 0x81, "detail": 5, "flags": flags | lib.KVMLOG_F_DETAIL_VALID}
+    text = line(make.exit_bytes(**call))
+    assert text.endswith(note)
+    assert "hypercall 5  " in text
+    fault = {**call, "reason": 0x400, "detail": 0xFEE000B0}
+    found = serialize.record_object(decode_record(make.exit_bytes(**fault)), 0, 0)
+    assert found["detail_words"] == "gpa 0xfee000b0"
+    assert not found.keys() & {"detail_name", "detail_note"}
 
 
 @pytest.mark.parametrize(

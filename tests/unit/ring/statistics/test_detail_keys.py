@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The keys that details are counted under: exact, a region of memory, or one of too many."""
+"""The keys that details are counted under: exact, a range, or a device's page."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kvmlog.exits.decode import gpa
 from kvmlog.native import lib
 from kvmlog.ring.statistics.reader import (
     DETAIL_DEVICE,
@@ -22,7 +23,7 @@ from tests.support.statistics_feed import ALL_BY, Counting, add_up, exits, note
 
 VALID, USER = lib.KVMLOG_F_DETAIL_VALID, lib.KVMLOG_F_USER_REASON
 VMX, SVM, ARM64 = lib.KVMLOG_ISA_VMX, lib.KVMLOG_ISA_SVM, lib.KVMLOG_ISA_ARM64
-IO, NPF, EPT_VIOLATION, EPT_MISCONFIG = 0x7B, 0x400, 48, 49
+CPUID, IO, NPF, EPT_VIOLATION, EPT_MISCONFIG = 0x72, 0x7B, 0x400, 48, 49
 KVM_EXIT_MMIO = 6
 GIB = 1 << 30
 MEMORY = 0x1_2345_6789
@@ -62,12 +63,25 @@ def kinds(rows: list[Row]) -> dict[int, int]:
         ({"reason": NPF, "detail": 0xFEE00300}, DETAIL_EXACT, 0xFEE00300),
         ({"reason": NPF, "detail": 0xFEBFFFFF}, DETAIL_REGION, 3 * GIB),
         ({"reason": NPF, "detail": 0xFEF00000}, DETAIL_REGION, 3 * GIB),
+        # CPUID looks at ECX for some leaves only, and never in the range of hypervisors.
+        ({"reason": CPUID, "detail": 0x1234_00000001}, DETAIL_EXACT, 1),
+        ({"reason": CPUID, "detail": 0x2_00000004}, DETAIL_EXACT, 0x2_00000004),
+        ({"reason": CPUID, "detail": 0x1_8000001D}, DETAIL_EXACT, 0x1_8000001D),
+        ({"isa": VMX, "reason": 10, "detail": 0x9_00000002}, DETAIL_EXACT, 2),
+        ({"isa": VMX, "reason": 10, "detail": 0x9_0000000D}, DETAIL_EXACT, 0x9_0000000D),
+        ({"isa": VMX, "reason": CPUID, "detail": 0x9_00000002}, DETAIL_EXACT, 0x9_00000002),
+        ({"reason": CPUID, "detail": 0x7_400001FF}, DETAIL_EXACT, 0x400001FF),
+        ({"reason": CPUID, "detail": 0x7_40000200}, DETAIL_REGION, 0x40000200),
+        ({"reason": CPUID, "detail": 0x4FFFFFFF}, DETAIL_REGION, 0x40000200),
+        ({"isa": VMX, "reason": 10, "detail": 0x4000FF00}, DETAIL_REGION, 0x40000200),
+        ({"reason": CPUID, "detail": 0x50000000}, DETAIL_EXACT, 0x50000000),
+        ({"reason": 0x7C, "detail": 0x40000200}, DETAIL_EXACT, 0x40000200),
     ],
 )
 def test_a_detail_is_counted_under_its_key(
     tmp_path: Path, fields: dict[str, int], kind: int, key: int
 ) -> None:
-    """Addresses in memory are rounded down to 1 GiB, all others are kept."""
+    """Addresses in memory are rounded down to 1 GiB; what CPUID does not look at is left out."""
     flags = fields.pop("flags", 0)
     with Counting(tmp_path) as counting:
         counting.feed(exits(1, flags=VALID | flags, **fields))
@@ -81,26 +95,6 @@ def test_without_its_flag_there_is_no_detail(tmp_path: Path) -> None:
         counting.feed(exits(2, reason=IO, detail=[7, 8]), exits(1, reason=IO, flags=VALID))
         counted = {(row.detail_kind, row.detail): row.count for row in counting.rows(BY_DETAIL)}
     assert counted == {(DETAIL_NONE, 0): 2, (DETAIL_EXACT, 0): 1}
-
-
-def test_details_beyond_the_limit_share_a_row_and_none_is_lost(tmp_path: Path) -> None:
-    """256 keys are told apart, and stay so when they come again; each reason has its own 256."""
-    more = 44
-    every = np.arange(KEYS + more)
-    with Counting(tmp_path) as counting:
-        for _ in range(3):
-            counting.feed(exits(KEYS + more, reason=IO, flags=VALID, detail=every, total_ns=10))
-            counting.writer.flush()
-        counting.feed(exits(KEYS, reason=NPF, flags=VALID, detail=every[:KEYS] * GIB, total_ns=10))
-        rows = counting.rows(BY_DETAIL)
-    counted = {reason: [row for row in rows if row.reason == reason] for reason in (IO, NPF)}
-    (other,) = [row for row in rows if row.detail_kind == DETAIL_OTHER]
-    assert kinds(counted[IO]) == {DETAIL_EXACT: KEYS, DETAIL_OTHER: 1}
-    assert kinds(counted[NPF]) == {DETAIL_REGION: KEYS}
-    assert (other.detail, other.count, other.total_ns) == (0, 3 * more, 30 * more)
-    assert {row.detail: row.count for row in counted[IO] if row is not other} == dict.fromkeys(
-        range(KEYS), 3
-    )
 
 
 REGIONS = ((0xB0000000, 0xBFFFFFFF, 0x1000), (0xFEE00000, 0xFEE00FFF, 0))
@@ -131,20 +125,54 @@ def test_addresses_of_one_device_are_one_group(tmp_path: Path) -> None:
         0xB0008004: DETAIL_EXACT,
     }
     assert kinds(rows) == {DETAIL_DEVICE: 8, DETAIL_EXACT: 2, DETAIL_REGION: 1}
-    assert kinds(snapshot.rows(BY_DETAIL)) == {DETAIL_EXACT: 16, DETAIL_REGION: 1}
+    # In PCI's configuration space they are one in the file, too.
+    assert kinds(snapshot.rows(BY_DETAIL)) == {DETAIL_EXACT: 8, DETAIL_DEVICE: 4, DETAIL_REGION: 1}
+
+
+@pytest.mark.parametrize("region", [one for one in gpa.REGIONS if one.name == "ecam"])
+def test_each_function_in_configuration_space_is_one_detail(
+    tmp_path: Path, region: gpa.Region
+) -> None:
+    """Where the names have it, and only there: an address beside it is kept as it is."""
+    mmio = {"flags": VALID | USER, "user_reason": KVM_EXIT_MMIO}
+    places = [region.first - 4, region.first + 8, region.last - 3, region.last + 5]
+    with Counting(tmp_path) as counting:
+        counting.feed(exits(4, reason=NPF, detail=places, **mmio))
+        # RAM may be there as well.
+        counting.feed(exits(1, reason=NPF, detail=region.first + 8, flags=VALID))
+        counted = {(row.detail_kind, row.detail) for row in counting.rows(BY_DETAIL)}
+    assert counted == {
+        (DETAIL_EXACT, region.first - 4),
+        (DETAIL_DEVICE, region.first),
+        (DETAIL_DEVICE, region.last - 0xFFF),
+        (DETAIL_EXACT, region.last + 5),
+        (DETAIL_REGION, region.first // GIB * GIB),
+    }
+
+
+def test_addresses_of_a_nested_guest_are_no_devices(tmp_path: Path) -> None:
+    """Nothing is known of what lies where in it: not by the file, and not by who reads it."""
+    nested = {"flags": VALID | USER | lib.KVMLOG_F_NESTED, "user_reason": KVM_EXIT_MMIO}
+    addresses = [0xB0008000, 0xB0008004, 0xFEE000B0, 0xFEE00300]
+    with Counting(tmp_path) as counting:
+        counting.feed(exits(4, reason=NPF, detail=addresses, **nested))
+        rows = counting.snapshot().rows(BY_DETAIL, regions=REGIONS)
+    assert {(row.detail_kind, row.detail) for row in rows} == {
+        (DETAIL_EXACT, address) for address in addresses
+    }
 
 
 def test_a_scan_of_addresses_leaves_room_for_details(tmp_path: Path) -> None:
     """Addresses of devices share their pages from the 129th on; ports never do."""
     mmio = {"flags": VALID | USER, "user_reason": KVM_EXIT_MMIO}
-    scanned = 0xB0000000 + 4 * np.arange(4 * KEYS)
+    scanned = 0xC0000000 + 4 * np.arange(4 * KEYS)
     with Counting(tmp_path) as counting:
         counting.feed(exits(4 * KEYS, reason=NPF, detail=scanned, **mmio))
         counting.writer.flush()
         counting.feed(exits(3, reason=NPF, detail=0xFEB00004, **mmio))
         rows = counting.rows(BY_DETAIL)
     assert kinds(rows) == {DETAIL_EXACT: KEYS // 2, DETAIL_DEVICE: 2}
-    (page,) = [row for row in rows if row.detail == 0xB0000000 and row.count > 1]
+    (page,) = [row for row in rows if row.detail == 0xC0000000 and row.count > 1]
     assert page.count == 4 * KEYS - KEYS // 2
     (later,) = [row for row in rows if row.detail == 0xFEB00000]
     assert (later.count, later.detail_kind) == (3, DETAIL_DEVICE)
@@ -163,8 +191,10 @@ def test_a_lack_of_room_does_not_use_up_the_keys_of_a_reason(tmp_path: Path) -> 
         (full,) = [guest.id for guest in counting.writer.guests() if guest.number == 2]
         counting.forget(full)
         counting.feed(exits(20, guest=3, reason=IO, flags=VALID, detail=np.arange(20)))
-        found = kinds(counting.rows(BY_DETAIL))
-    assert found == {DETAIL_EXACT: 20}
+        found = counting.rows(BY_DETAIL)
+    assert kinds(found) == {DETAIL_EXACT: 20, DETAIL_OTHER: 1}
+    # What had no row meanwhile is not lost.
+    assert {row.count for row in found if row.detail_kind == DETAIL_OTHER} == {KEYS + 10}
 
 
 def test_sums_by_vcpu_detail_and_return_equal_those_by_reason(tmp_path: Path) -> None:

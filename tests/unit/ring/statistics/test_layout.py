@@ -39,9 +39,12 @@ STRUCTS: dict[str, tuple[int, dict[str, int]]] = {
             "paused_ns": 64,
         },
     ),
-    "reason": (256, {"sequence": 0, "details": 4, "key": 8, "sums": 32, "blocks": 104}),
+    "reason": (256, {"sequence": 0, "blocks": 4, "key": 152, "sums": 176, "evicted_ns": 248}),
     "block": (256, {"counts": 0}),
-    "row": (400, {"sequence": 0, "key": 8, "sums": 32, "octaves": 104}),
+    "row": (
+        408,
+        {"sequence": 0, "turn": 4, "key": 8, "sums": 32, "before_ns": 104, "octaves": 112},
+    ),
     "guest": (
         128,
         {
@@ -105,7 +108,7 @@ STRUCTS: dict[str, tuple[int, dict[str, int]]] = {
 }
 
 CONSTANTS = {
-    "KVMLOG_STATISTICS_FORMAT_VERSION": 1,
+    "KVMLOG_STATISTICS_FORMAT_VERSION": 2,
     "KVMLOG_STATISTICS_HEADER_BYTES": 4096,
     "KVMLOG_STATISTICS_DEFAULT_MIB": 64,
     "KVMLOG_STATISTICS_MIN_MIB": 1,
@@ -139,9 +142,9 @@ CONSTANTS = {
 
 # By the size of the file in MiB: capacities of guests, reasons, blocks and rows.
 CAPACITIES = {
-    1: (32, 508, 1524, 1300),
-    64: (2048, 32638, 97914, 83553),
-    4096: (131072, 2088958, 6266874, 5347732),
+    1: (32, 508, 1524, 1274),
+    64: (2048, 32638, 97914, 81914),
+    4096: (131072, 2088958, 6266874, 5242874),
 }
 PARTS = ("guest", "reason", "block", "row")
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvmlog.native import lib
-from kvmlog.ring.statistics.reader import NO_RETURN, By
+from kvmlog.ring.statistics.reader import HANDLER_L0, HANDLER_L1, NO_RETURN, By
 from tests.support.statistics_feed import (
     ALL_BY,
     PARTS,
@@ -26,6 +26,7 @@ from tests.support.statistics_feed import (
 
 SLEPT, USER = lib.KVMLOG_F_HALT_SLEPT, lib.KVMLOG_F_USER_REASON
 EINTR, NESTED = lib.KVMLOG_F_USER_EINTR, lib.KVMLOG_F_NESTED
+L0, L1 = lib.KVMLOG_F_NESTED_L0, lib.KVMLOG_F_NESTED_L1
 NO_REENTRY = lib.KVMLOG_F_NO_REENTRY
 VMX, SVM, ARM64 = lib.KVMLOG_ISA_VMX, lib.KVMLOG_ISA_SVM, lib.KVMLOG_ISA_ARM64
 HLT, INTR = 0x78, 0x60
@@ -271,6 +272,38 @@ def test_halts_and_nested_exits_are_groups_of_their_own_whatever_is_asked(
     for by in ALL_BY:
         figures = {(row.halt, row.nested): row.count for row in counting.rows(by)}
         assert figures == {(False, False): 1, (True, False): 1, (False, True): 1, (True, True): 2}
+
+
+def test_who_handled_nested_exits_is_told_apart_whatever_is_asked(counting: Counting) -> None:
+    """This host, the hypervisor in the guest, or the source could not tell."""
+    counting.writer.reset()
+    for times, flags in ((1, 0), (2, NESTED), (3, NESTED | L0), (4, NESTED | L1)):
+        counting.feed(exits(times, reason=INTR, flags=flags))
+    for by in ALL_BY:
+        figures = {(row.nested, row.handler): row.count for row in counting.rows(by)}
+        assert figures == {
+            (False, 0): 1,
+            (True, 0): 2,
+            (True, HANDLER_L0): 3,
+            (True, HANDLER_L1): 4,
+        }
+
+
+@pytest.mark.parametrize(("isa", "reason"), [(SVM, 0x78), (SVM, 0xA6), (VMX, 12)])
+def test_a_nested_guest_that_halts_leaves_the_cpu_to_its_hypervisor(
+    counting: Counting, isa: int, reason: int
+) -> None:
+    """It is a halt where this host handled it, or as far as it is known; or slept in it."""
+    counting.writer.reset()
+    for flags in (NESTED, NESTED | L0, NESTED | L1, NESTED | L1 | SLEPT):
+        counting.feed(exits(1, isa=isa, reason=reason, flags=flags, total_ns=9, halt_ns=9))
+    found = sorted((row.handler, row.halt, row.idle_ns, row.kvm_ns) for row in counting.rows())
+    assert found == [
+        (0, True, 0, 9),
+        (HANDLER_L0, True, 0, 9),
+        (HANDLER_L1, False, 0, 9),
+        (HANDLER_L1, True, 9, 0),
+    ]
 
 
 def test_the_flags_of_vmx_are_no_part_of_a_reason(counting: Counting) -> None:

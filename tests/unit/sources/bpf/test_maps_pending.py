@@ -88,6 +88,15 @@ def test_pending_exits_carry_their_times_up_to_now(programs: Programs) -> None:
     assert not programs.slots[0].record.flags & NO_REENTRY
 
 
+def test_who_handles_a_pending_exit_of_a_nested_guest_is_not_known_yet(programs: Programs) -> None:
+    """Unless its hypervisor has been given it."""
+    nested, l0, l1 = lib.KVMLOG_F_NESTED, lib.KVMLOG_F_NESTED_L0, lib.KVMLOG_F_NESTED_L1
+    occupy(programs, 0, exit_ns=1, flags=nested | l0)
+    occupy(programs, 1, exit_ns=1, flags=nested | l1)
+    told = [record.flags for record in programs.pending()]
+    assert told == [nested | NO_REENTRY, nested | l1 | NO_REENTRY]
+
+
 def test_a_pending_pause_grows_and_one_that_is_over_does_not(programs: Programs) -> None:
     """The pause is the sum of the exit's earlier ones, and of the one under way up to now."""
     user_ns = time.monotonic_ns() - 5_000_000_000

@@ -76,6 +76,30 @@ def test_a_kernel_newer_than_the_known_ones_trusts_no_hflags(
     assert not found.macros.keys() & {"KVMLOG_AT_HFLAGS", "KVMLOG_HFLAGS_IDLE"}
 
 
+@pytest.mark.parametrize("vendor", ["kvm_amd", "kvm_intel"])
+@pytest.mark.parametrize(
+    ("signature", "is_told"),
+    [
+        ("unsigned int, long long unsigned int, unsigned int", True),
+        ("unsigned int", True),
+        (f"{VCPU}, unsigned int", False),
+        (None, False),
+    ],
+)
+@pytest.mark.usefixtures("known_kernel")
+def test_who_handles_exits_of_nested_guests_where_the_kernel_tells_it(
+    event: Event, vendor: str, signature: str | None, is_told: bool
+) -> None:
+    """Otherwise it is left out, with its flags, and all else is traced."""
+    event(FORMAT)
+    name = "kvm_nested_vmexit_inject"
+    found = made(ScriptedBtf({} if signature is None else {name: signature}), vendor)
+    assert ((name, TYPED) in functions(found)) == is_told
+    assert found.macros.get("KVMLOG_TELLS_L1", 0) == is_told
+    # Whoever completes an exit is attached before whoever begins one.
+    assert functions(found)[-1] == ("kvm_exit", TYPED)
+
+
 def test_kvm_exit_with_the_reason_in_front(monkeypatch: pytest.MonkeyPatch) -> None:
     """The vCPU is the second argument before v5.16."""
     monkeypatch.setattr(plan, "NEWEST_KNOWN", (0, 0))

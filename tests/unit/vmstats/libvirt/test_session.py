@@ -78,6 +78,14 @@ def test_a_bulk_call_that_is_late(session: Session, monkeypatch: pytest.MonkeyPa
     assert session.hung == frozenset()
 
 
+def test_connections_that_are_closed_are_not_stuck(session: Session) -> None:
+    """However often it connects anew, as after restarts of libvirtd, the next call succeeds."""
+    for number in range(1, 20):
+        assert session.figures(2).records
+        assert session.connections == number
+        session.close()
+
+
 def test_a_failing_call_costs_no_connection(session: Session) -> None:
     """The connection is alive: it is the call that failed."""
     with pytest.raises(UnreachableError, match="Domain not found"):

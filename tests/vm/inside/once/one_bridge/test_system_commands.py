@@ -17,7 +17,7 @@ SHOWN = 60
 KINDS = ("--kinds", "cpuid,pio,mmio,hlt,msr")
 # What one turn of the guest is to its reader (tests/guest/code.S, guest.h).
 TURN = [
-    ("cpuid", "leaf 0x0 subleaf 0x0"),
+    ("cpuid", "leaf 0x0"),
     ("io", "port 0x3f8 (com1)"),
     ("npf", "gpa 0xd0000000 (pci-bar)"),
     ("hlt", ""),

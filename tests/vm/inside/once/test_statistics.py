@@ -16,6 +16,7 @@ from tests.vm.inside.processes import Bridge, ended, kvmlog, load, until
 from tests.vm.inside.qemu import qemu_guest
 from tests.vm.inside.stat_output import StatOutput, command, stat
 from tests.vm.inside.statistics_runs import (
+    CPUID,
     DB,
     DB_UUID,
     HLT,
@@ -227,6 +228,30 @@ def test_what_comes_in_each_interval(bridge: Bridge) -> None:
     assert first.whole["until_realtime_ns"] == second.whole["since_realtime_ns"]
     assert first.exits + second.exits > 0
     assert first.exits + second.exits <= stat(bridge).exits - before
+
+
+def test_leaves_after_a_bios_looked_for_hypervisors_have_rows(
+    bridge: Bridge, threads: host.ThreadHistogram
+) -> None:
+    """SeaBIOS asks for 256 leaves at its start; they are one detail but for the first two."""
+    bridge.client.send("reset")
+    with qemu_guest("bios", bios=True, paused=True) as guest:
+        bridge.client.switch(on=True)
+        guest.cont()
+        until(lambda: threads.of(*guest.vcpu_tids)[HLT] > 2, "the BIOS to be done")
+        guest.stop()
+        bridge.client.switch(on=False)
+        counted = threads.of(*guest.vcpu_tids)[CPUID]
+    told = stat(bridge, "--by", "guest,reason,detail")
+    leaves = {
+        row["detail_words"]: row["count"] for row in told.of("bios") if row["reason"] == CPUID
+    }
+    assert sum(leaves.values()) == counted > 256
+    assert "other" not in leaves
+    assert leaves["leaf 0x40000200-0x4fffffff"] >= 254
+    # Without what was left in ECX.
+    assert {"leaf 0x0", "leaf 0x1", "leaf 0x40000000"} <= leaves.keys()
+    assert len(leaves) < 20
 
 
 def test_a_guest_stays_itself_when_tracing_ends_and_begins(
