@@ -124,7 +124,7 @@ def _parameter(one: Parameter, where: str) -> dict[str, Any]:
         made["required"] = True
     if one.several:
         made["schema"] = {"type": "array", "items": dict(one.schema), "minItems": 1, "maxItems": 64}
-        made["explode"] = False
+        made["explode"] = not one.commas
     return made
 
 

@@ -28,12 +28,13 @@ class Parameter:
     about: str
     schema: Mapping[str, Any]  # of the value; of each word, where there may be several
     check: Callable[[str], Any]  # ValueError says what is accepted: "give a boolean"
-    several: bool = False  # words with commas between them, or the parameter repeated
+    several: bool = False  # the parameter may be repeated
+    commas: bool = False  # and there may be several words with commas between them
 
     def read(self, given: Sequence[str]) -> Any:
         """Return the checked value, a list where there may be several; RefusalError."""
         words = given
-        if self.several:
+        if self.commas:
             words = [word for one in given for word in one.split(",")]
         try:
             if len(words) > (_MOST_WORDS if self.several else 1):

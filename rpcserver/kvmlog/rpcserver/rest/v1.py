@@ -28,6 +28,7 @@ _GROUPS: Final = Parameter(
     {"type": "string", "enum": list(GROUPS)},
     one_of(GROUPS),
     several=True,
+    commas=True,
 )
 _FORMAT: Final = Parameter(
     "format",
