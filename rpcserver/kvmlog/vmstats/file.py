@@ -17,6 +17,7 @@ import cattrs
 
 from kvmlog.guests.sanitize import clean
 from kvmlog.util.errors import VmStatsError
+from kvmlog.vmstats.sample import State
 from kvmlog.vmstats.snapshot import Snapshot
 
 FORMAT: Final = "kvmlog-vmstats"
@@ -72,7 +73,10 @@ def decode(path: str, raw: bytes) -> Snapshot:
 def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(detailed_validation=False)
     # Of themselves they would convert: a number from a text, a text from anything.
-    converter.register_structure_hook_func(lambda kind: kind in (int, float, str, bool), _exactly)
+    # By type, not by a function: such hooks come after cattrs' own.
+    for kind in (int, float, str, bool):
+        converter.register_structure_hook(kind, _exactly)
+    converter.register_structure_hook(State, lambda value, _: State(_exactly(value, int)))
     return converter
 
 
