@@ -53,6 +53,11 @@ class Kernel:
     root: Path
 
     @property
+    def boot_timeout_s(self) -> float:
+        """How long its boot may take; what judges itself all the while is slow."""
+        return 600.0 if self.version.endswith(f"-{DEBUG}") else 120.0
+
+    @property
     def vmlinuz(self) -> Path:
         return self.root / "boot" / f"vmlinuz-{self.version}"
 

@@ -51,11 +51,13 @@ def walk_commands(
 ) -> set[str]:
     """Have each of these allocations of a command fail; return the sentences of its refusals.
 
-    None of the module's own failures may be without. Afterwards tracing is off, without a trace.
+    None of the module's own failures may be without, and a refusal changes nothing. Afterwards
+    tracing is off, without a trace.
     """
     sentences = set()
     for number in numbers:
         control = Control()
+        was_on = control.status().on
         step = faults.Step(number)
         with walk.armed(step):
             error = attempt(command, control)
@@ -68,8 +70,8 @@ def walk_commands(
             assert error.text or not step.calls, step
             sentences.add(error.text)
             control.wait_until_stopped()
+            assert control.status().on == was_on, step
         if control.status().on:
-            assert not isinstance(error, RefusedError), step
             control.switch_off()
         assert not any(probes().values()), step
         control.status().check_sum()
@@ -104,19 +106,22 @@ def check_traces(control: Control, receiver: Receiver) -> None:
 def test_switching_on(
     module: Callable[..., None], walk: faults.Walk, parameters: tuple[str, ...]
 ) -> None:
-    """Tables, buffers, configuration, probes: off again, or on as if nothing had been."""
+    """Tables, buffers, configuration, probes: off again, or on as if nothing had been.
+
+    For big tables there is another place (kvcalloc()) where one allocation fails.
+    """
     module(*parameters)
     control = Control()
     receiver = Receiver(control.family).subscribe()
     tgids = [1, 2, 3]
     total = count_allocations(walk, control, lambda: control.switch_on(tgids))
     sentences = walk_commands(walk, range(1, total + 2), lambda c: c.switch_on(tgids))
-    assert sentences == {
+    expected = {
         "No memory for the configuration",
-        "No memory for the pending table",
         "No memory for the buffers",
         "A probe could not be attached; see the kernel log",
     }
+    assert sentences == (expected | {"No memory for the pending table"} if parameters else expected)
     check_traces(control, receiver)
     receiver.close()
     control.close()
