@@ -10,7 +10,6 @@ processes that it starts. scripts/sanitize does all that.
 
 from __future__ import annotations
 
-import importlib
 import os
 import runpy
 import sys
@@ -20,9 +19,6 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "bridge"))
 
 import build_native  # noqa: E402  # beside the sources, in no package
-
-# Beside this file, in no package; a folder has the name too.
-build = importlib.import_module("build")
 
 # Python is built with -fwrapv, for which no sum overflows.
 FLAGS = "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -fno-wrapv"
