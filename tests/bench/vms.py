@@ -25,12 +25,18 @@ from xmlrpc.client import dumps
 from kvmlog.vmstats.moment import Moment
 from kvmlog.vmstats.snapshot import Snapshot, Vm
 from tests.support import vmstats_samples as samples
-from tests.support.json_process import JsonHost, json_server, write_vms
+from tests.support.json_process import json_server, write_vms
 
 VMS: Final = 200
 VCPUS: Final = 4
 _EACH_S: Final = 0.1
 _XML: Final = {"Content-Type": "text/xml"}
+# Whether at the JSON port, and a request for all VMs.
+WAYS: Final = {
+    "XML-RPC, structs": (False, "POST", "/RPC2", dumps((), "vmStats").encode()),
+    "XML-RPC, binary": (False, "POST", "/RPC2", dumps(({"form": "binary"},), "vmStats").encode()),
+    "JSON": (True, "GET", "/v1/vms", b""),
+}
 
 
 def snapshot() -> Snapshot:
@@ -67,10 +73,29 @@ def measure(read: Callable[[], int], seconds: float) -> tuple[list[float], int]:
     return sorted(took), size
 
 
-def ways(host: JsonHost, stack: contextlib.ExitStack) -> dict[str, Callable[[], int]]:
-    """Return what reads all VMs in each way, on a connection of its own."""
+def main() -> int:
+    """Measures and prints."""
+    if sys.argv[1:2] == ["--write"]:
+        return write(Path(sys.argv[2]))
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
+    print(f"{'ms':<24}{'p50':>8}{'p99':>8}{'max':>8}{'KiB':>8}")
+    for name in WAYS:
+        took, size = of_way(name, seconds)
+        shown = (took[len(took) // 2], took[len(took) * 99 // 100], took[-1])
+        print(f"{name:<24}{''.join(f'{ms:>8.1f}' for ms in shown)}{size / 1024:>8.0f}")
+    return 0
 
-    def reader(port: int, method: str, path: str, body: bytes) -> Callable[[], int]:
+
+def of_way(name: str, seconds: float) -> tuple[list[float], int]:
+    """Return what measure() does, with a server that is asked in no other way."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder, contextlib.ExitStack() as stack:
+        host = stack.enter_context(json_server(Path(folder), snapshot()))
+        words = [sys.executable, "-m", "tests.bench.vms", "--write", str(host.vms)]
+        writer = subprocess.Popen(words)
+        stack.callback(writer.wait)
+        stack.callback(writer.kill)
+        of_json, method, path, body = WAYS[name]
+        port = host.port if of_json else host.server.port
         link = http.client.HTTPConnection(host.host, port, timeout=60)
         stack.callback(link.close)
 
@@ -78,37 +103,9 @@ def ways(host: JsonHost, stack: contextlib.ExitStack) -> dict[str, Callable[[], 
             link.request(method, path, body or None, _XML if body else {})
             return len(link.getresponse().read())
 
-        return read
-
-    structs, block = dumps((), "vmStats").encode(), dumps(({"form": "binary"},), "vmStats").encode()
-    return {
-        "XML-RPC, structs": reader(host.server.port, "POST", "/RPC2", structs),
-        "XML-RPC, binary": reader(host.server.port, "POST", "/RPC2", block),
-        "JSON": reader(host.port, "GET", "/v1/vms", b""),
-        "JSON, Nova diagnostics": reader(host.port, "GET", "/v1/vms/vm7/diagnostics", b""),
-    }
-
-
-def main() -> int:
-    """Measures and prints."""
-    if sys.argv[1:2] == ["--write"]:
-        return write(Path(sys.argv[2]))
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
-    print(f"{'ms':<24}{'p50':>8}{'p99':>8}{'max':>8}{'KiB':>8}")
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder, contextlib.ExitStack() as stack:
-        host = stack.enter_context(json_server(Path(folder), snapshot()))
-        writer = subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.vms", "--write", str(host.vms)]
-        )
-        stack.callback(writer.wait)
-        stack.callback(writer.kill)
-        for name, read in ways(host, stack).items():
-            # As an engine that has been polling: the first call of all waits for a poll.
-            measure(read, 3.0)
-            took, size = measure(read, seconds)
-            shown = (took[len(took) // 2], took[len(took) * 99 // 100], took[-1])
-            print(f"{name:<24}{''.join(f'{ms:>8.1f}' for ms in shown)}{size / 1024:>8.0f}")
-    return 0
+        # As an engine that has been polling: the first call of all waits for a poll.
+        measure(read, 3.0)
+        return measure(read, seconds)
 
 
 def write(path: Path) -> int:

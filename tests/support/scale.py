@@ -29,6 +29,9 @@ STATISTICS_BATCHES: Final = _number("STATISTICS_BATCHES", 1_500)
 FUZZ_CASES: Final = _number("FUZZ_CASES", 10_000)
 """Damaged inputs of each fuzzed interface."""
 
+SANITIZED_TURNS: Final = _number("SANITIZED_TURNS", 2_000)
+"""Batches that are written while all other threads of the engine run, under ThreadSanitizer."""
+
 POLLS: Final = _number("POLLS", 300)
 """Polls of libvirt by one collector, after which nothing has grown."""
 

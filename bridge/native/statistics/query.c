@@ -71,8 +71,9 @@ static int wanted(const struct kvmlog_query *query, const struct kvmlog_statisti
 {
 	const __u8 *guests = query->question->guests;
 
-	return key->kind == query->kind && key->guest < query->now->layout.guests_capacity &&
-	       (!guests || guests[key->guest]);
+	/* The rest stands in no file, unless somebody else wrote it. */
+	return key->kind == query->kind && !kvmlog_is_rest(key) &&
+	       key->guest < query->now->layout.guests_capacity && (!guests || guests[key->guest]);
 }
 
 static int collect(struct kvmlog_query *query)

@@ -29,10 +29,10 @@ from kvmlog.vmstats.sample import (
 
 # Where the XML has no period, somebody may have set one since; this is Nova's, and the usual one.
 ASSUMED_PERIOD_S: Final = 10
-_STATES: Final = frozenset(State)
 _STALE_PERIODS: Final = 2
 _BUSY: Final = "another request, or a migration that comes in, occupies its QEMU"
 _KIB: Final = 1024
+_STATES: Final = frozenset(State)
 _VCPU_STATES: Final = ("offline", "running", "blocked")  # virVcpuState
 # A counter that got so far would have been counting since before there was libvirt.
 _MOST: Final = (1 << 63) - 1

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import os
 import pwd
 import uuid
 from importlib import metadata
+from typing import Final
 
 from kvmlog.config.load import Config, add_options
 from kvmlog.config.reload import Reload
@@ -19,6 +21,8 @@ from kvmlog.util.loop import Loop, signals
 from kvmlog.util.sdnotify import Notifier
 from kvmlog.vmstats import log
 from kvmlog.vmstats.writer import SnapshotWriter
+
+_GC_OBJECTS: Final = 20_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,6 +76,10 @@ def run(args: argparse.Namespace) -> int:
 
         loop = Loop(tick, read_again)
         loop.add(collector)
+        # A poll makes thousands of objects, and no circles of them: what looks for those took a
+        # fifth of the CPU time.
+        gc.freeze()
+        gc.set_threshold(_GC_OBJECTS)
         collector.start()
         log(f"collecting from {', '.join(keys.uris)} into {keys.file}")
         if dropped is not None:

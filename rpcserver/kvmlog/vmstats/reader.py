@@ -27,22 +27,27 @@ class SnapshotReader:
         self.path = path
         self._lock = threading.Lock()  # covers the two below; held while the file is parsed
         self._seen: _Identity | None = None
-        self._snapshot: Snapshot | None = None
+        self._newest: tuple[Snapshot, bytes] | None = None
 
     def read(self) -> Snapshot:
         """Return the newest snapshot, the same object until the next poll.
 
         VmStatsMissingError: there is no file; VmStatsError: it cannot be used.
         """
+        return self.read_content()[0]
+
+    def read_content(self) -> tuple[Snapshot, bytes]:
+        """Return the newest snapshot, and the bytes that it was made of; raises as read()."""
         with self._lock:
             fd = self._open()
             try:
                 status = os.fstat(fd)
                 seen = _identity(status)
-                if self._snapshot is None or seen != self._seen:
-                    self._snapshot = file.decode(self.path, self._content(fd, status))
+                if self._newest is None or seen != self._seen:
+                    content = self._content(fd, status)
+                    self._newest = file.decode(self.path, content), content
                     self._seen = seen
-                return self._snapshot
+                return self._newest
             finally:
                 os.close(fd)
 

@@ -114,11 +114,9 @@ def test_the_collector_reads_libvirt_in_its_sandbox(systemd: Systemd) -> None:
     assert told.splitlines()[0].endswith(": 0 VMs; exits are not counted")
     with libvirt.libvirtd():
         until(lambda: connected(1), "libvirt is not found")
-        process = systemd.value(COLLECTOR, "MainPID")
-        systemd.ctl("kill", "-s", "KILL", COLLECTOR)
-        until(lambda: systemd.value(COLLECTOR, "MainPID") not in (process, "0"), "no restart")
-        assert file.exists()
-        until(lambda: connected(1), "libvirt is not found again")
-    assert systemd.value(COLLECTOR, "NRestarts") == "1"
+    process = systemd.value(COLLECTOR, "MainPID")
+    systemd.ctl("kill", "-s", "KILL", COLLECTOR)
+    until(lambda: systemd.value(COLLECTOR, "MainPID") not in (process, "0"), "no restart")
+    assert file.exists()
     systemd.ctl("stop", COLLECTOR)
     assert not file.parent.exists()

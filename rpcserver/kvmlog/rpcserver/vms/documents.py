@@ -93,7 +93,7 @@ class Vms:
         def encoder(vm: Vm, until: Moment) -> bytes:
             return encode(vmstats.document(vm, until, chosen))
 
-        vms = poll.index(self._ring_path).matching(words)
+        vms = self._chosen(poll, words)
         return _origin(poll, Moment.now()), poll.encoded((encode, chosen), encoder, vms)
 
     def one(self, poll: Poll, word: str, groups: Sequence[str]) -> dict[str, Any]:
@@ -110,11 +110,17 @@ class Vms:
 
         words: all VMs without any. UnknownVmError.
         """
-        vms = tuple(poll.index(self._ring_path).matching(words))
         origin = _origin(poll, Moment.now())
         if not words:
-            return origin, poll.content()
+            return origin, poll.content
+        vms = tuple(self._chosen(poll, words))
         return origin, file.encode(replace(poll.snapshot, vms=vms))
+
+    def _chosen(self, poll: Poll, words: Sequence[str]) -> list[Vm]:
+        """Return the VMs that any of the words names, all without words; UnknownVmError."""
+        if not words:
+            return list(poll.snapshot.vms)
+        return poll.index(self._ring_path).matching(words)
 
     def of_vm(self, poll: Poll, word: str, kind: str) -> dict[str, Any]:
         """Return one VM in a format of DIAGNOSTICS.

@@ -24,7 +24,6 @@ from kvmlog.rpcserver.vms.errors import (
 )
 from kvmlog.rpcserver.vms.selection import VmIndex
 from kvmlog.util.errors import VmStatsError, VmStatsMissingError
-from kvmlog.vmstats import file
 from kvmlog.vmstats.moment import Moment
 from kvmlog.vmstats.reader import SnapshotReader, lateness
 from kvmlog.vmstats.snapshot import Snapshot, Vm
@@ -42,6 +41,7 @@ _GRACE_S: Final = 2.0
 _KEPT_S: Final = 150.0
 _ENCODED_BYTES: Final = 32 << 20
 _MOST_KINDS: Final = 8
+_PAUSE_S: Final = 0.0005
 
 
 @dataclass
@@ -54,15 +54,17 @@ class _Kind:
 
 
 class Poll:
-    """One snapshot, and its VMs as they have been encoded; thread-safe."""
+    """One snapshot, and its VMs as they have been encoded; thread-safe.
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    content: the bytes of the collector's file that the snapshot was made of.
+    """
+
+    def __init__(self, snapshot: Snapshot, content: bytes = b"") -> None:
         self.snapshot = snapshot
+        self.content = content
         self._lock = threading.Lock()  # covers all below; held while a VM is encoded
         self._kinds: dict[Hashable, _Kind] = {}
         self._bytes = 0
-        self._content: bytes | None = None
-        self._content_asked_s = -_KEPT_S
         self._indexed: tuple[list[Guest], VmIndex] | None = None
 
     def index(self, ring_path: str) -> VmIndex:
@@ -73,12 +75,6 @@ class Poll:
         if indexed is None or indexed[0] != guests:
             indexed = self._indexed = (guests, VmIndex(self.snapshot, guests))
         return indexed[1]
-
-    def content(self) -> bytes:
-        """Return the snapshot as the collector's file has it, made once."""
-        with self._lock:
-            self._content_asked_s = time.monotonic()
-            return self._made_content()
 
     def encoded(self, name: Hashable, encoder: Encoder, vms: list[Vm]) -> list[bytes]:
         """Return some of the snapshot's VMs as bytes, made once for each name of an encoding.
@@ -92,7 +88,6 @@ class Poll:
         """Encode what callers have had of an earlier snapshot: they will ask for it again."""
         since_s = time.monotonic() - _KEPT_S
         with before._lock:
-            content_asked_s = before._content_asked_s
             uuids = {id(vm): vm.sample.uuid for vm in before.snapshot.vms}
             again = [
                 (name, kind.encoder, kind.asked_s, {uuids[one] for one in kind.known})
@@ -100,17 +95,12 @@ class Poll:
                 if kind.asked_s > since_s
             ]
         with self._lock:
-            if content_asked_s > since_s:
-                self._content_asked_s = content_asked_s
-                self._made_content()
             for name, encoder, asked_s, known in again:
-                vms = [vm for vm in self.snapshot.vms if vm.sample.uuid in known]
-                self._made(name, encoder, asked_s, vms)
-
-    def _made_content(self) -> bytes:
-        if self._content is None:
-            self._content = file.encode(self.snapshot)
-        return self._content
+                for vm in self.snapshot.vms:
+                    if vm.sample.uuid in known:
+                        self._made(name, encoder, asked_s, [vm])
+                        # Those who are being answered meanwhile need the interpreter often.
+                        time.sleep(_PAUSE_S)
 
     def _made(self, name: Hashable, encoder: Encoder, asked_s: float, vms: list[Vm]) -> list[bytes]:
         kind = self._kinds.pop(name, None) or _Kind(encoder, asked_s)
@@ -181,8 +171,7 @@ class PollSource:
 
     def _read(self, ours: Future[Poll], before: Poll | None) -> None:
         try:
-            snapshot = self._reader.read()
-            poll = Poll(snapshot)
+            poll = Poll(*self._reader.read_content())
             if before is not None:
                 poll.encode_as(before)
         except VmStatsMissingError as error:

@@ -32,8 +32,9 @@ class Told:
         return self.rx_bytes is None and self.tx_bytes is None
 
 
-# By UUID and the interface's key. Only interfaces that exist stay in it.
-Cursor = Mapping[tuple[str, str], Told]
+# By connection (a VM that migrates is on two), UUID and the interface's key. Only interfaces that
+# exist stay in it.
+Cursor = Mapping[tuple[str, str, str], Told]
 
 
 @dataclass(frozen=True)
@@ -95,11 +96,11 @@ def samples(vms: Iterable[Vm], cursor: Cursor, now: Moment) -> tuple[list[dict[s
     A delta is 0 the first time, and the counter's value where it began anew.
     """
     found: list[dict[str, Any]] = []
-    told: dict[tuple[str, str], Told] = {}
+    told: dict[tuple[str, str, str], Told] = {}
     for vm in vms:
         found += _gauges_and_counters(vm)
         for nic in nics(vm):
-            key = (vm.sample.uuid, nic.key)
+            key = (vm.sample.uri, vm.sample.uuid, nic.key)
             before = cursor.get(key)
             after = Told(vm.sample.domain_id, nic.interface.rx_bytes, nic.interface.tx_bytes)
             if vm.sample.active and not after.unknown:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from kvmlog.vmstats.accumulated import Accumulated
 from kvmlog.vmstats.moment import Moment
+from kvmlog.vmstats.sample import State
 from kvmlog.vmstats.snapshot import Vm
 from kvmlog.vmstats.views.units import KIB, iso, seconds_between
 
@@ -30,8 +31,9 @@ class Told:
     accumulated: Accumulated
 
 
-# By UUID. Only VMs that exist stay in it, so that it does not grow.
-Cursor = Mapping[str, Told]
+# By connection and UUID: a VM that migrates, or did so once, is on two hosts, which count each by
+# themselves. Only VMs that exist stay in it, so that it does not grow.
+Cursor = Mapping[tuple[str, str], Told]
 
 
 def deltas(vms: Iterable[Vm], cursor: Cursor, now: Moment) -> tuple[dict[str, Any], Cursor]:
@@ -41,48 +43,46 @@ def deltas(vms: Iterable[Vm], cursor: Cursor, now: Moment) -> tuple[dict[str, An
     keep their place in the cursor.
     """
     vms = list(vms)
-    keys = _keys(vms)
-    entries, told = {}, {}
-    for vm in vms:
-        uuid = vm.sample.uuid
-        before = cursor.get(uuid)
-        if not _readable(vm):
-            if before is not None:
-                told[uuid] = before
-            continue
+    places = {(vm.sample.uri, vm.sample.uuid) for vm in vms}
+    told = {place: before for place, before in cursor.items() if place in places}
+    entries = {}
+    for key, vm in _readable(vms):
+        place = (vm.sample.uri, vm.sample.uuid)
+        before = told.get(place)
         growth = vm.accumulated if before is not None else Accumulated(vm.accumulated.since)
         if before is not None and before.accumulated.since == vm.accumulated.since:
             growth = _minus(vm.accumulated, before.accumulated)
-        entries[keys[uuid]] = _entry(vm, growth, _utilization(vm, before, growth))
-        told[uuid] = Told(vm.sample.taken, vm.accumulated)
+        entries[key] = _entry(vm, growth, _utilization(vm, before, growth))
+        told[place] = Told(vm.sample.taken, vm.accumulated)
     return entries, told
 
 
 def accumulated(vms: Iterable[Vm], now: Moment) -> dict[str, Any]:
     """Return the entries with the growth since `since`, when the collector first saw each VM."""
-    vms = list(vms)
-    keys = _keys(vms)
     return {
-        keys[vm.sample.uuid]: {
+        key: {
             **_entry(vm, vm.accumulated, _latest_utilization(vm)),
             "since": iso(vm.accumulated.since),
         }
-        for vm in vms
-        if _readable(vm)
+        for key, vm in _readable(vms)
     }
 
 
-def _readable(vm: Vm) -> bool:
-    return vm.sample.active and not vm.sample.timed_out
+def _readable(vms: Iterable[Vm]) -> list[tuple[str, Vm]]:
+    """Return the VMs that can be read, by name, or by UUID where two of them have that name.
 
-
-def _keys(vms: list[Vm]) -> dict[str, str]:
-    """Return each VM's key by its UUID: its name, or its UUID where another has that name too."""
-    names = Counter(vm.sample.name for vm in vms)
-    return {
-        vm.sample.uuid: vm.sample.name if names[vm.sample.name] == 1 else vm.sample.uuid
-        for vm in vms
-    }
+    Of a VM that is migrating only the end that runs, which has the figures.
+    """
+    found: dict[str, Vm] = {}
+    for vm in vms:
+        if vm.sample.active and not vm.sample.timed_out:
+            other = found.get(vm.sample.uuid)
+            if other is None or other.sample.state is not State.RUNNING:
+                found[vm.sample.uuid] = vm
+    names = Counter(vm.sample.name for vm in found.values())
+    return [
+        (vm.sample.name if names[vm.sample.name] == 1 else uuid, vm) for uuid, vm in found.items()
+    ]
 
 
 def _minus(now: Accumulated, before: Accumulated) -> Accumulated:

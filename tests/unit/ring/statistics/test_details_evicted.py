@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kvmlog.native import lib
+from kvmlog.native import ffi, lib
 from kvmlog.ring.statistics.reader import DETAIL_EXACT, DETAIL_OTHER, By, Row, Snapshot
+from tests.support.statistics_corruption import STRUCT, element, number_at, offset, patch
 from tests.support.statistics_feed import PARTS, Counting, Records, add_up, exits, note
 
 VALID = lib.KVMLOG_F_DETAIL_VALID
@@ -51,8 +52,9 @@ def test_what_comes_after_a_scan_has_rows_of_its_own(tmp_path: Path) -> None:
     scan = 0x40000000 + 0x100 * np.arange(256) + (np.arange(256) << 40)
     later = [0, 1, 7, 0xB, 0x1_0000000B, 0x80000008]
     with Counting(tmp_path) as counting:
-        for numbers in (scan, *[np.array(later)] * 5):
-            counting.feed(exits(len(numbers), reason=CPUID, flags=VALID, detail=numbers))
+        counting.feed(exits(len(scan), reason=CPUID, flags=VALID, detail=scan))
+        for _ in range(5):
+            counting.feed(exits(len(later), reason=CPUID, flags=VALID, detail=later))
         rows = counting.rows(BY_DETAIL)
     assert {number: told(rows)[number] for number in later} == dict.fromkeys(later, 5)
     assert rest(rows) == 0
@@ -175,3 +177,20 @@ def test_rows_that_went_are_free_for_others(tmp_path: Path) -> None:
         number: count + 1 for number, count in told(snapshot.rows(BY_DETAIL)).items()
     }
     assert_exact(again, snapshot)
+
+
+def test_a_file_that_claims_to_hold_the_rest_is_not_believed(tmp_path: Path) -> None:
+    """A row that somebody made one of no detail is left out: its exits are in the rest."""
+    others = 700
+    with Counting(tmp_path) as counting:
+        counting.feed(exits(others, reason=MSR, vcpu=np.arange(others)), ports([7] * 3))
+        row = element(counting.path, "row")
+        size, at = ffi.sizeof(f"{STRUCT}_row"), offset("key.detail_kind", f"{STRUCT}_row")
+        counting.snapshot()  # all that was fed is in the file
+        used = counting.writer.header().rows_used
+        for number in range(used):
+            if number_at(counting.path, row + number * size + at, 1) == DETAIL_EXACT:
+                patch(counting.path, row + number * size + at, DETAIL_OTHER, 1)
+                assert number > counting.writer.header().reasons_capacity
+        rows = [one for one in counting.reader.snapshot().rows(BY_DETAIL) if one.reason == IO]
+    assert [(one.detail_kind, one.count) for one in rows] == [(DETAIL_OTHER, 3)]

@@ -110,12 +110,11 @@ def test_what_nobody_asks_for_any_more_is_not_encoded(monkeypatch: pytest.Monkey
 
     first, second, third = (Poll(taken_now(samples.vm())) for _ in range(3))
     first.encoded("names", encoder, list(first.snapshot.vms))
-    first.content()
     second.encode_as(first)
-    assert (len(made), second._content is None) == (2, False)
+    assert len(made) == 2
     monkeypatch.setattr(source, "_KEPT_S", 0.0)
     third.encode_as(second)
-    assert (len(made), third._content is None) == (2, True)
+    assert len(made) == 2
 
 
 def test_the_next_poll_is_read_ahead_while_somebody_asks(

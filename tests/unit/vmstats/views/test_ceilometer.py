@@ -152,6 +152,14 @@ def test_deltas() -> None:
     assert deltas(found) == [1, 0]
 
 
+def test_deltas_of_a_vm_that_two_hosts_know() -> None:
+    """While it migrates each end has its own counters."""
+    end = examples.vm(uri="qemu+tls://b/system", state=State.PAUSED, domain_id=1)
+    _, cursor = ceilometer.samples([examples.vm(), end], {}, NOW)
+    found, _ = ceilometer.samples([examples.vm(), end], cursor, NOW)
+    assert deltas(found) == [0, 0, 0, 0]
+
+
 def test_deltas_across_a_poll_without_figures() -> None:
     """What came meanwhile is told once; an interface that is gone is forgotten."""
     _, cursor = ceilometer.samples([examples.vm()], {}, NOW)

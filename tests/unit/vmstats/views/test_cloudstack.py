@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from kvmlog.vmstats.sample import State
 from kvmlog.vmstats.snapshot import Vm
 from kvmlog.vmstats.views import cloudstack
@@ -149,4 +151,18 @@ def test_a_paused_vm_and_equal_names() -> None:
     vms = [examples.vm(state=State.PAUSED), examples.vm(uuid=other, uri="qemu+tls://b/system")]
     entries, cursor = cloudstack.deltas(vms, {}, NOW)
     assert set(entries) == {WEB1, other}
-    assert set(cursor) == {WEB1, other}
+    assert {uuid for _, uuid in cursor} == {WEB1, other}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("state", [State.PAUSED, State.SHUTOFF])
+def test_a_vm_that_two_hosts_know(order: int, state: State) -> None:
+    """One that migrates, or stayed defined where it was: the other end's sums are not mixed in."""
+    end = examples.vm(uri="qemu+tls://b/system", state=state, domain_id=1)
+    end = grown(end, 0, since=at(990), rx_bytes=1 << 30)
+    _, cursor = cloudstack.deltas([examples.vm(), end][::order], {}, NOW)
+    for growth in (1.0, 0.0):
+        entries, cursor = cloudstack.deltas([LATER, end][::order], cursor, at(1064))
+        assert {name: entry["networkReadKBs"] for name, entry in entries.items()} == {
+            "web1": growth
+        }
