@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kvmlog.vmstats.libvirt.cpu_time import process_cpu_ns
-from tests.support.libvirt_guest import libvirt_guest
+from tests.support.libvirt_halted import halted_domain
 from tests.support.libvirt_host import libvirt_host
 from tests.support.libvirt_test_driver import write_host
 from tests.support.vmstats_process import INTERVAL_S, Collector, collector
@@ -70,7 +70,7 @@ def main() -> int:
             return 0
         host = stack.enter_context(libvirt_host())
         for guest in ("web1", "data1"):
-            stack.enter_context(libvirt_guest(host, guest)).run("true")
+            stack.enter_context(halted_domain(host, guest))
         assert host.daemon is not None
         (folder / "real").mkdir()
         running = stack.enter_context(collector(folder / "real", host.read_only_uri))

@@ -11,13 +11,13 @@ processes that it starts. scripts/sanitize does all that.
 from __future__ import annotations
 
 import os
+import runpy
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1] / "bridge")]
+sys.path.insert(0, str(HERE.parents[1] / "bridge"))
 
-import build  # noqa: E402  # beside this file, in no package
 import build_native  # noqa: E402  # beside the sources, in no package
 
 # Python is built with -fwrapv, for which no sum overflows.
@@ -55,7 +55,8 @@ def main(name: str) -> int:
     os.environ["CFLAGS"] = os.environ["LDFLAGS"] = FLAGS
     build_native.build(build_native.make_builder(), folder / "engine", folder)
     objects = (folder / "engine" / "bridge" / "native").rglob("*.o")
-    build_native.build(build.make_builder(), folder / "tests", folder, sorted(objects))
+    make_builder = runpy.run_path(str(HERE / "build.py"))["make_builder"]
+    build_native.build(make_builder(), folder / "tests", folder, sorted(objects))
     (folder / "sitecustomize.py").write_text(SITECUSTOMIZE)
     return 0
 

@@ -253,7 +253,7 @@ class VmStatsKeys:
     )
     history_s: float = key(
         600.0,
-        "seconds of samples that are kept in memory, from which rates come",
+        "seconds that a rate may reach back, where a VM did not answer in between",
         option="--history",
         commands=_VMSTATS,
         low=10,

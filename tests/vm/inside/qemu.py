@@ -25,7 +25,8 @@ class Qmp:
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(HANG_S)
-        self._socket.connect(str(path))
+        # The file is there before QEMU listens.
+        until(lambda: self._socket.connect_ex(str(path)) == 0, f"QEMU to listen on {path}")
         self._lines = self._socket.makefile("r")
         self.events: list[str] = []  # names of those that came so far
         assert "QMP" in json.loads(self._lines.readline())

@@ -146,8 +146,11 @@ def _gauges_and_counters(vm: Vm) -> Iterator[dict[str, Any]]:
 
 
 def _cpu_time_ns(cpu: Cpu, vcpus: int) -> int | None:
-    """Return the vCPUs' time and wait, the domain's time where one of them tells less."""
-    times = [total(vcpu.time_ns, vcpu.wait_ns) for vcpu in cpu.vcpus]
+    """Return the vCPUs' time and wait, the domain's time where one of them tells none.
+
+    Where the kernel does not count waits, libvirt tells Ceilometer 0.
+    """
+    times = [total(vcpu.time_ns, vcpu.wait_ns or 0) for vcpu in cpu.vcpus]
     of_vcpus = total(*times) if len(times) == vcpus else None
     return cpu.time_ns if of_vcpus is None else of_vcpus
 

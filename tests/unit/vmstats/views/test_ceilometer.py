@@ -103,13 +103,20 @@ def test_owner_time_and_device() -> None:
 
 
 def test_cpu_falls_back_where_a_vcpu_tells_less() -> None:
-    """To the domain's time: without wait, and while a virtual CPU is missing of the list."""
+    """To the domain's time: without a time, and while a virtual CPU is missing of the list."""
     cpu = examples.cpu()
-    unmeasured = replace(cpu, vcpus=(cpu.vcpus[0], replace(cpu.vcpus[1], wait_ns=None)))
+    unmeasured = replace(cpu, vcpus=(cpu.vcpus[0], replace(cpu.vcpus[1], time_ns=None)))
     for less in (unmeasured, replace(cpu, vcpus=cpu.vcpus[:1])):
         assert volumes(examples.vm(cpu=less))["cpu"] == 100_000_000_001
     nothing = replace(unmeasured, time_ns=None)
     assert "cpu" not in volumes(examples.vm(cpu=nothing))
+
+
+def test_cpu_where_the_kernel_counts_no_waits() -> None:
+    """The sum of the vCPUs' times, without those of QEMU's other threads."""
+    cpu = examples.cpu()
+    no_waits = replace(cpu, vcpus=tuple(replace(vcpu, wait_ns=None) for vcpu in cpu.vcpus))
+    assert volumes(examples.vm(cpu=no_waits))["cpu"] == sum(vcpu.time_ns or 0 for vcpu in cpu.vcpus)
 
 
 def test_memory_usage() -> None:
