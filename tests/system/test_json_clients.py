@@ -68,14 +68,14 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JsonHost]:
         yield running
 
 
-def run(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run a program of the venv, without anything of this user's environment."""
+def run(host: JsonHost, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of the venv, without anything of this user's environment or folders."""
     assert (BIN / command[0]).exists(), f"{BIN / command[0]}: not there; run scripts/setup test"
     environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
     return subprocess.run(
         [str(BIN / command[0]), *command[1:]],
         env=environment,
-        cwd="/tmp",
+        cwd=host.vms.parent,
         capture_output=True,
         text=True,
         timeout=WAIT_S,
@@ -95,7 +95,7 @@ def auth(host: JsonHost, kind: str) -> dict[str, Any]:
 @pytest.mark.parametrize("kind", ["none", "admin_token"])
 def test_openstacksdk_reads_hosts_and_diagnostics(host: JsonHost, kind: str) -> None:
     """No line of ours is in between; refusals become its own exceptions, with their sentence."""
-    done = run("python", "-c", SDK, json.dumps(auth(host, kind)), samples.WEB1, samples.DB1)
+    done = run(host, "python", "-c", SDK, json.dumps(auth(host, kind)), samples.WEB1, samples.DB1)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     (hypervisor,) = found["hypervisors"]
@@ -121,7 +121,7 @@ def openstack(host: JsonHost, *words: str, token: bool = False, version: str = "
     options += ["--os-auth-type", "admin_token" if token else "none"]
     if token:
         options += ["--os-token", auth(host, "admin_token")["auth"]["token"]]
-    done = run("openstack", *options, *words, "-f", "json")
+    done = run(host, "openstack", *options, *words, "-f", "json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -150,6 +150,7 @@ def test_every_request_that_the_schema_allows_or_not_is_answered_as_described(
         encoding="ascii",
     )
     done = run(
+        host,
         "schemathesis",
         f"--config-file={config}",
         "run",
