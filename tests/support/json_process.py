@@ -117,6 +117,15 @@ def json_server(
     """Run a server with these VMs; as rpc_server() does."""
     vms = folder / "vms"
     write_vms(vms, fresh(snapshot))
+    with json_server_of(vms, folder, extra, prefix) as host:
+        yield host
+
+
+@contextlib.contextmanager
+def json_server_of(
+    vms: Path, folder: Path, extra: Sequence[str] = (), prefix: Sequence[str] = ()
+) -> Iterator[JsonHost]:
+    """Run a server with the VMs of a collector's file, and no ring."""
     options = ["--json-listen", "127.0.0.1:0", "--vmstats-file", str(vms), *extra]
     with rpc_server(folder / "ring", folder / "switch", extra=options, prefix=prefix) as server:
         yield JsonHost(server, vms)

@@ -7,25 +7,19 @@ They are in a venv of their own (scripts/setup test, scripts/packages/clients.tx
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 from tests.support import vmstats_samples as samples
 from tests.support.bridge_process import kvmlog
+from tests.support.foreign_clients import auth, openstack, run
 from tests.support.json_process import JsonHost, json_server
 from tests.support.scale import OPENAPI_EXAMPLES
 from tests.support.users import as_root
 
 pytestmark = as_root
-
-BIN: Final = Path(__file__).resolve().parents[2] / "build" / "clients" / "bin"
-# A bound for a busy machine; of one example some 0.1 s each of three ways at 18 paths.
-WAIT_S: Final = 300 + 10 * OPENAPI_EXAMPLES
 
 # Connects as argv[1] says, and prints what OpenStack's own library makes of the replies.
 SDK: Final = """
@@ -68,30 +62,6 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JsonHost]:
         yield running
 
 
-def run(host: JsonHost, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run a program of the venv, without anything of this user's environment or folders."""
-    assert (BIN / command[0]).exists(), f"{BIN / command[0]}: not there; run scripts/setup test"
-    environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
-    return subprocess.run(
-        [str(BIN / command[0]), *command[1:]],
-        env=environment,
-        cwd=host.vms.parent,
-        capture_output=True,
-        text=True,
-        timeout=WAIT_S,
-        check=False,
-    )
-
-
-def auth(host: JsonHost, kind: str) -> dict[str, Any]:
-    """How the SDK authenticates: not at all, by the owner of its socket, or by a token."""
-    endpoint = f"{host.url}/v2.1"
-    if kind == "none":
-        return {"auth_type": "none", "endpoint": endpoint}
-    token = (host.vms.parent / "token").read_text(encoding="ascii")
-    return {"auth_type": "admin_token", "auth": {"endpoint": endpoint, "token": token}}
-
-
 @pytest.mark.parametrize("kind", ["none", "admin_token"])
 def test_openstacksdk_reads_hosts_and_diagnostics(host: JsonHost, kind: str) -> None:
     """No line of ours is in between; refusals become its own exceptions, with their sentence."""
@@ -113,17 +83,6 @@ def test_openstacksdk_reads_hosts_and_diagnostics(host: JsonHost, kind: str) -> 
     assert found["diagnostics"]["memory_details"] == {"maximum": 4096, "used": 1800}
     assert "db1: its state is shutdown" in found["refused"]
     assert "no VM has the name, UUID or pid 'none'" in found["missing"]
-
-
-def openstack(host: JsonHost, *words: str, token: bool = False, version: str = "2.53") -> Any:
-    """Return what the command prints as JSON."""
-    options = ["--os-endpoint", f"{host.url}/v2.1", "--os-compute-api-version", version]
-    options += ["--os-auth-type", "admin_token" if token else "none"]
-    if token:
-        options += ["--os-token", auth(host, "admin_token")["auth"]["token"]]
-    done = run(host, "openstack", *options, *words, "-f", "json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def test_the_openstack_command_shows_hosts_and_diagnostics(host: JsonHost) -> None:

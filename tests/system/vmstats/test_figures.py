@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Final
 
 import jsonschema
@@ -15,6 +16,8 @@ from kvmlog.vmstats.snapshot import Vm
 from kvmlog.vmstats.views import ceilometer, nova_diagnostics
 from kvmlog.vmstats.views.schemas import schema
 from kvmlog.vmstats.views.table import FORMATS
+from tests.support.foreign_clients import openstack
+from tests.support.json_process import json_server_of
 from tests.support.libvirt_guest import DISK_BYTES, MEMORY_MIB, LibvirtGuest
 from tests.support.libvirt_host import LibvirtHost
 from tests.support.vmstats_process import Collector
@@ -113,6 +116,26 @@ def test_documents(libvirtd: LibvirtHost, guests: Guests, vmstats: Collector) ->
     }.items():
         assert before[of_virsh] <= flat[key] <= after[of_virsh], key
     assert [key for key in flat if key.startswith("sda")] == []
+
+
+def test_stock_clients_read_them(
+    libvirtd: LibvirtHost, guests: Guests, vmstats: Collector, tmp_path: Path
+) -> None:
+    """OpenStack's own command shows this host, and each guest as libvirt counts it."""
+    with json_server_of(vmstats.file, tmp_path) as server:
+        (hypervisor,) = openstack(server, "hypervisor", "list")
+        shown = openstack(server, "hypervisor", "show", hypervisor["ID"])
+        assert (shown["running_vms"], shown["vcpus_used"]) == (len(guests), len(guests))
+        for guest in guests:
+            before = domstats(libvirtd, guest.name)
+            vmstats.fresh(guest.name)
+            found = openstack(server, "server", "show", "--diagnostics", guest.uuid)
+            after = domstats(libvirtd, guest.name)
+            (nic,) = found["nic_details"]
+            assert nic["mac_address"] == guest.mac
+            assert before["net.0.rx.bytes"] <= nic["rx_octets"] <= after["net.0.rx.bytes"]
+            (cpu,) = found["cpu_details"]
+            assert before["vcpu.0.time"] <= cpu["time"] <= after["vcpu.0.time"]
 
 
 def test_who_it_is(libvirtd: LibvirtHost, guests: Guests, vmstats: Collector) -> None:
