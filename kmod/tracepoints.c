@@ -47,6 +47,9 @@ static struct probed {
 } probes[] = {
 	{ "sched_process_exit", KVMLOG_SIGNATURE_SCHED_PROCESS_EXIT, MISMATCH("sched_process_exit"),
 	  kvmlog_probe_sched_process_exit, .persistent = true },
+	/* Goes after kvm_entry: an exit that ends without it would be told to be this host's. */
+	{ NESTED_VMEXIT_INJECT, KVMLOG_SIGNATURE_KVM_NESTED_VMEXIT_INJECT,
+	  MISMATCH(NESTED_VMEXIT_INJECT), kvmlog_probe_kvm_nested_vmexit_inject, .optional = true },
 	{ "kvm_entry", KVMLOG_SIGNATURE_KVM_ENTRY, MISMATCH("kvm_entry"), kvmlog_probe_kvm_entry },
 	{ "kvm_userspace_exit", KVMLOG_SIGNATURE_KVM_USERSPACE_EXIT, MISMATCH("kvm_userspace_exit"),
 	  kvmlog_probe_kvm_userspace_exit },
@@ -56,8 +59,6 @@ static struct probed {
 	  kvmlog_probe_kvm_page_fault, KVMLOG_ISA_VMX, .optional = true },
 	{ "kvm_fast_mmio", KVMLOG_SIGNATURE_KVM_FAST_MMIO, MISMATCH("kvm_fast_mmio"),
 	  kvmlog_probe_kvm_fast_mmio, KVMLOG_ISA_VMX, .optional = true },
-	{ NESTED_VMEXIT_INJECT, KVMLOG_SIGNATURE_KVM_NESTED_VMEXIT_INJECT,
-	  MISMATCH(NESTED_VMEXIT_INJECT), kvmlog_probe_kvm_nested_vmexit_inject, .optional = true },
 	{ "kvm_exit", KVMLOG_SIGNATURE_KVM_EXIT, MISMATCH("kvm_exit"), kvmlog_probe_kvm_exit },
 };
 

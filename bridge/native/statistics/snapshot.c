@@ -160,14 +160,14 @@ static __u64 copy_all(const struct kvmlog_statistics_map *from, struct kvmlog_st
 {
 	const struct kvmlog_statistics_header *header = from->header;
 	const struct kvmlog_statistics_header *layout = &from->layout;
-	__u32 reasons = used(&header->reasons_used, layout->reasons_capacity);
 	__u32 rows = used(&header->rows_used, layout->rows_capacity);
 	__u64 torn = 0, in_rows = 0;
-	__u32 guests;
+	__u32 reasons, guests;
 
 	for (__u32 i = 0; i < rows; i++)
 		torn += !copy_element(&from->rows[i], &to->rows[i], sizeof(*to->rows), left);
 	/* Later than the rows: a reason has all that its details have, whose rows come and go. */
+	reasons = used(&header->reasons_used, layout->reasons_capacity);
 	for (__u32 i = 0; i < reasons; i++) {
 		torn += !copy_reason(from, to, i, left);
 		if (to->reasons[i].key.kind != KVMLOG_STATISTICS_FREE)

@@ -162,10 +162,11 @@ class _Planner:
                 "reasons cannot be read from the vCPU here "
                 f"({why_not or 'VMX keeps them in the CPU'}); use --bpf-reason event or auto"
             )
+        # Goes after kvm_entry: an exit that ends without it would be told to be this host's.
+        self._nested()
         self._raw("kvmlog_kvm_entry", "kvm_entry")
         self._raw("kvmlog_kvm_userspace_exit", "kvm_userspace_exit")
         self._raw("kvmlog_kvm_vcpu_wakeup", "kvm_vcpu_wakeup")
-        self._nested()
         if reason != "event" and why_not is None and self._isa == lib.KVMLOG_ISA_SVM:
             self._raw("kvmlog_kvm_exit", "kvm_exit")
             return self._made("vcpu", f"reasons from {self._vendor}'s vCPU, at offsets from BTF")
