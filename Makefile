@@ -93,15 +93,17 @@ $(RECEIVER): $(RECEIVER_SOURCES) tests/vm/diskless/genl.h $(wildcard include/uap
 	@mkdir -p $(@D)
 	gcc -static -O2 -Wall -Wextra -Werror -Iinclude/uapi -Iinclude -o $@ $(RECEIVER_SOURCES)
 
-lint: ## ruff, mypy --strict, clang-format, sparse, shellcheck, circles among objects
+lint: ## ruff, mypy --strict, clang-format, sparse, gcc -fanalyzer, coccinelle, shellcheck, circles among objects
 	@scripts/setup lint
 	@scripts/lint
 
-bench: ## measure the cost per exit, of searches, RPC calls and their fairness, and print tables (not a test)
+bench: ## measure the cost per exit, of searches, RPC calls and their fairness, of VM statistics, and print tables (not a test)
 	$(PYTHON) -m tests.bench.search
 	$(PYTHON) -m tests.bench.rpc
 	$(PYTHON) -m tests.bench.throughput
 	$(PYTHON) -m tests.bench.fairness
+	$(PYTHON) -m tests.bench.vms
+	$(PYTHON) -m tests.bench.vmstats
 	$(PYTHON) -m tests.bench
 
 soak: ## set up, then what make test runs a hundredth of: races, fuzzing, load; hours
@@ -115,7 +117,7 @@ uninstall: ## remove what install installed; configuration and users stay
 	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' UNITDIR='$(UNITDIR)' scripts/install uninstall
 
 clean: ## remove what was built; keeps .venv and the fetched kernels
-	rm -rf build/guest build/diskless build/install build/kmod build/native build/native-tests build/vm build/stamps build/lib* build/bdist* \
+	rm -rf build/guest build/diskless build/install build/kmod build/kmod-analyzed build/native build/native-tests build/native-asan build/tsan build/vm build/stamps build/lib* build/bdist* \
 		*.egg-info bridge/kvmlog/native/_native*.so tests/native/_testing*.so
 
 .PHONY: help setup run check test test-unit test-vm vm vm-sh vm-ssh vm-reload vm-console test-vagrant kmod guest receiver lint bench soak install uninstall clean

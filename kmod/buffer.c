@@ -222,16 +222,16 @@ int kvmlog_buffer_alloc(int cpu)
 	struct kvmlog_buffer *buffer = per_cpu_ptr(&kvmlog_buffers, cpu);
 	struct kvmlog_subbuf *subbufs;
 	unsigned long flags;
-	unsigned int i = 0;
+	unsigned int i;
 
 	subbufs = kcalloc(buffers_per_cpu, sizeof(*subbufs), GFP_KERNEL | __GFP_NOWARN);
 	buffer->spare = kcalloc(buffers_per_cpu, sizeof(*buffer->spare), GFP_KERNEL | __GFP_NOWARN);
 	if (!subbufs || !buffer->spare)
-		goto err_free;
-	for (; i < buffers_per_cpu; i++) {
+		goto err_arrays;
+	for (i = 0; i < buffers_per_cpu; i++) {
 		subbufs[i].pages = alloc_subbuf_pages(cpu, __GFP_RETRY_MAYFAIL);
 		if (!subbufs[i].pages)
-			goto err_free;
+			goto err_pages;
 	}
 	kvmlog_lock_irqsave(&buffer->lock, flags);
 	buffer->subbufs = subbufs;
@@ -242,9 +242,10 @@ int kvmlog_buffer_alloc(int cpu)
 	kvmlog_unlock_irqrestore(&buffer->lock, flags);
 	return 0;
 
-err_free:
+err_pages:
 	while (i--)
 		put_page(subbufs[i].pages);
+err_arrays:
 	kfree(subbufs);
 	free_spare(buffer);
 	return -ENOMEM;

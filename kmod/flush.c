@@ -10,6 +10,8 @@
  * tried again. Pages that went out are used again once the receiver has read
  * them.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/cpu.h>
 #include <linux/irq_work.h>
 #include <linux/module.h>
@@ -188,9 +190,12 @@ static int deliver_one(int cpu)
 	if (!subbuf)
 		return deliver_losses(cpu);
 	fresh = kvmlog_buffer_get_pages(cpu);
+	err = fresh ? deliver(cpu, subbuf) : -ENOMEM;
+	if (err == -ENOMEM)
+		pr_warn_once(
+			"no memory to deliver records: they wait, and exits are dropped when the buffers are full\n");
 	if (!fresh)
-		return -ENOMEM;
-	err = deliver(cpu, subbuf);
+		return err;
 	if (err == -ENOMEM || receiver_is_full(err)) {
 		kvmlog_buffer_put_pages(cpu, fresh);
 		return err;
@@ -268,8 +273,12 @@ static int alloc_missing(void)
 	int cpu;
 
 	for_each_online_cpu(cpu)
-		if (!per_cpu(kvmlog_buffers, cpu).subbufs && kvmlog_buffer_alloc(cpu))
+		if (!per_cpu(kvmlog_buffers, cpu).subbufs && kvmlog_buffer_alloc(cpu)) {
+			pr_warn_once(
+				"no memory for the buffers of CPU %d: its exits are dropped until there is some\n",
+				cpu);
 			result = -ENOMEM;
+		}
 	return result;
 }
 

@@ -26,6 +26,12 @@ static void report_host_events(void)
 	kvmlog_cpus_report();
 }
 
+static int __init not_loaded(const char *why, int err)
+{
+	pr_err("not loaded: %s (error %d)\n", why, err);
+	return err;
+}
+
 static int __init kvmlog_init(void)
 {
 	const char *built_for = UTS_RELEASE;
@@ -42,20 +48,28 @@ static int __init kvmlog_init(void)
 	kvmlog_vcpu_table_init();
 	err = kvmlog_flush_init(report_host_events);
 	if (err)
-		return err;
+		return not_loaded("no memory for the flush queue", err);
 	err = kvmlog_cpus_init();
-	if (err)
+	if (err) {
+		not_loaded("the kernel takes no more CPU hotplug states", err);
 		goto err_flush_exit;
+	}
 	err = kvmlog_tracepoints_init(&kvmlog_session_tracepoints);
-	if (err)
+	if (err) {
+		not_loaded("the kernel does not report modules that come and go", err);
 		goto err_cpus_exit;
+	}
 	err = kvmlog_receiver_init(kvmlog_session_receiver_gone);
-	if (err)
+	if (err) {
+		not_loaded("the kernel does not report sockets that close", err);
 		goto err_tracepoints_exit;
+	}
 	/* Last: from here on it can be switched on. */
 	err = kvmlog_netlink_init();
-	if (err)
+	if (err) {
+		not_loaded("the netlink family cannot be registered", err);
 		goto err_receiver_exit;
+	}
 	return 0;
 
 err_receiver_exit:

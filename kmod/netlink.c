@@ -173,8 +173,10 @@ static int get_status(struct sk_buff *skb, struct genl_info *info)
 	void *header;
 	int err;
 
-	if (!msg)
+	if (!msg) {
+		NL_SET_ERR_MSG(info->extack, "No memory for the status");
 		return -ENOMEM;
+	}
 	header = genlmsg_put_reply(msg, info, &kvmlog_family, 0, KVMLOG_CMD_GET_STATUS);
 	if (!header) {
 		err = -EMSGSIZE;
@@ -302,8 +304,10 @@ static struct kvmlog_config *parse_config(struct genl_info *info)
 		return ERR_PTR(-EINVAL);
 	}
 	config = kzalloc(struct_size(config, tgids, nr_tgids), GFP_KERNEL);
-	if (!config)
+	if (!config) {
+		NL_SET_ERR_MSG(info->extack, "No memory for the configuration");
 		return ERR_PTR(-ENOMEM);
+	}
 	config->one_in = 1;
 	if (info->attrs[KVMLOG_A_ONE_IN])
 		config->one_in = nla_get_u32(info->attrs[KVMLOG_A_ONE_IN]);

@@ -137,7 +137,8 @@ static int attach(void)
 			continue;
 		err = tracepoint_probe_register(probe->tracepoint, probe->function, NULL);
 		if (err) {
-			pr_err("cannot attach to %s: %d\n", probe->name, err);
+			pr_err("cannot attach to %s: error %d; switch tracing off and on to try again\n",
+			       probe->name, err);
 			detach(true);
 			return err;
 		}
@@ -170,11 +171,31 @@ static void detach_and_report(void)
 	callbacks->detached();
 }
 
+static int resolve_vendor(const char *name)
+{
+	int err = kvmlog_vendor_resolve(name);
+
+	if (err == -ENOMEM)
+		pr_err("no memory to find the functions of %s; switch tracing off and on to try again\n",
+		       name);
+	return err;
+}
+
+static void resolve_loaded_vendor(void)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(vendor_modules) && !kvmlog_vendor.get_exit_info; i++)
+		resolve_vendor(vendor_modules[i]);
+}
+
 int kvmlog_tracepoints_enable(void)
 {
 	int err;
 
 	mutex_lock(&probes_mutex);
+	/* There may have been no memory for it when it was loaded. */
+	resolve_loaded_vendor();
 	enabled = true;
 	err = update(false);
 	if (err)
@@ -362,8 +383,7 @@ static int vendor_notify(struct notifier_block *nb, unsigned long action, void *
 		mutex_lock(&probes_mutex);
 		if (action == MODULE_STATE_COMING) {
 			/* The other vendor's module is announced too, before it sees the CPU. */
-			if (!kvmlog_vendor.get_exit_info &&
-			    kvmlog_vendor_resolve(module->name) == -ENOENT)
+			if (!kvmlog_vendor.get_exit_info && resolve_vendor(module->name) == -ENOENT)
 				pr_err("%s has no get_exit_info that kvmlog knows\n", module->name);
 			update(true);
 		} else if (action == MODULE_STATE_GOING && kvmlog_vendor_is(module->name)) {
@@ -380,7 +400,7 @@ static struct notifier_block vendor_notifier = { .notifier_call = vendor_notify 
 
 int kvmlog_tracepoints_init(const struct kvmlog_tracepoints_callbacks *owner)
 {
-	int i, err;
+	int err;
 
 	callbacks = owner;
 	/* Built into the kernel: these never go. */
@@ -389,8 +409,7 @@ int kvmlog_tracepoints_init(const struct kvmlog_tracepoints_callbacks *owner)
 	if (err)
 		return err;
 	mutex_lock(&probes_mutex);
-	for (i = 0; i < ARRAY_SIZE(vendor_modules) && !kvmlog_vendor.get_exit_info; i++)
-		kvmlog_vendor_resolve(vendor_modules[i]);
+	resolve_loaded_vendor();
 	mutex_unlock(&probes_mutex);
 	err = register_tracepoint_module_notifier(&tracepoint_notifier);
 	if (err)

@@ -18,6 +18,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/cpufeature.h>
+#include <linux/err.h>
 #include <linux/kallsyms.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
@@ -80,7 +81,7 @@ static bool begins_with_endbr(unsigned long start)
 #endif
 }
 
-/* Start of @symbol in @module (or built in), or NULL. */
+/* Start of @symbol in @module (or built in); NULL: there is none; or an error pointer: no memory. */
 static void *find_function(const char *module, const char *symbol)
 {
 	char qualified[MODULE_NAME_LEN + KSYM_NAME_LEN];
@@ -99,7 +100,7 @@ static void *find_function(const char *module, const char *symbol)
 		err = register_kprobe(&probe);
 	}
 	if (err)
-		return NULL;
+		return err == -ENOMEM ? ERR_PTR(err) : NULL;
 	start = (unsigned long)probe.addr;
 	unregister_kprobe(&probe);
 
@@ -116,7 +117,7 @@ static void *find_function(const char *module, const char *symbol)
 	return (void *)start;
 }
 
-/* The first of @symbols that @module has, or NULL. */
+/* The first of @symbols that @module has; else as find_function() says. */
 static void *find_first(const char *module, const char *const symbols[2])
 {
 	void *function = symbols[0] ? find_function(module, symbols[0]) : NULL;
@@ -135,15 +136,20 @@ int kvmlog_vendor_resolve(const char *name)
 
 	for (i = 0; i < ARRAY_SIZE(vendors); i++) {
 		struct kvmlog_vendor found = { .isa = vendors[i].isa, .module = vendors[i].module };
+		void *exit_info, *cache_reg;
 
 		if (strcmp(vendors[i].module, name))
 			continue;
 		if (!boot_cpu_has(vendors[i].feature))
 			return -ENODEV;
-		found.get_exit_info = find_first(name, vendors[i].exit_info);
-		if (!found.get_exit_info)
+		exit_info = find_first(name, vendors[i].exit_info);
+		if (!exit_info)
 			return -ENOENT;
-		found.cache_reg = find_first(name, vendors[i].cache_reg);
+		cache_reg = find_first(name, vendors[i].cache_reg);
+		if (IS_ERR(exit_info) || IS_ERR(cache_reg))
+			return -ENOMEM;
+		found.get_exit_info = exit_info;
+		found.cache_reg = cache_reg;
 		kvmlog_vendor = found;
 		return 0;
 	}

@@ -22,7 +22,10 @@ extern struct kvmlog_vendor kvmlog_vendor;
 /* Whether this kernel has what they are found by: kprobes. */
 bool kvmlog_vendor_findable(void);
 
-/* Process context. @name: "kvm_amd" or "kvm_intel", loaded or built in. 0 or -errno. */
+/*
+ * Process context. @name: "kvm_amd" or "kvm_intel", loaded or built in. 0 or -errno: -ENODEV is
+ * the other vendor's, -ENOENT is not loaded, or has no such functions, -ENOMEM may be tried again.
+ */
 int kvmlog_vendor_resolve(const char *name);
 void kvmlog_vendor_forget(void);
 bool kvmlog_vendor_is(const char *name);

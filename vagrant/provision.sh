@@ -19,6 +19,7 @@ case ${1:-} in
 --from-build) mode=project ;;
 *) die "$1: give --from-build, or nothing" ;;
 esac
+choose_services
 begin
 echo "$mode" >"$state/mode"
 [[ $mode == project ]] || install_packages

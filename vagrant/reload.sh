@@ -13,6 +13,7 @@
 begin
 [[ -f $state/mode ]] || die "this VM was not provisioned; run \`vagrant provision\`, or vagrant/provision.sh in it"
 mode=$(<"$state/mode")
+choose_services
 # Takes as long as what has changed: the tree that the objects are in is the project's own.
 [[ $mode == installed ]] || scripts/build-kmod "$kernel" ||
 	die "module: it does not build, as shown above; the old one is still loaded"

@@ -11,6 +11,8 @@ _PROBLEM = re.compile(
     r"|INFO: (?:possible|rcu|task|trying to register|lockdep|suspicious)"
     r"|suspicious RCU usage|sleeping function called from invalid context|soft lockup"
     r"|hard LOCKUP|UBSAN|KASAN|KFENCE|KCSAN|refcount_t:|Bad page state|scheduling while atomic"
+    r"|kmemleak: \d+ new suspected|kmemleak: .*(?:disabled|exceeded)|BUG \S+ \("
+    r"|turning off the locking correctness validator|list_(?:add|del) corruption"
     r"|kernel BUG at|unable to handle|stack segment|double fault|[Mm]issing ENDBR"
     r"|init: FATAL"
     r")"

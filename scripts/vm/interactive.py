@@ -27,7 +27,7 @@ from pathlib import Path
 from types import FrameType
 
 from scripts.vm.kernels import PROJECT, Kernel, KernelError, find
-from scripts.vm.runner import BOOT_TIMEOUT_S, Machine, VmError, VmOptions, checked, run_directory
+from scripts.vm.runner import Machine, VmError, VmOptions, checked, run_directory
 
 SHELL = "exec bash scripts/vm/shell.sh"
 _END_KEY = b"\x1d"
@@ -64,9 +64,10 @@ class Terminal(Machine):
             selector.register(changes, selectors.EVENT_READ, "changes")
             _tell_window(ours["window"])
             while True:
-                left_s = None if boot_s else begin + BOOT_TIMEOUT_S - time.monotonic()
+                limit_s = self._kernel.boot_timeout_s
+                left_s = None if boot_s else begin + limit_s - time.monotonic()
                 if left_s is not None and left_s <= 0:
-                    return f"it did not boot within {BOOT_TIMEOUT_S:g} s", boot_s
+                    return f"it did not boot within {limit_s:g} s", boot_s
                 for key, _ in selector.select(left_s):
                     if key.data == "keys":
                         pressed = os.read(sys.stdin.fileno(), 1 << 12)

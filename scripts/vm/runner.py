@@ -36,7 +36,6 @@ from scripts.vm.kernels import PROJECT, Kernel, KernelError, find
 RUNS = PROJECT / "build" / "vm"
 _UNNAMED = "unnamed-"
 _UNNAMED_KEPT = 20
-BOOT_TIMEOUT_S = 120.0
 # tsc=reliable: the clock real hosts use (an emulated CPU would be given the slow HPET).
 # norandmaps: a program lies where it lay the last time, so that QEMU need not translate it again:
 # 100 blocks of code for a start of `kvmlog` in place of 11,000.
@@ -248,7 +247,7 @@ class Machine:
             for port, end in ours.items():
                 selector.register(end, selectors.EVENT_READ, port)
             while selector.get_map():
-                limit_s = timeout_s if boot_s else min(timeout_s, BOOT_TIMEOUT_S)
+                limit_s = timeout_s if boot_s else min(timeout_s, self._kernel.boot_timeout_s)
                 left_s = begin + limit_s - time.monotonic()
                 if left_s <= 0:
                     what = "its command did not end" if boot_s else "it did not boot"

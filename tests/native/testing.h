@@ -30,6 +30,11 @@ void kvmlog_test_clock(struct kvmlog_writer *writer, __u64 now_ns, __s64 realtim
 		       __s32 utc_offset_s, __s32 next_offset_s, __u64 next_from_s);
 __s32 kvmlog_test_zone(__u64 realtime_ns, __u64 *next_from_s, __s32 *next_offset_s);
 
+/* --- faults.c --- */
+
+int kvmlog_test_heap_read(__u32 size, __u32 at);
+int kvmlog_test_add(int one, int other);
+
 /* --- feed.c --- */
 
 int kvmlog_test_message(struct kvmlog_pump *pump, const void *message, __u64 bytes,

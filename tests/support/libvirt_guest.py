@@ -14,10 +14,11 @@ from typing import Final
 
 from scripts.vm.initramfs import Archive, modules_of
 from scripts.vm.kernels import fetched
-from tests.support.bridge_process import HANG_S
 from tests.support.libvirt_host import LibvirtHost
 
 MEMORY_MIB: Final = 128
+# It boots in emulation, perhaps beside others: reached only when something hangs.
+_HANG_S: Final = 300
 DISK_BYTES: Final = 32 << 20
 _INIT: Final = Path(__file__).with_name("libvirt_guest.sh")
 _MODULES: Final = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_balloon")
@@ -79,42 +80,31 @@ class LibvirtGuest:
         return self.host.domain_pid(self.name)
 
     def start(self) -> None:
-        """Start it again; it takes commands when this returns."""
-        self.host.virsh("start", self.name)
-        self.connect()
-
-    def connect(self) -> None:
-        """Wait until its shell answers: after a start, or a reboot."""
+        """Start it again; run() waits until it has booted."""
         self.hang_up()
-        line = socket.socket(socket.AF_UNIX)
-        line.settimeout(HANG_S)
-        line.connect(str(self.serial))
-        self._line = line
-        said = b""
-        while b"up" not in said:
-            got = line.recv(65_536)
-            assert got, f"{self.name} ended: {said!r}"
-            said += got
-        line.sendall(b"\n")
-        self.run("true")
+        self.host.virsh("start", self.name)
+
+    def reset(self) -> None:
+        """Reset it, as by its button; run() waits until it has booted."""
+        self.hang_up()
+        self.host.virsh("reset", self.name)
 
     def run(self, command: str) -> str:
-        """Run a command in the guest; return what it printed."""
-        assert self._line is not None
+        """Run a command in the guest, once it has booted; return what it printed."""
+        line = self._shell()
         self._asked += 1
         mark = f"<{self.name} {self._asked}>"
-        self._line.sendall(f"{command}; echo '<{self.name}' {self._asked}'>'\n".encode())
+        line.sendall(f"{command}; echo '<{self.name}' {self._asked}'>'\n".encode())
         said = ""
         while mark not in said:
-            got = self._line.recv(65_536)
+            got = line.recv(65_536)
             assert got, f"{self.name} ended: {said}"
             said += got.decode(errors="replace")
         return said.partition(mark)[0].replace("\r\n", "\n")
 
     def send(self, command: str) -> None:
         """Have the guest do something without waiting for its end."""
-        assert self._line is not None
-        self._line.sendall(command.encode() + b"\n")
+        self._shell().sendall(command.encode() + b"\n")
 
     def hang_up(self) -> None:
         """Close the line to its shell."""
@@ -133,6 +123,22 @@ class LibvirtGuest:
         )
         self.host.inside("/usr/bin/python3", "-c", script)
 
+    def _shell(self) -> socket.socket:
+        """Return the line to its shell, which answers."""
+        if self._line is None:
+            line = socket.socket(socket.AF_UNIX)
+            self._line = line
+            line.settimeout(_HANG_S)
+            line.connect(str(self.serial))
+            said = b""
+            while b"up" not in said:
+                got = line.recv(65_536)
+                assert got, f"{self.name} ended: {said!r}"
+                said += got
+            line.sendall(b"\n")
+            self.run("true")
+        return self._line
+
 
 @contextlib.contextmanager
 def libvirt_guest(
@@ -144,7 +150,7 @@ def libvirt_guest(
     metadata: str = "",
     uuid: str | None = None,
 ) -> Iterator[LibvirtGuest]:
-    """A persistent domain that boots, until the end; connect() waits for its shell.
+    """A persistent domain that boots, until the end.
 
     metadata: an XML element for the domain; balloon_period_s: None: no statistics period.
     """

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -79,10 +79,14 @@ class LibvirtHost:
     def _uri(self, socket: str) -> str:
         return f"qemu+unix:///system?socket={self.folder}/run/{socket}"
 
+    def entering(self, *command: str) -> list[str]:
+        """Return a command that runs in the host's namespaces; its pid is that of `command`."""
+        return ["nsenter", f"--target={self.holder}", "--mount", "--net", "--", *command]
+
     def inside(self, *command: str, check: bool = True) -> str:
         """Run a command in the host's namespaces; return what it printed."""
         done = subprocess.run(
-            self._entering(command), capture_output=True, text=True, timeout=HANG_S, check=False
+            self.entering(*command), capture_output=True, text=True, timeout=HANG_S, check=False
         )
         assert not check or done.returncode == 0, f"{command}: {done.stderr}{done.stdout}"
         return done.stdout
@@ -91,7 +95,7 @@ class LibvirtHost:
         """Begin a command in the host's namespaces, with its output in a file of the folder."""
         with (self.folder / log).open("ab") as output:
             return subprocess.Popen(
-                self._entering(command), stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                self.entering(*command), stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
 
     def virsh(self, *arguments: str, check: bool = True) -> str:
@@ -100,12 +104,12 @@ class LibvirtHost:
             "virsh", "--connect", "qemu:///system", "--quiet", *arguments, check=check
         )
 
-    def start_daemon(self) -> None:
+    def start_daemon(self, *options: str) -> None:
         """Start libvirtd; it answers when this returns."""
         if self._virtlogd is None:
-            self._virtlogd = self.begin("virtlogd", log="virtlogd.log")
+            self._virtlogd = self._daemon("virtlogd")
             until((self.folder / "run" / "virtlogd-sock").exists)
-        self.daemon = self.begin("libvirtd", log="libvirtd.log")
+        self.daemon = self._daemon("libvirtd", *options)
         until(self._answers)
 
     def stop_daemon(self, number: signal.Signals = signal.SIGTERM) -> None:
@@ -129,6 +133,11 @@ class LibvirtHost:
             self._virtlogd.kill()
             self._virtlogd.wait()
 
+    def _daemon(self, program: str, *options: str) -> subprocess.Popen[bytes]:
+        # In /run there may be one of another libvirt of this machine.
+        own = f"--pid-file=/run/libvirt/{program}.pid"
+        return self.begin(program, own, *options, log=f"{program}.log")
+
     def _answers(self) -> bool:
         assert self.daemon is not None
         assert self.daemon.poll() is None, (self.folder / "libvirtd.log").read_text()
@@ -137,10 +146,6 @@ class LibvirtHost:
         except libvirt.libvirtError:
             return False
         return True
-
-    def _entering(self, command: Sequence[str]) -> list[str]:
-        # nsenter replaces itself by the command, so that its pid is the command's.
-        return ["nsenter", f"--target={self.holder}", "--mount", "--net", "--", *command]
 
 
 @contextlib.contextmanager

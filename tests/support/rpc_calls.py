@@ -17,13 +17,26 @@ from kvmlog.rpcserver.service import RpcService
 ROOT = Caller("root", ALL_ROLES, "root", "127.0.0.1:9")
 
 
-def call_of(ring: str, *parameters: Any, switch: str = "") -> Call:
-    """Return root's call with these parameters; switch: the bridge's socket, if there is one."""
+def call_of(ring: str, *parameters: Any, switch: str = "", vmstats: str = "") -> Call:
+    """Return root's call with these parameters.
+
+    switch: the bridge's socket, if there is one; vmstats: the collector's file, if there is one.
+    """
 
     def dispatch(name: object, parameters: tuple[Any, ...]) -> object:
-        return table.run(name, table.find(name), call_of(ring, *parameters, switch=switch))
+        inner = call_of(ring, *parameters, switch=switch, vmstats=vmstats)
+        return table.run(name, table.find(name), inner)
 
-    return Call(ring, switch or f"{ring}.switch", str(ROOT), parameters, ROOT.key, work(), dispatch)
+    return Call(
+        ring,
+        switch or f"{ring}.switch",
+        vmstats or f"{ring}.vms",
+        str(ROOT),
+        parameters,
+        ROOT.key,
+        work(),
+        dispatch,
+    )
 
 
 def work() -> Work:

@@ -29,11 +29,29 @@ STATISTICS_BATCHES: Final = _number("STATISTICS_BATCHES", 1_500)
 FUZZ_CASES: Final = _number("FUZZ_CASES", 10_000)
 """Damaged inputs of each fuzzed interface."""
 
+SANITIZED_TURNS: Final = _number("SANITIZED_TURNS", 2_000)
+"""Batches that are written while all other threads of the engine run, under ThreadSanitizer."""
+
+POLLS: Final = _number("POLLS", 300)
+"""Polls of libvirt by one collector, after which nothing has grown."""
+
+OPENAPI_EXAMPLES: Final = _number("OPENAPI_EXAMPLES", 5)
+"""Requests that are made up for each path of the JSON port."""
+
 LOAD_S: Final = _number("LOAD_S", 3)
 """How long clients of the RPC server call while a guest exits at full rate."""
 
 REPEATS: Final = _number("REPEATS", 1)
 """How many times as often what races in a VM is repeated."""
+
+EXITS: Final = _number("EXITS", 20_000)
+"""Exits of guests whose records, counted in a row, have to be the kernel's own count."""
+
+KILLS: Final = _number("KILLS", 2)
+"""Times that a bridge is killed under load, one after the other."""
+
+SLEEPS: Final = _number("SLEEPS", 1)
+"""Times that a host sleeps in each of two ways, while it traces."""
 
 EVERY_KERNEL: Final = _number("EVERY_KERNEL", 0)
 """1: what does not depend on the kernel is tested on each all the same (tests/vm/inside/once)."""

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from tests.support.bridge_process import HANG_S
+from tests.support.bridge_process import HANG_S, KVMLOG
 
 as_root: Final = pytest.mark.skipif(
     os.geteuid() != 0, reason="becomes other users; run as root to test it"
@@ -40,6 +40,20 @@ def run_as(uid: int, program: str, *arguments: str, prefix: tuple[str, ...] = ()
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def as_nobody(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """One run of `kvmlog`, to its end, as a user in no group."""
+    return subprocess.run(
+        [*KVMLOG, *arguments],
+        user=NOBODY,
+        group=NOBODY,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        timeout=HANG_S,
+        check=False,
+    )
 
 
 def group_file(folder: Path, line: str) -> list[str]:

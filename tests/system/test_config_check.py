@@ -40,6 +40,8 @@ def written(folder: Path, text: str) -> str:
         ("bridge", '[udp]\nlisten = "0.0.0.0:0"', "0.0.0.0:0: without a key commands are taken on"),
         ("bridge", '[udp]\nkey_file = "FOLDER/k"', "k: the UDP key cannot be read (No such file"),
         ("bridge", '[udp]\nlisten = "no..host:0"', "no..host cannot be resolved"),
+        ("vmstats", '[vmstats]\nuris = ["qemu//system"]', "'qemu//system' is no libvirt URI; give"),
+        ("vmstats", "[vmstats]\nuris = []", "there is no URI to collect from; give one such as"),
     ],
 )
 def test_what_no_service_starts_with_is_a_problem(
@@ -58,20 +60,23 @@ def test_what_no_service_starts_with_is_a_problem(
 
 
 def test_every_problem_is_told(open_folder: Path) -> None:
-    """Problems of both services are reported, one line each."""
+    """Problems of all services are reported, one line each."""
     file = written(
         open_folder,
         '[udp]\nlisten = "0.0.0.0:1"\n[rpc]\nuser = "no-such-user"\nlisten = "0.0.0.0:2"\n'
-        'tls_key = "FOLDER/k"\n',
+        'tls_key = "FOLDER/k"\n[vmstats]\nuser = "no-such-user"\n'
+        'uris = ["test:///default", "test:///default"]\n',
     )
     checked = kvmlog("config", "check", file)
     assert checked.returncode == 1
     lines = [line.removeprefix(f"kvmlog: {file}: kvmlog ") for line in checked.stderr.splitlines()]
     assert [line[:62] for line in lines] == [
         "bridge does not start: 0.0.0.0:1: without a key commands are t",
-        "rpc does not start: there is no user no-such-user that this se",
+        "rpc does not start: there is no user no-such-user to become in",
         "rpc does not start: 0.0.0.0:2: beyond loopback callers need a ",
         "rpc does not start: --tls-cert and --tls-key go together; give",
+        "vmstats does not start: there is no user no-such-user to becom",
+        "vmstats does not start: test:///default is given twice; give e",
     ]
 
 

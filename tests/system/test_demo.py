@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`kvmlog demo` on this machine: its sentences, and where KVM emulates its guests a whole session.
 
-Sessions with exits are in tests/vm/inside/one_bridge/test_demo.py.
+Sessions with exits are in tests/vm/inside/once/one_bridge/test_demo.py.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.bridge_process import HANG_S, KVMLOG, Bridge, running_bridge
 from tests.support.rpc_process import rpc_server
-from tests.support.users import NOBODY, as_root
+from tests.support.users import NOBODY, as_nobody, as_root
 
 pytestmark = as_root
 
@@ -26,20 +26,6 @@ def bridge() -> Iterator[Bridge]:
         options = ("--slots", "1024", "--statistics-mib", "1")
         with running_bridge(Path(name), *options) as bridge:
             yield bridge
-
-
-def as_nobody(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """One run of `kvmlog`, to its end, as a user in no group."""
-    return subprocess.run(
-        [*KVMLOG, *arguments],
-        user=NOBODY,
-        group=NOBODY,
-        extra_groups=[],
-        capture_output=True,
-        text=True,
-        timeout=HANG_S,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,12 @@ NO_SOURCE = shutil.ignore_patterns(
 INSTALL = ("PREFIX=/usr", "UNITDIR=/lib/systemd/system")
 UNITS = "lib/systemd/system"
 # `systemd-analyze security`: 0 safe to 10 unsafe. The bridge is root and loads modules.
-EXPOSURE_AT_MOST = {"kvmlog-bridge": 4.0, "kvmlog-rpc": 2.0}
+EXPOSURE_AT_MOST = {"kvmlog-bridge": 4.0, "kvmlog-rpc": 2.0, "kvmlog-vmstats": 2.0}
+COLLECTOR_FILES = {
+    "lib/systemd/system/kvmlog-vmstats.service",
+    "usr/lib/sysusers.d/kvmlog-vmstats.conf",
+    "usr/lib/tmpfiles.d/kvmlog-vmstats.conf",
+}
 PROGRAM_FILES = {
     "etc/kvmlog/kvmlog.toml",
     "lib/systemd/system/kvmlog-bridge.service",
@@ -47,10 +52,12 @@ PROGRAM_FILES = {
     "usr/lib/kvmlog/kvmlog/cli/main.py",
     "usr/lib/kvmlog/kvmlog/cli/demo/payload.rom",
     "usr/lib/kvmlog/kvmlog/rpcserver/main.py",
+    "usr/lib/kvmlog/kvmlog/vmstats/main.py",
     "usr/lib/sysusers.d/kvmlog.conf",
     "usr/lib/tmpfiles.d/kvmlog.conf",
     "usr/share/bash-completion/completions/kvmlog",
     "usr/share/doc/kvmlog/operations.md",
+    "usr/share/doc/kvmlog/schemas/vmstats.json",
     "usr/share/fish/vendor_completions.d/kvmlog.fish",
     "usr/share/man/man1/kvmlog.1.gz",
     "usr/share/zsh/vendor-completions/_kvmlog",
@@ -59,11 +66,12 @@ PROGRAM_FILES = {
 
 @dataclass
 class Packages:
-    """Results of a build: the copied sources, the packages, and a root that has both unpacked."""
+    """Results of a build: the copied sources, the packages, and a root that has all unpacked."""
 
     sources: Path
     changes: Path
     root: Path
+    paths: dict[str, Path]  # of each package
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Runs it as whoever built the packages; its output as one text."""
@@ -106,11 +114,12 @@ def packages() -> Iterator[Packages]:
                 os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
         run("dpkg-buildpackage", "-us", "-uc", "-b", folder=sources)
         root = place / "root"
-        for package in ("kvmlog_*.deb", "kvmlog-dkms_*.deb"):
-            (found,) = place.glob(package)
-            run("dpkg", "-x", str(found), str(root), folder=sources)
+        paths = {path.name.split("_")[0]: path for path in place.glob("*.deb")}
+        assert paths.keys() == {"kvmlog", "kvmlog-dkms", "kvmlog-vmstats"}
+        for path in paths.values():
+            run("dpkg", "-x", str(path), str(root), folder=sources)
         (changes,) = place.glob("*.changes")
-        yield Packages(sources, changes, root)
+        yield Packages(sources, changes, root, paths)
 
 
 def files(root: Path) -> set[str]:
@@ -126,13 +135,33 @@ def version() -> str:
 def test_the_packages_hold_what_they_should(packages: Packages) -> None:
     """Program, services, configuration, documentation; the module's source with all its headers."""
     found = files(packages.root)
-    assert found >= PROGRAM_FILES
+    assert found >= PROGRAM_FILES | COLLECTOR_FILES
     module = {name for name in found if name.startswith("usr/src/")}
     here = f"usr/src/kvmlog-{version()}"
     sources = {f"{here}/{path.relative_to(PROJECT / 'kmod')}" for path in c_files("kmod")}
     headers = {f"{here}/{path.relative_to(PROJECT)}" for path in c_files("include")}
     assert module == sources | headers | {f"{here}/Kbuild", f"{here}/dkms.conf"}
     assert [name for name in found if name.endswith((".pyc", ".orig"))] == []
+
+
+def test_the_collector_is_a_package_of_its_own(packages: Packages) -> None:
+    """Its service and user, nothing else; only it takes libvirt, which a host may lack."""
+    listed = packages.run("dpkg", "-c", str(packages.paths["kvmlog-vmstats"])).stdout
+    names = {line.split()[-1].removeprefix("./") for line in listed.splitlines()}
+    own = {name for name in names if name and not name.endswith("/")}
+    assert {name for name in own if not name.startswith("usr/share/doc/")} == COLLECTOR_FILES
+
+    def depends(package: str) -> set[str]:
+        found = packages.run("dpkg", "-f", str(packages.paths[package]), "Depends").stdout
+        return {one.split()[0] for one in found.split(", ")}
+
+    assert depends("kvmlog-vmstats") >= {"kvmlog", "python3-libvirt"}
+    imported = {"python3-aiohttp", "python3-apispec", "python3-cattr", "python3-defusedxml"}
+    assert depends("kvmlog") >= imported
+    assert "python3-libvirt" not in depends("kvmlog")
+    scripts = packages.run("dpkg", "-I", str(packages.paths["kvmlog-vmstats"]), "postinst").stdout
+    assert "systemd-sysusers" in scripts
+    assert "kvmlog-vmstats.service" in scripts
 
 
 def c_files(folder: str) -> set[Path]:
@@ -201,21 +230,37 @@ def test_the_services_are_sound(packages: Packages) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="systemd-sysusers chowns; run as root")
-def test_users_and_directories_are_made(packages: Packages, tmp_path: Path) -> None:
-    """Below an empty root: the group, the server's user in it, the ring's directory."""
+@pytest.mark.parametrize("libvirt", [True, False])
+def test_users_and_directories_are_made(packages: Packages, tmp_path: Path, libvirt: bool) -> None:
+    """Below an empty root: the group, the services' users in it, their directories.
+
+    The collector may use libvirt's sockets, by the group that libvirt has made, or will find.
+    """
     (tmp_path / "etc").mkdir()
-    for name in ("sysusers", "tmpfiles"):
-        conf = f"usr/lib/{name}.d/kvmlog.conf"
-        (tmp_path / conf).parent.mkdir(parents=True)
-        (tmp_path / conf).write_bytes((packages.root / conf).read_bytes())
+    if libvirt:
+        (tmp_path / "etc/group").write_text("libvirt:x:106:\n")
+    for kind in ("sysusers", "tmpfiles"):
+        for name in ("kvmlog", "kvmlog-vmstats"):
+            conf = f"usr/lib/{kind}.d/{name}.conf"
+            (tmp_path / conf).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / conf).write_bytes((packages.root / conf).read_bytes())
     root = f"--root={tmp_path}"
-    run("systemd-sysusers", root, "kvmlog.conf", folder=tmp_path, user=0)
-    run("systemd-tmpfiles", root, "--create", "kvmlog.conf", folder=tmp_path, user=0)
+    run("systemd-sysusers", root, folder=tmp_path, user=0)
+    run("systemd-tmpfiles", root, "--create", folder=tmp_path, user=0)
     (group,) = fields(tmp_path / "etc/group", "kvmlog")
     (rpc,) = fields(tmp_path / "etc/passwd", "kvmlog-rpc")
+    (collector,) = fields(tmp_path / "etc/passwd", "kvmlog-vmstats")
     assert (rpc[3], rpc[6]) == (group[2], "/usr/sbin/nologin")
-    made = (tmp_path / "run/kvmlog").stat()
-    assert (made.st_mode & 0o7777, made.st_uid, made.st_gid) == (0o750, 0, int(group[2]))
+    assert (collector[3], collector[5:]) == (
+        group[2],
+        ["/var/lib/kvmlog-vmstats", "/usr/sbin/nologin"],
+    )
+    (libvirts,) = fields(tmp_path / "etc/group", "libvirt")
+    assert libvirts[3] == "kvmlog-vmstats"
+    assert not libvirt or libvirts[2] == "106"
+    for name, owner in (("kvmlog", 0), ("kvmlog-vmstats", int(collector[2]))):
+        made = (tmp_path / "run" / name).stat()
+        assert (made.st_mode & 0o7777, made.st_uid, made.st_gid) == (0o750, owner, int(group[2]))
 
 
 def fields(path: Path, name: str) -> list[list[str]]:

@@ -49,8 +49,8 @@ class Serving:
 
     def __init__(self, ring: str, limits: Limits, config: Config) -> None:
         self.config = config
-        switch = f"{ring}.switch"
-        self.service = RpcService(ring, switch, Credentials(config), limits.depth, log.audit)
+        paths = (ring, f"{ring}.switch", f"{ring}.vms")
+        self.service = RpcService(*paths, Credentials(config), limits.depth, log.audit)
         self.server = RpcServer("127.0.0.1", 0, limits, self.service, log.audit)
         self._thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
         self._thread.start()
@@ -320,7 +320,7 @@ def test_replies_that_nobody_reads_take_no_more_than_their_memory(
             queue_s=0.2, reply_bytes=40_000_000, reply_bytes_per_caller=40_000_000, ring=str(path)
         )
         request = post(dumps(({"count": most},), "kvmRecords").encode())
-        memory = serving.server._accounts.memory
+        memory = serving.server.accounts.memory
         with socket.socket() as deaf:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             deaf.connect(("127.0.0.1", serving.port))

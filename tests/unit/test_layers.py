@@ -37,21 +37,26 @@ RPC_LAYERS = (
     "limits",
     "http",
     "auth",
+    "vms",
     "methods",
     "service",
-    "privileges",
+    "rest",
     "preflight",
     "main",
 )
 # What a process that only reads must not load: the writing side, and other servers than its own.
 WRITING = ("engine", "sources", "bridge", "ring.writer", "ring.statistics.writer")
 FOREIGN = {
+    "aiohttp": ("kvmlog.rpcserver.rest",),
+    "apispec": ("kvmlog.rpcserver.rest.openapi",),
+    "microversion_parse": ("kvmlog.rpcserver.rest.microversions",),
     "pyroute2": ("kvmlog.sources.kmod",),
     "bcc": ("kvmlog.sources.bpf.compiler",),
     "defusedxml": (
         "kvmlog.rpcserver.http",
         "kvmlog.client.connection",
         "kvmlog.vmstats.domain_xml",
+        "kvmlog.vmstats.libvirt.host",
     ),
     "libvirt": ("kvmlog.vmstats.libvirt",),
 }
@@ -151,13 +156,24 @@ def loaded(module: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("module", "fewer_than"), [("kvmlog.cli.dump", 50), ("kvmlog.rpcserver.main", 80)]
+    ("module", "fewer_than"),
+    [("kvmlog.cli.dump", 50), ("kvmlog.cli.vms.command", 115), ("kvmlog.rpcserver.main", 80)],
 )
 def test_a_reader_loads_no_writer(module: str, fewer_than: int) -> None:
-    """`kvmlog dump` and `kvmlog rpc` have nothing of the engine, the sources, the bridge."""
+    """`kvmlog dump`, `vms` and `rpc` have nothing of the engine, the sources, the bridge."""
     found = loaded(module)
     assert [name for name in found if name.startswith(WRITING)] == []
     assert len(found) < fewer_than
+
+
+def test_what_the_json_port_takes_is_loaded_for_it_alone() -> None:
+    """Nor is the model of VMs, as long as nobody asks for them."""
+    code = "import sys, kvmlog.rpcserver.main; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    heavy = {"aiohttp", "apispec", "asyncio", "cattrs", "kvmlog.vmstats", "microversion_parse"}
+    assert heavy & set(done.stdout.split()) == set()
 
 
 def test_the_client_loads_no_server() -> None:

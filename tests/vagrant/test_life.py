@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The life of the developer's VM, from `vagrant up` to `vagrant destroy`, in this order.
 
-Each test leaves the VM running, with both services; the last but one halts it and starts it again.
+Each test leaves the VM running, with its services; the last but one halts it and starts it again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from tests.support.demo_output import whole_session
 from tests.vagrant.daemons import virsh
 from tests.vagrant.machine import ACCESS, CONSOLE, COPY, NAME, Machine
 
-SERVICES = ("kvmlog-bridge", "kvmlog-rpc")
+SERVICES = ("kvmlog-bridge", "kvmlog-rpc", "kvmlog-vmstats")
+IS_ACTIVE = " ".join(("systemctl is-active", *SERVICES))
 LIMIT_S = 300
 # What `systemd-analyze security` calls OK begins at 4.9; below 2 it is SAFE.
 OK_AT_MOST = 4.9
@@ -42,10 +43,10 @@ def vm(machine: Machine) -> Machine:
     return machine
 
 
-def test_up_leaves_both_services_running(vm: Machine) -> None:
-    """Both are systemd's units, the module is DKMS's, and the kernel is the requested one."""
-    assert vm.run("systemctl is-active kvmlog-bridge kvmlog-rpc").split() == ["active"] * 2
-    assert vm.run("systemctl is-enabled kvmlog-bridge kvmlog-rpc").split() == ["enabled"] * 2
+def test_up_leaves_the_services_running(vm: Machine) -> None:
+    """All are systemd's units, the module is DKMS's, and the kernel is the requested one."""
+    assert vm.run(IS_ACTIVE).split() == ["active"] * 3
+    assert vm.run(IS_ACTIVE.replace("active", "enabled")).split() == ["enabled"] * 3
     assert vm.run("uname -r").startswith((f"{vm.kernel}.", f"{vm.kernel}-"))
     assert re.search(
         r"^kvmlog/\S+, \S+, x86_64: installed", vm.run("sudo dkms status"), re.MULTILINE
@@ -55,6 +56,21 @@ def test_up_leaves_both_services_running(vm: Machine) -> None:
     ).split()
     assert loaded == built
     assert "running" in vm.run("systemctl is-system-running || systemctl --failed")
+
+
+def test_a_vm_of_libvirt_has_its_line(vm: Machine) -> None:
+    """The collector finds what libvirt starts; here nothing runs, and its state says so."""
+    xml = (
+        "<domain type='qemu'><name>web1</name><memory unit='MiB'>16</memory>"
+        "<os><type>hvm</type></os></domain>"
+    )
+    vm.run(
+        f"echo {shlex.quote(xml)} >/tmp/web1.xml && virsh -c qemu:///system define /tmp/web1.xml"
+    )
+    until(lambda: "web1" in vm.ssh("kvmlog vms").output, "the collector does not find web1")
+    assert re.search(r"^web1 +off +-", vm.run("kvmlog vms"), re.MULTILINE)
+    vm.kvmlog_remote("vms", "--vm", "web1").expect()
+    vm.run("virsh -c qemu:///system undefine web1")
 
 
 def test_provisioning_again_changes_nothing(vm: Machine) -> None:
@@ -152,7 +168,7 @@ def test_a_changed_module_is_reloaded(vm: Machine) -> None:
     assert vm.run("sudo modinfo -F srcversion kvmlog") == changed
     vm.command("make", "vm-reload", note="make vm-reload, back again").expect()
     assert vm.run("cat /sys/module/kvmlog/srcversion") == loaded
-    assert vm.run("systemctl is-active kvmlog-bridge kvmlog-rpc").split() == ["active"] * 2
+    assert vm.run(IS_ACTIVE).split() == ["active"] * 3
 
 
 def test_a_module_that_does_not_build_leaves_the_old_one_running(vm: Machine) -> None:
@@ -163,7 +179,7 @@ def test_a_module_that_does_not_build_leaves_the_old_one_running(vm: Machine) ->
     assert failed.status != 0
     assert "main.c" in failed.output
     assert vm.run("cat /sys/module/kvmlog/srcversion") == loaded
-    assert vm.run("systemctl is-active kvmlog-bridge kvmlog-rpc").split() == ["active"] * 2
+    assert vm.run(IS_ACTIVE).split() == ["active"] * 3
     vm.command("make", "vm-reload", note="make vm-reload, the mistake mended").expect()
     assert vm.run("cat /sys/module/kvmlog/srcversion") == loaded
 
@@ -180,7 +196,7 @@ def test_interrupted_provisioning_is_continued(vm: Machine) -> None:
     assert vm.ssh("systemctl is-active kvmlog-rpc").output.strip() == "inactive"
     output = vm.vagrant("up", note="up of a running VM").expect()
     assert "certificate: good" in output
-    assert vm.run("systemctl is-active kvmlog-bridge kvmlog-rpc").split() == ["active"] * 2
+    assert vm.run(IS_ACTIVE).split() == ["active"] * 3
     vm.kvmlog_remote("status").expect()
 
 
@@ -198,7 +214,7 @@ def test_a_crash_of_the_kernel_comes_to_the_terminal(vm: Machine) -> None:
     until(
         lambda: (
             vm.ssh("cat /proc/sys/kernel/random/boot_id").output.strip() not in ("", boot.strip())
-            and vm.ssh("systemctl is-active kvmlog-bridge kvmlog-rpc").status == 0
+            and vm.ssh(IS_ACTIVE).status == 0
         ),
         "the VM is not back after the panic",
     )
@@ -209,7 +225,7 @@ def test_halt_and_up(vm: Machine) -> None:
     vm.vagrant("halt", note="halt").expect()
     assert virsh("domstate", NAME).stdout.strip() == "shut off"
     vm.vagrant("up", note="up after halt").expect()
-    assert vm.run("systemctl is-active kvmlog-bridge kvmlog-rpc").split() == ["active"] * 2
+    assert vm.run(IS_ACTIVE).split() == ["active"] * 3
     vm.kvmlog_remote("status").expect()
 
 

@@ -2,11 +2,13 @@
 """Tests that run inside a VM, shown as tests of their own on the host.
 
 Every test in tests/vm/inside/ appears once for each kernel, as "test_name[6.1]"; those
-in inside/once/ do not depend on it, and appear for the first. For each kernel one VM is
-booted, in which pytest runs all of that kernel's items; here they only read their
-outcome. The VMs begin before any test does, and run beside all others and each other, as
-many as there are CPUs: most of those others wait more than they compute. Nothing in
-tests/vm/inside is imported on the host.
+in inside/once/ do not depend on it, and appear for the first; those in inside/debug/ for the
+kernel "debug" only. For each kernel one VM is booted, in which pytest runs all of that
+kernel's items, and another for those of once/: a VM keeps one CPU busy, so that none must
+have much more to do than the others. Here items only read their outcome. The VMs begin
+before any test does, and run beside all others and each other, as many as there are CPUs:
+most of those others wait more than they compute. Nothing in tests/vm/inside is imported on
+the host.
 
     KVMLOG_KERNELS="6.1"         only these kernels (default: 6.1 6.12)
     KVMLOG_VM_TIMEOUT_S=4500     for one VM
@@ -24,17 +26,19 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from scripts.vm import console
-from scripts.vm.kernels import PROJECT, SERIES, KernelError
+from scripts.vm.kernels import DEBUG, PROJECT, SERIES, KernelError
 from scripts.vm.runner import RUNS, VmError, run_vm
 from tests.support import scale
 from tests.vm import reporting
 
 INSIDE = Path(__file__).with_name("inside")
 _ONCE = INSIDE / "once"
+_DEBUG = INSIDE / "debug"
 _IN_VM = "KVMLOG_IN_VM"
 _NODEIDS = pytest.StashKey[list[str]]()
 # Lines that a test inside printed past pytest's capture, for who reads the host's summary.
@@ -51,14 +55,25 @@ class InsideError(Exception):
     """A test inside the VM failed, or the VM did; the text is the report."""
 
 
+class Boot(NamedTuple):
+    """Which VM an item runs in."""
+
+    kernel: str
+    once: bool
+
+    @property
+    def name(self) -> str:
+        return f"inside-{self.kernel}{'-once' if self.once else ''}"
+
+
 class VmSession:
     """One boot of one kernel, and what its pytest said."""
 
-    def __init__(self, kernel: str, nodeids: list[str]) -> None:
-        results = RUNS / f"inside-{kernel}-{os.getpid()}.jsonl"
+    def __init__(self, boot: Boot, nodeids: list[str]) -> None:
+        results = RUNS / f"{boot.name}-{os.getpid()}.jsonl"
         results.parent.mkdir(parents=True, exist_ok=True)
         environment = {
-            _IN_VM: kernel,
+            _IN_VM: boot.kernel,
             reporting.RESULTS_ENVIRONMENT: str(results),
             "PYTHONDONTWRITEBYTECODE": "1",
             **scale.ENVIRONMENT,
@@ -66,7 +81,7 @@ class VmSession:
         words = [
             *("env", *(f"{name}={value}" for name, value in environment.items())),
             *(str(PROJECT / ".venv/bin/python"), "-m", "pytest", "-p", "no:cacheprovider"),
-            *("-p", "tests.vm.reporting", f"--junitxml={RUNS / f'inside-{kernel}.xml'}"),
+            *("-p", "tests.vm.reporting", f"--junitxml={RUNS / f'{boot.name}.xml'}"),
             *nodeids,
         ]
         self.trouble = ""
@@ -74,9 +89,9 @@ class VmSession:
         self._culprits: set[str] = set()
         try:
             done = run_vm(
-                kernel,
+                boot.kernel,
                 shlex.join(words),
-                name=f"inside-{kernel}",
+                name=boot.name,
                 timeout_s=float(os.environ.get("KVMLOG_VM_TIMEOUT_S", "4500")),
             )
             self.measured = _MEASURED.findall(done.stdout)
@@ -119,30 +134,30 @@ class VmSession:
 
 
 class VmSessions:
-    """The VMs of all kernels, begun at once."""
+    """All VMs, begun at once: as many run as there are CPUs, those of once/ last."""
 
-    def __init__(self, wanted: Mapping[str, list[str]]) -> None:
-        """Takes each kernel's node ids."""
+    def __init__(self, wanted: Mapping[Boot, list[str]]) -> None:
+        """Takes each VM's node ids."""
         self._free = threading.Semaphore(len(os.sched_getaffinity(0)))
-        self._begun = {kernel: Future[VmSession]() for kernel in wanted}
-        for kernel, nodeids in wanted.items():
+        self._begun = {boot: Future[VmSession]() for boot in wanted}
+        for boot in sorted(wanted, key=lambda boot: boot.once):
             # QEMU dies with the thread that began it: what ends pytest ends the VMs.
-            threading.Thread(target=self._boot, args=(kernel, nodeids), daemon=True).start()
+            threading.Thread(target=self._boot, args=(boot, wanted[boot]), daemon=True).start()
 
-    def wait(self, kernel: str) -> VmSession:
-        """This kernel's, once it has ended."""
-        return self._begun[kernel].result()
+    def wait(self, boot: Boot) -> VmSession:
+        """That VM's, once it has ended."""
+        return self._begun[boot].result()
 
     def ended(self) -> list[VmSession]:
         """Those that have ended, none of them by a defect of the runner."""
         return [one.result() for one in self._begun.values() if one.done() and not one.exception()]
 
-    def _boot(self, kernel: str, nodeids: list[str]) -> None:
+    def _boot(self, boot: Boot, nodeids: list[str]) -> None:
         with self._free:
             try:
-                self._begun[kernel].set_result(VmSession(kernel, nodeids))
+                self._begun[boot].set_result(VmSession(boot, nodeids))
             except BaseException as error:  # noqa: BLE001 - raised by wait()
-                self._begun[kernel].set_exception(error)
+                self._begun[boot].set_exception(error)
 
 
 class InsideModule(pytest.File):
@@ -155,9 +170,9 @@ class InsideModule(pytest.File):
             file, _, test = nodeid.partition("::")
             if file != path:
                 continue
-            for kernel in kernels_of(self.path):
-                item = InsideItem.from_parent(self, name=f"{test}[{kernel}]")
-                item.nodeid_inside, item.kernel = nodeid, kernel
+            for boot in boots_of(self.path):
+                item = InsideItem.from_parent(self, name=f"{test}[{boot.kernel}]")
+                item.nodeid_inside, item.boot = nodeid, boot
                 item.add_marker(pytest.mark.vm)
                 yield item
 
@@ -166,18 +181,18 @@ class InsideItem(pytest.Item):
     """One test on one kernel."""
 
     nodeid_inside: str
-    kernel: str
+    boot: Boot
 
     def runtest(self) -> None:
-        """Wait for the VM of the kernel, then tell this test's outcome."""
-        self.config.stash[_SESSIONS].wait(self.kernel).check(self.nodeid_inside)
+        """Wait for the VM, then tell this test's outcome."""
+        self.config.stash[_SESSIONS].wait(self.boot).check(self.nodeid_inside)
 
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None
     ) -> str:
         """The report from inside, without the traceback of this file."""
         if isinstance(excinfo.value, InsideError):
-            return f"on kernel {self.kernel}: {excinfo.value}"
+            return f"on kernel {self.boot.kernel}: {excinfo.value}"
         return str(super().repr_failure(excinfo))
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
@@ -187,18 +202,23 @@ class InsideItem(pytest.Item):
 
 def begin(session: pytest.Session) -> None:
     """Boot the VMs of all items inside that are to run."""
-    wanted = defaultdict[str, list[str]](list)
+    wanted = defaultdict[Boot, list[str]](list)
     for item in session.items:
         if isinstance(item, InsideItem):
-            wanted[item.kernel].append(item.nodeid_inside)
+            wanted[item.boot].append(item.nodeid_inside)
     if wanted:
         session.config.stash[_SESSIONS] = VmSessions(wanted)
 
 
-def kernels_of(path: Path) -> list[str]:
-    """Return the kernels on which the tests of a file inside run."""
+def boots_of(path: Path) -> list[Boot]:
+    """Return the VMs in which the tests of a file inside run, each on a kernel of its own."""
     kernels = os.environ.get("KVMLOG_KERNELS", " ".join(SERIES)).split()
-    return kernels[:1] if path.parent == _ONCE and not scale.EVERY_KERNEL else kernels
+    once = _ONCE in path.parents
+    if _DEBUG in path.parents:
+        kernels = [kernel for kernel in kernels if kernel == DEBUG]
+    elif once and not scale.EVERY_KERNEL:
+        kernels = kernels[:1]
+    return [Boot(kernel, once) for kernel in kernels]
 
 
 def measured(config: pytest.Config) -> list[str]:

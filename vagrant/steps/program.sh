@@ -3,13 +3,21 @@
 # Sourced by provision.sh and reload.sh: the program, and the users that its services run as.
 
 make_users() {
+	local groups=kvmlog,kvm
 	if ! getent passwd kvmlog-rpc >/dev/null || ! getent group kvmlog >/dev/null; then
 		systemd-sysusers "$PWD/bridge/systemd/kvmlog.sysusers"
 		did "users: made kvmlog-rpc and group kvmlog"
 	fi
 	systemd-tmpfiles --create "$PWD/bridge/systemd/kvmlog.tmpfiles" 2>/dev/null ||
 		install -d -m 750 -g kvmlog /run/kvmlog
-	! getent passwd vagrant >/dev/null || usermod -aG kvmlog,kvm vagrant
+	if [[ " ${services[*]} " == *" kvmlog-vmstats "* ]]; then
+		if ! getent passwd kvmlog-vmstats >/dev/null; then
+			systemd-sysusers "$PWD/rpcserver/systemd/kvmlog-vmstats.sysusers"
+			did "users: made kvmlog-vmstats, in group libvirt"
+		fi
+		groups+=,libvirt
+	fi
+	! getent passwd vagrant >/dev/null || usermod -aG "$groups" vagrant
 }
 
 install_program() {

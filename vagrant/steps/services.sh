@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash disable=SC2154 # variables of common.sh
-# Sourced by provision.sh and reload.sh: bridge and RPC server, by systemd where it is process 1, else as they are.
+# Sourced by provision.sh and reload.sh: the services, by systemd where it is process 1, else as they are.
 
 services=(kvmlog-bridge kvmlog-rpc)
 # Logs and process ids of services that run without systemd.
 run=/run/kvmlog-services
+
+# choose_services: with the collector where there is a libvirt of the VM's own; it waits for its daemon.
+choose_services() {
+	[[ $mode == project ]] || services+=(kvmlog-vmstats)
+}
 
 by_systemd() {
 	[[ $(</proc/1/comm) == systemd ]]
@@ -12,9 +17,10 @@ by_systemd() {
 
 # write_units: the project's own, with its places in them. Those of make install are there already.
 write_units() {
-	local file
+	local file service
 	mkdir -p /etc/systemd/system
-	for file in {bridge,rpcserver}/systemd/*.service; do
+	for service in "${services[@]}"; do
+		file=$(compgen -G "*/systemd/$service.service")
 		# The project may stand in a home, or below /tmp, where the services see their own.
 		sed "s|@bindir@|$PWD/.venv/bin|g; s|^ProtectHome=yes$|BindReadOnlyPaths=$PWD|" "$file" \
 			>"/etc/systemd/system/${file##*/}"
@@ -57,7 +63,7 @@ start_service() {
 wait_service() {
 	local end=$((SECONDS + 180))
 	! by_systemd || return 0
-	until [[ $(<"$run/$1.log") =~ kvmlog\ (bridge:\ ready|rpc:\ serving) ]]; do
+	until [[ $(<"$run/$1.log") =~ kvmlog\ (bridge:\ ready|rpc:\ serving|vmstats:\ collecting) ]]; do
 		if ! alive "$1" || ((SECONDS > end)); then
 			cat "$run/$1.log" >&2
 			return 1
@@ -95,11 +101,12 @@ run_services() {
 
 # restart_services: with the fresh module, and tracing on again where it was on, also before a run that failed.
 restart_services() {
-	local service was swapped=1
+	local at was swapped=1
 	was=$(tracing)
 	[[ $was == off && -s $state/tracing ]] || echo "$was" >"$state/tracing"
-	for service in kvmlog-rpc kvmlog-bridge; do
-		stop_service "$service"
+	# The last one first.
+	for ((at = ${#services[@]} - 1; at >= 0; at--)); do
+		stop_service "${services[at]}"
 	done
 	swap_module || swapped=
 	if by_systemd; then
@@ -117,9 +124,17 @@ restart_services() {
 	say "services: started $(by_systemd && echo 'by systemd' || echo "directly, their logs are in $run")"
 }
 
+# all_alive: none of them has ended.
+all_alive() {
+	local service
+	for service in "${services[@]}"; do
+		alive "$service" || return
+	done
+}
+
 # start_services: leaves them alone when they run with what is there now.
 start_services() {
-	if [[ ! -e $pending && -e /sys/module/kvmlog ]] && alive kvmlog-bridge && alive kvmlog-rpc; then
+	if [[ ! -e $pending && -e /sys/module/kvmlog ]] && all_alive; then
 		say "nothing had to be changed ($SECONDS s)"
 	else
 		restart_services

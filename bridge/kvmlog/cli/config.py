@@ -17,6 +17,7 @@ from kvmlog.config.reference import default_file, toml_value
 from kvmlog.config.schema import KEYS
 from kvmlog.rpcserver import preflight as rpc_start
 from kvmlog.util.secrets import UnreadableError
+from kvmlog.vmstats import preflight as vmstats_start
 
 _COLUMNS: Final = (Column("KEY"), Column("VALUE"), Column("FROM", spare=1))
 
@@ -86,6 +87,7 @@ def _at_the_start(config: Config) -> tuple[list[str], list[str]]:
     for service, problems, sees in (
         ("bridge", bridge_start.problems(config), os.geteuid() == 0),
         ("rpc", rpc_start.problems(config), rpc_start.is_reader(config)),
+        ("vmstats", vmstats_start.problems(config), True),
     ):
         for error in problems:
             if isinstance(error, UnreadableError) and not sees:

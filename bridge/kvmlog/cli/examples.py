@@ -24,6 +24,11 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("kvmlog rpc", "as /etc/kvmlog/kvmlog.toml has it"),
         ("kvmlog rpc --listen 127.0.0.1:8080 --user root", "on another port, as root"),
     ),
+    "vmstats": (
+        ("kvmlog vmstats", "as /etc/kvmlog/kvmlog.toml has it"),
+        ("kvmlog vmstats --uri qemu+ssh://host2/system", "from another host"),
+        ("kvmlog vmstats --uri test:///default --vmstats-file /tmp/v/vms.json", "to try it"),
+    ),
     "status": (
         ("kvmlog status", "bridge, source and ring, and where every exit went"),
         ("kvmlog status --json", "the same for programs"),
@@ -52,6 +57,11 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
     "guests": (
         ("kvmlog guests", "running guests"),
         ("kvmlog guests --all --json", "ended ones too, for programs"),
+    ),
+    "vms": (
+        ("kvmlog vms", "each VM: state, CPU, memory, disks, network, exits"),
+        ("kvmlog vms -i 10 --sort write", "every ten seconds, those that write most first"),
+        ("kvmlog vms --vm web1 --json", "all figures of one VM, for programs"),
     ),
     "pending": (
         ("kvmlog pending", "vCPUs that are in an exit now, longest first"),
@@ -103,6 +113,10 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
     "remote guests": (
         ("kvmlog remote host1 guests", "its running guests"),
         ("kvmlog remote host1 guests --all --json", "ended ones too, for programs"),
+    ),
+    "remote vms": (
+        ("kvmlog remote host1 vms", "each of its VMs: use and exits"),
+        ("kvmlog remote host1 vms -i 10 --sort exits", "every ten seconds, most exits first"),
     ),
     "remote pending": (
         ("kvmlog remote host1 pending", "its vCPUs that are in an exit now"),

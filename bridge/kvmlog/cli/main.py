@@ -21,6 +21,7 @@ from kvmlog.util.shortage import shortage
 COMMANDS: Final = (
     ("bridge", "kvmlog.bridge.main", "receive records and write the ring (the daemon)"),
     ("rpc", "kvmlog.rpcserver.main", "serve the ring and the switch over XML-RPC"),
+    ("vmstats", "kvmlog.vmstats.main", "collect what VMs use, through libvirt (the daemon)"),
     ("status", "kvmlog.cli.status", "show what the bridge and the ring are doing"),
     ("switch", "kvmlog.cli.switch", "switch tracing on or off"),
     ("dump", "kvmlog.cli.dump", "print the newest records"),
@@ -31,6 +32,11 @@ COMMANDS: Final = (
         "count exits by guest and reason, and show who spent the time",
     ),
     ("guests", "kvmlog.cli.guests", "list the guests of this host by name and UUID"),
+    (
+        "vms",
+        "kvmlog.cli.vms.command",
+        "show what the VMs of this host use, and their exits, a line each",
+    ),
     ("pending", "kvmlog.cli.pending", "print the vCPUs that are in an exit now"),
     ("explain", "kvmlog.cli.explain", "explain an exit reason: meaning, causes, remedies"),
     (
@@ -58,7 +64,7 @@ exit status:
   126, 127  kvmlog stat: its command cannot be run; is not found
   128 + n   kvmlog stat: signal n ended its command (otherwise the command's own exit status);
             kvmlog demo: signal n ended it, after everything was restored
-  130       interrupted by Ctrl-C; 0 for stat -i and tail, which are ended this way
+  130       interrupted by Ctrl-C; 0 for stat -i, vms -i and tail, which are ended this way
   141       standard output was closed early (SIGPIPE)"""
 
 

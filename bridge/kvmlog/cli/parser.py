@@ -15,6 +15,7 @@ _SHOWN_CHARACTERS: Final = 64
 MEANT: Final[Mapping[str, str]] = {
     "daemon": "bridge",
     "disable": "switch off",
+    "domstats": "vms",
     "enable": "switch on",
     "follow": "tail",
     "list": "guests",
@@ -33,7 +34,7 @@ MEANT: Final[Mapping[str, str]] = {
     "stop": "switch off",
     "top": "stat -i 1",
     "trace": "switch on",
-    "vms": "guests",
+    "virt-top": "vms -i 10",
     "watch": "stat -i 1",
 }
 

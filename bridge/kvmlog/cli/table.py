@@ -49,10 +49,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns, and rows with one text for each of them."""
+    """Columns, and rows with one text for each of them.
+
+    gap: between columns on a terminal; elsewhere it is always two blanks.
+    """
 
     columns: Sequence[Column]
     rows: Sequence[Sequence[str]]
+    gap: str = GAP
 
 
 @dataclass(frozen=True)
@@ -166,15 +170,18 @@ def _table_parts(table: Table, width: int | None) -> Iterator[list[tuple[str, st
         max([column.width, cell_len(column.title), *(cell_len(row[at]) for row in cells)])
         for at, column in enumerate(columns)
     ]
-    kept = list(range(len(columns)))
+    kept, gap = list(range(len(columns))), GAP
     if width is not None:
-        kept, widths = _fitted(columns, widths, width)
-    yield [(_line(columns, [column.title for column in columns], kept, widths), "bold")]
+        gap = table.gap
+        kept, widths = _fitted(columns, widths, width, gap)
+    yield [(_line(columns, [column.title for column in columns], kept, widths, gap), "bold")]
     for row in cells:
-        yield [(_line(columns, row, kept, widths), "")]
+        yield [(_line(columns, row, kept, widths, gap), "")]
 
 
-def _line(columns: Sequence[Column], row: Sequence[str], kept: list[int], widths: list[int]) -> str:
+def _line(
+    columns: Sequence[Column], row: Sequence[str], kept: list[int], widths: list[int], gap: str
+) -> str:
     parts = []
     for at in kept:
         text, cells = row[at], widths[at]
@@ -182,18 +189,18 @@ def _line(columns: Sequence[Column], row: Sequence[str], kept: list[int], widths
             text = set_cell_size(text, cells - 1) + _CUT
         blanks = " " * (cells - cell_len(text))
         parts.append(blanks + text if columns[at].right else text + blanks)
-    return GAP.join(parts).rstrip()
+    return gap.join(parts).rstrip()
 
 
 def _fitted(
-    columns: Sequence[Column], widths: list[int], width: int
+    columns: Sequence[Column], widths: list[int], width: int, gap: str
 ) -> tuple[list[int], list[int]]:
     """Return the columns that stay and the cells of each, for lines of at most `width` cells."""
     kept = list(range(len(columns)))
     widths = list(widths)
 
     def excess() -> int:
-        return sum(widths[at] for at in kept) + len(GAP) * (len(kept) - 1) - width
+        return sum(widths[at] for at in kept) + len(gap) * (len(kept) - 1) - width
 
     while excess() > 0 and any(columns[at].spare for at in kept):
         kept.remove(max(kept, key=lambda at: columns[at].spare))

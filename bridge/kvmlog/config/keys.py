@@ -105,9 +105,9 @@ def key(
     """Return a field of a section's dataclass that describes a key.
 
     help: one phrase, for the default file, docs/operations.md and --help. commands: which of
-    "bridge" and "rpc" use it; option: their command-line option. low and high: inclusive bounds,
-    both or none. check: raises RefusedValueError where type, bounds and choices are not enough.
-    live: SIGHUP applies it.
+    "bridge", "rpc" and "vmstats" use it; option: their command-line option. low and high:
+    inclusive bounds, both or none. check: raises RefusedValueError where type, bounds and choices
+    are not enough. live: SIGHUP applies it.
     """
     return field(
         default=default,
@@ -157,6 +157,12 @@ def address(given: str) -> None:
     digits = port.isascii() and port.isdigit() and len(port) <= 5
     if not plain or not digits or int(port) > 65535 or (":" in plain) != (host != plain):
         raise RefusedValueError("give HOST:PORT with a port from 0 to 65535, IPv6 in [brackets]")
+
+
+def optional_address(given: str) -> None:
+    """Check for "" or what address() takes."""
+    if given:
+        address(given)
 
 
 def absolute(given: str) -> None:

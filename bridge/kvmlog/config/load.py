@@ -13,7 +13,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kvmlog.config.keys import Key, RefusedValueError
-from kvmlog.config.schema import KEYS, SECTIONS, BridgeKeys, BudgetKeys, RpcKeys, UdpKeys
+from kvmlog.config.schema import (
+    KEYS,
+    SECTIONS,
+    BridgeKeys,
+    BudgetKeys,
+    RpcKeys,
+    UdpKeys,
+    VmStatsKeys,
+)
 from kvmlog.util import ownership
 from kvmlog.util.errors import KvmlogError
 
@@ -45,6 +53,7 @@ class Config:
     udp: UdpKeys = field(default_factory=UdpKeys)
     rpc: RpcKeys = field(default_factory=RpcKeys)
     budget: BudgetKeys = field(default_factory=BudgetKeys)
+    vmstats: VmStatsKeys = field(default_factory=VmStatsKeys)
     origins: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(KEYS, DEFAULT))
     path: str | None = None
 
@@ -117,7 +126,7 @@ def _may_exist(path: str) -> bool:
 
 
 def add_options(parser: argparse.ArgumentParser, command: str) -> None:
-    """Add --config, and the options of all keys that `command` ("bridge", "rpc") uses.
+    """Add --config, and the options of all keys that `command` ("bridge", "rpc", "vmstats") uses.
 
     An option that is not given is None; Config.of() then takes the file's value, or the default.
     """

@@ -10,7 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from kvmlog.config.keys import Key, RefusedValueError, address, key, keys_of, power_of_two
+from kvmlog.config.keys import (
+    Key,
+    RefusedValueError,
+    address,
+    key,
+    keys_of,
+    optional_address,
+    power_of_two,
+)
 from kvmlog.native import lib
 
 DEFAULT_RING: Final = "/run/kvmlog/ring"
@@ -21,6 +29,7 @@ DEFAULT_SOCKET: Final = "/run/kvmlog/switch"
 DEFAULT_UDP: Final = "127.0.0.1:50000"
 DEFAULT_PERCENT: Final = 2.0
 DEFAULT_LISTEN: Final = "127.0.0.1:50080"
+DEFAULT_JSON: Final = "127.0.0.1:50081"
 DEFAULT_USER: Final = "kvmlog-rpc"
 DEFAULT_VMSTATS: Final = "/run/kvmlog-vmstats/vms.json"
 
@@ -131,6 +140,15 @@ class RpcKeys:
         metavar="HOST:PORT",
         check=address,
     )
+    json_listen: str = key(
+        "",
+        f"address to serve VM statistics on as JSON: {DEFAULT_JSON} or another; port 0: any free "
+        "port; without it there is no such port",
+        option="--json-listen",
+        commands=_RPC,
+        metavar="HOST:PORT",
+        check=optional_address,
+    )
     user: str = key(
         DEFAULT_USER,
         'user to run as when started as root; "root": stay root',
@@ -235,7 +253,7 @@ class VmStatsKeys:
     )
     history_s: float = key(
         600.0,
-        "seconds of samples that are kept in memory, from which rates come",
+        "seconds that a rate may reach back, where a VM did not answer in between",
         option="--history",
         commands=_VMSTATS,
         low=10,

@@ -114,6 +114,11 @@ class Sampler:
         guest_ids = self._names.matching(self._words) if self._words else None
         return report(now, base, self._names, self._query, guest_ids)
 
+    def counts(self) -> bool:
+        """Return whether exits are being counted: a bridge writes, and tracing is on."""
+        info = self._info()
+        return info is not None and info.writer_alive and info.switched_on
+
     def warn_if_incomplete(self) -> None:
         """Warn where no exits are being counted, or only some of them."""
         try:

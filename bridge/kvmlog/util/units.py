@@ -35,6 +35,26 @@ def duration(ns: int) -> str:
     return f"{hours}h{minutes:02d}m"
 
 
+KIB: Final = 1_024
+_PREFIXES: Final = ("", "K", "M", "G", "T", "P", "E")
+
+
+def short(amount: float, step: int) -> str:
+    """Return an amount in at most four characters: "0", "999", "1.0K", "12K", "3.1G".
+
+    amount: not negative. step: 1,000, or KIB for bytes.
+    """
+    if round(amount) < 1_000:
+        return f"{amount:.0f}"
+    for prefix in _PREFIXES[1:]:
+        amount /= step
+        if round(amount, 1) < 10:
+            return f"{amount:.1f}{prefix}"
+        if round(amount) < 1_000:
+            return f"{amount:.0f}{prefix}"
+    return f"{amount:.0f}{prefix}"
+
+
 # What no clock shows: only a damaged file has more.
 _MOST_REALTIME_NS: Final = 2**64 - 1
 _MOST_OFFSET_S: Final = 86_399

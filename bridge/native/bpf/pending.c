@@ -5,6 +5,7 @@
 
 #include "api.h"
 #include "clock.h"
+#include "racing.h"
 
 typedef struct kvmlog_bpf_slot kvmlog_exit_t;
 #include <kvmlog/exit.h>
@@ -24,10 +25,9 @@ static int read_pending(const struct kvmlog_bpf_slot *shared, struct kvmlog_reco
 
 	/* A program may be writing it; what two readings agree on stood still. */
 	do {
-		slot = *shared;
+		kvmlog_racing_copy(&slot, shared, sizeof(slot));
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-		__asm__ volatile("" ::: "memory");
-		again = *shared;
+		kvmlog_racing_copy(&again, shared, sizeof(again));
 	} while (memcmp(&slot, &again, sizeof(slot)));
 	if (!slot.tid || !slot.pending)
 		return 0;

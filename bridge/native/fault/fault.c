@@ -75,9 +75,10 @@ static void handle(int number, siginfo_t *info, void *context)
 		if (guard && is_within(info->si_addr, guard->start, guard->bytes))
 			siglongjmp(guard->back, 1);
 		for (int i = 0; i < KVMLOG_WATCHED; i++) {
+			const void *start = __atomic_load_n(&watched[i].start, __ATOMIC_ACQUIRE);
 			const char *sentence = watched[i].sentence;
 
-			if (!is_within(info->si_addr, watched[i].start, watched[i].bytes))
+			if (!is_within(info->si_addr, start, watched[i].bytes))
 				continue;
 			/* Whether or not anybody reads it. */
 			(void)!write(STDERR_FILENO, sentence, strlen(sentence));

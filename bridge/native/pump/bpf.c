@@ -6,6 +6,7 @@
  * on.
  */
 #include "bpf/maps.h"
+#include "racing.h"
 #include "pump/pump.h"
 
 /* What a CPU wrote until now into the ring. The writer's lock is held. */
@@ -73,13 +74,14 @@ static int drain_maps(struct kvmlog_pump *pump, int *again_ms)
 	for (__u32 i = 0; i < pump->maps->count; i++) {
 		const struct kvmlog_bpf_cpu *shared = &pump->maps->cpus[i];
 
-		if (kvmlog_load_acquire(&shared->head) == shared->tail && !shared->lost)
+		if (kvmlog_load_acquire(&shared->head) == shared->tail &&
+		    !kvmlog_load_relaxed(&shared->lost))
 			continue;
 		pthread_mutex_lock(&pump->writer->lock);
 		drain_cpu(pump, i);
 		pthread_mutex_unlock(&pump->writer->lock);
 	}
-	*again_ms = pump->maps->control->on ? KVMLOG_BPF_POLL_MS : -1;
+	*again_ms = kvmlog_racing_load(pump->maps->control->on) ? KVMLOG_BPF_POLL_MS : -1;
 	return 0;
 }
 
@@ -99,7 +101,7 @@ static void settle(struct kvmlog_pump *pump, __u16 number, __u64 messages, __u64
 static void restart(struct kvmlog_pump *pump)
 {
 	for (__u32 i = 0; i < pump->maps->count; i++) {
-		pump->maps->cpus[i].lost = 0;
+		__atomic_store_n(&pump->maps->cpus[i].lost, 0, __ATOMIC_RELAXED);
 		kvmlog_pump_cpu(pump, i)->dropped = 0;
 	}
 }

@@ -167,6 +167,13 @@ static int heartbeat(struct kvmlog_pump *pump)
 	return (int)(pump->heartbeat_ms - now);
 }
 
+static void count_wakeup(struct kvmlog_pump *pump)
+{
+	pthread_mutex_lock(&pump->writer->lock);
+	pump->statistics.wakeups++;
+	pthread_mutex_unlock(&pump->writer->lock);
+}
+
 static int sooner(int a_ms, int b_ms)
 {
 	return b_ms >= 0 && b_ms < a_ms ? b_ms : a_ms;
@@ -197,7 +204,7 @@ int kvmlog_pump_run(struct kvmlog_pump *pump)
 		events[DATA].revents = 0;
 		if (poll(events, DESCRIPTORS, timeout_ms) < 0 && errno != EINTR)
 			return -errno;
-		pump->statistics.wakeups++;
+		count_wakeup(pump);
 		if (events[WAKE].revents)
 			eventfd_read(pump->wake_fd, &value);
 		/* ECANCELED says that the clock was set: watch_clocks below sees how. */

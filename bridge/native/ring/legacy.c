@@ -10,6 +10,7 @@
 
 #include <kvmlog/reasons.h>
 
+#include "racing.h"
 #include "ring/clocks.h"
 #include "ring/ring.h"
 
@@ -32,7 +33,8 @@ struct legacy_exit {
 /* The last of the ring's exits, the newest arrival first, LOOKED_AT at most: until so many
  * records were looked at, and further back while there are fewer than are shown.
  */
-static __u32 collect(const struct kvmlog_ring *ring, __u64 head, struct legacy_exit *exits)
+KVMLOG_RACING static __u32 collect(const struct kvmlog_ring *ring, __u64 head,
+				   struct legacy_exit *exits)
 {
 	__u64 oldest = head > ring->capacity ? head - ring->capacity : 0;
 	__u32 count = 0;
@@ -40,17 +42,19 @@ static __u32 collect(const struct kvmlog_ring *ring, __u64 head, struct legacy_e
 	for (__u64 index = head; index > oldest; index--) {
 		const struct kvmlog_record *record =
 			(const void *)kvmlog_ring_slot(ring, index - 1);
+		__u32 reason;
 
 		if (head - index >= LOOKED_AT && count >= KVMLOG_LEGACY_RECORDS)
 			break;
-		if (record->type != KVMLOG_RECORD_EXIT)
+		if (kvmlog_racing_load(record->type) != KVMLOG_RECORD_EXIT)
 			continue;
+		reason = kvmlog_racing_load(record->reason);
+		if (kvmlog_racing_load(record->isa) == KVMLOG_ISA_VMX)
+			reason &= KVMLOG_VMX_BASIC_MASK;
 		exits[count++] = (struct legacy_exit){
-			.ns = record->exit_ns,
+			.ns = kvmlog_racing_load(record->exit_ns),
 			.age = (__u32)(head - index),
-			.reason = record->isa == KVMLOG_ISA_VMX
-					  ? record->reason & KVMLOG_VMX_BASIC_MASK
-					  : record->reason,
+			.reason = reason,
 		};
 	}
 	return count;

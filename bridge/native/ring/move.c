@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "racing.h"
 #include "ring/writer.h"
 
 static void copy_between(const struct kvmlog_ring *from, const struct kvmlog_ring *to, __u64 index,
@@ -14,8 +15,8 @@ static void copy_between(const struct kvmlog_ring *from, const struct kvmlog_rin
 	while (index != end) {
 		__u64 part = kvmlog_ring_until_wrap(from, index, end - index);
 
-		memcpy(kvmlog_ring_slot(to, index), kvmlog_ring_slot(from, index),
-		       part * from->record_bytes);
+		kvmlog_racing_copy(kvmlog_ring_slot(to, index), kvmlog_ring_slot(from, index),
+				   part * from->record_bytes);
 		index += part;
 	}
 }

@@ -2,9 +2,9 @@
 /* The reader's side: copies that never hold a torn record. */
 #include <errno.h>
 #include <sched.h>
-#include <string.h>
 #include <time.h>
 
+#include "racing.h"
 #include "ring/ring.h"
 
 /*
@@ -21,9 +21,9 @@ static void copy_slots(const struct kvmlog_ring *ring, __u64 index, __u64 count,
 {
 	__u64 first = kvmlog_ring_until_wrap(ring, index, count);
 
-	memcpy(buffer, kvmlog_ring_slot(ring, index), first * ring->record_bytes);
-	memcpy(buffer + first * ring->record_bytes, ring->slots,
-	       (count - first) * ring->record_bytes);
+	kvmlog_racing_copy(buffer, kvmlog_ring_slot(ring, index), first * ring->record_bytes);
+	kvmlog_racing_copy(buffer + first * ring->record_bytes, ring->slots,
+			   (count - first) * ring->record_bytes);
 }
 
 /* Copies from..head - 1 and says in @span what of it is whole. */
@@ -121,7 +121,7 @@ static int copy_header(const struct kvmlog_ring *ring, struct kvmlog_ring_header
 	const __u64 *sequence = &ring->header->info_sequence;
 	__u64 before = kvmlog_load_acquire(sequence);
 
-	memcpy(copy, ring->header, sizeof(*copy));
+	kvmlog_racing_copy(copy, ring->header, sizeof(*copy));
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	/* In this order: the reserve that was raised for a head is never missed. */
 	copy->head = kvmlog_load_acquire(&ring->header->head);

@@ -5,8 +5,8 @@
  * anything, and is discarded as copies of it would be (copy_range() in read.c).
  */
 #include <errno.h>
-#include <string.h>
 
+#include "racing.h"
 #include "ring/ring.h"
 
 _Static_assert(sizeof(struct kvmlog_record) == KVMLOG_RECORD_BYTES, "record");
@@ -57,31 +57,37 @@ static int has_guest(const struct kvmlog_filter *filter, __u32 guest, __u64 ns)
 }
 
 /* When an exit was written: a guest is announced before that, never before it began. */
-static __u64 written_ns(const struct kvmlog_record *exit)
+KVMLOG_RACING static __u64 written_ns(const struct kvmlog_record *exit)
 {
-	__u64 ns = exit->exit_ns + exit->total_ns;
+	__u64 exit_ns = kvmlog_racing_load(exit->exit_ns);
+	__u64 ns = exit_ns + kvmlog_racing_load(exit->total_ns);
 
-	return ns < exit->exit_ns ? ~0ULL : ns;
+	return ns < exit_ns ? ~0ULL : ns;
 }
 
-static int exit_passes(const struct kvmlog_filter *filter, const struct kvmlog_record *exit)
+KVMLOG_RACING static int exit_passes(const struct kvmlog_filter *filter,
+				     const struct kvmlog_record *exit)
 {
-	if (exit->total_ns < filter->total_ns)
+	if (kvmlog_racing_load(exit->total_ns) < filter->total_ns)
 		return 0;
 	if (filter->reasons_count || filter->returns_count) {
-		__u32 mask = exit->isa == KVMLOG_ISA_VMX ? KVMLOG_VMX_BASIC_MASK : ~0U;
+		__u64 isa = kvmlog_racing_load(exit->isa);
+		__u32 mask = isa == KVMLOG_ISA_VMX ? KVMLOG_VMX_BASIC_MASK : ~0U;
 
-		if (!has_reason(filter, (__u64)exit->isa << 32 | (exit->reason & mask)) &&
-		    !(exit->flags & KVMLOG_F_USER_REASON && has_return(filter, exit->user_reason)))
+		if (!has_reason(filter, isa << 32 | (kvmlog_racing_load(exit->reason) & mask)) &&
+		    !(kvmlog_racing_load(exit->flags) & KVMLOG_F_USER_REASON &&
+		      has_return(filter, kvmlog_racing_load(exit->user_reason))))
 			return 0;
 	}
-	return !filter->of_guests || has_guest(filter, exit->guest, written_ns(exit));
+	return !filter->of_guests ||
+	       has_guest(filter, kvmlog_racing_load(exit->guest), written_ns(exit));
 }
 
-static int passes(const struct kvmlog_filter *filter, const struct kvmlog_record *record)
+KVMLOG_RACING static int passes(const struct kvmlog_filter *filter,
+				const struct kvmlog_record *record)
 {
 	/* Once: a writer may change it between a check and its use. */
-	__u8 type = __atomic_load_n(&record->type, __ATOMIC_RELAXED);
+	__u8 type = kvmlog_racing_load(record->type);
 
 	if (!(filter->types & 1U << (type < 32 ? type : 0)))
 		return 0;
@@ -145,8 +151,8 @@ static int search_newest(void *argument)
 			continue;
 		at--;
 		search->indices[at] = index;
-		memcpy((__u8 *)search->buffer + at * KVMLOG_RECORD_BYTES, slot,
-		       KVMLOG_RECORD_BYTES);
+		kvmlog_racing_copy((__u8 *)search->buffer + at * KVMLOG_RECORD_BYTES, slot,
+				   KVMLOG_RECORD_BYTES);
 	}
 	*search->selected = (struct kvmlog_selected){ .first_index = index, .next_index = end };
 	keep_whole(ring, search->indices, at, search->most - at, search->selected);
@@ -191,8 +197,8 @@ static int search_since(void *argument)
 		if (count == search->most)
 			break;
 		search->indices[count] = next;
-		memcpy((__u8 *)search->buffer + count * KVMLOG_RECORD_BYTES, slot,
-		       KVMLOG_RECORD_BYTES);
+		kvmlog_racing_copy((__u8 *)search->buffer + count * KVMLOG_RECORD_BYTES, slot,
+				   KVMLOG_RECORD_BYTES);
 		count++;
 	}
 	*search->selected = (struct kvmlog_selected){ .first_index = first, .next_index = next };

@@ -113,9 +113,9 @@ void kvmlog_statistics_begin_anew(struct kvmlog_statistics *statistics, __u64 re
 	header->forgotten = 0;
 	header->forgotten_ns = 0;
 	header->guests_forgotten = 0;
-	header->reasons_used = 0;
-	header->rows_used = 0;
-	header->blocks_used = 0;
+	kvmlog_statistics_set_used(&header->reasons_used, 0);
+	kvmlog_statistics_set_used(&header->rows_used, 0);
+	kvmlog_statistics_set_used(&header->blocks_used, 0);
 	kvmlog_sequence_end(&header->sequence);
 	kvmlog_statistics_index_all(statistics);
 	kvmlog_sequence_end(&header->generation);

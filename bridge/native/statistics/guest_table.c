@@ -82,7 +82,7 @@ __u32 kvmlog_statistics_guest_new(struct kvmlog_statistics *statistics, __u8 sou
 	guest->turn = turn;
 	kvmlog_element_end(&guest->sequence);
 	if (at >= header->guests_used)
-		__atomic_store_n(&header->guests_used, at + 1, __ATOMIC_RELEASE);
+		kvmlog_statistics_set_used(&header->guests_used, at + 1);
 	header->guests_free--;
 	statistics->retired[at] = 0;
 	statistics->stale[at] = 0;

@@ -42,6 +42,12 @@ static inline void kvmlog_sequence_end(__u64 *sequence)
 	__atomic_store_n(sequence, *sequence + 1, __ATOMIC_RELEASE);
 }
 
+/* How many elements of a part were ever in use: what readers look at under no sequence. */
+static inline void kvmlog_statistics_set_used(__u32 *used, __u32 count)
+{
+	__atomic_store_n(used, count, __ATOMIC_RELEASE);
+}
+
 /* Whether details of this reason, without VMX's flags, are guest physical addresses of a PC. */
 static inline int kvmlog_is_address(__u8 isa, __u32 reason)
 {

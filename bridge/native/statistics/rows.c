@@ -225,7 +225,7 @@ int kvmlog_statistics_index_all(struct kvmlog_statistics *statistics)
 static void raise_use(__u32 *used, __u32 number)
 {
 	if (number >= *used)
-		__atomic_store_n(used, number + 1, __ATOMIC_RELEASE);
+		kvmlog_statistics_set_used(used, number + 1);
 }
 
 /* A reason has the key of a row, or the other way round: somebody else wrote it. */

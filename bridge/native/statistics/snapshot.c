@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "racing.h"
 #include "statistics/map.h"
 
 enum {
@@ -77,7 +78,8 @@ static void copy_blocks(const struct kvmlog_statistics_map *from, struct kvmlog_
 
 		/* Of a reason that was being written this may be anything; it is not kept. */
 		if (block != KVMLOG_NO_BLOCK && block < from->layout.blocks_capacity)
-			to->blocks[block] = from->blocks[block];
+			kvmlog_racing_copy(&to->blocks[block], &from->blocks[block],
+					   sizeof(to->blocks[block]));
 	}
 }
 
@@ -91,7 +93,7 @@ static int copy_reason(const struct kvmlog_statistics_map *from, struct kvmlog_s
 	do {
 		__u32 before = sequence_before(&source->sequence);
 
-		*copy = *source;
+		kvmlog_racing_copy(copy, source, sizeof(*copy));
 		if (copy->key.kind != KVMLOG_STATISTICS_FREE)
 			copy_blocks(from, to, copy);
 		if (unchanged(&source->sequence, before))
@@ -108,7 +110,7 @@ static int copy_element(const void *source, void *copy, size_t bytes, struct pat
 	do {
 		__u32 before = sequence_before(sequence);
 
-		memcpy(copy, source, bytes);
+		kvmlog_racing_copy(copy, source, bytes);
 		if (unchanged(sequence, before))
 			return 1;
 	} while (wait_for_writer(left));
@@ -124,7 +126,7 @@ static int copy_header(const struct kvmlog_statistics_map *from,
 	do {
 		__u64 before = __atomic_load_n(sequence, __ATOMIC_ACQUIRE);
 
-		memcpy(copy, from->header, sizeof(*copy));
+		kvmlog_racing_copy(copy, from->header, sizeof(*copy));
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
 		if (!(before & 1) && __atomic_load_n(sequence, __ATOMIC_RELAXED) == before)
 			return 1;

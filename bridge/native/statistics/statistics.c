@@ -76,7 +76,7 @@ static int check_guests(struct kvmlog_statistics *statistics)
 		if (guest->state == KVMLOG_STATISTICS_GUEST_FREE)
 			header->guests_free++;
 		else if (i >= header->guests_used) /* killed before it was added to those */
-			header->guests_used = i + 1;
+			kvmlog_statistics_set_used(&header->guests_used, i + 1);
 	}
 	return 0;
 }
@@ -226,6 +226,7 @@ int kvmlog_statistics_damaged(struct kvmlog_statistics *statistics)
 	struct kvmlog_statistics_header *header = statistics->map.header;
 	struct kvmlog_statistics_header known;
 	const __u8 magic[8] = "KVMLOGS\n";
+	int damaged;
 
 	pthread_mutex_lock(statistics->lock);
 	known = *header;
@@ -237,10 +238,11 @@ int kvmlog_statistics_damaged(struct kvmlog_statistics *statistics)
 	if (statistics->damaged) {
 		/* It is ours: the next writer is to replace it, not to take it for another file. */
 		memcpy(header->magic, magic, sizeof(magic));
-		header->state = KVMLOG_STATISTICS_REPLACED;
+		__atomic_store_n(&header->state, KVMLOG_STATISTICS_REPLACED, __ATOMIC_RELEASE);
 	}
+	damaged = statistics->damaged;
 	pthread_mutex_unlock(statistics->lock);
-	return statistics->damaged;
+	return damaged;
 }
 
 /*

@@ -50,6 +50,18 @@ STATISTICS_UNREADABLE: Final = 112
 BUSY: Final = 113
 """Too many calls of this kind are under way; the same call may work later."""
 
+NO_VM_STATISTICS: Final = 114
+"""There is no file of VM statistics: no collector has run here."""
+
+VM_STATISTICS_UNREADABLE: Final = 115
+"""The file of VM statistics is there and cannot be used: permissions, format."""
+
+VM_STATISTICS_LATE: Final = 116
+"""The collector has not written for too long, and the document cannot say so."""
+
+VM_NOT_RUNNING: Final = 117
+"""The VM does not run, and the format tells of running ones only."""
+
 
 def fault(code: int, sentence: str) -> Fault:
     """Return a Fault whose text any XML parser accepts: ASCII without control characters."""

@@ -30,6 +30,9 @@ class Limits:
     handshake_s: float = 10.0
     """How long the TLS handshake may take."""
 
+    handshakes_per_s: float = 50.0
+    """TLS handshakes of one peer on the JSON port, with bursts of BURST_S times as many."""
+
     idle_s: float = 30.0
     """How long a connection may wait between two requests."""
 

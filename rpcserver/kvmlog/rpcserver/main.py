@@ -4,26 +4,33 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import select
 import signal
 import socket
 import threading
-from typing import Final
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
 
 from kvmlog.config.load import Config, add_options
 from kvmlog.config.reload import Reload
 from kvmlog.ring.reader import RingReader
-from kvmlog.rpcserver import log, preflight, privileges
+from kvmlog.rpcserver import log, preflight
 from kvmlog.rpcserver.auth.tokens import ROLES, new_token
 from kvmlog.rpcserver.http.listen import parse_listen
 from kvmlog.rpcserver.http.server import RpcServer
+from kvmlog.rpcserver.http.work import Accounts
 from kvmlog.rpcserver.limits import Limits
 from kvmlog.rpcserver.methods import table
 from kvmlog.rpcserver.service import RpcService
+from kvmlog.util import privileges
 from kvmlog.util.errors import KvmlogError, RingError, RingMissingError
 from kvmlog.util.loop import END, signals
 from kvmlog.util.ratelimit import LogLimiter
 from kvmlog.util.sdnotify import Notifier
+
+if TYPE_CHECKING:
+    from kvmlog.rpcserver.rest.server import JsonServer
 
 _CREDENTIAL_KEYS: Final = (
     "rpc.tls_cert",
@@ -57,14 +64,22 @@ def run(args: argparse.Namespace) -> int:
         return _print_token(config, args.new_token, args.role)
     notifier = Notifier()
     host, port = parse_listen(config.rpc.listen)
-    credentials = preflight.credentials(config, host)
+    credentials = preflight.credentials(config)
     limits = Limits(requests_per_s=config.rpc.requests_per_s)
     log_sparingly = LogLimiter(log.audit, per_s=5.0, burst=100.0)
     ring = config.bridge.ring
-    service = RpcService(ring, config.bridge.switch, credentials, limits.depth, log_sparingly)
+    service = RpcService(
+        ring,
+        config.bridge.switch,
+        config.vmstats.file,
+        credentials,
+        limits.depth,
+        log_sparingly,
+    )
     with (
         signals() as wake,
         RpcServer(host, port, limits, service, log_sparingly) as server,
+        _json_server(config, service, server.accounts, log_sparingly) as json,
     ):
         # Everything that takes root has been done: the address is bound.
         if privileges.can_drop(config.rpc.user):
@@ -73,17 +88,22 @@ def run(args: argparse.Namespace) -> int:
         reload = Reload("rpc", config, lambda: Config.of(args), log)
 
         def renew_credentials(changed: Config) -> None:
-            renewed = preflight.credentials(changed, host)
+            renewed = preflight.credentials(changed)
             if (renewed.context is None) != (service.tls is None):
                 raise KvmlogError("TLS cannot be switched on or off while serving; restart")
             service.credentials = renewed
             server.renew_connections()
+            if json is not None:
+                json.renew_connections()
 
         # Always, since the contents of the files may have changed.
         reload.on(*_CREDENTIAL_KEYS, apply=renew_credentials, always=True)
         thread = threading.Thread(target=server.serve_forever, args=(0.1,))
         thread.start()
         state = f"serving {server.url()} from ring {ring}"
+        if json is not None:
+            json.start()
+            state += f", {json.url()} from {config.vmstats.file}"
         log(state)
         if dropped is not None:
             log(dropped)
@@ -97,14 +117,37 @@ def run(args: argparse.Namespace) -> int:
                 notifier.reloading()
                 reload.now()
                 notifier.ready(state)
-            elif notifier.interval_s is not None and server.is_alive(notifier.interval_s):
+            elif notifier.interval_s is not None and all(
+                one.is_alive(notifier.interval_s) for one in (server, json) if one is not None
+            ):
                 notifier.beat()
         notifier.stopping()
+        if json is not None:
+            json.stop()
         server.shutdown()
         thread.join()
         server.finish_calls()
     log("stopped")
     return 0
+
+
+@contextlib.contextmanager
+def _json_server(
+    config: Config, service: RpcService, accounts: Accounts, log_sparingly: LogLimiter
+) -> Iterator[JsonServer | None]:
+    """Give the server of the JSON port, bound and not yet started; None where there is none."""
+    if not config.rpc.json_listen:
+        yield None
+        return
+    # Only here: what it takes, aiohttp above all, is as large as the rest of the server.
+    from kvmlog.rpcserver.methods.status import version
+    from kvmlog.rpcserver.rest.server import JsonServer
+    from kvmlog.rpcserver.vms.documents import vms_of
+
+    host, port = parse_listen(config.rpc.json_listen, "--json-listen")
+    vms = vms_of(config.vmstats.file, config.bridge.ring)
+    with JsonServer(host, port, service, vms, accounts, version(), log_sparingly) as found:
+        yield found
 
 
 def _warn_unless_readable(ring: str) -> None:

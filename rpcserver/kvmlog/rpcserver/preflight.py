@@ -8,19 +8,19 @@ import pwd
 
 from kvmlog.config.load import DEFAULT, Config
 from kvmlog.config.problems import collect_problems
-from kvmlog.config.schema import DEFAULT_LISTEN
-from kvmlog.rpcserver import privileges
+from kvmlog.config.schema import DEFAULT_JSON, DEFAULT_LISTEN
 from kvmlog.rpcserver.auth import tls
 from kvmlog.rpcserver.auth.credentials import Credentials
 from kvmlog.rpcserver.auth.tokens import Tokens
 from kvmlog.rpcserver.http.listen import is_loopback, parse_listen
+from kvmlog.util import privileges
 from kvmlog.util.errors import KvmlogError
 
 
-def credentials(config: Config, host: str) -> Credentials:
-    """Return the credentials to accept; KvmlogError when these do not suffice for the address."""
+def credentials(config: Config) -> Credentials:
+    """Return the credentials to accept; KvmlogError when these do not suffice for the addresses."""
     found = Credentials(config)
-    _check_reach(config, host)
+    _addresses(config)
     return found
 
 
@@ -40,7 +40,7 @@ def problems(config: Config) -> list[KvmlogError]:
             found.append(error)
         user = privileges.STAY_ROOT
     with privileges.acting_as(user):
-        return found + collect_problems(config, _address, tls.server_context, _tokens)
+        return found + collect_problems(config, _addresses, tls.server_context, _tokens)
 
 
 def is_reader(config: Config) -> bool:
@@ -51,9 +51,15 @@ def is_reader(config: Config) -> bool:
         return os.geteuid() == 0
 
 
-def _address(config: Config) -> None:
-    host, _ = parse_listen(config.rpc.listen)
-    _check_reach(config, host)
+def _addresses(config: Config) -> None:
+    keys = config.rpc
+    for option, given, default in (
+        ("--listen", keys.listen, DEFAULT_LISTEN),
+        ("--json-listen", keys.json_listen, DEFAULT_JSON),
+    ):
+        if given:
+            host, _ = parse_listen(given, option)
+            _check_reach(config, given, host, default)
 
 
 def _tokens(config: Config) -> None:
@@ -61,18 +67,18 @@ def _tokens(config: Config) -> None:
         Tokens.read(config.rpc.token_file, config.rpc.user)
 
 
-def _check_reach(config: Config, host: str) -> None:
+def _check_reach(config: Config, given: str, host: str, default: str) -> None:
     """Raise KvmlogError unless remote callers have TLS and a way to prove who they are."""
     keys = config.rpc
     if is_loopback(host):
         return
     if not keys.tls_cert and not keys.tls_key:
         raise KvmlogError(
-            f"{keys.listen}: beyond loopback TLS is needed; give --tls-cert and --tls-key with "
-            f"--tls-ca or --token-file, or listen on {DEFAULT_LISTEN}"
+            f"{given}: beyond loopback TLS is needed; give --tls-cert and --tls-key with "
+            f"--tls-ca or --token-file, or listen on {default}"
         )
     if not keys.token_file and not keys.tls_ca:
         raise KvmlogError(
-            f"{keys.listen}: beyond loopback callers need a credential; give --tls-ca (client "
-            f"certificates) or --token-file, or listen on {DEFAULT_LISTEN}"
+            f"{given}: beyond loopback callers need a credential; give --tls-ca (client "
+            f"certificates) or --token-file, or listen on {default}"
         )

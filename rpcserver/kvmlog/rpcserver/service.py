@@ -24,7 +24,7 @@ from kvmlog.util.shortage import shortage
 
 
 class RpcService:
-    """The methods over one ring and one switch, for callers with these credentials.
+    """The methods over the files and the switch of one host, for callers with these credentials.
 
     credentials: may be replaced while the server runs; new ones count from the next request on.
     """
@@ -33,6 +33,7 @@ class RpcService:
         self,
         ring_path: str,
         switch_path: str,
+        vmstats_path: str,
         credentials: Credentials,
         depth: int,
         log_sparingly: Callable[[str], None],
@@ -41,6 +42,7 @@ class RpcService:
         self.credentials = credentials
         self._ring_path = ring_path
         self._switch_path = switch_path
+        self._vmstats_path = vmstats_path
         self._depth = depth
         self._log_sparingly = log_sparingly
 
@@ -66,7 +68,7 @@ class RpcService:
         """
         try:
             name, parameters = parse_call(body, self._depth)
-            return reply_pieces(self._result(name, parameters, caller, work))
+            return reply_pieces(self.result(name, parameters, caller, work))
         except Fault as fault:
             return [dumps(fault, methodresponse=True).encode("utf-8")]
         except RefusalError:
@@ -74,7 +76,7 @@ class RpcService:
         except Exception as error:  # noqa: BLE001 - as in _result()
             return [dumps(_defect(caller, error), methodresponse=True).encode("utf-8")]
 
-    def _result(
+    def result(
         self, name: object, parameters: tuple[Any, ...], caller: Caller, work: Work
     ) -> object:
         """Return a method's result; raises Fault, also for a defect, and RefusalError."""
@@ -83,11 +85,12 @@ class RpcService:
         call = Call(
             self._ring_path,
             self._switch_path,
+            self._vmstats_path,
             str(caller),
             parameters,
             caller.key,
             work,
-            lambda name, parameters: self._result(name, parameters, caller, work),
+            lambda name, parameters: self.result(name, parameters, caller, work),
         )
         try:
             return table.run(name, method, call)

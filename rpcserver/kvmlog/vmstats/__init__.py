@@ -6,4 +6,4 @@
 
 from kvmlog.util.log import Log
 
-log = Log("vmstats")
+log = Log("kvmlog vmstats")

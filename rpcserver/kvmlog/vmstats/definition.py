@@ -14,7 +14,7 @@ class Disk:
     device: str  # disk, lun, cdrom, floppy
     bus: str | None  # virtio, scsi, sata, ...
     alias: str | None
-    source: str | None  # path, or protocol:name of a network disk; None: no medium
+    source: str | None  # path, protocol:name (network), pool/name (volume); None: no medium
     kind: str | None  # file, block, network, volume, nvme, vhostuser
     format: str | None  # raw, qcow2
     read_only: bool
@@ -70,9 +70,11 @@ class Definition:
     max_vcpus: int
     maximum_memory_bytes: int
     memory_bytes: int  # currentMemory
-    huge_page_bytes: int | None  # size of its backing pages; None: none are configured
+    huge_page_bytes: int | None  # size of its first node's backing pages; None: see huge_pages
     balloon: bool  # has a memory balloon
     balloon_period_s: int | None  # of the balloon's statistics; None: not set
     disks: tuple[Disk, ...]
     nics: tuple[Nic, ...]
     instance: Instance | None
+    # Its memory is backed by huge pages; those of the host's default size have none in the XML.
+    huge_pages: bool = False

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import functools
 import json
+import math
+from dataclasses import replace
 from typing import Any, Final
 
 import cattrs
 
 from kvmlog.guests.sanitize import clean
 from kvmlog.util.errors import VmStatsError
+from kvmlog.vmstats.sample import State
 from kvmlog.vmstats.snapshot import Snapshot
 
 FORMAT: Final = "kvmlog-vmstats"
@@ -22,12 +25,22 @@ VERSION: Final = 1
 # More than 8,192 domains with eight devices each take.
 FILE_BYTES: Final = 128 << 20
 _NUMBERS: Final = (int, float)
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def encode(snapshot: Snapshot) -> bytes:
     """Return the content of the file."""
-    document = {"format": FORMAT, "version": VERSION, **_converter().unstructure(snapshot)}
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    plain = _converter().unstructure
+    document = {"format": FORMAT, "version": VERSION, **plain(replace(snapshot, vms=()))}
+    del document["vms"]
+    # One by one: of many at once, encoding would keep all other threads from running.
+    vms = b",".join(_json(plain(vm)) for vm in snapshot.vms)
+    return b'%s,"vms":[%s]}' % (_json(document)[:-1], vms)
+
+
+def _json(value: Any) -> bytes:
+    # What has come of a damaged file is written as JSON has it: half a pair of surrogates.
+    return _ENCODER.encode(value).encode("utf-8", "backslashreplace")
 
 
 def decode(path: str, raw: bytes) -> Snapshot:
@@ -46,7 +59,13 @@ def decode(path: str, raw: bytes) -> Snapshot:
         )
     try:
         return _converter().structure(document, Snapshot)
-    except (cattrs.BaseValidationError, ValueError, TypeError, KeyError) as error:
+    except (
+        cattrs.BaseValidationError,
+        OverflowError,
+        ValueError,
+        TypeError,
+        KeyError,
+    ) as error:
         raise _foreign(path, clean(str(error))) from None
 
 
@@ -54,12 +73,18 @@ def decode(path: str, raw: bytes) -> Snapshot:
 def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(detailed_validation=False)
     # Of themselves they would convert: a number from a text, a text from anything.
-    converter.register_structure_hook_func(lambda kind: kind in (int, float, str, bool), _exactly)
+    # By type, not by a function: such hooks come after cattrs' own.
+    for kind in (int, float, str, bool):
+        converter.register_structure_hook(kind, _exactly)
+    converter.register_structure_hook(State, lambda value, _: State(_exactly(value, int)))
     return converter
 
 
 def _exactly(value: Any, kind: type) -> Any:
     if kind is float and type(value) in _NUMBERS:
+        # json.loads() takes NaN and Infinity, and makes an infinity of 1e999.
+        if not math.isfinite(value):
+            raise ValueError(f"{value} is no figure")
         return float(value)
     if type(value) is not kind:
         raise TypeError(f"{kind.__name__} expected, not {type(value).__name__}")

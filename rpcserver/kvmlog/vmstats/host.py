@@ -21,6 +21,7 @@ class Ksm:
     page_bytes: int
     ksmd_cpu_ns: int | None  # of the kernel thread
     ksmd_cpu_percent: float | None  # of one CPU, over the last interval
+    pages_to_scan: int | None = None  # before ksmd sleeps
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,8 @@ class MemoryRates:
 class Rates:
     """All of one domain."""
 
+    # Of the group whose interval began first, and of the newest: the same for all, unless libvirt
+    # left one out.
     since: Moment
     until: Moment
     cpu: CpuRates | None

@@ -6,16 +6,18 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from typing import Final
+from typing import Final, TypeAlias
 
 from kvmlog.util.errors import VmStatsError, VmStatsMissingError
 from kvmlog.vmstats import file
 from kvmlog.vmstats.moment import Moment
-from kvmlog.vmstats.snapshot import Snapshot
+from kvmlog.vmstats.snapshot import Collector, Snapshot
 
 # So many intervals, and so many seconds, without a new file: the collector is gone or stuck.
 _LATE_INTERVALS: Final = 3
 _LATE_S: Final = 10.0
+# Inode, time of change, size.
+_Identity: TypeAlias = tuple[int, int, int]
 
 
 class SnapshotReader:
@@ -24,25 +26,38 @@ class SnapshotReader:
     def __init__(self, path: str) -> None:
         self.path = path
         self._lock = threading.Lock()  # covers the two below; held while the file is parsed
-        self._seen: tuple[int, int, int] | None = None
-        self._snapshot: Snapshot | None = None
+        self._seen: _Identity | None = None
+        self._newest: tuple[Snapshot, bytes] | None = None
 
     def read(self) -> Snapshot:
         """Return the newest snapshot, the same object until the next poll.
 
         VmStatsMissingError: there is no file; VmStatsError: it cannot be used.
         """
+        return self.read_content()[0]
+
+    def read_content(self) -> tuple[Snapshot, bytes]:
+        """Return the newest snapshot, and the bytes that it was made of; raises as read()."""
         with self._lock:
             fd = self._open()
             try:
                 status = os.fstat(fd)
-                seen = (status.st_ino, status.st_mtime_ns, status.st_size)
-                if self._snapshot is None or seen != self._seen:
-                    self._snapshot = file.decode(self.path, self._content(fd, status))
+                seen = _identity(status)
+                if self._newest is None or seen != self._seen:
+                    content = self._content(fd, status)
+                    self._newest = file.decode(self.path, content), content
                     self._seen = seen
-                return self._snapshot
+                return self._newest
             finally:
                 os.close(fd)
+
+    def is_current(self) -> bool:
+        """Return whether read() would return what it returned last; waits for no other thread."""
+        seen = self._seen
+        try:
+            return seen is not None and seen == _identity(os.stat(self.path))
+        except OSError:
+            return False
 
     def _open(self) -> int:
         try:
@@ -70,13 +85,23 @@ class SnapshotReader:
             return content.read(status.st_size)
 
 
+def _identity(status: os.stat_result) -> _Identity:
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
 def lateness(snapshot: Snapshot, now: Moment) -> str | None:
     """Return a sentence where the collector should have written since; None where it is on time."""
     collector = snapshot.collector
-    age_s = (now.monotonic_ns - collector.written.monotonic_ns) / 1e9
-    if age_s <= _LATE_INTERVALS * collector.effective_interval_s + _LATE_S:
+    if not is_late(collector.written, collector, now):
         return None
+    age_s = (now.monotonic_ns - collector.written.monotonic_ns) / 1e9
     return (
         f"these figures are {age_s:.0f} s old: the collector has not written since; look at "
         "kvmlog vmstats (journalctl -u kvmlog-vmstats)"
     )
+
+
+def is_late(taken: Moment, collector: Collector, now: Moment) -> bool:
+    """Return whether something taken at that time should have been taken again by now."""
+    age_s = (now.monotonic_ns - taken.monotonic_ns) / 1e9
+    return age_s > _LATE_INTERVALS * collector.effective_interval_s + _LATE_S

@@ -39,8 +39,9 @@ class Vcpu:
     number: int
     state: str | None  # offline, running, blocked (vcpu.N.state)
     time_ns: int | None  # CPU time (vcpu.N.time)
-    wait_ns: int | None  # on a run queue or blocked on I/O, as the scheduler counts (vcpu.N.wait)
-    delay_ns: int | None  # ready, but without a CPU: steal (vcpu.N.delay)
+    # On a run queue, as the scheduler counts (vcpu.N.wait); None: it does not (schedstats are off).
+    wait_ns: int | None
+    delay_ns: int | None  # ready, but without a CPU: steal (vcpu.N.delay); None: not counted either
     halted: bool | None  # vcpu.N.halted
     # Of its thread, /proc/PID/task/TID/stat; only where the domain runs on this host.
     thread_id: int | None = None
@@ -70,9 +71,9 @@ class Memory:
     actual_bytes: int | None  # balloon.current: what the guest has now
     maximum_bytes: int | None  # balloon.maximum
     rss_bytes: int | None  # of the domain's process (balloon.rss)
+    guest_updated_realtime_ns: int | None  # balloon.last-update, by the host's clock; whole seconds
     # By the guest's driver; None where there is none, or where it has been silent for too long
     # (then Sample.absent tells).
-    guest_updated_realtime_ns: int | None  # balloon.last-update
     available_bytes: int | None  # all that the guest's kernel manages (balloon.available)
     unused_bytes: int | None  # touched by nothing (balloon.unused)
     usable_bytes: int | None  # can be had without swapping (balloon.usable)
@@ -128,11 +129,15 @@ class Interface:
     tx_packets: int | None
     tx_errors: int | None
     tx_drops: int | None
+    mac_shared: bool = False  # another interface of the domain has the same (a failover pair)
 
     @property
     def key(self) -> str:
         """Return what is this interface's alone within the domain: MAC, else alias or target."""
-        return self.mac or self.alias or self.target or ""
+        other = self.alias or self.target or ""
+        if self.mac is None:
+            return other
+        return f"{self.mac}/{other}" if self.mac_shared else self.mac
 
 
 @dataclass(frozen=True)
@@ -153,11 +158,13 @@ class Sample:
     uri: str  # libvirt's connection
     domain_id: int | None  # None: it does not run
     pid: int | None  # of its process; only where it runs on this host
-    generation: int  # grows whenever its counters begin anew; never shrinks for a UUID
+    # Grows whenever its counters begin anew, and never shrinks for a UUID: the second, since 1970,
+    # in which this one was first seen.
+    generation: int
     state: State
     state_reason: int  # as libvirt numbers them, by state (virDomainRunningReason, ...)
     state_since: Moment | None  # when the state was first seen
-    started: Moment | None  # when it was first seen running in this generation
+    started: Moment | None  # of its process on this host; of others when it was first seen running
     taken: Moment  # when libvirt answered for it last
     timed_out: bool  # it did not answer since: all is as old as `taken`
     definition: Definition

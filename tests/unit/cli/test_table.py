@@ -96,6 +96,16 @@ def test_a_narrow_terminal(width: int, expected: str) -> None:
     assert fitted(width)[2] == expected
 
 
+def test_a_gap_of_one_blank_is_for_terminals() -> None:
+    """Elsewhere columns are told apart by two, whatever the table wants."""
+    table = Table(COLUMNS, ROWS, gap=" ")
+    assert next(lines([table])) == "GUEST          COUNT  P50     P90  NOTE"
+    assert next(lines([table], 80)) == "GUEST         COUNT P50    P90 NOTE"
+    # Where two blanks would have cost a column.
+    assert next(lines([table], 37)).split() == ["GUEST", "COUNT", "P50", "P90", "NOTE"]
+    assert fitted(37)[0].split() == ["GUEST", "COUNT", "P90", "NOTE"]
+
+
 def test_a_terminal_gets_a_bold_header(terminal: Terminal) -> None:
     """And nothing else that a pipe would not get."""
     show(Table(COLUMNS, ROWS), Pairs([("ring", "there")]), "done", stream=terminal)

@@ -25,7 +25,9 @@ from kvmlog.rpcserver.limits import Limits
 from kvmlog.rpcserver.methods import readers
 from kvmlog.rpcserver.methods.table import METHODS
 from kvmlog.rpcserver.service import RpcService
-from tests.support import fuzzing
+from kvmlog.vmstats.file import encode
+from kvmlog.vmstats.moment import Moment
+from tests.support import fuzzing, vmstats_samples
 from tests.support.records import exit_bytes, switch_bytes
 from tests.support.rpc_calls import answer
 from tests.support.scale import FUZZ_CASES
@@ -44,8 +46,13 @@ def service(tmp_path: Path) -> Iterator[RpcService]:
         writer.append(switch_bytes(on=1))
         for number in range(200):
             writer.append(exit_bytes(reason=0x78, exit_ns=1_000 * number, total_ns=number))
+        collector = vmstats_samples.collector(written=Moment.now())
+        snapshot = vmstats_samples.snapshot(collector=collector)
+        Path(f"{path}.vms").write_bytes(encode(snapshot))
         switch = str(tmp_path / "switch")
-        yield RpcService(str(path), switch, Credentials(Config()), Limits().depth, log)
+        yield RpcService(
+            str(path), switch, f"{path}.vms", Credentials(Config()), Limits().depth, log
+        )
     defusedxml.xmlrpc.unmonkey_patch()
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.support import scale
-from tests.vm.inside_items import INSIDE, kernels_of
+from tests.vm.inside_items import INSIDE, boots_of
 
+DEBUG = INSIDE / "debug/test_judges.py"
 OWN, ONCE = INSIDE / "test_guest.py", INSIDE / "once/test_provision.py"
+ONCE_DEEPER = INSIDE / "once/one_bridge/test_demo.py"
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +28,9 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
         (INSIDE / "one_bridge/test_system_log.py", 0, ["6.1", "6.12"]),
         (ONCE, 0, ["6.1"]),
         (ONCE, 1, ["6.1", "6.12"]),
+        (ONCE_DEEPER, 0, ["6.1"]),
+        (ONCE_DEEPER, 1, ["6.1", "6.12"]),
+        (DEBUG, 1, []),
     ],
 )
 def test_only_what_stands_in_once_runs_on_one_kernel(
@@ -34,11 +39,33 @@ def test_only_what_stands_in_once_runs_on_one_kernel(
     """In `make soak` that too runs on each."""
     assert path.exists()
     monkeypatch.setattr(scale, "EVERY_KERNEL", every)
-    assert kernels_of(path) == expected
+    assert [boot.kernel for boot in boots_of(path)] == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"), [(DEBUG, ["debug"]), (OWN, ["6.1", "debug"]), (ONCE, ["6.1"])]
+)
+def test_what_stands_in_debug_runs_on_the_debug_kernel(
+    monkeypatch: pytest.MonkeyPatch, path: Path, expected: list[str]
+) -> None:
+    """Everything else does so too, where it is asked for."""
+    assert path.exists()
+    monkeypatch.setattr(scale, "EVERY_KERNEL", 0)
+    monkeypatch.setenv("KVMLOG_KERNELS", "6.1 debug")
+    assert [boot.kernel for boot in boots_of(path)] == expected
 
 
 def test_the_only_kernel_is_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever was chosen."""
     monkeypatch.setattr(scale, "EVERY_KERNEL", 0)
     monkeypatch.setenv("KVMLOG_KERNELS", "6.12")
-    assert kernels_of(ONCE) == ["6.12"]
+    assert [boot.kernel for boot in boots_of(ONCE)] == ["6.12"]
+
+
+def test_what_stands_in_once_has_vms_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One VM is not to take as long as all others together."""
+    monkeypatch.setattr(scale, "EVERY_KERNEL", 1)
+    assert set(boots_of(ONCE)) == set(boots_of(ONCE_DEEPER))
+    assert not set(boots_of(ONCE)) & set(boots_of(OWN))
+    names = [boot.name for path in (OWN, ONCE) for boot in boots_of(path)]
+    assert names == ["inside-6.1", "inside-6.12", "inside-6.1-once", "inside-6.12-once"]

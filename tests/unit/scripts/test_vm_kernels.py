@@ -27,6 +27,25 @@ def test_the_newest_kernel_of_a_series_is_found(tmp_path: Path) -> None:
     assert kernels.find("6.1.0-9-amd64", tmp_path).version == "6.1.0-9-amd64"
 
 
+def test_a_debug_kernel_is_a_series_of_its_own(tmp_path: Path) -> None:
+    """It is newer than any 6.1, and not what 6.1 means."""
+    make_kernels(tmp_path, "6.1.0-56-amd64", "6.1.192-debug", "6.12.117-debug")
+
+    assert kernels.find("6.1", tmp_path).version == "6.1.0-56-amd64"
+    assert kernels.find("debug", tmp_path).version == "6.12.117-debug"
+    assert kernels.find("6.1.192-debug", tmp_path).version == "6.1.192-debug"
+    with pytest.raises(kernels.KernelError, match=r"No kernel 6\.12 "):
+        kernels.find("6.12", tmp_path)
+
+
+def test_without_a_debug_kernel_it_says_what_builds_one(tmp_path: Path) -> None:
+    """Fetching one is not the remedy."""
+    make_kernels(tmp_path, "6.1.0-56-amd64")
+
+    with pytest.raises(kernels.KernelError, match=r"No kernel debug .*scripts/debug-kernel"):
+        kernels.find("debug", tmp_path)
+
+
 def test_an_incomplete_kernel_is_not_there(tmp_path: Path) -> None:
     """Its absence is told with what there is, and the remedy."""
     make_kernels(tmp_path, "6.1.0-56-amd64")

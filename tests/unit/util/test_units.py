@@ -65,3 +65,27 @@ def test_iso_time_has_every_digit_and_the_offset(
     assert datetime.fromisoformat(text[:at] + text[at + 3 :]) == units.local_time(
         realtime_ns, offset_s
     )
+
+
+@pytest.mark.parametrize(
+    ("amount", "step", "text"),
+    [
+        (0, 1_024, "0"),
+        (0.4, 1_024, "0"),
+        (999.4, 1_024, "999"),
+        (999.6, 1_024, "1.0K"),
+        (1_023, 1_024, "1.0K"),
+        (1_536, 1_024, "1.5K"),
+        (10_188, 1_024, "9.9K"),
+        (10_200, 1_024, "10K"),
+        (1_023_487, 1_024, "999K"),
+        (1_023_500, 1_024, "1.0M"),
+        (3 << 30, 1_024, "3.0G"),
+        (81_204, 1_000, "81K"),
+        (2**63, 1_024, "8.0E"),
+    ],
+)
+def test_amounts_take_four_characters(amount: float, step: int, text: str) -> None:
+    """Rounded first: what rounds up to 1,000 has the next prefix."""
+    assert units.short(amount, step) == text
+    assert len(text) <= 4

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.vm.inside import host, libvirt, sources
+from tests.vm.inside import host, judges, libvirt, sources
 from tests.vm.inside.netlink import Control, Receiver
 from tests.vm.inside.processes import Bridge, Rpc, check_off, ended, folder
 from tests.vm.inside.programs import Programs
@@ -25,6 +25,15 @@ def load_module(*parameters: str) -> None:
 def unload_module() -> None:
     """Unloads kvmlog.ko; it may be on."""
     host.run("rmmod", "kvmlog")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_leaked() -> Iterator[None]:
+    """Where the kernel looks for leaks it finds none when all is over, and lockdep has watched."""
+    judges.forget_leaks()
+    yield
+    assert not judges.leaks()
+    assert judges.lockdep_watches() == judges.LOCKDEP.exists()
 
 
 @pytest.fixture(scope="session", params=sources.SOURCES)

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import contextlib
+import grp
+import pwd
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,21 +13,22 @@ from xmlrpc.client import ServerProxy
 
 import pytest
 
-from kvmlog.config.schema import DEFAULT_RING
-from tests.vm.inside import host
-from tests.vm.inside.processes import until
+from kvmlog.config.schema import DEFAULT_RING, DEFAULT_VMSTATS
+from tests.vm.inside import host, libvirt
+from tests.vm.inside.processes import KVMLOG, until
 from tests.vm.inside.sources import KMOD, only
 from tests.vm.inside.systemd import UNITS, Systemd
 
 pytestmark = only(KMOD)
 
 SOURCES = {"kvmlog-bridge": "bridge/systemd", "kvmlog-rpc": "rpcserver/systemd"}
+COLLECTOR = "kvmlog-vmstats"
 RPC = "http://127.0.0.1:50080"
 
 
 def write_units() -> None:
     """The project's own units, where its systemd finds them."""
-    for name, folder in SOURCES.items():
+    for name, folder in {**SOURCES, COLLECTOR: "rpcserver/systemd"}.items():
         text = (host.PROJECT / folder / f"{name}.service").read_text()
         # The project may stand in a home, or below /tmp, where the services see their own.
         text = text.replace("@bindir@", f"{host.PROJECT}/.venv/bin")
@@ -41,10 +44,12 @@ def systemd(module: Callable[..., None]) -> Iterator[Systemd]:
         (root / "etc").mkdir()
         for file in ("passwd", "group"):
             (root / "etc" / file).write_bytes(Path("/etc", file).read_bytes())
-        conf = root / "usr/lib/sysusers.d/kvmlog.conf"
-        conf.parent.mkdir(parents=True)
-        conf.write_bytes((host.PROJECT / "bridge/systemd/kvmlog.sysusers").read_bytes())
-        host.run("systemd-sysusers", f"--root={root}", "kvmlog.conf")
+        confs = root / "usr/lib/sysusers.d"
+        confs.mkdir(parents=True)
+        for path in ("bridge/systemd/kvmlog", "rpcserver/systemd/kvmlog-vmstats"):
+            source = host.PROJECT / f"{path}.sysusers"
+            (confs / f"{source.stem}.conf").write_bytes(source.read_bytes())
+        host.run("systemd-sysusers", f"--root={root}")
         root.chmod(0o755)
         for file in ("passwd", "group"):
             host.run("mount", "--bind", str(root / "etc" / file), f"/etc/{file}")
@@ -52,7 +57,7 @@ def systemd(module: Callable[..., None]) -> Iterator[Systemd]:
             module()
             UNITS.mkdir(parents=True, exist_ok=True)
             write_units()
-            with contextlib.closing(Systemd(SOURCES)) as one:
+            with contextlib.closing(Systemd((*SOURCES, COLLECTOR))) as one:
                 one.ctl("start", *SOURCES)
                 yield one
         finally:
@@ -84,3 +89,34 @@ def test_the_services_work_in_their_sandboxes(systemd: Systemd) -> None:
     assert Path(DEFAULT_RING).stat().st_ino == inode
     with ServerProxy(RPC) as server:
         assert server.kvmLogSwitch("off") == "true"
+
+
+def test_the_collector_reads_libvirt_in_its_sandbox(systemd: Systemd) -> None:
+    """It serves without libvirt and finds it; its file is the group's; it comes back from a kill.
+
+    Of libvirt's sockets it takes the read-only one.
+    """
+
+    def connected(number: int) -> bool:
+        state = f"0 VMs from {number} of 1 libvirt connections"
+        return systemd.value(COLLECTOR, "StatusText").startswith(state)
+
+    systemd.ctl("start", COLLECTOR)
+    until(lambda: connected(0), "no status")
+    file = Path(DEFAULT_VMSTATS)
+    group = grp.getgrnam("kvmlog").gr_gid
+    user = pwd.getpwnam(COLLECTOR).pw_uid
+    until(file.exists, "no file")
+    for path, mode in ((file, 0o640), (file.parent, 0o750)):
+        found = path.stat()
+        assert (found.st_mode & 0o777, found.st_uid, found.st_gid) == (mode, user, group)
+    told = host.run(str(KVMLOG), "vms")
+    assert told.splitlines()[0].endswith(": 0 VMs; exits are not counted")
+    with libvirt.libvirtd():
+        until(lambda: connected(1), "libvirt is not found")
+    process = systemd.value(COLLECTOR, "MainPID")
+    systemd.ctl("kill", "-s", "KILL", COLLECTOR)
+    until(lambda: systemd.value(COLLECTOR, "MainPID") not in (process, "0"), "no restart")
+    assert file.exists()
+    systemd.ctl("stop", COLLECTOR)
+    assert not file.parent.exists()

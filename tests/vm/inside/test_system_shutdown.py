@@ -13,6 +13,7 @@ from kvmlog.native import lib
 from kvmlog.ring.reader import RingReader
 from kvmlog.ring.records import RECORD_BYTES, LossRecord, decode_record
 from kvmlog.util.errors import SwitchError
+from tests.support.scale import KILLS
 from tests.vm.inside import host, ring_bytes
 from tests.vm.inside.netlink import Control
 from tests.vm.inside.processes import (
@@ -108,6 +109,32 @@ def test_sigkill_while_on_under_load(control: Control, place: Path) -> None:
         (loss,) = (one for one in ring_bytes.notes(records) if isinstance(one, LossRecord))
         assert (loss.cause, loss.lost) == (lib.KVMLOG_LOSS_RESTART, 0)
         assert loss == decode_record(records)
+
+
+def wait_for_more(bridge: Bridge, seen: int) -> None:
+    """Waits until the bridge has published more exits than these."""
+    until(lambda: bridge.info().counters["seen"] > seen, "exits")
+
+
+def test_killed_again_and_again(control: Control, place: Path) -> None:
+    """Each bridge goes on with what the killed one has left, under load all the time."""
+    before = probes()
+    seen = 0
+    with load("--vcpus", "2", "--kinds", "cpuid,pio"):
+        for number in range(KILLS):
+            bridge = Bridge(place, name=f"bridge{number}")
+            with ended(bridge):
+                bridge.ready().client.switch(on=True)
+                wait_for_more(bridge, seen)
+                seen = bridge.status()["counters"]["seen"]
+                assert bridge.end(signal.SIGKILL) == -signal.SIGKILL
+                until(lambda: not control.status().on, "the module off")
+                assert probes() == before
+                control.status().check_sum()
+    last = Bridge(place, name="last")
+    with ended(last):
+        assert last.ready().status()["counters"]["seen"] >= seen
+        assert last.end() == 0
 
 
 def test_there_is_one_bridge(control: Control, place: Path) -> None:

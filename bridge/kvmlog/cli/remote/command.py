@@ -9,12 +9,24 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from kvmlog.cli import dump, explain, guests, pending, records, selection, status, switch, tail
+from kvmlog.cli import (
+    dump,
+    explain,
+    guests,
+    interval,
+    pending,
+    records,
+    selection,
+    status,
+    switch,
+    tail,
+)
 from kvmlog.cli.examples import add_examples
 from kvmlog.cli.remote import follow, sentences
 from kvmlog.cli.stat import options
 from kvmlog.cli.stat.command import add_options, printer
 from kvmlog.cli.table import Words
+from kvmlog.cli.vms import command as vms
 from kvmlog.client import Client
 from kvmlog.client.connection import MOST_TIMEOUT_S, RpcError, RpcFaultError
 from kvmlog.exits.format import lines
@@ -166,6 +178,17 @@ def _guests(client: Client, args: argparse.Namespace, words: Words) -> int:
     return 0
 
 
+def _vms(client: Client, args: argparse.Namespace, words: Words) -> int:
+    # As vm_stats() of the client: the model of VMs takes as long to load as all the rest.
+    from kvmlog.cli.remote.vms import RemoteSource
+
+    interval.check(args)
+    with contextlib.ExitStack() as stack:
+        source = RemoteSource(client, args.vm, lambda sentence: vms.warn(words(sentence)))
+        vms.follow(args, stack, source.poll, words)
+    return 0
+
+
 def _pending(client: Client, args: argparse.Namespace, words: Words) -> int:
     found = client.pending(args.vm)
     view = GuestView(GuestList(client.guests(ended=True).guests))
@@ -234,6 +257,7 @@ _COMMANDS: Final[
     "tail": (_add_tail, _tail, "print records as they come"),
     "stat": (add_options, _stat, "count exits by guest and reason"),
     "guests": (_add_guests, _guests, "list its guests"),
+    "vms": (vms.add_options, _vms, "show what its VMs use, and their exits"),
     "pending": (_add_pending, _pending, "print the vCPUs that are in an exit now"),
     "explain": (_add_explain, _explain, "say what an exit reason is"),
 }

@@ -15,7 +15,7 @@ from kvmlog.cli.table import Words
 
 # A command with its own first words, so that "(kvmlog bridge --ring)" stays one.
 _ADVICE: Final = re.compile(r"\bkvmlog (?P<command>[a-z]+)\b(?P<rest>(?: -{1,2}[a-z][-a-z]*)*)")
-_LOCAL: Final = frozenset(("bridge", "config", "demo", "rpc"))
+_LOCAL: Final = frozenset(("bridge", "config", "demo", "rpc", "vmstats"))
 
 
 def about(host: str, commands: Collection[str]) -> Words:

@@ -9,10 +9,10 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final, TextIO
 
-from kvmlog.cli import records, table
+from kvmlog.cli import interval, records, table
 from kvmlog.cli.stat import columns, csv_rows, options, tables
 from kvmlog.cli.stat.workload import CommandError, running
 from kvmlog.cli.table import Block, Words
@@ -47,20 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that any statistics take, on this host or another."""
     parser.epilog = tables.LEGEND
-    parser.add_argument(
-        "-i",
-        dest="interval",
-        metavar="S",
-        type=options.interval_s,
-        help="print a table every S seconds, of the exits in them (default: one table, since the "
+    interval.add_options(
+        parser,
+        "print a table every S seconds, of the exits in them (default: one table, since the "
         "statistics began)",
-    )
-    parser.add_argument(
-        "-n",
-        dest="count",
-        metavar="COUNT",
-        type=records.positive,
-        help="with -i: stop after COUNT tables",
     )
     parser.add_argument(
         "--by",
@@ -155,7 +145,7 @@ def _every(
     ended: Callable[[float], bool],
 ) -> Moment:
     """Show a report per interval until ended(seconds to wait), or -n; return the last sample."""
-    for shown, left_s in enumerate(_ticks(args.interval)):
+    for shown, left_s in enumerate(interval.ticks(args.interval)):
         if shown == args.count or ended(left_s):
             break
         now = sampler.now()
@@ -188,17 +178,6 @@ def _around(args: argparse.Namespace, sampler: Sampler, show: Callable[[Report],
         _warn(str(error))
         return status or _FAILED
     return status
-
-
-def _ticks(interval_s: float) -> Iterator[float]:
-    """Yield the seconds to wait for the next multiple of the interval; missed ones are skipped."""
-    due = time.monotonic()
-    while True:
-        due += interval_s
-        left_s = due - time.monotonic()
-        if left_s < 0:
-            due -= left_s
-        yield max(0.0, left_s)
 
 
 def printer(

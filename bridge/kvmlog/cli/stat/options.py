@@ -4,16 +4,12 @@
 from __future__ import annotations
 
 import argparse
-import math
-from typing import Final
 
+from kvmlog.cli import interval
 from kvmlog.cli.stat import columns
 from kvmlog.ring.statistics.reader import By
 from kvmlog.stat.query import Query, by_words, sort_of
 from kvmlog.util.errors import StatisticsError
-
-MIN_INTERVAL_S: Final = 0.1
-MAX_INTERVAL_S: Final = 86_400.0
 
 
 def by(value: str) -> By:
@@ -22,20 +18,6 @@ def by(value: str) -> By:
         return by_words([word.strip() for word in value.split(",")])
     except StatisticsError as error:
         raise argparse.ArgumentTypeError(f"{error}, separated by commas") from None
-
-
-def interval_s(value: str) -> float:
-    """Parse a number of seconds, for argparse."""
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = math.nan
-    if not MIN_INTERVAL_S <= seconds <= MAX_INTERVAL_S:
-        raise argparse.ArgumentTypeError(
-            f"{value!r} is not an interval; give {MIN_INTERVAL_S:g} to {MAX_INTERVAL_S:,.0f} "
-            "seconds"
-        )
-    return seconds
 
 
 def query(args: argparse.Namespace) -> Query:
@@ -54,8 +36,7 @@ def query(args: argparse.Namespace) -> Query:
             )
     if args.exact and By.DETAIL not in args.by:
         args.usage_error("--exact is for details; give --by reason,detail too")
-    if args.interval is None and args.count is not None:
-        args.usage_error("-n counts the tables of -i; give -i S too")
+    interval.check(args)
     if args.reset and (args.command or args.interval is not None or args.output is not None):
         args.usage_error("--reset shows nothing; give it alone")
     return Query(args.by, sort, args.top, args.halts, args.exact)

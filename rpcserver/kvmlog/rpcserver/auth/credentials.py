@@ -21,6 +21,8 @@ from kvmlog.rpcserver.http.peers import Peer
 from kvmlog.rpcserver.http.service import RefusalError, StaleCredentialsError
 from kvmlog.util import users
 
+# What has the server's side of TLS: a socket, or an object between a transport and its protocol.
+_TLS: Final = (ssl.SSLSocket, ssl.SSLObject)
 _SCHEME: Final = "bearer"
 _CHALLENGE: Final = MappingProxyType({"WWW-Authenticate": 'Bearer realm="kvmlog"'})
 
@@ -44,8 +46,8 @@ class Credentials:
         """
         if authorization is not None:
             return self._by_token(peer, authorization)
-        certificate = connection.getpeercert() if isinstance(connection, ssl.SSLSocket) else None
-        if certificate and isinstance(connection, ssl.SSLSocket):
+        certificate = connection.getpeercert() if isinstance(connection, _TLS) else None
+        if certificate and isinstance(connection, _TLS):
             # It was verified as the connection began, which may be long ago.
             if connection.context is not self.context:
                 raise StaleCredentialsError

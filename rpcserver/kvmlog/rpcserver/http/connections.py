@@ -13,9 +13,13 @@ import enum
 import socket
 import threading
 from collections.abc import Iterable
+from typing import Generic, TypeVar
 
 from kvmlog.rpcserver.http.peers import Peer
 from kvmlog.rpcserver.limits import Limits
+
+# What serves a connection: a thread, or the like.
+_Server = TypeVar("_Server")
 
 
 class ConnectionState(enum.Enum):
@@ -41,15 +45,15 @@ class Connection:
         self.evicted = False
 
 
-class Connections:
+class Connections(Generic[_Server]):
     """All open connections; the methods may be called from any thread."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._lock = threading.Lock()
-        self._open: dict[Connection, threading.Thread] = {}  # oldest first
+        self._open: dict[Connection, _Server] = {}  # oldest first
 
-    def admit(self, new: Connection, thread: threading.Thread) -> str:
+    def admit(self, new: Connection, server: _Server) -> str:
         """Give it a slot and return ""; else return how many are taken: "2 of this peer"."""
         slots, slots_per_peer = self._limits.connections, self._limits.connections_per_peer
         with self._lock:
@@ -68,7 +72,7 @@ class Connections:
             if victim is not None:
                 victim.evicted = True
                 _shut(victim, socket.SHUT_RDWR)
-            self._open[new] = thread
+            self._open[new] = server
         return ""
 
     def forget(self, connection: Connection) -> None:
@@ -92,8 +96,8 @@ class Connections:
             connection.state = ConnectionState.BUSY
             return True
 
-    def end(self, *, beginning: bool) -> list[threading.Thread]:
-        """End idle connections at once, others after their request; return all threads.
+    def end(self, *, beginning: bool) -> list[_Server]:
+        """End idle connections at once, others after their request; return what serves them.
 
         beginning: end those in their handshake, too.
         """

@@ -11,8 +11,9 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import socket
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPMethod, HTTPStatus
 from socketserver import BaseServer
@@ -37,6 +38,7 @@ _XML: Final = "text/xml; charset=utf-8"
 _TEXT: Final = "text/plain; charset=utf-8"
 # Head and reply go out together up to this size: one packet, one wake-up of the client.
 _JOINED_BYTES: Final = 64 * 1024
+_BATCH_BYTES: Final = 512 * 1024
 _DRAIN_BYTES: Final = 1024 * 1024
 _DRAIN_S: Final = 1.0
 
@@ -47,7 +49,7 @@ class Shared:
 
     limits: Limits
     service: Service
-    connections: Connections
+    connections: Connections[threading.Thread]
     accounts: Accounts
     log_sparingly: Callable[[str], None]
 
@@ -194,9 +196,23 @@ class RpcHandler(SimpleXMLRPCRequestHandler):
             self.connection.sendall(b"".join((head, *pieces)))
         else:
             end = time.monotonic() + self._limits.reply_s
-            for piece in (head, *pieces):
+            for piece in _batches((head, *pieces)):
                 self.connection.settimeout(max(0.001, end - time.monotonic()))
                 self.connection.sendall(piece)
+
+
+def _batches(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the pieces joined to larger ones: after each the thread has to wait for its turn."""
+    batch: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        batch.append(piece)
+        size += len(piece)
+        if size >= _BATCH_BYTES:
+            yield b"".join(batch)
+            batch, size = [], 0
+    if batch:
+        yield b"".join(batch)
 
 
 _last_date: tuple[int, str] = (0, "")

@@ -60,9 +60,9 @@ class RpcServer(SimpleXMLRPCServer):
         """
         # For whatever in this process still uses the stdlib's own parser.
         defusedxml.xmlrpc.monkey_patch()
-        self.connections = Connections(limits)
-        self._accounts = Accounts(limits)
-        self._shared = Shared(limits, service, self.connections, self._accounts, log_sparingly)
+        self.connections: Connections[threading.Thread] = Connections(limits)
+        self.accounts = Accounts(limits)
+        self._shared = Shared(limits, service, self.connections, self.accounts, log_sparingly)
         self._limits = limits
         self._service = service
         self._log_sparingly = log_sparingly
@@ -159,7 +159,7 @@ class RpcServer(SimpleXMLRPCServer):
                     request, server_side=True, do_handshake_on_connect=False
                 )
                 account = ("handshakes", connection.peer.group)
-                shake_hands(stream, self._accounts.turns, account, self._limits.handshake_s)
+                shake_hands(stream, self.accounts.turns, account, self._limits.handshake_s)
             RpcHandler(stream, connection, self._shared, self)
         except Exception:  # noqa: BLE001 - the thread's outermost frame: logged, never raised
             self.handle_error(stream, connection.peer.address)

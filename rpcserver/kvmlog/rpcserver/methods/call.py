@@ -19,6 +19,7 @@ class Call:
 
     ring_path: str
     switch_path: str
+    vmstats_path: str
     client: str
     """The caller, for the log: "127.0.0.1:40312 (root)"."""
 

@@ -7,7 +7,7 @@ Every error is an INVALID_PARAMETERS fault that names the member, its value and 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from kvmlog.rpcserver import faults
@@ -89,6 +89,17 @@ def one_of(*words: str) -> Check:
         if value not in words:
             raise ValueError(f"give one of {', '.join(words)}")
         return str(value)
+
+    return check
+
+
+def words(known: Sequence[str]) -> Check:
+    """Accept an array of some of these words, at least one."""
+
+    def check(value: Any) -> list[str]:
+        if not isinstance(value, list) or not value or any(word not in known for word in value):
+            raise ValueError(f"give an array of some of {', '.join(known)}")
+        return list(value)
 
     return check
 

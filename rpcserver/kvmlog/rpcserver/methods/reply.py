@@ -12,7 +12,7 @@ import binascii
 import functools
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from xmlrpc.client import Fault
 
@@ -26,6 +26,21 @@ _REFERENCES: Final[Mapping[str, str]] = {"&": "&amp;", "<": "&lt;", ">": "&gt;",
 _BASE64_BYTES: Final = 48 * 1024
 # Some 64 KiB of text.
 _TEXT_PARTS: Final = 1024
+
+
+class Written:
+    """An array that has been written before: each of its values as value_bytes() returns it."""
+
+    def __init__(self, values: Sequence[bytes]) -> None:
+        self.values = values
+
+
+def value_bytes(value: Any) -> bytes:
+    """Return one value element, for replies that repeat it (Written)."""
+    writer = _Writer()
+    writer.write(value)
+    writer.end_text()
+    return b"".join(writer.pieces)
 
 
 def reply_pieces(result: Any) -> list[bytes]:
@@ -68,6 +83,11 @@ class _Writer:
             self.text.append("</data></array></value>")
         elif isinstance(value, bytes):
             self._write_bytes(value)
+        elif isinstance(value, Written):
+            self.text.append("<value><array><data>")
+            self.end_text()
+            self.pieces += value.values
+            self.text.append("</data></array></value>")
         elif isinstance(value, Fault):
             # The only integer: clients compare it with that of a fault that comes by itself.
             self.text.append(

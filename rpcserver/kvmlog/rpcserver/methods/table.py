@@ -190,6 +190,68 @@ METHODS: Final[Mapping[str, Method]] = {
         "What an exit reason (name or number; without: all) is, what causes many of it, what "
         "to try; second: of vmx, svm or arm64 only.",
     ),
+    "vmList": Method(
+        "vms",
+        "listed",
+        Role.READ,
+        (("struct",),),
+        "The VMs that libvirt knows, without figures.",
+    ),
+    "vmStats": Method(
+        "vms",
+        "stats",
+        Role.READ,
+        (("struct",), ("struct", "struct")),
+        "State and use of VMs. Members: vm (array of names, UUIDs, pids), groups (array of state, "
+        "cpu, memory, disk, network, definition, rates, accumulated), form (structs; binary: one "
+        "block, as the collector's file).",
+    ),
+    "vmDiagnostics": Method(
+        "vms",
+        "diagnostics",
+        Role.READ,
+        (("struct", "string"), ("struct", "string", "string")),
+        "A VM in an engine's format. Second: nova-2.48 (OpenStack), nova (flat, "
+        "before 2.48), vdsm (oVirt) or kvmlog.",
+    ),
+    "vmVdsm": Method(
+        "vms",
+        "vdsm",
+        Role.READ,
+        (("struct", "string"),),
+        "A VM's statistics as oVirt's VDSM has them.",
+    ),
+    "vmCloudStack": Method(
+        "vms",
+        "cloudstack",
+        Role.READ,
+        (("struct",), ("struct", "string")),
+        "VmStatsEntry of each running VM, as CloudStack's agents send them: since the caller's "
+        "call before (vmStatsMap), and since the collector began (accumulated). First: a name of "
+        "the caller's own, where several have the same credential.",
+    ),
+    "vmSamples": Method(
+        "vms",
+        "samples",
+        Role.READ,
+        (("array",), ("array", "string")),
+        "Samples of all meters of OpenStack's Ceilometer for running VMs. First: as vmCloudStack.",
+    ),
+    "hostStats": Method(
+        "vms",
+        "hosts",
+        Role.READ,
+        (("struct",),),
+        "The hosts of the VMs: CPUs, memory, huge pages, KSM, pressure, load, and what collecting "
+        "costs.",
+    ),
+    "hypervisorDetail": Method(
+        "vms",
+        "hypervisors",
+        Role.READ,
+        (("array",), ("array", "string")),
+        "Each host as Nova's hypervisor detail. First: nova-2.88 or nova-2.53 (with capacities).",
+    ),
     "system.listMethods": Method(
         "system",
         "list_methods",

@@ -15,6 +15,7 @@ from kvmlog.rpcserver.http.peers import Peer
 from kvmlog.rpcserver.limits import Limits
 
 Make = Callable[..., Connection]
+Slots = Connections[threading.Thread]
 
 
 @pytest.fixture
@@ -44,19 +45,17 @@ def _ended(other: socket.socket) -> bool:
 
 
 @pytest.fixture
-def connections() -> Connections:
+def connections() -> Slots:
     """Slots for 3, of which 2 for one peer."""
     return Connections(Limits(connections=3, connections_per_peer=2))
 
 
-def admit(connections: Connections, *several: Connection) -> list[str]:
+def admit(connections: Slots, *several: Connection) -> list[str]:
     """Admit connections in turn; return what each gets."""
     return [connections.admit(one, threading.current_thread()) for one in several]
 
 
-def test_a_peer_that_may_call_is_refused_beyond_its_slots(
-    connections: Connections, make: Make
-) -> None:
+def test_a_peer_that_may_call_is_refused_beyond_its_slots(connections: Slots, make: Make) -> None:
     """It is refused until it frees one; other peers are not affected."""
     first, second, third = (make("a", known=True) for _ in range(3))
     assert admit(connections, first, second, third) == ["", "", "2 of this peer"]
@@ -65,9 +64,7 @@ def test_a_peer_that_may_call_is_refused_beyond_its_slots(
     assert admit(connections, make("a", known=True)) == [""]
 
 
-def test_the_oldest_unauthenticated_connection_is_evicted(
-    connections: Connections, make: Make
-) -> None:
+def test_the_oldest_unauthenticated_connection_is_evicted(connections: Slots, make: Make) -> None:
     """It is one of the same peer, or of all when all slots are taken; authenticated ones stay."""
     authenticated, silent, newest = make("a"), make("a"), make("a")
     authenticated.authenticated = True
@@ -80,7 +77,7 @@ def test_the_oldest_unauthenticated_connection_is_evicted(
     assert newest.evicted
 
 
-def test_root_and_others_have_separate_slots(connections: Connections, make: Make) -> None:
+def test_root_and_others_have_separate_slots(connections: Slots, make: Make) -> None:
     """Root is bounded by the number of its slots only."""
     others = [make(name, known=True) for name in "abcd"]
     roots = [make("root", trusted=True) for _ in range(4)]
@@ -88,7 +85,7 @@ def test_root_and_others_have_separate_slots(connections: Connections, make: Mak
     assert admit(connections, *roots) == ["", "", "", "3"]
 
 
-def test_threads_of_evicted_connections_are_bounded(connections: Connections, make: Make) -> None:
+def test_threads_of_evicted_connections_are_bounded(connections: Slots, make: Make) -> None:
     """There are at most twice as many threads as slots; then a new connection is refused."""
     several = [make(str(number)) for number in range(7)]
     assert admit(connections, *several) == [""] * 6 + ["3"]

@@ -35,9 +35,9 @@ def test_beyond_loopback_takes_credentials(text: str) -> None:
     """The sentence names the address, the reason and the way out."""
     host, _ = parse_listen(text)
     assert not is_loopback(host)
-    config = Config(rpc=RpcKeys(listen=text))
-    with pytest.raises(KvmlogError, match=r"beyond loopback TLS is needed; give --tls-cert"):
-        preflight.credentials(config, host)
+    for keys in (RpcKeys(listen=text), RpcKeys(json_listen=text)):
+        with pytest.raises(KvmlogError, match=r"beyond loopback TLS is needed; give --tls-cert"):
+            preflight.credentials(Config(rpc=keys))
 
 
 @pytest.mark.parametrize(

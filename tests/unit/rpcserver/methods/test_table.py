@@ -90,7 +90,12 @@ def test_a_method_that_cannot_be_loaded_is_an_internal_fault(
     broken = replace(table.METHODS["kvmStatus"], module="missing")
     monkeypatch.setattr(table, "METHODS", {**table.METHODS, "kvmStatus": broken})
     service = RpcService(
-        str(tmp_path / "ring"), str(tmp_path / "switch"), Credentials(Config()), 32, log
+        str(tmp_path / "ring"),
+        str(tmp_path / "switch"),
+        str(tmp_path / "vms"),
+        Credentials(Config()),
+        32,
+        log,
     )
     reply = answer(service, dumps((), "kvmStatus").encode())
     with pytest.raises(Fault) as caught:
@@ -113,7 +118,12 @@ def test_a_method_is_found_once_a_call(monkeypatch: pytest.MonkeyPatch, tmp_path
     found = table.find
     monkeypatch.setattr(table, "find", find)
     service = RpcService(
-        str(tmp_path / "ring"), str(tmp_path / "switch"), Credentials(Config()), 32, log
+        str(tmp_path / "ring"),
+        str(tmp_path / "switch"),
+        str(tmp_path / "vms"),
+        Credentials(Config()),
+        32,
+        log,
     )
     answer(service, dumps((), "kvmLogStatus").encode())
     assert names == ["kvmLogStatus"]

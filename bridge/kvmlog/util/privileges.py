@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Dropping root: all that the server needs is the group kvmlog."""
+"""Dropping root, for daemons that need no more than the group kvmlog, or the groups of a user."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def find(name: str) -> pwd.struct_passwd:
         return pwd.getpwnam(name)
     except KeyError:
         raise PrivilegesError(
-            f"there is no user {name} that this server could become instead of root; make it "
+            f"there is no user {name} to become instead of root; make it "
             f"(useradd --system {name}), name another with --user, or --user {STAY_ROOT} to stay"
         ) from None
 
@@ -43,9 +43,8 @@ def acting_as(name: str) -> Iterator[None]:
         yield
         return
     group, groups = os.getegid(), os.getgroups()
-    own = {*os.getgrouplist(name, user.pw_gid), permissions.group_id()}
     try:
-        os.setgroups([one for one in own if one is not None])
+        os.setgroups(_own_groups(user))
         os.setegid(user.pw_gid)
         os.seteuid(user.pw_uid)
     except OSError as error:
@@ -65,9 +64,10 @@ def can_drop(name: str) -> bool:
     return os.geteuid() == 0 and find(name).pw_uid != 0
 
 
-def drop(name: str) -> str | None:
+def drop(name: str, *, own_groups: bool = False) -> str | None:
     """Become the user `name` for good, with the group kvmlog; return a sentence for the log.
 
+    own_groups: keep the groups that the user is in, too.
     Only root is dropped: for any other user, None. With a `name` of uid 0 the process stays root,
     which the sentence says. No process started afterwards can gain privileges (no_new_privs,
     prctl(2)). PrivilegesError when there is no such user, or the kernel refuses.
@@ -78,14 +78,15 @@ def drop(name: str) -> str | None:
     if user.pw_uid == 0:
         return f"runs as {name}, as requested"
     group = permissions.group_id()
+    kept = _own_groups(user) if own_groups else [one for one in (group,) if one is not None]
     try:
-        os.setgroups([] if group is None else [group])
+        os.setgroups(kept)
         os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
         # A change from root to another uid clears all capabilities (capabilities(7)).
         os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
     except OSError as error:
         raise PrivilegesError(
-            f"cannot become user {name} ({error.strerror}); start the server as that user"
+            f"cannot become user {name} ({error.strerror}); start it as that user"
         ) from None
     _no_new_privileges()
     if os.geteuid() == 0 or 0 in os.getresuid():
@@ -96,6 +97,13 @@ def drop(name: str) -> str | None:
         else f"no group {permissions.GROUP} exists"
     )
     return f"root dropped: user {name}, {groups}, no new privileges"
+
+
+def _own_groups(user: pwd.struct_passwd) -> list[int]:
+    """Return the groups of a service of that user: the user's own, and kvmlog."""
+    group = permissions.group_id()
+    own = set(os.getgrouplist(user.pw_name, user.pw_gid))
+    return sorted(own if group is None else own | {group})
 
 
 def _no_new_privileges() -> None:

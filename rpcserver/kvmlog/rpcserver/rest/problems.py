@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Refusals as JSON: problem details (RFC 9457), on Nova's paths as Nova has them."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+from xmlrpc.client import Fault
+
+from aiohttp import web
+
+from kvmlog.rpcserver import log
+from kvmlog.rpcserver.auth.caller import Caller
+from kvmlog.rpcserver.http.service import RefusalError
+from kvmlog.rpcserver.rest.nova import PREFIX
+from kvmlog.rpcserver.vms import errors
+from kvmlog.util.errors import VmStatsError
+from kvmlog.util.shortage import shortage
+from kvmlog.vmstats.views import errors as views
+
+PROBLEM: Final = "application/problem+json"
+_STATUSES: Final[Mapping[type[VmStatsError], HTTPStatus]] = {
+    errors.NoCollectorError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.UnusableStatisticsError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.LateCollectorError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.UnknownVmError: HTTPStatus.NOT_FOUND,
+    errors.InvalidRequestError: HTTPStatus.BAD_REQUEST,
+    views.NotRunningError: HTTPStatus.CONFLICT,
+    views.UnknownFormatError: HTTPStatus.BAD_REQUEST,
+    views.UnknownGroupError: HTTPStatus.BAD_REQUEST,
+}
+_RETRY_S: Final = "10"
+# nova/api/openstack/wsgi.py, Fault: the member that has the sentence.
+_NOVA_NAMES: Final[Mapping[HTTPStatus, str]] = {
+    HTTPStatus.BAD_REQUEST: "badRequest",
+    HTTPStatus.UNAUTHORIZED: "unauthorized",
+    HTTPStatus.FORBIDDEN: "forbidden",
+    HTTPStatus.NOT_FOUND: "itemNotFound",
+    HTTPStatus.METHOD_NOT_ALLOWED: "badMethod",
+    HTTPStatus.CONFLICT: "conflictingRequest",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "overLimit",
+    HTTPStatus.TOO_MANY_REQUESTS: "overLimit",
+    HTTPStatus.SERVICE_UNAVAILABLE: "serviceUnavailable",
+}
+
+
+def refusal_of(error: VmStatsError | Fault) -> RefusalError:
+    """Return the refusal of a request that cannot be answered."""
+    if isinstance(error, Fault):
+        return RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, error.faultString)
+    status = _STATUSES[type(error)]
+    headers = {"Retry-After": _RETRY_S} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    return RefusalError(status, f"{error}.", headers)
+
+
+def not_routed(error: web.HTTPException, path: str) -> RefusalError:
+    """Return the refusal of a path or a method that is not served."""
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return RefusalError(
+            HTTPStatus.METHOD_NOT_ALLOWED,
+            "This is read-only: send GET. XML-RPC switches tracing.",
+            {"Allow": error.headers["Allow"]},
+        )
+    if error.status == HTTPStatus.NOT_FOUND:
+        return RefusalError(
+            HTTPStatus.NOT_FOUND, "There is no such path; /v1/openapi.json describes all of them."
+        )
+    return RefusalError(HTTPStatus(error.status), f"{error.reason}.")
+
+
+def defect(caller: Caller | None, error: Exception) -> RefusalError:
+    """Log the exception that is being handled; return what the caller is told of it."""
+    told = shortage(error) or f"internal error\n{traceback.format_exc().rstrip()}"
+    log(f"{caller or 'a caller'} {told}")
+    return RefusalError(
+        HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error; the server's log has it."
+    )
+
+
+def response(refusal: RefusalError, path: str) -> web.Response:
+    """Return a refusal in the words of the path's dialect."""
+    status = refusal.status
+    document: dict[str, Any]
+    if path == PREFIX or path.startswith(f"{PREFIX}/"):
+        name = _NOVA_NAMES.get(status, "computeFault")
+        document = {name: {"code": int(status), "message": refusal.sentence}}
+        content_type = "application/json"
+    else:
+        document = {
+            "type": "about:blank",
+            "title": status.phrase,
+            "status": int(status),
+            "detail": refusal.sentence,
+        }
+        content_type = PROBLEM
+    return web.Response(
+        body=json.dumps(document).encode(),
+        status=int(status),
+        content_type=content_type,
+        headers={"Server": "kvmlog", **refusal.headers},
+    )

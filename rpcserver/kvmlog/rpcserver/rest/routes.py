@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a route is: one entry of a table that serves, checks and describes it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+from kvmlog.guests.sanitize import NAME_CHARACTERS, clean
+from kvmlog.rpcserver.auth.caller import Caller
+from kvmlog.rpcserver.http.service import RefusalError
+from kvmlog.rpcserver.http.work import Work
+from kvmlog.rpcserver.service import RpcService
+from kvmlog.rpcserver.vms.documents import VM_BYTES, Vms
+from kvmlog.rpcserver.vms.source import Poll
+
+_MOST_WORDS: Final = 64
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a path or a query."""
+
+    name: str
+    about: str
+    schema: Mapping[str, Any]  # of the value; of each word, where there may be several
+    check: Callable[[str], Any]  # ValueError says what is accepted: "give a boolean"
+    several: bool = False  # words with commas between them, or the parameter repeated
+
+    def read(self, given: Sequence[str]) -> Any:
+        """Return the checked value, a list where there may be several; RefusalError."""
+        words = given
+        if self.several:
+            words = [word for one in given for word in one.split(",")]
+        try:
+            if len(words) > (_MOST_WORDS if self.several else 1):
+                raise ValueError(f"give {_MOST_WORDS if self.several else 1} at most")
+            found = [self.check(word) for word in words]
+        except ValueError as error:
+            shown = clean(",".join(words), 80)
+            raise bad_request(f"{self.name} is '{shown}'; {error}.") from None
+        return found if self.several else found[0]
+
+
+@dataclass(frozen=True)
+class Question:
+    """One request to a route, with its parameters checked; answered in a thread of its own."""
+
+    vms: Vms
+    service: RpcService
+    caller: Caller
+    work: Work
+    path: Mapping[str, Any]
+    query: Mapping[str, Any]
+    version: tuple[int, int]  # Nova's microversion, on its paths
+
+    def poll(self, count: int | None = None) -> Poll:
+        """Return the newest poll, with memory for so many VMs of it, all by default."""
+        poll = self.vms.poll(self.work.waiting)
+        self.work.reserve((len(poll.snapshot.vms) if count is None else count) * VM_BYTES)
+        return poll
+
+
+@dataclass(frozen=True)
+class Route:
+    """A path that is served."""
+
+    path: str  # parameters in braces: /v1/vms/{vm}
+    name: str
+    about: str
+    answer: Callable[[Question], Any]  # bytes are JSON already
+    schema: Mapping[str, Any]  # of the reply; {"$ref": "NAME"}: one of docs/schemas
+    query: tuple[Parameter, ...] = ()
+    # Beyond what any route may refuse.
+    refusals: tuple[HTTPStatus, ...] = ()
+    in_path: tuple[Parameter, ...] = ()
+
+    def question(
+        self, path: Mapping[str, str], query: Mapping[str, Sequence[str]]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the checked parameters of path and query; RefusalError."""
+        known = {one.name: one for one in self.query}
+        found = {}
+        for name, given in query.items():
+            if name not in known:
+                raise bad_request(_unknown(name, known))
+            found[name] = known[name].read(given)
+        return {one.name: one.read([path[one.name]]) for one in self.in_path}, found
+
+
+def bad_request(sentence: str) -> RefusalError:
+    """Return the refusal of a request that cannot be meant so."""
+    return RefusalError(HTTPStatus.BAD_REQUEST, sentence)
+
+
+def text(value: str) -> str:
+    """Accept a word of a name's length."""
+    if not 0 < len(value) <= NAME_CHARACTERS:
+        raise ValueError(f"give 1 to {NAME_CHARACTERS} characters")
+    return value
+
+
+def one_of(known: Sequence[str]) -> Callable[[str], str]:
+    """Accept one of some words."""
+
+    def check(value: str) -> str:
+        if value not in known:
+            raise ValueError(f"give one of {', '.join(known)}")
+        return value
+
+    return check
+
+
+def boolean(value: str) -> bool:
+    """Accept true or false, and what OpenStack's clients send for them."""
+    found = _BOOLEANS.get(value.lower())
+    if found is None:
+        raise ValueError("give true or false")
+    return found
+
+
+TEXT: Final = {"type": "string", "minLength": 1, "maxLength": NAME_CHARACTERS}
+_BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
+
+
+def _unknown(name: str, known: Mapping[str, Parameter]) -> str:
+    shown = clean(name, 80)
+    if not known:
+        return f"There is no parameter '{shown}' here; give none."
+    close = difflib.get_close_matches(shown, known, 1, 0.5)
+    meant = f" (did you mean {close[0]}?)" if close else ""
+    return f"There is no parameter '{shown}'{meant} here; give {', '.join(known)}."

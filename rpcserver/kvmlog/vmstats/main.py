@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`kvmlog vmstats`: collect the VMs' statistics into a file until a signal ends it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import os
+import pwd
+import uuid
+from importlib import metadata
+from typing import Final
+
+from kvmlog.config.load import Config, add_options
+from kvmlog.config.reload import Reload
+from kvmlog.ring.reader import boot_id
+from kvmlog.util import permissions, privileges
+from kvmlog.util.errors import VmStatsError
+from kvmlog.util.loop import Loop, signals
+from kvmlog.util.sdnotify import Notifier
+from kvmlog.vmstats import log
+from kvmlog.vmstats.writer import SnapshotWriter
+
+_GC_OBJECTS: Final = 20_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `kvmlog vmstats`: those of its keys in the configuration."""
+    add_options(parser, "vmstats")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Collect until SIGTERM or SIGINT; return 0. Raises KvmlogError when it cannot start."""
+    config = Config.of(args)
+    notifier = Notifier()
+    keys = config.vmstats
+    try:
+        from kvmlog.vmstats.collector import Collector, Settings
+        from kvmlog.vmstats.libvirt import uri
+    except ImportError as error:
+        raise VmStatsError(
+            f"libvirt's Python binding cannot be loaded ({error}); install python3-libvirt"
+        ) from None
+    uri.check(keys.uris)
+    _make_folder(keys.file, keys.user)
+    dropped = privileges.drop(keys.user, own_groups=True)
+    if dropped is not None:
+        _move_home()
+    settings = Settings(
+        uris=keys.uris,
+        interval_s=keys.interval_s,
+        history_s=keys.history_s,
+        balloon_period_s=keys.balloon_period_s,
+        budget_percent=keys.budget_percent,
+        images=keys.images,
+        version=_version(),
+        boot_id=str(uuid.UUID(bytes=boot_id())),
+    )
+    with (
+        signals() as wake,
+        SnapshotWriter(keys.file) as writer,
+        Collector(settings, writer) as collector,
+    ):
+        reload = Reload("vmstats", config, lambda: Config.of(args), log)
+
+        def read_again() -> None:
+            notifier.reloading()
+            reload.now()
+            notifier.ready(collector.state())
+
+        def tick() -> None:
+            collector.tick()
+            notifier.status(collector.state())
+            notifier.beat()
+
+        loop = Loop(tick, read_again)
+        loop.add(collector)
+        # A poll makes thousands of objects, and no circles of them: what looks for those took a
+        # fifth of the CPU time.
+        gc.freeze()
+        gc.set_threshold(_GC_OBJECTS)
+        collector.start()
+        log(f"collecting from {', '.join(keys.uris)} into {keys.file}")
+        if dropped is not None:
+            log(dropped)
+        notifier.ready(collector.state())
+        loop.run(wake)
+        notifier.stopping()
+    log("stopped")
+    return 0
+
+
+def _make_folder(path: str, user: str) -> None:
+    """Create the missing folder of the file, for the user that the collector becomes."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(folder):
+        return
+    permissions.make_parent(path)
+    if privileges.can_drop(user):
+        with contextlib.suppress(OSError):
+            os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
+
+
+def _move_home() -> None:
+    """Have ssh and TLS find the keys of the user that this process has become."""
+    os.environ["HOME"] = pwd.getpwuid(os.geteuid()).pw_dir
+
+
+def _version() -> str:
+    try:
+        return metadata.version("kvmlog")
+    except metadata.PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What Nova's hypervisors have in all microversions: identity, service, and the VMs on a host."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Final
+
+from kvmlog.guests.sanitize import normal_uuid
+from kvmlog.vmstats.host import Host
+from kvmlog.vmstats.moment import Moment
+from kvmlog.vmstats.snapshot import Snapshot, Vm
+from kvmlog.vmstats.views.units import seconds_between
+
+# Nova's service_down_time; a collector that polls more rarely than that misses a poll first.
+_DOWN_S: Final = 60.0
+_SERVICE: Final = "nova-compute"
+
+
+def identity(host: Host, snapshot: Snapshot, now: Moment) -> dict[str, Any]:
+    """Return the fields that the list has too, and the service, which nothing disables here."""
+    own = normal_uuid(host.uuid or "") or str(uuid.uuid5(uuid.NAMESPACE_DNS, host.hostname))
+    late_s = max(_DOWN_S, 2 * snapshot.collector.effective_interval_s)
+    return {
+        "id": own,
+        "hypervisor_hostname": host.hostname,
+        "state": "up" if seconds_between(host.taken, now) <= late_s else "down",
+        "status": "enabled",
+        "host_ip": host.address,
+        "hypervisor_type": host.hypervisor_type,
+        "hypervisor_version": host.hypervisor_version,
+        "service": {
+            "host": host.hostname,
+            "id": str(uuid.uuid5(uuid.UUID(own), _SERVICE)),
+            "disabled_reason": None,
+        },
+    }
+
+
+def vms_on(host: Host, snapshot: Snapshot) -> list[Vm]:
+    """Return all VMs of a host, whether they run or not."""
+    return [vm for vm in snapshot.vms if vm.sample.uri == host.uri]
+
+
+def servers(host: Host, snapshot: Snapshot) -> list[dict[str, str]]:
+    """Return name and UUID of all VMs of a host."""
+    return [{"name": vm.sample.name, "uuid": vm.sample.uuid} for vm in vms_on(host, snapshot)]

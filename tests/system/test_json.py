@@ -1,0 +1,363 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""JSON beside XML-RPC: what is served, to whom, and how everything else is refused."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import signal
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xmlrpc.client import dumps
+
+import jsonschema
+import pytest
+
+from kvmlog.rpcserver.limits import BURST_S, Limits
+from tests.support import vmstats_samples as samples
+from tests.support.bridge_process import kvmlog, until
+from tests.support.certificates import Authority
+from tests.support.json_process import JsonHost, ask, fresh, json_server, write_vms
+from tests.support.rpc_process import post, read_all, status_of
+from tests.support.users import MEMBER, MEMBER_UID, NOBODY, as_root, group_file, run_as
+
+pytestmark = as_root
+
+GET = """
+import http.client, sys
+link = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=60)
+headers = dict([sys.argv[2].split(": ", 1)]) if len(sys.argv) > 2 else {}
+link.request("GET", "/v1/vms", headers=headers)
+reply = link.getresponse()
+print(reply.status, reply.read().decode())
+"""
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JsonHost]:
+    """A server that knows web1, which runs, and db1, which does not; and a group with a member."""
+    folder = tmp_path_factory.mktemp("json")
+    made = kvmlog("rpc", "--token-file", str(folder / "tokens"), "--new-token", "engine")
+    assert made.returncode == 0, made.stderr
+    (folder / "token").write_text(made.stdout.strip(), encoding="ascii")
+    extra = ["--token-file", str(folder / "tokens"), "--requests-per-s", "0"]
+    prefix = group_file(folder, f"kvmlog:x:64998:{MEMBER}\n")
+    with json_server(folder, extra=extra, prefix=prefix) as running:
+        yield running
+
+
+def token(host: JsonHost) -> str:
+    """The token of a caller who may read."""
+    return (host.vms.parent / "token").read_text(encoding="ascii")
+
+
+def description(host: JsonHost) -> Any:
+    """The description that the server gives of itself."""
+    return host.get("/v1/openapi.json").json
+
+
+PATHS = [
+    ("/v1/vms", "/v1/vms"),
+    ("/v1/vms", "/v1/vms?vm=web1&groups=cpu,memory"),
+    ("/v1/vms/{vm}", "/v1/vms/web1"),
+    ("/v1/vms/{vm}", f"/v1/vms/{samples.WEB1.upper()}?groups=rates"),
+    ("/v1/vms/{vm}", "/v1/vms/db1"),
+    ("/v1/vms/{vm}/diagnostics", "/v1/vms/web1/diagnostics"),
+    ("/v1/vms/{vm}/diagnostics", "/v1/vms/4300/diagnostics?format=nova"),
+    ("/v1/vms/{vm}/diagnostics", "/v1/vms/web1/diagnostics?format=kvmlog"),
+    ("/v1/vms/{vm}/vdsm", "/v1/vms/db1/vdsm"),
+    ("/v1/vms/cloudstack", "/v1/vms/cloudstack?caller=a"),
+    ("/v1/samples", "/v1/samples"),
+    ("/v1/host", "/v1/host"),
+    ("/v1/hypervisor", "/v1/hypervisor"),
+    ("/v1/hypervisor", "/v1/hypervisor?format=nova-2.53"),
+    ("/v1/status", "/v1/status"),
+    ("/v2.1", "/v2.1"),
+    ("/v2.1/", "/v2.1/"),
+    ("/v2.1/os-hypervisors", "/v2.1/os-hypervisors?with_servers=true"),
+    ("/v2.1/os-hypervisors/detail", "/v2.1/os-hypervisors/detail"),
+    ("/v2.1/os-hypervisors/{id}", "/v2.1/os-hypervisors/1"),
+    ("/v2.1/os-hypervisors/{id}/uptime", "/v2.1/os-hypervisors/1/uptime"),
+    ("/v2.1/os-aggregates", "/v2.1/os-aggregates"),
+    ("/v2.1/servers/{id}", f"/v2.1/servers/{samples.WEB1}"),
+    ("/v2.1/servers/{id}/diagnostics", f"/v2.1/servers/{samples.WEB1}/diagnostics"),
+    ("/v1/openapi.json", "/v1/openapi.json"),
+]
+
+
+@pytest.mark.parametrize(("path", "asked"), PATHS, ids=[asked for _, asked in PATHS])
+def test_each_path_gives_what_its_description_says(host: JsonHost, path: str, asked: str) -> None:
+    """A document that its schema allows, and as HEAD the same without it."""
+    found = description(host)
+    reply = host.get(asked)
+    assert (reply.status, reply.headers.get_content_type()) == (200, "application/json")
+    answers = found["paths"][path]["get"]["responses"]["200"]
+    schema = answers["content"]["application/json"]["schema"]
+    jsonschema.Draft202012Validator({**schema, "components": found["components"]}).validate(
+        reply.json
+    )
+    head = host.get(asked, "HEAD")
+    assert (head.status, head.body) == (200, b"")
+
+
+def test_no_path_is_without_a_test(host: JsonHost) -> None:
+    """The table above has all that there are."""
+    assert description(host)["paths"].keys() == {path for path, _ in PATHS}
+
+
+def test_integers_are_numbers_of_any_size(host: JsonHost) -> None:
+    """Unlike in XML-RPC."""
+    web1 = host.get("/v1/vms/web1").json
+    assert web1["cpu"]["time_ns"] == 100_000_000_001
+
+
+def test_each_caller_gets_its_own_growth(host: JsonHost) -> None:
+    """What has been told by XML-RPC is not told again here: the caller is the same."""
+    with host.server.client() as client:
+        client.vmCloudStack("both")
+    grown = samples.accumulated(rx_bytes=4_096_000 + 1_024_000)
+    vm = replace(samples.vm(), accumulated=grown)
+    write_vms(host.vms, fresh(samples.snapshot(vm, samples.off_vm())))
+    accumulated = "accumulated"
+    until(
+        lambda: (
+            host.get("/v1/vms/cloudstack?caller=x").json[accumulated]["web1"]["networkReadKBs"]
+            == 5000
+        )
+    )
+    first = host.get("/v1/vms/cloudstack?caller=other").json["vmStatsMap"]["web1"]
+    both = host.get("/v1/vms/cloudstack?caller=both").json["vmStatsMap"]["web1"]
+    assert (first["networkReadKBs"], both["networkReadKBs"]) == (0, 1000)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "sentence"),
+    [
+        ("/", 404, "There is no such path; /v1/openapi.json describes"),
+        ("/v1/vm", 404, "There is no such path"),
+        ("/v1/vms/none", 404, "no VM has the name, UUID or pid 'none'; name one of: web1 ("),
+        ("/v1/vms?vm=web1&vm=none", 404, "no VM has the name, UUID or pid 'none'"),
+        ("/v1/vms/db1/diagnostics", 409, "db1: its state is shutdown"),
+        ("/v1/vms?group=cpu", 400, "There is no parameter 'group' (did you mean groups?) here"),
+        ("/v1/host?x=1", 400, "There is no parameter 'x' here; give none."),
+        ("/v1/vms?groups=gpu", 400, "groups is 'gpu'; give one of state, cpu,"),
+        ("/v1/vms?groups=", 400, "groups is ''; give one of state, cpu,"),
+        ("/v1/vms/web1/diagnostics?format=xml", 400, "format is 'xml'; give one of nova, nova-2."),
+        ("/v1/samples?caller=a&caller=b", 400, "caller is 'a,b'; give 1 at most."),
+        (f"/v1/vms/{'x' * 300}", 400, "give 1 to 256 characters."),
+        (f"/v1/vms?vm={'a,' * 65}", 400, "give 64 at most."),
+        ("/v2.1/none", 404, "There is no such path"),
+        ("/v2.1/servers/none", 404, "no VM has the name, UUID or pid 'none'"),
+        ("/v2.1/servers/db1/diagnostics", 409, "db1: its state is shutdown"),
+        ("/v2.1/os-hypervisors/7", 404, "compute host 7 could not be found"),
+        ("/v2.1/os-hypervisors?with_servers=maybe", 400, "with_servers is 'maybe'; give true"),
+        (
+            "/v2.1/os-hypervisors/detail?hypervisor_hostname_pattern=x9",
+            404,
+            "no hypervisor matching 'x9' could be found",
+        ),
+    ],
+)
+def test_bad_input_is_a_sentence(host: JsonHost, path: str, status: int, sentence: str) -> None:
+    """As problem details, or as Nova's faults are on its paths."""
+    reply = host.get(path)
+    assert (reply.status, sentence in reply.sentence) == (status, True), reply.body
+    assert (b"itemNotFound" in reply.body) == (status == 404 and path.startswith("/v2.1"))
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"])
+@pytest.mark.parametrize("path", ["/v1/vms", "/v2.1/os-hypervisors"])
+def test_it_is_read_only(host: JsonHost, method: str, path: str) -> None:
+    """Any other method is 405, with those that there are."""
+    reply = host.get(path, method, b"{}")
+    assert (reply.status, reply.headers["Allow"]) == (405, "GET,HEAD")
+    assert "send GET" in reply.sentence
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "sentence"),
+    [
+        ({"Authorization": "Bearer wrong"}, 401, "is no token known here"),
+        ({"X-Auth-Token": "wrong"}, 401, "is no token known here"),
+        ({"Authorization": "Basic YTpi"}, 401, "is no token known here"),
+        ({"Authorization": "Bearer {token}", "X-Auth-Token": "wrong"}, 401, "no token known"),
+        ({"Origin": "https://example.com"}, 403, "Web pages may not call this server."),
+        ({"Sec-Fetch-Site": "same-origin"}, 403, "Web pages may not call this server."),
+        ({"Host": "evil.example"}, 403, "without a token use an IP address or localhost."),
+        ({"Host": "evil.example", "Authorization": "Bearer {token}"}, 200, ""),
+        ({"Host": "localhost"}, 200, ""),
+        ({"Host": "[::1]:50081"}, 200, ""),
+        ({"Sec-Fetch-Site": "none"}, 200, ""),
+        ({"X-Auth-Token": "notused"}, 200, ""),
+        ({"X-Auth-Token": "{token}"}, 200, ""),
+        ({"X-Auth-Token": "{token}", "Authorization": "Bearer {token}"}, 200, ""),
+    ],
+)
+def test_who_may_ask(host: JsonHost, headers: dict[str, str], status: int, sentence: str) -> None:
+    """A wrong token is refused even of root, and web pages are of everybody."""
+    shown = {name: value.replace("{token}", token(host)) for name, value in headers.items()}
+    reply = host.get("/v1/vms", headers=shown)
+    assert reply.status == status
+    if sentence:
+        assert sentence in reply.sentence
+        assert (reply.headers["WWW-Authenticate"] is None) == (status != 401)
+
+
+def test_local_users_are_those_of_xml_rpc(host: JsonHost) -> None:
+    """The group by its socket, others by a token only; the log has who was refused."""
+    port = str(host.port)
+    assert run_as(MEMBER_UID, GET, port).startswith("200 ")
+    assert run_as(NOBODY, GET, port).startswith("403 ")
+    assert run_as(NOBODY, GET, port, f"X-Auth-Token: {token(host)}").startswith("200 ")
+    lines = host.server._lines
+    until(lambda: any("refused: 403 nobody is neither" in line for line in lines))
+
+
+def test_what_is_no_request_is_refused_and_closed(host: JsonHost) -> None:
+    """A sentence each; a body is not read."""
+    assert host.get("/v1/vms", "GET", b"x" * 100).sentence == "A GET has no body here; send none."
+    with socket.create_connection((host.host, host.port)) as link:
+        link.sendall(b"GET / HTTP/1.1\r\nHost x\r\n\r\n")
+        assert b"This is no HTTP request" in read_all(link)
+    with socket.create_connection((host.host, host.port)) as link:
+        with contextlib.suppress(ConnectionError):
+            link.sendall(b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 4000)
+        reply = read_all(link)
+    assert (status_of(reply), b"Requests may have 16384 bytes" in reply) == (431, True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "given", "identity"),
+    [
+        ("", "2.1", 1),
+        ("compute 2.1", "2.1", 1),
+        ("compute 2.52", "2.52", 1),
+        ("compute 2.53", "2.53", samples.host().uuid),
+        ("compute latest", "2.88", samples.host().uuid),
+        ("volume 3.1, compute 2.88", "2.88", samples.host().uuid),
+        ("volume 3.1", "2.1", 1),
+    ],
+)
+def test_microversions_are_negotiated(
+    host: JsonHost, asked: str, given: str, identity: object
+) -> None:
+    """The reply is in the version asked for, and says so."""
+    headers = {"OpenStack-API-Version": asked} if asked else {}
+    reply = host.get("/v2.1/os-hypervisors/detail", headers=headers)
+    found = reply.json["hypervisors"][0]
+    assert reply.headers["OpenStack-API-Version"] == f"compute {given}"
+    assert (found["id"], "uptime" in found) == (identity, given == "2.88")
+    kinds = {"2.1": "str", "2.88": "NoneType"}
+    assert type(found.get("cpu_info")).__name__ == kinds.get(given, "dict")
+    headers = {"X-OpenStack-Nova-API-Version": given}
+    old = host.get("/v2.1/os-hypervisors", headers=headers)
+    assert old.json["hypervisors"][0]["id"] == identity
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [("compute 2.89", 406), ("compute 2.0", 406), ("compute 3.1", 406), ("compute x", 400)],
+)
+def test_other_microversions_are_refused(host: JsonHost, asked: str, status: int) -> None:
+    """With those that there are."""
+    reply = host.get("/v2.1/os-hypervisors", headers={"OpenStack-API-Version": asked})
+    assert reply.status == status
+    assert "2.1" in reply.sentence
+    assert "2.88" in reply.sentence
+
+
+def test_without_a_collector_and_with_a_late_one(tmp_path: Path) -> None:
+    """503 and when to try again; our own form says that it is old instead."""
+    with json_server(tmp_path) as host:
+        write_vms(host.vms, samples.snapshot())
+        until(lambda: host.get("/v1/vms").json["late"] is not None)
+        for path in ("/v1/vms/web1/diagnostics", "/v1/vms/cloudstack", "/v1/samples"):
+            reply = host.get(path)
+            assert (reply.status, reply.headers["Retry-After"]) == (503, "10")
+            assert "the collector has not written since" in reply.sentence
+        assert host.get("/v2.1/os-hypervisors").json["hypervisors"][0]["state"] == "down"
+        host.vms.unlink()
+        reply = host.get("/v2.1/servers/web1/diagnostics")
+        assert (reply.status, "start the collector" in reply.sentence) == (503, True)
+        assert "serviceUnavailable" in reply.json
+        host.vms.write_text('{"format": "kvmlog-vmstats", "version": 1}', encoding="ascii")
+        assert "a damaged one" in host.get("/v1/vms").sentence
+
+
+def test_both_ports_share_a_callers_requests(tmp_path: Path) -> None:
+    """What one takes the other has not; the refusal says when to try again."""
+    with json_server(tmp_path, extra=["--requests-per-s", "1"]) as host:
+        call = post(dumps((), "kvmLogStatus").encode())
+        assert [status_of(host.server.exchange(call)) for _ in range(BURST_S)] == [200] * BURST_S
+        replies = [host.get("/v1/host") for _ in range(BURST_S)]
+        refused = [reply for reply in replies if reply.status == 429]
+        assert refused
+        assert {reply.headers["Retry-After"] for reply in refused} == {"1"}
+        assert "More than 1 requests a second" in refused[0].sentence
+
+
+def test_strangers_cannot_take_all_connections(tmp_path: Path) -> None:
+    """They have 16, of which the oldest goes for the next."""
+    most = Limits().connections_per_peer
+    hold = f"""
+import os, socket, sys
+os.seteuid({NOBODY})
+links = [socket.create_connection(("127.0.0.1", int(sys.argv[1])), 60) for _ in range({most + 2})]
+print([link.recv(1) for link in links[:2]])
+for link in links[2:]:
+    link.setblocking(False)
+    try:
+        print(link.recv(1))
+    except BlockingIOError:
+        pass
+"""
+    with json_server(tmp_path) as host:
+        assert run_as(0, hold, str(host.port)).split("\n") == ["[b'', b'']", ""]
+        assert host.get("/v1/host").status == 200
+        log = host.server.stop()
+    assert log.count("it had shown no credential, and another connection needed its slot") == 2
+
+
+def test_tls_certificates_and_renewal(tmp_path: Path) -> None:
+    """A client certificate is a credential; after SIGHUP kept connections begin anew."""
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("server")
+    extra = ["--tls-cert", str(certificate), "--tls-key", str(key)]
+    extra += ["--tls-ca", str(authority.certificate)]
+    with json_server(tmp_path, extra=extra) as host:
+        context = authority.client(authority.issue("engine"))
+        with contextlib.closing(host.connect(context)) as kept:
+            assert ask(kept, "/v1/vms").status == 200
+            host.server.process.send_signal(signal.SIGHUP)
+            until(lambda: any("configuration read again" in line for line in host.server._lines))
+            with pytest.raises((http.client.RemoteDisconnected, ConnectionError)):
+                ask(kept, "/v1/vms")
+            kept.close()
+            assert ask(kept, "/v1/vms").status == 200
+        with pytest.raises((OSError, http.client.HTTPException)):
+            ask(host.connect(authority.client()), "/v1/vms")
+
+
+def test_it_ends_with_connections_open(tmp_path: Path) -> None:
+    """Idle ones and half a request do not keep SIGTERM waiting."""
+    with json_server(tmp_path) as host, contextlib.closing(host.connect()) as idle:
+        assert ask(idle, "/v1/host").status == 200
+        with socket.create_connection((host.host, host.port)) as half:
+            half.sendall(b"GET / HT")
+            assert host.server.stop().endswith("stopped\n")
+    assert host.server.process.returncode == 0
+
+
+def test_a_taken_port_and_an_open_address_are_refused(host: JsonHost) -> None:
+    """Each sentence names the option."""
+    taken = f"127.0.0.1:{host.port}"
+    words = ["rpc", "--user", "root", "--listen", "127.0.0.1:0", "--json-listen"]
+    done = kvmlog(*words, taken)
+    assert (done.returncode, "--json-listen takes another port" in done.stderr) == (1, True)
+    done = kvmlog(*words, "0.0.0.0:0")
+    assert (done.returncode, "beyond loopback TLS is needed" in done.stderr) == (1, True)
+    done = kvmlog(*words, "web1")
+    assert (done.returncode != 0, "give HOST:PORT" in done.stderr) == (True, True)

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Foreign clients, which know nothing of kvmlog: OpenStack's, and one that reads the description.
+
+They are in a venv of their own (scripts/setup test, scripts/packages/clients.txt).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.support import vmstats_samples as samples
+from tests.support.bridge_process import kvmlog
+from tests.support.json_process import JsonHost, json_server
+from tests.support.scale import OPENAPI_EXAMPLES
+from tests.support.users import as_root
+
+pytestmark = as_root
+
+BIN: Final = Path(__file__).resolve().parents[2] / "build" / "clients" / "bin"
+# A bound for a busy machine; of one example some 0.1 s each of three ways at 18 paths.
+WAIT_S: Final = 300 + 10 * OPENAPI_EXAMPLES
+
+# Connects as argv[1] says, and prints what OpenStack's own library makes of the replies.
+SDK: Final = """
+import json, sys
+import openstack
+connection = openstack.connect(
+    **json.loads(sys.argv[1]), load_yaml_config=False, load_envvars=False
+)
+compute = connection.compute
+hypervisors = list(compute.hypervisors(details=True, with_servers=True))
+server = compute.get_server(sys.argv[2])
+diagnostics = compute.get_server_diagnostics(server)
+try:
+    compute.get_server_diagnostics(sys.argv[3])
+except openstack.exceptions.ConflictException as error:
+    refused = str(error)
+try:
+    compute.get_server("none")
+except openstack.exceptions.NotFoundException as error:
+    missing = str(error)
+print(json.dumps({
+    "hypervisors": [one.to_dict() for one in hypervisors],
+    "server": server.to_dict(),
+    "diagnostics": diagnostics.to_dict(),
+    "refused": refused,
+    "missing": missing,
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JsonHost]:
+    """A server that knows web1, which runs, and db1, which does not."""
+    folder = tmp_path_factory.mktemp("clients")
+    made = kvmlog("rpc", "--token-file", str(folder / "tokens"), "--new-token", "nova")
+    assert made.returncode == 0, made.stderr
+    (folder / "token").write_text(made.stdout.strip(), encoding="ascii")
+    extra = ["--token-file", str(folder / "tokens"), "--requests-per-s", "0"]
+    with json_server(folder, extra=extra) as running:
+        yield running
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of the venv, without anything of this user's environment."""
+    assert (BIN / command[0]).exists(), f"{BIN / command[0]}: not there; run scripts/setup test"
+    environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
+    return subprocess.run(
+        [str(BIN / command[0]), *command[1:]],
+        env=environment,
+        cwd="/tmp",
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
+    )
+
+
+def auth(host: JsonHost, kind: str) -> dict[str, Any]:
+    """How the SDK authenticates: not at all, by the owner of its socket, or by a token."""
+    endpoint = f"{host.url}/v2.1"
+    if kind == "none":
+        return {"auth_type": "none", "endpoint": endpoint}
+    token = (host.vms.parent / "token").read_text(encoding="ascii")
+    return {"auth_type": "admin_token", "auth": {"endpoint": endpoint, "token": token}}
+
+
+@pytest.mark.parametrize("kind", ["none", "admin_token"])
+def test_openstacksdk_reads_hosts_and_diagnostics(host: JsonHost, kind: str) -> None:
+    """No line of ours is in between; refusals become its own exceptions, with their sentence."""
+    done = run("python", "-c", SDK, json.dumps(auth(host, kind)), samples.WEB1, samples.DB1)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    (hypervisor,) = found["hypervisors"]
+    assert hypervisor["id"] == samples.host().uuid
+    assert hypervisor["hypervisor_version"] == 7_002_022
+    # The library negotiates the newest that it knows.
+    assert hypervisor["uptime"].startswith(" 20:02:42 up 16 min")
+    assert [one["uuid"] for one in hypervisor["servers"]] == [samples.WEB1, samples.DB1]
+    assert (found["server"]["name"], found["server"]["status"]) == ("shop-web-1", "ACTIVE")
+    assert found["diagnostics"]["cpu_details"][0] == {
+        "id": 0,
+        "time": 60_000_000_005,
+        "utilisation": 56,
+    }
+    assert found["diagnostics"]["memory_details"] == {"maximum": 4096, "used": 1800}
+    assert "db1: its state is shutdown" in found["refused"]
+    assert "no VM has the name, UUID or pid 'none'" in found["missing"]
+
+
+def openstack(host: JsonHost, *words: str, token: bool = False, version: str = "2.53") -> Any:
+    """Return what the command prints as JSON."""
+    options = ["--os-endpoint", f"{host.url}/v2.1", "--os-compute-api-version", version]
+    options += ["--os-auth-type", "admin_token" if token else "none"]
+    if token:
+        options += ["--os-token", auth(host, "admin_token")["auth"]["token"]]
+    done = run("openstack", *options, *words, "-f", "json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_openstack_command_shows_hosts_and_diagnostics(host: JsonHost) -> None:
+    """List, one in detail with its uptime, and a server's diagnostics."""
+    (listed,) = openstack(host, "hypervisor", "list")
+    uuid = str(samples.host().uuid)
+    assert (listed["ID"], listed["Hypervisor Hostname"]) == (uuid, "kvm1.example.net")
+    shown = openstack(host, "hypervisor", "show", "kvm1.example.net", token=True)
+    assert (shown["vcpus"], shown["vcpus_used"], shown["aggregates"]) == (8, 3, [])
+    words = ("server", "show", "--diagnostics", samples.WEB1)
+    assert openstack(host, *words)["driver"] == "libvirt"
+
+
+def test_every_request_that_the_schema_allows_or_not_is_answered_as_described(
+    host: JsonHost,
+) -> None:
+    """schemathesis makes them up: right and wrong parameters, methods, headers."""
+    config = host.vms.parent / "schemathesis.toml"
+    # Its own, and 431 for names that are too long even for a head.
+    statuses = [400, 404, 405, 406, 431]
+    config.write_text(
+        f"[checks]\nnegative_data_rejection.expected-statuses = {statuses}\n", encoding="ascii"
+    )
+    done = run(
+        "schemathesis",
+        f"--config-file={config}",
+        "run",
+        f"{host.url}/v1/openapi.json",
+        "--phases=coverage,fuzzing",
+        f"--max-examples={OPENAPI_EXAMPLES}",
+        "--seed=20261130",
+        "--no-color",
+    )
+    assert done.returncode == 0, done.stdout[-8_000:] + done.stderr
+    assert "internal error" not in "".join(host.server._lines)
