@@ -47,13 +47,6 @@ static __u32 rank(const struct kvmlog_statistics *statistics, __u32 reason)
 	return count;
 }
 
-static void add(struct kvmlog_statistics *statistics, __u32 reason, __u32 row)
-{
-	statistics->next_detail[row] = statistics->details[reason].first;
-	statistics->details[reason].first = row + 1;
-	statistics->details[reason].count++;
-}
-
 static void evict(struct kvmlog_statistics *statistics, __u32 number)
 {
 	struct kvmlog_statistics_reason *reason = &statistics->map.reasons[number];
@@ -64,7 +57,7 @@ static void evict(struct kvmlog_statistics *statistics, __u32 number)
 	for (__u32 i = 0; i < evicted; i++)
 		kvmlog_statistics_give_row(statistics, statistics->ranked[i].row);
 	for (__u32 i = evicted; i < count; i++)
-		add(statistics, number, statistics->ranked[i].row);
+		kvmlog_statistics_list_detail(statistics, number, statistics->ranked[i].row);
 	if (!evicted || statistics->ranked[evicted - 1].worth_ns <= reason->evicted_ns)
 		return;
 	kvmlog_element_begin(&reason->sequence);
@@ -89,12 +82,6 @@ void kvmlog_statistics_details_merged(struct kvmlog_statistics *statistics, __u3
 		     next = statistics->next_detail[next - 1])
 			statistics->map.rows[next - 1].before_ns = reason->evicted_ns;
 	}
-}
-
-/* After the index was made anew: @row, of a detail of @reason, is one of those to choose from. */
-void kvmlog_statistics_detail_found(struct kvmlog_statistics *statistics, __u32 reason, __u32 row)
-{
-	add(statistics, reason, row);
 }
 
 /*
@@ -122,6 +109,6 @@ __u32 kvmlog_statistics_detail(struct kvmlog_statistics *statistics,
 		return row;
 	/* Of no interest to readers. */
 	statistics->map.rows[row].before_ns = statistics->map.reasons[reason].evicted_ns;
-	add(statistics, reason, row);
+	kvmlog_statistics_list_detail(statistics, reason, row);
 	return row;
 }

@@ -50,7 +50,7 @@ static inline int kvmlog_is_rest(const struct kvmlog_statistics_key *key)
 	return key->detail_kind == KVMLOG_STATISTICS_DETAIL_OTHER;
 }
 
-/* query.c */
+/* source.c */
 void kvmlog_query_take(struct kvmlog_query *query, const struct kvmlog_statistics_key *key,
 		       __u32 number);
 __u32 kvmlog_query_hash(const struct kvmlog_statistics_key *key);

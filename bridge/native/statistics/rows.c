@@ -132,8 +132,16 @@ static int index_reasons(struct kvmlog_statistics *statistics, __u8 *reasons, __
 	return 0;
 }
 
+/* @row, of a detail of @reason, is one of those that may lose theirs. */
+void kvmlog_statistics_list_detail(struct kvmlog_statistics *statistics, __u32 reason, __u32 row)
+{
+	statistics->next_detail[row] = statistics->details[reason].first;
+	statistics->details[reason].first = row + 1;
+	statistics->details[reason].count++;
+}
+
 /* A detail is one of those of its reason, which is in the index already. */
-static void list_detail(struct kvmlog_statistics *statistics, __u32 row)
+static void list_if_detail(struct kvmlog_statistics *statistics, __u32 row)
 {
 	struct kvmlog_statistics_key key = statistics->map.rows[row].key;
 	__u32 reason;
@@ -149,7 +157,7 @@ static void list_detail(struct kvmlog_statistics *statistics, __u32 row)
 					    .flags = key.flags,
 				    });
 	if (reason && reason <= statistics->map.layout.reasons_capacity)
-		kvmlog_statistics_detail_found(statistics, reason - 1, row);
+		kvmlog_statistics_list_detail(statistics, reason - 1, row);
 }
 
 static int index_rows(struct kvmlog_statistics *statistics, __u8 *rows)
@@ -168,7 +176,7 @@ static int index_rows(struct kvmlog_statistics *statistics, __u8 *rows)
 			return -EBADMSG;
 		rows[i] = 1;
 		*place(statistics, &row->key) = statistics->map.layout.reasons_capacity + 1 + i;
-		list_detail(statistics, i);
+		list_if_detail(statistics, i);
 	}
 	return 0;
 }

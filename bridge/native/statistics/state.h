@@ -92,6 +92,7 @@ __u32 kvmlog_statistics_find_reason(struct kvmlog_statistics *statistics,
 				    const struct kvmlog_statistics_key *key, int make);
 __u32 kvmlog_statistics_find_row(struct kvmlog_statistics *statistics,
 				 const struct kvmlog_statistics_key *key, int make);
+void kvmlog_statistics_list_detail(struct kvmlog_statistics *statistics, __u32 reason, __u32 row);
 void kvmlog_statistics_give_row(struct kvmlog_statistics *statistics, __u32 number);
 __u32 kvmlog_statistics_block(struct kvmlog_statistics *statistics);
 void kvmlog_statistics_free_reason(struct kvmlog_statistics *statistics,
@@ -99,7 +100,6 @@ void kvmlog_statistics_free_reason(struct kvmlog_statistics *statistics,
 void kvmlog_statistics_free_row(struct kvmlog_statistics_row *row);
 
 /* details.c */
-void kvmlog_statistics_detail_found(struct kvmlog_statistics *statistics, __u32 reason, __u32 row);
 void kvmlog_statistics_details_merged(struct kvmlog_statistics *statistics, __u32 guest);
 __u32 kvmlog_statistics_detail(struct kvmlog_statistics *statistics,
 			       const struct kvmlog_alike *alike, struct kvmlog_statistics_key *key,

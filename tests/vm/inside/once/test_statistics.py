@@ -245,7 +245,6 @@ def test_leaves_after_a_bios_looked_for_hypervisors_have_rows(
         told = stat(bridge, "--by", "reason,detail")
     rows = [row for row in told.rows if row["reason"] == CPUID]
     leaves = {row["detail_words"]: row["count"] for row in rows}
-    print(leaves)
     assert sum(leaves.values()) == counted > 256
     assert "other" not in leaves
     assert leaves["leaf 0x40000200-0x4fffffff"] >= 254
