@@ -12,6 +12,7 @@ from kvmlog.ring.statistics.reader import Snapshot
 from tests.support.statistics_feed import Counting, Elements, Records, counted, exits, note
 
 REASONS, GUESTS, BATCH = 24, 6, 2_000
+NEW_REASONS = 1_024
 
 
 def value_ns(reason: Any) -> Any:
@@ -69,6 +70,26 @@ def write(counting: Counting, batches: int, kind: str) -> None:
             case 3:
                 counting.writer.begin(fresh=True)
                 counting.feed(note(1, 2), note(2, 1))
+
+
+def write_new(counting: Counting, turns: int) -> None:
+    """Feeds reasons that were not there yet, whose rows are those that a scan's details lose."""
+    for turn in range(turns):
+        first = turn * 64
+        scan = exits(
+            64,
+            reason=7,
+            flags=lib.KVMLOG_F_DETAIL_VALID,
+            detail=np.arange(first, first + 64),
+            total_ns=value_ns(7),
+            user_ns=value_ns(7) // 3,
+        )
+        reason = np.arange(first, first + 64) % NEW_REASONS + REASONS
+        total_ns = value_ns(reason)
+        counting.feed(scan, exits(64, reason=reason, total_ns=total_ns, user_ns=total_ns // 3))
+        counting.writer.flush()
+        if first % NEW_REASONS == 0:
+            counting.writer.reset()
 
 
 def check_details(reasons: Records, rows: Records) -> None:

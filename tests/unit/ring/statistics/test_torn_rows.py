@@ -82,6 +82,20 @@ def test_while_guests_are_forgotten_moved_and_all_is_reset_every_row_is_whole(
     assert changes > 10, "nothing changed its owner while it was watched: the race was not run"
 
 
+def test_no_row_is_without_its_reason(tmp_path: Path) -> None:
+    """Nor is one that a new reason has got from an older one's detail, while it is copied."""
+    looks = 0
+    with (
+        Counting(tmp_path, MIB) as counting,
+        Child(lambda: statistics_race.write_new(counting, STATISTICS_BATCHES)) as writer,
+    ):
+        while writer.is_running():
+            statistics_race.check(counting.reader.snapshot())
+            looks += 1
+        assert writer.wait() == 0
+    assert looks > 10, "the writer was never watched at work: the race was not run"
+
+
 @pytest.mark.parametrize("where", ["reason", "row", "guest", "header", "generation"])
 def test_a_writer_that_was_only_interrupted_is_waited_for(tmp_path: Path, where: str) -> None:
     """One that does not go on is not waited for for ever: what it was writing is left out."""
