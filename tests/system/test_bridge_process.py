@@ -119,8 +119,6 @@ def test_a_second_bridge_on_the_same_socket_is_refused(tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (["--udp", "0.0.0.0:50000"], "on loopback only"),
-        (["--udp", "nonsense"], "give HOST:PORT"),
-        (["--slots", "1000"], "give a power of two from 1024 to 16777216"),
         (["--ring", "/proc/kvmlog/ring"], "/proc/kvmlog: cannot be created"),
     ],
 )
@@ -128,6 +126,27 @@ def test_what_cannot_work_is_one_sentence(tmp_path: Path, arguments: list[str], 
     """Exit status 1, one line, no traceback."""
     refused = kvmlog("bridge", *options(tmp_path), *arguments)
     assert refused.returncode == 1
+    assert words in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "words"),
+    [
+        ("bridge", ["--udp", "nonsense"], "give HOST:PORT"),
+        ("bridge", ["--slots", "1000"], "give a power of two from 1024 to 16777216"),
+        ("rpc", ["--listen", "nonsense"], "give HOST:PORT"),
+        ("vmstats", ["--interval", "0"], "--interval 0: give 1 to 3600 s"),
+        ("vmstats", ["--uri", "foo"], "'foo' is no libvirt URI"),
+        ("vmstats", ["--uri", "bogus:///x"], "libvirt has no driver bogus"),
+    ],
+)
+def test_an_option_with_a_wrong_value_is_a_usage_error(
+    command: str, arguments: list[str], words: str
+) -> None:
+    """Exit status 2 and one line, of each service."""
+    refused = kvmlog(command, *arguments)
+    assert (refused.returncode, refused.stdout) == (2, "")
     assert words in refused.stderr
     assert refused.stderr.count("\n") == 1
 

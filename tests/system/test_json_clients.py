@@ -82,7 +82,7 @@ def test_openstacksdk_reads_hosts_and_diagnostics(host: JsonHost, kind: str) -> 
     }
     assert found["diagnostics"]["memory_details"] == {"maximum": 4096, "used": 1800}
     assert "db1: its state is shutdown" in found["refused"]
-    assert "no VM has the name, UUID or pid 'none'" in found["missing"]
+    assert "No VM has the name, UUID or pid 'none'" in found["missing"]
 
 
 def test_the_openstack_command_shows_hosts_and_diagnostics(host: JsonHost) -> None:

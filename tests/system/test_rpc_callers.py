@@ -63,7 +63,7 @@ def test_root_and_the_group_may_call(server: Server) -> None:
 def test_another_user_may_neither_switch_nor_read(server: Server, method: str) -> None:
     """403 with a sentence, whatever is called; the log has who and where."""
     reply = run_as(NOBODY, POST, str(server.port), dumps(("on",), method))
-    assert reply.startswith("403 None nobody is neither root nor in the group kvmlog")
+    assert reply.startswith("403 None user 'nobody' is neither root nor in the group kvmlog")
     assert "refused: 403 nobody is neither" in server.stop()
 
 

@@ -35,6 +35,7 @@ RPC_LAYERS = (
     "",
     "faults",
     "limits",
+    "nearest",
     "http",
     "auth",
     "vms",

@@ -27,7 +27,10 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
     "vmstats": (
         ("kvmlog vmstats", "as /etc/kvmlog/kvmlog.toml has it"),
         ("kvmlog vmstats --uri qemu+ssh://host2/system", "from another host"),
-        ("kvmlog vmstats --uri test:///default --vmstats-file /tmp/v/vms.json", "to try it"),
+        (
+            "kvmlog vmstats --uri test:///default --vmstats-file /tmp/v/vms.json --user root",
+            "to try it, without libvirt's daemon",
+        ),
     ),
     "status": (
         ("kvmlog status", "bridge, source and ring, and where every exit went"),

@@ -13,7 +13,7 @@ from typing import Final
 
 from kvmlog.cli.examples import add_examples
 from kvmlog.cli.parser import Parser
-from kvmlog.util.errors import KvmlogError
+from kvmlog.util.errors import KvmlogError, UsageError
 from kvmlog.util.shortage import shortage
 
 # Name, module with add_arguments(parser) and run(args) -> int, one line of help. Modules are
@@ -52,6 +52,7 @@ COMMANDS: Final = (
     ("config", "kvmlog.cli.config", "check or show the configuration"),
 )
 EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2  # argparse's own
 EXIT_INTERRUPTED: Final = 130
 EXIT_PIPE_CLOSED: Final = 141  # as a shell reports death by SIGPIPE
 
@@ -94,7 +95,7 @@ def _run(given: list[str]) -> int:
         if unknown:
             near = parser.near_options(unknown)
             meant = f"did you mean {', '.join(near)}? " if near else ""
-            known = f"{meant}kvmlog {given[0]} --help lists those there are"
+            known = f"{meant}{args.typed} --help lists those there are"
             parser.error(f"unrecognized arguments: {' '.join(unknown)}; {known}")
         return int(args.run(args))
     except BrokenPipeError:
@@ -105,7 +106,7 @@ def _run(given: list[str]) -> int:
         if sentence is None and not isinstance(error, KvmlogError):
             raise
         print(f"kvmlog: {sentence or error}", file=sys.stderr)
-        return EXIT_FAILED
+        return EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED
 
 
 def _drop_output() -> None:
@@ -138,7 +139,7 @@ def _parser(chosen: Collection[str]) -> Parser:
         if name in chosen:
             module = importlib.import_module(module_name)
             module.add_arguments(command)
-            command.set_defaults(run=module.run)
+            command.set_defaults(run=module.run, typed=command.prog)
             add_examples(command, name)
     return parser
 

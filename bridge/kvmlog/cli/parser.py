@@ -35,6 +35,7 @@ MEANT: Final[Mapping[str, str]] = {
     "top": "stat -i 1",
     "trace": "switch on",
     "virt-top": "vms -i 10",
+    "vmstats": "vms",
     "watch": "stat -i 1",
 }
 

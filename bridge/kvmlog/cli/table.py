@@ -37,8 +37,8 @@ _PAIR: Final = 12
 class Column:
     """A column; `width`: the least cells, so that tables one after the other line up.
 
-    right: numbers. spare: columns with a higher value are dropped first on a narrow terminal; those
-    with 0 stay.
+    right: numbers. spare: columns with a higher value are dropped first on a narrow terminal, those
+    with the same one together; those with 0 stay.
     """
 
     title: str
@@ -202,8 +202,8 @@ def _fitted(
     def excess() -> int:
         return sum(widths[at] for at in kept) + len(gap) * (len(kept) - 1) - width
 
-    while excess() > 0 and any(columns[at].spare for at in kept):
-        kept.remove(max(kept, key=lambda at: columns[at].spare))
+    while excess() > 0 and (most := max(columns[at].spare for at in kept)):
+        kept = [at for at in kept if columns[at].spare != most]
     texts = [at for at in kept if not columns[at].right]
     while (over := excess()) > 0 and texts:
         widest = max(texts, key=lambda at: widths[at])

@@ -24,6 +24,8 @@ _TYPE_WORDS: Final = {
     bool: "true or false",
     tuple: 'a list of strings, ["like", "this"]',
 }
+# By the end of a key's name; the longer first.
+_UNITS: Final = {"_per_s": " per second", "_s": " s", "_percent": " %"}
 
 
 class RefusedValueError(KvmlogError):
@@ -72,16 +74,32 @@ class Key:
         if self.choices and given not in self.choices:
             raise RefusedValueError(f"give {_listed(self.choices)}")
         if isinstance(given, int | float) and not self._within(given):
-            raise RefusedValueError(f"give {self.bounds()}")
+            raise RefusedValueError(f"give {self._allowed()}")
         if self.check is not None:
             self.check(given)
         return given
+
+    def of_option(self, typed: object) -> Any:
+        """Return the value of an option: text, a list of texts, or a bool; RefusedValueError."""
+        if self.type not in (int, float) or not isinstance(typed, str):
+            return self.value(typed)
+        try:
+            given = self.type(typed)
+        except ValueError:
+            allowed = f", {self._allowed()}" if self._allowed() else ""
+            raise RefusedValueError(f"give {_TYPE_WORDS[self.type]}{allowed}") from None
+        return self.value(given)
 
     def bounds(self) -> str:
         """Return the bounds as text, "1 to 64"; "" for a key without."""
         if self.low is None or self.high is None:
             return ""
         return f"{self.low:.15g} to {self.high:.15g}"
+
+    def _allowed(self) -> str:
+        """Return bounds and unit, "1 to 64 s"."""
+        unit = next((unit for ending, unit in _UNITS.items() if self.name.endswith(ending)), "")
+        return f"{self.bounds()}{unit}"
 
     def _within(self, given: float) -> bool:
         if not math.isfinite(given):
@@ -166,8 +184,8 @@ def optional_address(given: str) -> None:
 
 
 def absolute(given: str) -> None:
-    """Check for "" or an absolute path: a service has no working directory of its own."""
-    if given and not given.startswith("/"):
+    """Check for an absolute path: a service has no working directory of its own."""
+    if not given.startswith("/"):
         raise RefusedValueError('give a path that begins with "/"')
 
 

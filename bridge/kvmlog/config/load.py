@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import os
+import re
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -23,12 +25,13 @@ from kvmlog.config.schema import (
     VmStatsKeys,
 )
 from kvmlog.util import ownership
-from kvmlog.util.errors import KvmlogError
+from kvmlog.util.errors import KvmlogError, UsageError
 
 DEFAULT_CONFIG: Final = "/etc/kvmlog/kvmlog.toml"
 MAX_BYTES: Final = 64 << 10
 DEFAULT: Final = "default"
 _SHOWN: Final = 60
+_BARE: Final = re.compile(r"[\w.+-]+")
 
 
 class ConfigError(KvmlogError):
@@ -39,6 +42,10 @@ class ConfigError(KvmlogError):
         rest = f" (and {more} more: kvmlog config check)" if more else ""
         super().__init__(problems[0] + rest)
         self.problems = problems
+
+
+class OptionError(ConfigError, UsageError):
+    """An option's value is refused, before any file is read."""
 
 
 @dataclass(frozen=True)
@@ -68,18 +75,36 @@ class Config:
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> Config:
-        """Load the file of args.config, and the given options of add_options() over it."""
-        given = {
-            name: getattr(args, name)
-            for name, one in KEYS.items()
-            if one.option and getattr(args, name, None) is not None
-        }
+        """Load the file of args.config, and the given options of add_options() over it.
+
+        OptionError for the first option with a wrong value.
+        """
+        given = {}
+        for name, one in KEYS.items():
+            typed = getattr(args, name, None) if one.option else None
+            if typed is None:
+                continue
+            try:
+                given[name] = one.of_option(typed)
+            except RefusedValueError as error:
+                raise OptionError([f"{one.option}{_as_typed(one, typed)}: {error}"]) from None
         return cls._make(args.config, given)
 
     def get(self, name: str) -> Any:
         """Return the value of "section.key"."""
         section, _, key = name.partition(".")
         return getattr(getattr(self, section), key)
+
+    @contextlib.contextmanager
+    def checking(self, name: str) -> Iterator[None]:
+        """Have an error about the value of "section.key" be OptionError where an option gave it."""
+        try:
+            yield
+        except KvmlogError as error:
+            option = KEYS[name].option
+            if option is None or self.origins[name] != option:
+                raise
+            raise OptionError([f"{option}: {error}"]) from None
 
     @classmethod
     def _make(cls, path: str | None, given: Mapping[str, Any]) -> Config:
@@ -92,15 +117,10 @@ class Config:
             found, problems = check(path, read(path))
             values.update(found)
             origins.update(dict.fromkeys(found, path))
-        for name, value in given.items():
-            option = str(KEYS[name].option)
-            try:
-                values[name] = KEYS[name].value(value)
-            except RefusedValueError as error:
-                problems.append(f"{option} {_shown(value)}: {error}")
-            origins[name] = option
         if problems:
             raise ConfigError(problems)
+        values.update(given)
+        origins.update({name: str(KEYS[name].option) for name in given})
         sections: dict[str, Any] = {
             section: kind(
                 **{
@@ -129,6 +149,7 @@ def add_options(parser: argparse.ArgumentParser, command: str) -> None:
     """Add --config, and the options of all keys that `command` ("bridge", "rpc", "vmstats") uses.
 
     An option that is not given is None; Config.of() then takes the file's value, or the default.
+    Others are the text that was typed, which Config.of() checks.
     """
     parser.add_argument(
         "--config",
@@ -151,8 +172,6 @@ def add_options(parser: argparse.ArgumentParser, command: str) -> None:
             words["metavar"] = one.metavar or one.name.upper()
         if one.type is tuple:
             words["action"] = "append"
-        else:
-            words["type"] = one.type
         parser.add_argument(one.option, **words)
 
 
@@ -238,7 +257,7 @@ def _nearest(word: str, words: list[str], shown: list[str]) -> str:
 
 def _quoted(word: str) -> str:
     """Return a bare word as it is, anything else quoted."""
-    bare = word.isascii() and word.replace("_", "").replace("-", "").isalnum()
+    bare = word.isascii() and _BARE.fullmatch(word) is not None
     return word if bare and len(word) <= _SHOWN else _shown(word)
 
 
@@ -254,6 +273,15 @@ def _shown(value: object) -> str:
             # Also within a list: a number of thousands of digits, which TOML can have in hex.
             text = "..."
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+
+
+def _as_typed(one: Key, typed: object) -> str:
+    """Return " VALUE"; "" for a list, in which the error names the one that is wrong."""
+    if one.type is tuple:
+        return ""
+    if one.type in (int, float):
+        return f" {_quoted(str(typed))}"
+    return f" {_shown(typed)}"
 
 
 def _default(one: Key) -> str:

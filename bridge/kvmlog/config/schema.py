@@ -13,6 +13,7 @@ from typing import Final
 from kvmlog.config.keys import (
     Key,
     RefusedValueError,
+    absolute,
     address,
     key,
     keys_of,
@@ -47,7 +48,7 @@ _VMSTATS: Final = ("vmstats",)
 def _statistics_mib(given: int) -> None:
     low = lib.KVMLOG_STATISTICS_MIN_MIB
     if given and not low <= given <= MAX_MIB:
-        raise RefusedValueError(f"give {low} to {MAX_MIB}, or 0 for no statistics")
+        raise RefusedValueError(f"give {low} to {MAX_MIB} MiB, or 0 for no statistics")
 
 
 @dataclass(frozen=True)
@@ -286,6 +287,7 @@ class VmStatsKeys:
         option="--images",
         commands=_VMSTATS,
         metavar="PATH",
+        check=absolute,
     )
     user: str = key(
         "kvmlog-vmstats",

@@ -129,7 +129,8 @@ def read_file(path: str, fd: int) -> bytes:
     """Read an open file of guests; GuestError for one of the wrong kind or size."""
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
-        raise _foreign(path, "no regular file")
+        what = "a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"
+        raise GuestError(f"{path}: is {what}, no file of guests; name the bridge's ring (--ring)")
     if status.st_size > FILE_BYTES:
         raise _foreign(path, f"{status.st_size} bytes, at most {FILE_BYTES} are expected")
     with open(fd, "rb", closefd=False) as file:
@@ -207,5 +208,6 @@ def _optional(value: Any) -> str | None:
 
 def _foreign(path: str, what: str) -> GuestError:
     return GuestError(
-        f"{path}: no file of guests, or a damaged one ({what}); remove it and restart the bridge"
+        f"{path}: no file of guests, or a damaged one ({what}); check --ring, and if it is the "
+        "bridge's, remove it and restart the bridge"
     )

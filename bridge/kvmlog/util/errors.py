@@ -13,6 +13,10 @@ class KvmlogError(Exception):
     """Base of all; str() is the sentence that the user sees."""
 
 
+class UsageError(KvmlogError):
+    """An option's value is none: exit status 2, as for an option that there is not."""
+
+
 def os_error(number: int) -> OSError:
     """Return what a function of C reported, to be the cause of an error (util.shortage)."""
     return OSError(number, os.strerror(number))

@@ -13,6 +13,8 @@ from kvmlog.util import permissions
 from kvmlog.util.errors import KvmlogError
 
 STAY_ROOT = "root"
+# The users that the services' sysusers.d make, and the groups that each is in.
+_OF_SERVICES = {"kvmlog-rpc": "-g kvmlog", "kvmlog-vmstats": "-g kvmlog -G libvirt"}
 # <linux/prctl.h>
 _PR_SET_NO_NEW_PRIVS = 38
 
@@ -26,9 +28,13 @@ def find(name: str) -> pwd.struct_passwd:
     try:
         return pwd.getpwnam(name)
     except KeyError:
+        groups = _OF_SERVICES.get(name)
+        make = f"useradd --system {groups or f'-g {permissions.GROUP}'} {name}"
+        if groups is not None:
+            make = f"systemd-sysusers, or {make}"
         raise PrivilegesError(
-            f"there is no user {name} to become instead of root; make it "
-            f"(useradd --system {name}), name another with --user, or --user {STAY_ROOT} to stay"
+            f"there is no user {name} to become instead of root; make it ({make}), "
+            f"name another with --user, or --user {STAY_ROOT} to stay"
         ) from None
 
 

@@ -59,7 +59,13 @@ def user_name(uid: int) -> str:
 
 def refusal(uid: int) -> str:
     """Return the sentence for a user who may not use kvmlog."""
-    return f"{user_name(uid)} is neither root nor in the group {permissions.GROUP}"
+    name = user_name(uid)
+    who = name if name == _nameless(uid) else f"user '{name}'"
+    return f"{who} is neither root nor in the group {permissions.GROUP}"
+
+
+def _nameless(uid: int) -> str:
+    return f"uid {uid}"
 
 
 @_Cached
@@ -67,7 +73,7 @@ def _name_of(uid: int) -> str:
     try:
         return ascii(pwd.getpwuid(uid).pw_name)[1:-1]
     except (KeyError, OSError):
-        return f"uid {uid}"
+        return _nameless(uid)
 
 
 @_Cached

@@ -149,6 +149,11 @@ class Connection:
             ) from None
         if reply.status != http.HTTPStatus.OK:
             self.close()
+            if _is_json_port(reply):
+                raise RpcError(
+                    f"{self.name}: this is the port of JSON (rpc.json_listen); name the one of "
+                    f"XML-RPC (rpc.listen, by default {DEFAULT_PORT})"
+                )
             text = content.decode("utf-8", "replace").strip()[:_SHOWN_CHARACTERS]
             raise RpcError(f"{self.name}: refused with HTTP {reply.status}: {ascii(text)[1:-1]}")
         if len(content) > _REPLY_BYTES:
@@ -206,6 +211,12 @@ class Connection:
             raise RpcError(
                 f"{self.name}: the reply is no XML-RPC; is a kvmlog server there?"
             ) from None
+
+
+def _is_json_port(reply: http.client.HTTPResponse) -> bool:
+    """Return whether a refusal is that of a kvmlog server's other port: a problem (RFC 9457)."""
+    kind = reply.headers.get_content_type()
+    return kind == "application/problem+json" and reply.headers.get("Server") == "kvmlog"
 
 
 def _is_host(host: str) -> bool:

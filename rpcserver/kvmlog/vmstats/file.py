@@ -20,6 +20,8 @@ from kvmlog.util.errors import VmStatsError
 from kvmlog.vmstats.sample import State
 from kvmlog.vmstats.snapshot import Snapshot
 
+# The option that has the file's path.
+OPTION: Final = "--vmstats-file"
 FORMAT: Final = "kvmlog-vmstats"
 VERSION: Final = 1
 # More than 8,192 domains with eight devices each take.
@@ -43,14 +45,17 @@ def _json(value: Any) -> bytes:
     return _ENCODER.encode(value).encode("utf-8", "backslashreplace")
 
 
-def decode(path: str, raw: bytes) -> Snapshot:
-    """Parse the content of the file at a path; VmStatsError for anything else than a snapshot."""
+def decode(path: str, raw: bytes, named_by: str = OPTION) -> Snapshot:
+    """Parse the content of the file at a path; VmStatsError for anything else than a snapshot.
+
+    named_by: the option or key that has the path, for the error.
+    """
     try:
         document = json.loads(raw)
     except (ValueError, RecursionError):
-        raise _foreign(path, "no JSON") from None
+        raise foreign(path, "no JSON", named_by) from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise _foreign(path, f"its format is not {FORMAT}")
+        raise foreign(path, f"its format is not {FORMAT}", named_by)
     version = document.get("version")
     if version != VERSION:
         raise VmStatsError(
@@ -66,7 +71,7 @@ def decode(path: str, raw: bytes) -> Snapshot:
         TypeError,
         KeyError,
     ) as error:
-        raise _foreign(path, clean(str(error))) from None
+        raise foreign(path, clean(str(error)), named_by) from None
 
 
 @functools.cache
@@ -91,8 +96,9 @@ def _exactly(value: Any, kind: type) -> Any:
     return value
 
 
-def _foreign(path: str, what: str) -> VmStatsError:
+def foreign(path: str, what: str, named_by: str) -> VmStatsError:
+    """Return the error for a file that is not the collector's, or is damaged."""
     return VmStatsError(
-        f"{path}: no file of VM statistics, or a damaged one ({what}); "
-        "remove it and restart the collector (kvmlog vmstats)"
+        f"{path}: no file of VM statistics, or a damaged one ({what}); check {named_by}, and "
+        "restart the collector (kvmlog vmstats) if the file is its own"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import gc
 import os
 import pwd
@@ -20,6 +21,8 @@ from kvmlog.util.errors import VmStatsError
 from kvmlog.util.loop import Loop, signals
 from kvmlog.util.sdnotify import Notifier
 from kvmlog.vmstats import log
+from kvmlog.vmstats.aside import Aside
+from kvmlog.vmstats.libvirt import uri
 from kvmlog.vmstats.writer import SnapshotWriter
 
 _GC_OBJECTS: Final = 20_000
@@ -35,14 +38,14 @@ def run(args: argparse.Namespace) -> int:
     config = Config.of(args)
     notifier = Notifier()
     keys = config.vmstats
+    with config.checking("vmstats.uris"):
+        uri.check(keys.uris)
     try:
         from kvmlog.vmstats.collector import Collector, Settings
-        from kvmlog.vmstats.libvirt import uri
     except ImportError as error:
         raise VmStatsError(
             f"libvirt's Python binding cannot be loaded ({error}); install python3-libvirt"
         ) from None
-    uri.check(keys.uris)
     _make_folder(keys.file, keys.user)
     dropped = privileges.drop(keys.user, own_groups=True)
     if dropped is not None:
@@ -84,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
         log(f"collecting from {', '.join(keys.uris)} into {keys.file}")
         if dropped is not None:
             log(dropped)
+        # Aside: a file system that hangs holds it for ever.
+        Aside(functools.partial(_note_missing_images, keys.images)).begin()
         notifier.ready(collector.state())
         loop.run(wake)
         notifier.stopping()
@@ -100,6 +105,17 @@ def _make_folder(path: str, user: str) -> None:
     if privileges.can_drop(user):
         with contextlib.suppress(OSError):
             os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
+
+
+def _note_missing_images(path: str) -> None:
+    """Log why the host's disk is not known, where it is not."""
+    try:
+        os.statvfs(path)
+    except OSError as error:
+        log(
+            f"{path}: {error.strerror}: the host's disk is not known until the folder can be "
+            "reached; make it, or name another (--images)"
+        )
 
 
 def _move_home() -> None:

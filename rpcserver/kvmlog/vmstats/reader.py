@@ -21,10 +21,14 @@ _Identity: TypeAlias = tuple[int, int, int]
 
 
 class SnapshotReader:
-    """A reader of the file at a path; thread-safe. It holds no descriptor between calls."""
+    """A reader of the file at a path; thread-safe. It holds no descriptor between calls.
 
-    def __init__(self, path: str) -> None:
+    named_by: the option or key that has the path, for errors.
+    """
+
+    def __init__(self, path: str, named_by: str = file.OPTION) -> None:
         self.path = path
+        self._named_by = named_by
         self._lock = threading.Lock()  # covers the two below; held while the file is parsed
         self._seen: _Identity | None = None
         self._newest: tuple[Snapshot, bytes] | None = None
@@ -45,7 +49,7 @@ class SnapshotReader:
                 seen = _identity(status)
                 if self._newest is None or seen != self._seen:
                     content = self._content(fd, status)
-                    self._newest = file.decode(self.path, content), content
+                    self._newest = file.decode(self.path, content, self._named_by), content
                     self._seen = seen
                 return self._newest
             finally:
@@ -67,20 +71,26 @@ class SnapshotReader:
             raise VmStatsMissingError(
                 f"{self.path}: there are no VM statistics; start the collector (kvmlog vmstats)"
             ) from None
-        except OSError as error:
+        except PermissionError as error:
             raise VmStatsError(
                 f"{self.path}: cannot be read ({error.strerror}); run as root or join the group "
                 "kvmlog"
             ) from None
+        except OSError as error:
+            raise VmStatsError(
+                f"{self.path}: cannot be read ({error.strerror}); check {self._named_by}"
+            ) from None
 
     def _content(self, fd: int, status: os.stat_result) -> bytes:
         if not stat.S_ISREG(status.st_mode):
-            raise VmStatsError(f"{self.path}: no regular file; remove it")
-        if status.st_size > file.FILE_BYTES:
+            what = "a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"
             raise VmStatsError(
-                f"{self.path}: {status.st_size} bytes, at most {file.FILE_BYTES} are expected; "
-                "remove it and restart the collector (kvmlog vmstats)"
+                f"{self.path}: is {what}, no file of VM statistics; name the collector's file "
+                f"({self._named_by})"
             )
+        if status.st_size > file.FILE_BYTES:
+            what = f"{status.st_size} bytes, at most {file.FILE_BYTES} are expected"
+            raise file.foreign(self.path, what, self._named_by)
         with open(fd, "rb", closefd=False) as content:
             return content.read(status.st_size)
 

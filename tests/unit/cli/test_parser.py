@@ -74,7 +74,8 @@ def test_an_unknown_value_suggests_the_nearest(
     [
         ("dump --slwer-than 1ms", "--slwer-than 1ms; did you mean --slower-than? kvmlog dump"),
         ("dump --slwer-than=1ms --jsn", "did you mean --slower-than, --json? kvmlog dump --help"),
-        ("remote h dump --resaon hlt", "did you mean --reason? kvmlog remote --help"),
+        ("remote h dump --resaon hlt", "did you mean --reason? kvmlog remote HOST dump --help"),
+        ("remote h vms --sotr cpu", "did you mean --sort? kvmlog remote HOST vms --help"),
         ("dump --xyzzy", "unrecognized arguments: --xyzzy; kvmlog dump --help lists those there"),
         ("stat --bogus", "unrecognized arguments: --bogus; kvmlog stat --help lists those there"),
         ("stat --resaon", "unrecognized arguments: --resaon; kvmlog stat --help lists those there"),

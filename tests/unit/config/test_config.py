@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from kvmlog.config import load
 from kvmlog.config.keys import RefusedValueError
-from kvmlog.config.load import MAX_BYTES, Config, ConfigError, add_options, check
+from kvmlog.config.load import MAX_BYTES, Config, ConfigError, OptionError, add_options, check
 from kvmlog.config.reference import default_file, reference, toml_value
 from kvmlog.config.reload import Reload
 from kvmlog.config.schema import KEYS, SECTIONS
@@ -144,6 +144,26 @@ def test_an_option_is_checked_as_the_key_is() -> None:
     """The message has the option's name in place of file and key."""
     with pytest.raises(ConfigError, match=r"^--slots 1000: give a power of two from 1024 to "):
         Config.of(options("bridge", "--slots", "1000"))
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("vmstats --interval -1", "--interval -1: give 1 to 3600 s"),
+        ("vmstats --interval nan", "--interval nan: give 1 to 3600 s"),
+        ("vmstats --balloon-period nan", "--balloon-period nan: give a whole number, 0 to 3600 s"),
+        ("vmstats --budget 101", "--budget 101: give 0 to 100 %"),
+        ("vmstats --images srv/images", "--images 'srv/images': give a path that begins with \"/\""),
+        ("bridge --budget 2,5", "--budget '2,5': give a number, 0 to 100 %"),
+        ("rpc --requests-per-s -1", "--requests-per-s -1: give 0 to 1000000 per second"),
+    ],
+)
+def test_an_option_is_shown_as_it_was_typed(given: str, sentence: str) -> None:
+    """Numbers too, with the unit of what is accepted; it is a matter of usage."""
+    command, *words = given.split()
+    with pytest.raises(OptionError) as caught:
+        Config.of(options(command, *words))
+    assert str(caught.value) == sentence
 
 
 @pytest.mark.parametrize("name", KEYS)

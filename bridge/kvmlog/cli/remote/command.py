@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         command = commands.add_parser(name, help=words, description=words)
         add(command)
         add_examples(command, f"remote {name}")
-        command.set_defaults(act=act)
+        command.set_defaults(act=act, typed=command.prog)
 
 
 def add_link(parser: argparse.ArgumentParser, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
@@ -184,7 +184,7 @@ def _vms(client: Client, args: argparse.Namespace, words: Words) -> int:
 
     interval.check(args)
     with contextlib.ExitStack() as stack:
-        source = RemoteSource(client, args.vm, lambda sentence: vms.warn(words(sentence)))
+        source = RemoteSource(client, args.vm)
         vms.follow(args, stack, source.poll, words)
     return 0
 

@@ -89,7 +89,7 @@ def _field(
 
 
 _AGE_FIELD: Final[tuple[Column, _Cell]] = (Column("AGE", right=True, width=3), _age)
-# What goes first from a narrow terminal has the greatest `spare`.
+# What goes first from a narrow terminal has the greatest `spare`; a pair goes together.
 _FIELDS: Final[tuple[tuple[Column, _Cell], ...]] = (
     (Column("NAME", width=12), lambda row: row["name"]),
     (Column("STATE", width=7), _state),
@@ -103,7 +103,7 @@ _FIELDS: Final[tuple[tuple[Column, _Cell], ...]] = (
     _field("RSS", "memory_rss_bytes", _bytes, 4),
     _field("READ", "read_bytes_per_s", _bytes),
     _field("WRITE", "write_bytes_per_s", _bytes),
-    _field("RLAT", "read_latency_ns", _latency, 2),
+    _field("RLAT", "read_latency_ns", _latency, 1),
     _field("WLAT", "write_latency_ns", _latency, 1),
     _field("RX", "rx_bytes_per_s", _bytes),
     _field("TX", "tx_bytes_per_s", _bytes),

@@ -41,8 +41,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.epilog = LEGEND
     interval.add_options(
         parser,
-        "print a table now and every S seconds, of the time between them (default: one, of the "
-        "collector's last interval)",
+        "print a table now and every S seconds, at least the collector's interval, of the time "
+        "between them (default: one, of the collector's last interval)",
     )
     selection.add_vm(parser, "show only this VM; repeatable")
     parser.add_argument(
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     """Return 0; VmStatsError where there are no figures, or no such VM."""
     interval.check(args)
     with contextlib.ExitStack() as stack:
-        source = LocalSource(args.vmstats_file, args.ring, args.switch, args.vm, warn)
+        source = LocalSource(args.vmstats_file, args.ring, args.switch, args.vm)
         stack.enter_context(source)
         follow(args, stack, source.poll)
     return 0
@@ -87,7 +87,7 @@ def follow(
         problems = {_NUMBER.sub("", sentence): sentence for sentence in found.problems}
         for kind, sentence in problems.items():
             if kind not in said:
-                warn(words(sentence))
+                print(f"kvmlog: {words(sentence)}", file=sys.stderr, flush=True)
         said.clear()
         said.update(problems)
         show(found)
@@ -103,11 +103,6 @@ def follow(
             if printed == args.count:
                 break
             shown(poll(left_s))
-
-
-def warn(sentence: str) -> None:
-    """Print a sentence on stderr."""
-    print(f"kvmlog: {sentence}", file=sys.stderr, flush=True)
 
 
 def _require(interval_s: float, collected_s: float) -> None:

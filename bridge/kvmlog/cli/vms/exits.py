@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +15,12 @@ from kvmlog.stat.query import Query
 from kvmlog.stat.report import GuestFigures, Line, Moment, Report
 from kvmlog.stat.sampler import Sampler
 from kvmlog.util.closeable import Closeable
-from kvmlog.util.errors import StatisticsError, StatisticsMissingError, SwitchError
+from kvmlog.util.errors import (
+    KvmlogError,
+    StatisticsError,
+    StatisticsMissingError,
+    SwitchError,
+)
 from kvmlog.util.units import NS_PER_S
 from kvmlog.vmstats.sample import Sample
 
@@ -41,10 +46,12 @@ class ExitFigures:
 class VmExits:
     """A report's exits by VM.
 
-    complete: the exits of all guests are counted, so that a guest without any has none.
+    complete: the exits of all guests are counted, so that a guest without any has none. problem: a
+    sentence where they cannot be read.
     """
 
-    def __init__(self, report: Report | None, complete: bool) -> None:
+    def __init__(self, report: Report | None, complete: bool, problem: str | None = None) -> None:
+        self.problem = problem
         self._report = report
         self._complete = complete
 
@@ -94,15 +101,12 @@ def _first(lines: Collection[Line], guests: Collection[int]) -> Line | None:
 
 
 class ExitMeter(Closeable):
-    """The statistics of this host's bridge, from one measurement to the next.
+    """The statistics of this host's bridge, from one measurement to the next."""
 
-    warn: receives a sentence where they cannot be read.
-    """
-
-    def __init__(self, ring: str, switch: str, warn: Callable[[str], None]) -> None:
+    def __init__(self, ring: str, switch: str) -> None:
         self._ring = ring
         self._switch = SwitchClient(switch)
-        self._warn = warn
+        self._problem: str | None = None
         self._reader: StatisticsReader | None = None
         self._sampler: Sampler | None = None
         self._base: Moment | None = None
@@ -122,23 +126,27 @@ class ExitMeter(Closeable):
         """Return the exits since begin(), or since the last call, and go on from here."""
         base, self._base = self._base, self._now()
         if base is None or self._base is None or self._sampler is None:
-            return VmExits(None, complete=False)
+            return VmExits(None, complete=False, problem=self._problem)
         return VmExits(self._sampler.since(base, self._base), self._all_guests())
 
     def _now(self) -> Moment | None:
         """Return a sample; None where nobody counts now, or what was counted cannot be read."""
+        self._problem = None
         try:
             if self._sampler is None:
                 self._reader = StatisticsReader(self._ring + SUFFIX)
                 self._sampler = Sampler(
-                    self._reader, self._ring, self._switch.path, BY_TIME, (), self._warn
+                    self._reader, self._ring, self._switch.path, BY_TIME, (), self._note
                 )
             return self._sampler.now() if self._sampler.counts() else None
         except StatisticsMissingError:
             return None
         except StatisticsError as error:
-            self._warn(f"exits are not known: {error}")
+            self._note(not_known(error))
             return None
+
+    def _note(self, sentence: str) -> None:
+        self._problem = sentence
 
     def _all_guests(self) -> bool:
         """Return whether exits of all guests are recorded, as far as the bridge says so."""
@@ -147,6 +155,11 @@ class ExitMeter(Closeable):
         except SwitchError:
             return False
         return is_complete(status)
+
+
+def not_known(error: KvmlogError) -> str:
+    """Return the sentence for exits that cannot be read."""
+    return f"exits are not known: {error}"
 
 
 def is_complete(status: dict[str, object]) -> bool:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from kvmlog.cli.vms.exits import ExitMeter
 from kvmlog.cli.vms.poll import MOMENT_S, Intervals, Poll, poll_of
@@ -18,21 +18,19 @@ from kvmlog.vmstats.snapshot import Snapshot, Vm
 
 
 class LocalSource(Closeable):
-    """A source of polls; words: the VMs requested, empty: all; warn: receives sentences.
+    """A source of polls; words: the VMs requested, empty: all.
 
     VmStatsError where there is no file, or no VM of a name.
     """
 
-    def __init__(
-        self, file: str, ring: str, switch: str, words: Sequence[str], warn: Callable[[str], None]
-    ) -> None:
+    def __init__(self, file: str, ring: str, switch: str, words: Sequence[str]) -> None:
         self._reader = SnapshotReader(file)
         self._ring = ring
         self._words = words
         self._intervals = Intervals()
         # Before a second is spent on exits.
         self._read()
-        self._meter = ExitMeter(ring, switch, warn)
+        self._meter = ExitMeter(ring, switch)
 
     def close(self) -> None:
         """Close the statistics."""

@@ -74,6 +74,7 @@ def poll_of(
         lines.append(Line(vm, rates, vm.age_s(now), stale, counted))
     late = lateness(snapshot, now)
     problems = [late] if late else []
+    problems += [exits.problem] if exits.problem else []
     problems += [one.error for one in collector.connections if one.error and not one.connected]
     problems += [collector.stretched] if collector.stretched else []
     return Poll(snapshot, lines, now, clocks, exits.over_s, problems)

@@ -6,11 +6,10 @@ Every error is an INVALID_PARAMETERS fault that names the member, its value and 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from kvmlog.rpcserver import faults
+from kvmlog.rpcserver import faults, nearest
 
 # Returns the checked value; ValueError says what is accepted: "give a boolean".
 Check: TypeAlias = Callable[[Any], Any]
@@ -27,8 +26,7 @@ def parse(parameters: tuple[Any, ...], method: str, known: Mapping[str, Check]) 
     for name, value in given.items():
         check = known.get(name)
         if check is None:
-            close = difflib.get_close_matches(str(name), known, 1, 0.5)
-            meant = f" (did you mean {close[0]}?)" if close else ""
+            meant = nearest.meant(str(name), known)
             raise _invalid(
                 f"{method} has no member {faults.shown(name)}{meant}; it takes {', '.join(known)}."
             )
@@ -87,7 +85,7 @@ def one_of(*words: str) -> Check:
 
     def check(value: Any) -> str:
         if value not in words:
-            raise ValueError(f"give one of {', '.join(words)}")
+            raise ValueError(nearest.one_of(value, words))
         return str(value)
 
     return check
@@ -98,7 +96,10 @@ def words(known: Sequence[str]) -> Check:
 
     def check(value: Any) -> list[str]:
         if not isinstance(value, list) or not value or any(word not in known for word in value):
-            raise ValueError(f"give an array of some of {', '.join(known)}")
+            given = value if isinstance(value, list) else []
+            wrong = [word for word in given if isinstance(word, str) and word not in known]
+            near = nearest.meant(wrong[0], known) if wrong else ""
+            raise ValueError(f"give an array of some of {', '.join(known)}{near}")
         return list(value)
 
     return check

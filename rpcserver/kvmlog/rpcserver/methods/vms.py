@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from kvmlog.guests.sanitize import NAME_CHARACTERS
-from kvmlog.rpcserver import faults
+from kvmlog.rpcserver import faults, nearest
 from kvmlog.rpcserver.methods import params, table
 from kvmlog.rpcserver.methods.call import Call
 from kvmlog.rpcserver.methods.params import Check
@@ -120,7 +120,7 @@ def _word(call: Call, at: int, what: str, known: tuple[str, ...] = ()) -> str:
     if not isinstance(given, str) or not 0 < len(given) <= NAME_CHARACTERS:
         accepted = f"give a string of 1 to {NAME_CHARACTERS} characters"
     elif known and given not in known:
-        accepted = f"give one of {', '.join(known)}"
+        accepted = nearest.one_of(given, known)
     else:
         return given
     raise faults.fault(faults.INVALID_PARAMETERS, f"{what} is {faults.shown(given)}; {accepted}.")

@@ -20,7 +20,9 @@ _ALWAYS: Final = (
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.UNAUTHORIZED,
     HTTPStatus.FORBIDDEN,
+    HTTPStatus.METHOD_NOT_ALLOWED,
     HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -56,7 +58,8 @@ def document(routes: Iterable[Route], version: str) -> dict[str, Any]:
         "3.1.0",
         info={
             "description": "State and use of the VMs of a host, read-only, in our own form and in "
-            "those of OpenStack, oVirt and CloudStack. docs/rpc.md says more."
+            "those of OpenStack, oVirt and CloudStack. docs/json.md says who may ask, and what is "
+            "refused; docs/vmstats.md, what the figures mean."
         },
         security=[{"bearer": []}, {"openstack": []}, {}],
     )

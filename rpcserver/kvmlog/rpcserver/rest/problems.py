@@ -32,6 +32,8 @@ _STATUSES: Final[Mapping[type[VmStatsError], HTTPStatus]] = {
     views.UnknownFormatError: HTTPStatus.BAD_REQUEST,
     views.UnknownGroupError: HTTPStatus.BAD_REQUEST,
 }
+# The others begin with a path, or with the name of a VM, which stay as they are.
+_BEGIN_WITH_A_WORD: Final = (errors.LateCollectorError, errors.UnknownVmError)
 _RETRY_S: Final = "10"
 # nova/api/openstack/wsgi.py, Fault: the member that has the sentence.
 _NOVA_NAMES: Final[Mapping[HTTPStatus, str]] = {
@@ -53,7 +55,10 @@ def refusal_of(error: VmStatsError | Fault) -> RefusalError:
         return RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, error.faultString)
     status = _STATUSES[type(error)]
     headers = {"Retry-After": _RETRY_S} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-    return RefusalError(status, f"{error}.", headers)
+    sentence = f"{error}."
+    if isinstance(error, _BEGIN_WITH_A_WORD):
+        sentence = sentence[0].upper() + sentence[1:]
+    return RefusalError(status, sentence, headers)
 
 
 def not_routed(error: web.HTTPException, path: str) -> RefusalError:

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
 from kvmlog.guests.sanitize import NAME_CHARACTERS, clean
+from kvmlog.rpcserver import nearest
 from kvmlog.rpcserver.auth.caller import Caller
 from kvmlog.rpcserver.http.service import RefusalError
 from kvmlog.rpcserver.http.work import Work
@@ -109,7 +109,7 @@ def one_of(known: Sequence[str]) -> Callable[[str], str]:
 
     def check(value: str) -> str:
         if value not in known:
-            raise ValueError(f"give one of {', '.join(known)}")
+            raise ValueError(nearest.one_of(value, known))
         return value
 
     return check
@@ -131,6 +131,5 @@ def _unknown(name: str, known: Mapping[str, Parameter]) -> str:
     shown = clean(name, 80)
     if not known:
         return f"There is no parameter '{shown}' here; give none."
-    close = difflib.get_close_matches(shown, known, 1, 0.5)
-    meant = f" (did you mean {close[0]}?)" if close else ""
+    meant = nearest.meant(shown, known)
     return f"There is no parameter '{shown}'{meant} here; give {', '.join(known)}."

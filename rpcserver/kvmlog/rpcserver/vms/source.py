@@ -125,7 +125,7 @@ class PollSource:
     """The polls of one file; thread-safe."""
 
     def __init__(self, path: str) -> None:
-        self._reader = SnapshotReader(path)
+        self._reader = SnapshotReader(path, named_by="vmstats.file")
         self._lock = threading.Lock()  # covers all below
         self._newest: Poll | None = None
         self._reading: Future[Poll] | None = None

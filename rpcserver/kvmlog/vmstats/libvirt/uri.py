@@ -13,6 +13,11 @@ from kvmlog.guests.sanitize import clean
 from kvmlog.util.errors import VmStatsError
 
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9]*(\+(unix|ssh|tls|tcp|ext|libssh|libssh2))?")
+# https://libvirt.org/drivers.html, and those that earlier releases had.
+_DRIVERS: Final = re.compile(
+    "bhyve|ch|esx|gsx|hyperv|lxc|openvz|parallels|phyp|qemu|test|uml|vbox|"
+    "vmwarefusion|vmwareplayer|vmwarews|vpx|vz|xen|xenapi"
+)
 _REMEDY: Final = "give one such as qemu:///system, qemu+ssh://HOST/system or test:///default"
 _CHARACTERS: Final = 1024
 _URIS_MOST: Final = 64
@@ -29,6 +34,9 @@ def check(uris: Sequence[str]) -> None:
     for at, uri in enumerate(uris):
         if not _is_plausible(uri):
             raise VmStatsError(f"{clean(uri)!r} is no libvirt URI; {_REMEDY}")
+        driver = _driver(urlsplit(uri))
+        if _DRIVERS.fullmatch(driver) is None:
+            raise VmStatsError(f"{clean(uri)!r}: libvirt has no driver {driver}; {_REMEDY}")
         if uri in uris[:at]:
             raise VmStatsError(f"{uri} is given twice; give each URI once")
 

@@ -129,11 +129,10 @@ def counted(counting: Counting) -> Iterator[threading.Lock]:
 
 def test_only_exits_since_the_last_measurement_count(tmp_path: Path) -> None:
     """Of real statistics: those before are not counted, and while tracing is off nothing is."""
-    said: list[str] = []
     with (
         Counting(tmp_path) as counting,
         counted(counting) as feeding,
-        ExitMeter(str(tmp_path / "ring"), str(tmp_path / "switch"), said.append) as meter,
+        ExitMeter(str(tmp_path / "ring"), str(tmp_path / "switch")) as meter,
     ):
         with feeding:
             counting.feed(note(1, WEB1), exits(5, reason=IO, total_ns=10))
@@ -153,7 +152,7 @@ def test_only_exits_since_the_last_measurement_count(tmp_path: Path) -> None:
     # No bridge says whether it traces all guests.
     assert again.of(make.sample(), local=True) is None
     assert off.over_s is None
-    assert said == []
+    assert [one.problem for one in (again, off)] == [None, None]
 
 
 @pytest.mark.parametrize("content", [None, b"nothing of ours"])
@@ -164,9 +163,8 @@ def test_statistics_that_cannot_be_had_cost_only_exits(
     path = tmp_path / "ring.statistics"
     if content is not None:
         path.write_bytes(content)
-    said: list[str] = []
-    with ExitMeter(str(tmp_path / "ring"), str(tmp_path / "switch"), said.append) as meter:
+    with ExitMeter(str(tmp_path / "ring"), str(tmp_path / "switch")) as meter:
         assert not meter.begin()
-    assert [one.startswith(f"exits are not known: {path}: ") for one in said] == [True] * (
-        content is not None
-    )
+        problem = meter.measured().problem
+    assert (problem is None) == (content is None)
+    assert problem is None or problem.startswith(f"exits are not known: {path}: ")

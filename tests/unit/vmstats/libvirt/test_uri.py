@@ -22,7 +22,7 @@ from kvmlog.vmstats.libvirt import uri
     ],
 )
 def test_uris_that_can_be_one(given: str) -> None:
-    """Whether there is such a driver, host or file is libvirt's to say."""
+    """Whether there is such a host or file is libvirt's to say."""
     uri.check([given])
 
 
@@ -47,6 +47,13 @@ def test_malformed_uris(given: str) -> None:
     with pytest.raises(VmStatsError, match="is no libvirt URI; give one such as") as raised:
         uri.check(["test:///default", given])
     assert str(raised.value).isprintable()
+
+
+@pytest.mark.parametrize("given", ["bogus:///x", "quemu+ssh://host2/system"])
+def test_drivers_that_libvirt_does_not_have(given: str) -> None:
+    """Nobody is told to start a daemon for them."""
+    with pytest.raises(VmStatsError, match=r"libvirt has no driver \w+; give one such as qemu:"):
+        uri.check([given])
 
 
 def test_uris_that_are_too_many_or_none() -> None:
