@@ -26,6 +26,7 @@ from tests.support.users import MEMBER, MEMBER_UID, NOBODY, as_root, group_file,
 
 pytestmark = as_root
 
+ROOT = Path(__file__).parents[2]
 GET = """
 import http.client, sys
 link = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=60)
@@ -133,6 +134,27 @@ def test_each_caller_gets_its_own_growth(host: JsonHost) -> None:
     assert (first["networkReadKBs"], both["networkReadKBs"]) == (0, 1000)
 
 
+def test_the_other_port_is_named(host: JsonHost) -> None:
+    """Who calls XML-RPC's methods on this port is told which one has them."""
+    for command in ("vms", "status"):
+        refused = kvmlog("remote", f"{host.host}:{host.port}", command)
+        assert refused.returncode == 1
+        assert refused.stderr == (
+            f"kvmlog: {host.host}:{host.port}: this is the port of JSON (rpc.json_listen); name "
+            "the one of XML-RPC (rpc.listen, by default 50080)\n"
+        )
+
+
+def test_what_any_path_may_answer_is_described(host: JsonHost) -> None:
+    """Another method and a body among it; the documents that say more are there."""
+    found = description(host)
+    for path in found["paths"].values():
+        assert {"400", "401", "403", "405", "408", "413", "429"} <= set(path["get"]["responses"])
+    named = [word for word in found["info"]["description"].split() if word.startswith("docs/")]
+    assert named == ["docs/json.md", "docs/vmstats.md,"]
+    assert all((ROOT / word.rstrip(",")).is_file() for word in named)
+
+
 @pytest.mark.parametrize(
     ("path", "status", "sentence"),
     [
@@ -144,6 +166,8 @@ def test_each_caller_gets_its_own_growth(host: JsonHost) -> None:
         ("/v1/vms?group=cpu", 400, "There is no parameter 'group' (did you mean groups?) here"),
         ("/v1/host?x=1", 400, "There is no parameter 'x' here; give none."),
         ("/v1/vms?groups=gpu", 400, "groups is 'gpu'; give one of state, cpu,"),
+        ("/v1/vms?groups=state,cpus", 400, "accumulated (did you mean cpu?)."),
+        ("/v1/hypervisor?format=nova2.88", 400, "(did you mean nova-2.88?)."),
         ("/v1/vms?groups=", 400, "groups is ''; give one of state, cpu,"),
         ("/v1/vms/web1/diagnostics?format=xml", 400, "format is 'xml'; give one of nova, nova-2."),
         ("/v1/samples?caller=a&caller=b", 400, "caller is 'a,b'; give 1 at most."),

@@ -53,7 +53,7 @@ def test_the_primary_group_counts(tmp_path: Path) -> None:
 def test_another_user_may_neither_switch_nor_read(bridge: Bridge, command: str) -> None:
     """The sentence says who may, and the log who tried."""
     answer = run_as(NOBODY, ASK, str(bridge.udp[1]), command)
-    assert answer.startswith("error: nobody is neither root nor in the group kvmlog")
+    assert answer.startswith("error: user 'nobody' is neither root nor in the group kvmlog")
     assert counts(bridge) == {"refused": 1}
     _, log = bridge.stop()
     assert "refused: nobody is neither" in log
@@ -111,7 +111,7 @@ def test_a_port_of_which_a_stranger_has_a_part_is_refused(bridge: Bridge) -> Non
         assert asked(bridge, link) == b"ok off"
         port = str(link.getsockname()[1])
         with holding(NOBODY, "::1", port):
-            assert asked(bridge, link).startswith(b"error: nobody is neither")
+            assert asked(bridge, link).startswith(b"error: user 'nobody' is neither")
         with holding(MEMBER_UID, "::1", port):
             assert asked(bridge, link) == b"ok off"
         assert asked(bridge, link) == b"ok off"

@@ -160,6 +160,38 @@ def test_without_a_collector(tmp_path: Path) -> None:
     foreign = vms(tmp_path)
     assert (foreign.returncode, foreign.stdout) == (1, "")
     assert "no file of VM statistics, or a damaged one" in foreign.stderr
+    assert "check --vmstats-file" in foreign.stderr
+
+
+@pytest.mark.parametrize("kind", ["directory", "fifo", "names"])
+def test_nobody_is_told_to_remove_what_is_not_ours(tmp_path: Path, kind: str) -> None:
+    """What is no file was named by mistake; so it is with the names beside the ring."""
+    place = tmp_path / ("ring.guests" if kind == "names" else "vms.json")
+    if kind == "names":
+        write(tmp_path, snapshot())
+    if kind == "fifo":
+        os.mkfifo(place)
+    else:
+        place.mkdir()
+    done = vms(tmp_path) if kind != "names" else kvmlog("guests", *options(tmp_path)[1:])
+    what = "no regular file" if kind == "fifo" else "a directory"
+    option = "--ring" if kind == "names" else "--vmstats-file"
+    assert done.returncode == 1
+    assert f"kvmlog: {place}: is {what}, no file of " in done.stderr
+    assert f"({option})" in done.stderr
+    assert "remove" not in done.stderr
+
+
+def test_exits_that_cannot_be_read_are_said_once(tmp_path: Path) -> None:
+    """Also with --json, among its problems; the figures are shown all the same."""
+    write(tmp_path, snapshot())
+    (tmp_path / "ring.statistics").write_bytes(b"of another version")
+    text, told = vms(tmp_path), vms(tmp_path, "--json")
+    assert (text.returncode, told.returncode) == (0, 0)
+    assert text.stderr == told.stderr
+    (problem,) = json.loads(told.stdout)["problems"]
+    assert told.stderr == f"kvmlog: {problem}\n"
+    assert problem.startswith(f"exits are not known: {tmp_path}/ring.statistics: ")
 
 
 @as_root

@@ -166,7 +166,8 @@ def _print_token(config: Config, name: str, role: str) -> int:
         raise KvmlogError(
             "--new-token needs a file to add the token to; give --token-file or set it"
         )
-    print(new_token(path, name, role, config.rpc.user))
+    # The whole line before the next one on stderr: both may be the same file.
+    print(new_token(path, name, role, config.rpc.user), flush=True)
     log(f"{path}: token {name} added ({role}); a running server accepts it after SIGHUP")
     return 0
 

@@ -40,6 +40,10 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
             f"there is no command 'top'; did you mean `kvmlog remote HOST stat -i 1`? "
             f"{LISTED_THERE}",
         ),
+        (
+            "remote h vmstats",
+            f"there is no command 'vmstats'; did you mean `kvmlog remote HOST vms`? {LISTED_THERE}",
+        ),
         # There is no such command for another host.
         ("remote h daemon", f"there is no command 'daemon'; {LISTED_THERE}"),
     ],

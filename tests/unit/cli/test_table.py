@@ -96,6 +96,19 @@ def test_a_narrow_terminal(width: int, expected: str) -> None:
     assert fitted(width)[2] == expected
 
 
+def test_columns_of_one_worth_go_together() -> None:
+    """A pair is shown whole or not at all, even where half of it would fit."""
+    pair = [Column(title, width=6, spare=1) for title in ("READS", "WRITES")]
+    table = Table([Column("NAME", width=6), *pair, Column("OTHER", width=6, spare=2)], [])
+    titles = {width: next(lines([table], width)).split() for width in (30, 22, 21, 14)}
+    assert titles == {
+        30: ["NAME", "READS", "WRITES", "OTHER"],
+        22: ["NAME", "READS", "WRITES"],
+        21: ["NAME"],
+        14: ["NAME"],
+    }
+
+
 def test_a_gap_of_one_blank_is_for_terminals() -> None:
     """Elsewhere columns are told apart by two, whatever the table wants."""
     table = Table(COLUMNS, ROWS, gap=" ")

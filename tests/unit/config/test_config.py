@@ -153,7 +153,10 @@ def test_an_option_is_checked_as_the_key_is() -> None:
         ("vmstats --interval nan", "--interval nan: give 1 to 3600 s"),
         ("vmstats --balloon-period nan", "--balloon-period nan: give a whole number, 0 to 3600 s"),
         ("vmstats --budget 101", "--budget 101: give 0 to 100 %"),
-        ("vmstats --images srv/images", "--images 'srv/images': give a path that begins with \"/\""),
+        (
+            "vmstats --images srv/images",
+            "--images 'srv/images': give a path that begins with \"/\"",
+        ),
         ("bridge --budget 2,5", "--budget '2,5': give a number, 0 to 100 %"),
         ("rpc --requests-per-s -1", "--requests-per-s -1: give 0 to 1000000 per second"),
     ],

@@ -27,6 +27,8 @@ def test_the_user_database_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> Non
         assert standing(uid) == ""
         assert refusal(uid).startswith(f"uid {uid} is neither root nor in the group")
     assert asked == [uid, uid]
+    nobody = pwd.getpwnam("nobody").pw_uid
+    assert refusal(nobody).startswith("user 'nobody' is neither root nor in the group")
 
 
 def test_many_users_do_not_fill_memory() -> None:

@@ -70,6 +70,13 @@ def test_columns_go_one_by_one() -> None:
     assert {"UUID", "PID", "VCPUS", "HOST%"} & set(at_115) == set()
 
 
+@pytest.mark.parametrize("width", range(72, 96))
+def test_latencies_are_a_pair(width: int) -> None:
+    """That of reads and that of writes are both there, or neither is; AGE is not."""
+    titles = shown(make.vm(), make.off_vm(), width=width)[1].split()
+    assert ("RLAT" in titles, "AGE" in titles) == ("WLAT" in titles, False)
+
+
 def test_figures_are_short() -> None:
     """Amounts of at most four characters; percentages of one digit behind the point below 100."""
     (row,) = cells(make.vm())

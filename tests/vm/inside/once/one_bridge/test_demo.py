@@ -126,7 +126,9 @@ def test_a_member_of_the_groups_sees_a_whole_session(
     """
     refused = served.demo(user=STRANGER)
     assert refused.returncode == 1
-    assert f"HTTP 403: user '{STRANGER}' is neither root nor in the group kvmlog; " in refused.stderr
+    assert (
+        f"HTTP 403: user '{STRANGER}' is neither root nor in the group kvmlog; " in refused.stderr
+    )
     done = served.demo(user=member)
     assert (done.returncode, done.stderr) == (0, "")
     session = whole_session(done.stdout)
