@@ -35,9 +35,10 @@ MEANT: Final[Mapping[str, str]] = {
     "top": "stat -i 1",
     "trace": "switch on",
     "virt-top": "vms -i 10",
-    "vmstats": "vms",
     "watch": "stat -i 1",
 }
+# Commands that there are for this host only, and what shows the same of another.
+_MEANT_THERE: Final[Mapping[str, str]] = {"vmstats": "vms"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -51,7 +52,7 @@ class Parser(argparse.ArgumentParser):
         shown = repr(word if len(word) <= _SHOWN_CHARACTERS else word[:_SHOWN_CHARACTERS] + "...")
         if isinstance(action, argparse._SubParsersAction):
             # Sub-parsers know their full names: "kvmlog remote HOST stat".
-            known = MEANT.get(word.lower(), "").split(" ", 1)
+            known = {**MEANT, **_MEANT_THERE}.get(word.lower(), "").split(" ", 1)
             meant = known if known[0] in names else [nearest(word, names)]
             suggestion = ""
             if meant[0]:
