@@ -45,7 +45,7 @@ class ConfigError(KvmlogError):
 
 
 class OptionError(ConfigError, UsageError):
-    """An option's value is refused, before any file is read."""
+    """An option's value is refused."""
 
 
 @dataclass(frozen=True)
