@@ -179,7 +179,7 @@ def test_nobody_is_told_to_remove_what_is_not_ours(tmp_path: Path, kind: str) ->
     assert done.returncode == 1
     assert f"kvmlog: {place}: is {what}, no file of " in done.stderr
     assert f"({option})" in done.stderr
-    assert "remove" not in done.stderr
+    assert "remove it" not in done.stderr
 
 
 def test_exits_that_cannot_be_read_are_said_once(tmp_path: Path) -> None:
