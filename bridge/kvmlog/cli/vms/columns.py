@@ -45,7 +45,7 @@ def vms_table(rows: Collection[Figures]) -> Table:
 
 
 def _state(row: Figures) -> str:
-    if row["timed_out"]:
+    if row["hung"]:
         return "hung"
     state = str(row["state"])
     return _STATES.get(state, state)
