@@ -55,6 +55,7 @@ class Identity:
     hypervisor_version: int | None
     libvirt_version: int | None
     capabilities: _Capabilities
+    complete: bool  # what is not there never will be
 
 
 @dataclass(frozen=True)
@@ -80,40 +81,40 @@ class HostCalls:
 
     def __init__(self) -> None:
         self._unsupported: set[str] = set()
+        self._failed: set[str] = set()  # which may succeed later
 
     def renew(self) -> None:
         """Ask for everything again: another libvirt may have come."""
         self._unsupported.clear()
 
     def identity(self, connection: libvirt.virConnect) -> Identity | None:
-        """Return who the host is; None where libvirt cannot tell now."""
-        try:
-            return Identity(
-                hostname=clean(self._ask("hostname", connection.getHostname) or ""),
-                hypervisor_type=clean(connection.getType()),
-                hypervisor_version=self._ask("version", connection.getVersion),
-                libvirt_version=self._ask("libvirt", connection.getLibVersion),
-                capabilities=_capabilities(
-                    self._ask("capabilities", connection.getCapabilities) or ""
-                ),
-            )
-        except libvirt.libvirtError:
+        """Return who the host is; None where the connection is broken."""
+        hostname = self._ask("hostname", connection.getHostname)
+        version = self._ask("version", connection.getVersion)
+        libvirt_version = self._ask("libvirt", connection.getLibVersion)
+        capabilities = self._ask("capabilities", connection.getCapabilities)
+        if not connection.isAlive():
             return None
+        return Identity(
+            hostname=clean(hostname or ""),
+            hypervisor_type=clean(connection.getType()),
+            hypervisor_version=version,
+            libvirt_version=libvirt_version,
+            capabilities=_capabilities(capabilities or ""),
+            complete=self._failed.isdisjoint(("hostname", "version", "libvirt", "capabilities")),
+        )
 
     def node(self, connection: libvirt.virConnect) -> Node | None:
-        """Return CPUs and memory; None where the host's size is not known now."""
-        try:
-            info = self._ask("info", connection.getInfo)
-            if info is None:
-                return None
-            return Node(
-                taken=Moment.now(),
-                info=tuple(info),
-                times=self._times(connection),
-                memory=self._memory(connection, int(info[_MEMORY_MIB])),
-            )
-        except libvirt.libvirtError:
+        """Return CPUs and memory; None where the host's size is not known."""
+        info = self._ask("info", connection.getInfo)
+        if info is None:
             return None
+        return Node(
+            taken=Moment.now(),
+            info=tuple(info),
+            times=self._times(connection),
+            memory=self._memory(connection, int(info[_MEMORY_MIB])),
+        )
 
     def _times(self, connection: libvirt.virConnect) -> CpuTimes | None:
         told = self._ask("cpu", lambda: connection.getCPUStats(libvirt.VIR_NODE_CPU_STATS_ALL_CPUS))
@@ -149,12 +150,11 @@ class HostCalls:
     def _ask(self, name: str, call: Callable[[], _T]) -> _T | None:
         if name in self._unsupported:
             return None
+        self._failed.discard(name)
         try:
             return call()
         except libvirt.libvirtError as error:
-            if not binding.is_unsupported(error):
-                raise
-            self._unsupported.add(name)
+            (self._unsupported if binding.is_unsupported(error) else self._failed).add(name)
             return None
 
 

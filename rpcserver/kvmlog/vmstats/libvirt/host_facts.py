@@ -46,7 +46,9 @@ class HostFacts:
         self._uri = uri
         self._calls = HostCalls()
         self._node = _Fact(uri, self._calls.node)
-        self._identity = _Fact(uri, self._calls.identity, every_s=_IDENTITY_S)
+        self._identity = _Fact(
+            uri, self._calls.identity, every_s=_IDENTITY_S, whole=lambda told: told.complete
+        )
         self._told = False  # that it is slow
         self._log = LogLimiter(log)
 
@@ -97,15 +99,22 @@ class _Fact(Generic[_T]):
     """One call, repeated on a connection of its own; never more than one at a time.
 
     call: returns None where libvirt does not tell now. every_s: between two that succeed; 0: with
-    each begin(), and the connection stays open in between.
+    each begin(), and the connection stays open in between. whole: whether an answer lacks nothing;
+    one that does is used where there was none before.
     """
 
     def __init__(
-        self, uri: str, call: Callable[[libvirt.virConnect], _T | None], every_s: float = 0
+        self,
+        uri: str,
+        call: Callable[[libvirt.virConnect], _T | None],
+        *,
+        every_s: float = 0,
+        whole: Callable[[_T], bool] = lambda _: True,
     ) -> None:
         self._uri = uri
         self._call = call
         self._every_s = every_s
+        self._whole = whole
         self._newest: _T | None = None
         self._lane: Lane | None = None
         self._asked: Future[tuple[_T | None, float]] | None = None
@@ -179,11 +188,10 @@ class _Fact(Generic[_T]):
         self._asked = None
         took_s = ended_s - self._asked_s
         rest_s = 0.0 if took_s < _SLOW_S else max(_REST_S, _RESTS * took_s)
-        if answer is None:
-            rest_s = max(_REST_S, rest_s)
-        else:
+        whole = answer is not None and self._whole(answer)
+        if whole or self._newest is None:
             self._newest = answer
-            rest_s = max(self._every_s, rest_s)
+        rest_s = max(self._every_s if whole else _REST_S, rest_s)
         self._due_s = ended_s + rest_s
         if rest_s:
             self.close()

@@ -124,8 +124,8 @@ def test_capabilities_that_tell_nothing(
 @pytest.mark.parametrize(
     "failing", ["getCapabilities", "getVersion", "getHostname", "getLibVersion"]
 )
-def test_an_identity_is_whole_or_none(connection: libvirt.virConnect, failing: str) -> None:
-    """A call that may succeed later: it is asked for again, and no half of it is kept."""
-    lacking = Lacking(connection, failing, code=libvirt.VIR_ERR_RPC)
-    assert HostCalls().identity(lacking) is None
-    assert HostCalls().node(lacking) is not None
+def test_an_identity_that_lacks_something(connection: libvirt.virConnect, failing: str) -> None:
+    """A call that may succeed later is told from one that is not supported."""
+    failed, _ = told(Lacking(connection, failing, code=libvirt.VIR_ERR_RPC))
+    unsupported, _ = told(Lacking(connection, failing))
+    assert (failed.complete, unsupported.complete) == (False, True)
