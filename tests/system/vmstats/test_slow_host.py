@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A libvirtd that lists its domains at once, and is long in telling of its host: its cache of what
-QEMU can do is empty, as on a host that was just installed, and QEMU is slow to start.
+"""A libvirtd that lists its domains at once, and is long in telling of its host: it has to ask each
+QEMU that is new to it what it can do, and one of them is slow to start.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -12,45 +13,41 @@ from typing import Final
 import pytest
 
 from tests.support.libvirt_halted import Halted, halted_domain
-from tests.support.libvirt_host import LibvirtHost, libvirt_host
+from tests.support.libvirt_host import CACHE, LibvirtHost, libvirt_host
 from tests.support.users import as_root
 from tests.support.vmstats_process import collector
 
-_QEMUS: Final = tuple(Path("/usr/bin").glob("qemu-system-*"))
+# libvirt's capabilities tell of each QEMU that is installed, also of one that no domain uses.
+_OTHER: Final = "/usr/bin/qemu-system-i386"
 
 
 @pytest.fixture
 def waiting(tmp_path: Path) -> Path:
-    """A file: as long as it is there, no QEMU starts."""
-    path = tmp_path / "waiting"
-    path.touch()
-    return path
+    """A path: as long as there is a file, that QEMU does not start."""
+    return tmp_path / "waiting"
 
 
 @pytest.fixture
 def slow(waiting: Path, tmp_path: Path) -> Iterator[tuple[LibvirtHost, Halted]]:
-    """A libvirtd without a cache, with a domain that ran before."""
-    real = tmp_path / "real"
-    real.mkdir()
-    with libvirt_host() as host, halted_domain(host, "one") as domain:
-        host.stop_daemon()
-        empty = tmp_path / "cache"
-        empty.mkdir()
-        host.inside("mount", "--bind", str(empty), "/var/cache/libvirt")
-        for qemu in _QEMUS:
-            (real / qemu.name).touch()
-            host.inside("mount", "--bind", str(qemu.resolve()), str(real / qemu.name))
-        for qemu in _QEMUS:
-            wrapper = tmp_path / qemu.name
-            wrapper.write_text(
-                f"#!/bin/sh\nwhile [ -e {waiting} ]; do sleep 0.2; done\n"
-                f'exec {real / qemu.name} "$@"\n'
-            )
-            wrapper.chmod(0o755)
-            host.inside("mount", "--bind", str(wrapper), str(qemu))
-        host.start_daemon()
-        yield host, domain
-        waiting.unlink(missing_ok=True)
+    """A libvirtd with a domain that runs, and a QEMU that was upgraded since."""
+    cache, real, wrapper = (tmp_path / name for name in ("cache", "real", "wrapper"))
+    real.touch()
+    wrapper.write_text(f'#!/bin/sh\nwhile [ -e {waiting} ]; do sleep 0.2; done\nexec {real} "$@"\n')
+    wrapper.chmod(0o755)
+    with libvirt_host() as host:
+        shutil.copytree(CACHE, cache)
+        for source, target in (
+            (str(cache), "/var/cache/libvirt"),
+            (_OTHER, str(real)),
+            (str(wrapper), _OTHER),
+        ):
+            host.inside("mount", "--bind", source, target)
+        with halted_domain(host, "one") as domain:
+            waiting.touch()
+            # libvirt asks a program anew that has changed.
+            wrapper.touch()
+            yield host, domain
+            waiting.unlink(missing_ok=True)
 
 
 @as_root
