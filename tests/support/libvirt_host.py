@@ -25,7 +25,7 @@ from scripts.vm.kernels import PROJECT
 from tests.support.bridge_process import HANG_S, until
 
 # What libvirtd and QEMU remember of each other's abilities; asking takes seconds.
-CACHE: Final = PROJECT / "build" / "libvirt-cache"
+_CACHE: Final = PROJECT / "build" / "libvirt-cache"
 _QEMU_CONF: Final = (
     'security_driver = "none"\nuser = "root"\ngroup = "root"\ncgroup_controllers = []\n'
     "remember_owner = 0\nnamespaces = []\n"
@@ -173,9 +173,9 @@ def _namespaces(folder: Path) -> Iterator[int]:
         (folder / name).mkdir()
         Path(place).mkdir(parents=True, exist_ok=True)
         pairs.append(f"{folder / name}={place}")
-    CACHE.mkdir(parents=True, exist_ok=True)
+    _CACHE.mkdir(parents=True, exist_ok=True)
     Path("/var/cache/libvirt").mkdir(parents=True, exist_ok=True)
-    pairs.append(f"{CACHE}=/var/cache/libvirt")
+    pairs.append(f"{_CACHE}=/var/cache/libvirt")
     (folder / "etc" / "qemu.conf").write_text(_QEMU_CONF)
     (folder / "etc" / "libvirtd.conf").write_text(_LIBVIRTD_CONF)
     for name in ("passwd", "group"):
