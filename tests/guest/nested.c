@@ -40,8 +40,7 @@ static int kvm_call(int fd, unsigned long request, unsigned long argument, const
 	return value;
 }
 
-#define KVM(fd, request, argument) \
-	kvm_call(fd, request, (unsigned long)(argument), #request)
+#define KVM(fd, request, argument) kvm_call(fd, request, (unsigned long)(argument), #request)
 
 static void put(uint8_t *memory, uint64_t at, uint64_t value, size_t bytes)
 {

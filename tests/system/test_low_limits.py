@@ -24,9 +24,12 @@ _RUN_S = 3.0
 def arguments(name: str, folder: Path) -> list[str]:
     """Return arguments with which the command works on the files of this folder."""
     ring, switch = ["--ring", str(folder / "ring")], ["--switch", str(folder / "switch")]
+    vms = ["--vmstats-file", str(folder / "vms.json")]
     given: dict[str, list[str]] = {
         "bridge": options(folder),
         "rpc": [*ring, *switch, "--listen", "127.0.0.1:0", "--user", "root"],
+        "vmstats": [*vms, "--uri", "test:///default", "--interval", "1", "--user", "root"],
+        "vms": [*ring, *switch, *vms],
         "status": [*ring, *switch],
         "switch": ["on", *switch],
         "dump": ring,

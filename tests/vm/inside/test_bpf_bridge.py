@@ -163,7 +163,7 @@ def test_killed_it_leaves_nothing(histogram: host.Histogram) -> None:
         with ended(first), load("--kinds", "cpuid,pio"):
             first.ready().client.switch(on=True)
             until(lambda: first.info().counters["seen"] > 0, "a published count")
-            assert len(programs()) == len(attached) + 5
+            assert len(programs()) == len(attached) + 6
             assert first.resident_bytes() < MEMORY_LIMIT_BYTES
             assert "LLVM" not in Path(f"/proc/{first.pid}/maps").read_text()
             assert first.end(signal.SIGKILL) == -signal.SIGKILL
