@@ -11,7 +11,7 @@ import shlex
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import libvirt
 
@@ -49,20 +49,21 @@ class HostFacts:
         self._identity = _Fact(
             uri, self._calls.identity, every_s=_IDENTITY_S, whole=lambda told: told.complete
         )
+        self._facts: Final[tuple[_Fact[Any], ...]] = (self._node, self._identity)
         self._told = False  # that it is slow
         self._log = LogLimiter(log)
 
     def renew(self) -> None:
         """Ask for everything again: another libvirt may have come. What is known is used until."""
         self._calls.renew()
-        for fact in (self._node, self._identity):
+        for fact in self._facts:
             fact.renew()
 
     def begin(self) -> None:
         """Ask for what is due, without waiting."""
-        for fact in (self._node, self._identity):
+        for fact in self._facts:
             fact.begin()
-        slow = self._node.is_late or self._identity.is_late
+        slow = any(fact.is_late for fact in self._facts)
         if slow and not self._told:
             self._log(
                 f"{self._uri}: libvirt has not told of its host within {ANSWER_S:g} s: VMs are "
@@ -80,19 +81,19 @@ class HostFacts:
 
     def close(self) -> None:
         """Close the connections, without waiting."""
-        for fact in (self._node, self._identity):
+        for fact in self._facts:
             fact.close()
 
     def join(self, timeout_s: float) -> None:
         """Wait for the connections that have been closed."""
         limit = time.monotonic() + timeout_s
-        for fact in (self._node, self._identity):
+        for fact in self._facts:
             fact.join(limit)
 
     @property
     def stuck_threads(self) -> int:
         """Return how many threads are in a call that takes too long, or was given up."""
-        return self._node.stuck_threads + self._identity.stuck_threads
+        return sum(fact.stuck_threads for fact in self._facts)
 
 
 class _Fact(Generic[_T]):
