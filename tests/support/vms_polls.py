@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from kvmlog.cli.vms.exits import VmExits
@@ -11,7 +12,7 @@ from kvmlog.ring.clocks import ClockPair, Clocks
 from kvmlog.stat.report import Report
 from kvmlog.vmstats import file
 from kvmlog.vmstats.host import Host
-from kvmlog.vmstats.snapshot import Snapshot, Vm
+from kvmlog.vmstats.snapshot import Connection, Snapshot, Vm
 from tests.support import vmstats_samples as make
 
 UTC = Clocks([ClockPair(0, make.at(0).realtime_ns, 0)])
@@ -23,9 +24,17 @@ def poll(
     complete: bool = True,
     at_s: float = 1_004,
     hosts: tuple[Host, ...] | None = None,
+    connections: tuple[Connection, ...] | None = None,
 ) -> Poll:
-    """A poll of these VMs, four seconds after the collector's, with a report's exits."""
+    """A poll of these VMs, four seconds after the collector's, with a report's exits.
+
+    connections: None: one, which answers, so that a VM that timed out hangs; else there may be no
+    VM.
+    """
     snapshot = make.snapshot(*vms, hosts=hosts)
+    if connections is not None:
+        collector = replace(snapshot.collector, connections=connections)
+        snapshot = replace(snapshot, collector=collector, vms=vms)
     exits = VmExits(report, complete)
     return poll_of(snapshot, snapshot.vms, exits, UTC, make.at(at_s), Intervals())
 

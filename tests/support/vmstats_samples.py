@@ -512,6 +512,21 @@ def host(**changed: Any) -> Host:
     return Host(**{**values, **changed})
 
 
+def connection(**changed: Any) -> Connection:
+    """The connection of both, which answers."""
+    values: dict[str, Any] = {
+        "uri": URI,
+        "connected": True,
+        "since": at(100),
+        "error": None,
+        "polls": 90,
+        "last_poll_ns": 7_000_000,
+        "hung": (),
+        "stuck_threads": 0,
+    }
+    return Connection(**{**values, **changed})
+
+
 def collector(**changed: Any) -> Collector:
     """A collector that keeps up."""
     values: dict[str, Any] = {
@@ -530,28 +545,21 @@ def collector(**changed: Any) -> Collector:
             libvirtd_percent=0.75,
             budget_percent=5.0,
         ),
-        "connections": (
-            Connection(
-                uri=URI,
-                connected=True,
-                since=at(100),
-                error=None,
-                polls=90,
-                last_poll_ns=7_000_000,
-                hung=(),
-                stuck_threads=0,
-            ),
-        ),
+        "connections": (connection(),),
     }
     return Collector(**{**values, **changed})
 
 
 def snapshot(*vms: Vm, hosts: tuple[Host, ...] | None = None, **changed: Any) -> Snapshot:
-    """What the file holds; without arguments web1 and db1 on their host."""
+    """What the file holds; without arguments web1 and db1 on their host.
+
+    Those that timed out hang: their connection answers.
+    """
+    hung = tuple(one.sample.uuid for one in vms if one.sample.timed_out)
     return replace(
         Snapshot(
             boot_id="7d3c0f6e-58e2-4ab7-9a43-a7f1f1d5a001",
-            collector=collector(),
+            collector=collector(connections=(connection(hung=hung),)),
             hosts=(host(),) if hosts is None else hosts,
             vms=vms or (vm(), off_vm()),
         ),

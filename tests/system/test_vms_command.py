@@ -36,7 +36,12 @@ def snapshot(age_s: float = 0) -> Snapshot:
         make.off_vm(taken=taken),
         make.hung_vm(name="stuck", uuid=make.WEB1[:-2] + "33", pid=4301, taken=hung),
         make.off_vm(name="=1+1", uuid=make.DB1[:-2] + "44", taken=taken),
-        collector=make.collector(written=taken, interval_s=1.0, effective_interval_s=10.0),
+        collector=make.collector(
+            written=taken,
+            interval_s=1.0,
+            effective_interval_s=10.0,
+            connections=(make.connection(hung=(make.WEB1[:-2] + "33",)),),
+        ),
     )
 
 
@@ -214,9 +219,7 @@ def test_without_permission() -> None:
 def test_a_late_collector_and_a_lost_connection_are_told(tmp_path: Path) -> None:
     """The last figures are shown with their age; each sentence comes once."""
     late = snapshot(age_s=100)
-    gone = replace(
-        late.collector.connections[0], connected=False, error="qemu:///system: libvirtd is gone"
-    )
+    gone = replace(late.collector.connections[0], connected=False, error="libvirtd is gone")
     collector = replace(late.collector, connections=(gone,), stretched="polls every 20 s: cost")
     write(tmp_path, replace(late, collector=collector))
     done = vms(tmp_path, "--vm", "web1", "-i", "1", "-n", "2")

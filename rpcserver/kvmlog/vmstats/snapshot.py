@@ -65,6 +65,14 @@ class Collector:
     cost: Cost
     connections: tuple[Connection, ...]
 
+    @property
+    def answering(self) -> str | None:
+        """Return "1 of 2 connections answer"; None where all do."""
+        connected = sum(one.connected for one in self.connections)
+        if connected == len(self.connections):
+            return None
+        return f"{connected} of {len(self.connections)} connections answer"
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -74,6 +82,13 @@ class Snapshot:
     collector: Collector
     hosts: tuple[Host, ...]
     vms: tuple[Vm, ...]
+
+    def is_hung(self, vm: Vm) -> bool:
+        """Return whether a VM did not answer while its libvirt did."""
+        sample = vm.sample
+        return any(
+            one.uri == sample.uri and sample.uuid in one.hung for one in self.collector.connections
+        )
 
     def host_of(self, vm: Vm) -> Host | None:
         """Return the host that a VM runs on; None where it has not been sampled yet."""

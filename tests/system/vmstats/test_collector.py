@@ -51,7 +51,7 @@ def test_the_test_drivers_domain(tmp_path: Path) -> None:
         assert vm.sample.uri == URI
         assert vm.sample.cpu is None
         assert {one.group for one in vm.sample.absent} >= {"cpu", "blocks", "interfaces"}
-        snapshot = running.snapshot()
+        snapshot = running.until(lambda now: bool(now.hosts))
         (host,) = snapshot.hosts
         assert (host.hypervisor_type, host.local, host.ksm) == ("TEST", False, None)
         assert snapshot.collector.pid == running.process.pid

@@ -89,7 +89,7 @@ def test_a_remote_connection(
             assert vm.sample.memory is not None
             assert vm.sample.cpu is not None
             assert (vm.sample.cpu.guest_ns, vm.sample.cpu.vcpus[0].thread_id) == (None, None)
-        (host,) = found.hosts
+        (host,) = made.until(lambda now: bool(now.hosts)).hosts
         assert (host.local, host.ksm, host.pressure, host.load) == (False, None, None, None)
         assert host.memory.total_bytes > 0
         assert host.hypervisor_type == "QEMU"

@@ -15,6 +15,8 @@ from kvmlog.cli.table import Words
 
 # A command with its own first words, so that "(kvmlog bridge --ring)" stays one.
 _ADVICE: Final = re.compile(r"\bkvmlog (?P<command>[a-z]+)\b(?P<rest>(?: -{1,2}[a-z][-a-z]*)*)")
+# What a sentence about a connection of libvirt's begins with.
+_CONNECTION: Final = re.compile(r"^[a-z][a-z0-9+]*://\S*(?=: )")
 _LOCAL: Final = frozenset(("bridge", "config", "demo", "rpc", "vmstats"))
 
 
@@ -22,7 +24,10 @@ def about(host: str, commands: Collection[str]) -> Words:
     """Return the function that rewords sentences; commands: those that `kvmlog remote` has."""
 
     def words(sentence: str) -> str:
-        return _ADVICE.sub(typed, sentence)
+        return _ADVICE.sub(typed, _CONNECTION.sub(placed, sentence))
+
+    def placed(uri: re.Match[str]) -> str:
+        return f"{uri[0]} on {host}"
 
     def typed(advice: re.Match[str]) -> str:
         command = advice["command"]

@@ -12,8 +12,8 @@ from kvmlog.util import units
 
 LEGEND: Final = """\
 STATE   running, blocked, paused, closing (shuts down), off, crashed, asleep (pmsuspended); hung:
-        its QEMU does not answer
-AGE     of figures that are older than they should be
+        its QEMU does not answer libvirt
+AGE     of figures, and a state, that are older than they should be
 CPU%    of one CPU (200: two CPUs busy); VCPU% of the VM's own CPUs, HOST% of all of the host's
 ST%     steal: time in which its vCPUs were ready and got no CPU, of one CPU
 USED    memory that the guest cannot do without; MEM what it has now; RSS what its process has
@@ -45,7 +45,7 @@ def vms_table(rows: Collection[Figures]) -> Table:
 
 
 def _state(row: Figures) -> str:
-    if row["timed_out"]:
+    if row["hung"]:
         return "hung"
     state = str(row["state"])
     return _STATES.get(state, state)

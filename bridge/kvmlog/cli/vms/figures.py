@@ -24,6 +24,7 @@ _WHO: Final = (
     "age_s",
     "stale",
     "timed_out",
+    "hung",
     "vcpus",
     "interval_s",
 )
@@ -109,7 +110,8 @@ def figures(line: Line) -> Figures:
 def _values(line: Line) -> Iterator[Any]:
     sample, rates = line.vm.sample, line.rates
     yield from (sample.uri, sample.uuid, sample.name, sample.domain_id, sample.pid)
-    yield from (sample.state.name.lower(), line.age_s, line.stale, sample.timed_out)
+    yield sample.state.name.lower()
+    yield from (line.age_s, line.stale, sample.timed_out, line.hung)
     yield from (sample.definition.vcpus, rates and rates.interval_ns / 1e9)
     cpu = rates and rates.cpu
     yield from (getattr(cpu, name.removeprefix("cpu_"), None) for name in _CPU)

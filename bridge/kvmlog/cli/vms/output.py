@@ -53,11 +53,18 @@ def blocks(poll: Poll, sort: str) -> list[Block]:
 
 
 def heading(poll: Poll, rows: list[Figures]) -> str:
-    """Return "2026-11-30 13:50:12: 3 VMs, 2 active, 1 hung; exits of 1.00s"; it fits 80."""
+    """Return "2026-11-30 13:50:12: 3 VMs, 2 active, 1 hung; exits of 1.00s"; it fits 80.
+
+    Without any VM, where a connection is down: "0 VMs known; 0 of 1 connections answer".
+    """
+    time = units.date_time(*poll.clocks.of(poll.now.realtime_ns))
+    answering = poll.snapshot.collector.answering
+    if not rows and answering:
+        return f"{time}: 0 VMs known; {answering}"
     words = [counted(len(rows), "VM")]
     if rows:
         words.append(f"{sum(line.vm.sample.active for line in poll.lines)} active")
-    hung = sum(row["timed_out"] for row in rows)
+    hung = sum(row["hung"] for row in rows)
     if hung:
         words.append(f"{hung} hung")
     over_s = poll.exits_over_s
@@ -66,7 +73,7 @@ def heading(poll: Poll, rows: list[Figures]) -> str:
         if over_s is None
         else f"exits of {units.duration(round(over_s * units.NS_PER_S))}"
     )
-    return f"{units.date_time(*poll.clocks.of(poll.now.realtime_ns))}: {', '.join(words)}; {exits}"
+    return f"{time}: {', '.join(words)}; {exits}"
 
 
 def poll_object(poll: Poll, sort: str) -> dict[str, Any]:

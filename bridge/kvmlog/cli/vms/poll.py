@@ -23,12 +23,13 @@ _FOREVER_S: Final = 1e9
 
 @dataclass(frozen=True)
 class Line:
-    """One VM. stale: its figures are older than they should be."""
+    """One VM. stale: its figures are older than they should be; hung: its QEMU does not answer."""
 
     vm: Vm
     rates: Rates | None
     age_s: float
     stale: bool
+    hung: bool
     exits: ExitFigures | None
 
 
@@ -71,10 +72,14 @@ def poll_of(
         rates = intervals.rates(vm, None if host is None else host.cpu.count)
         stale = sample.timed_out or is_late(sample.taken, collector, now)
         counted = exits.of(sample, local=host is None or host.local)
-        lines.append(Line(vm, rates, vm.age_s(now), stale, counted))
+        lines.append(Line(vm, rates, vm.age_s(now), stale, snapshot.is_hung(vm), counted))
     late = lateness(snapshot, now)
     problems = [late] if late else []
     problems += [exits.problem] if exits.problem else []
-    problems += [one.error for one in collector.connections if one.error and not one.connected]
+    problems += [
+        f"{one.uri}: {one.error}"
+        for one in collector.connections
+        if one.error and not one.connected
+    ]
     problems += [collector.stretched] if collector.stretched else []
     return Poll(snapshot, lines, now, clocks, exits.over_s, problems)

@@ -24,6 +24,7 @@ class VmIndex:
 
     def __init__(self, snapshot: Snapshot, guests: Iterable[Guest]) -> None:
         self._vms = snapshot.vms
+        self._answering = snapshot.collector.answering
         self._index: WordIndex[Vm] = WordIndex()
         self._strangers: WordIndex[Guest] = WordIndex()  # that libvirt does not know
         names = _GuestNamesOf(guests)
@@ -71,13 +72,14 @@ class VmIndex:
                 "(kvmStatistics, kvmlog stat)"
             )
         shown = [f"{vm.sample.name} ({vm.sample.uuid})" for vm in self._vms[:_LISTED]]
+        nobody = f"no VM has the name, UUID or pid '{clean(word)}'"
         if not shown:
-            return f"no VM has the name, UUID or pid '{clean(word)}'; libvirt knows no VM at all"
+            if self._answering:
+                return f"{nobody}; none is known yet, and {self._answering}"
+            return f"{nobody}; libvirt knows no VM at all"
         more = f", and {len(self._vms) - _LISTED} more" if len(self._vms) > _LISTED else ""
-        return (
-            f"no VM has the name, UUID or pid '{clean(word)}'; "
-            f"name one of: {', '.join(shown)}{more}"
-        )
+        lacking = f"; {self._answering}" if self._answering else ""
+        return f"{nobody}; name one of: {', '.join(shown)}{more}{lacking}"
 
 
 class _GuestNamesOf:

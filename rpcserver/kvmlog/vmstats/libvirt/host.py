@@ -47,15 +47,22 @@ class _Capabilities:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What libvirt tells of a host."""
+class Identity:
+    """What libvirt tells of its host and does not change with each poll."""
 
-    taken: Moment
     hostname: str
     hypervisor_type: str
     hypervisor_version: int | None
     libvirt_version: int | None
     capabilities: _Capabilities
+    complete: bool  # what is not there never will be
+
+
+@dataclass(frozen=True)
+class Node:
+    """What libvirt tells of its host's CPUs and memory."""
+
+    taken: Moment
     info: tuple[Any, ...]
     times: CpuTimes | None
     memory: HostMemory
@@ -67,32 +74,43 @@ class Told:
 
 
 class HostCalls:
-    """The calls about the host behind one connection; one that is not supported is made once."""
+    """The calls about the host behind one connection; one that is not supported is made once.
+
+    Each may take minutes (HostFacts makes them aside).
+    """
 
     def __init__(self) -> None:
         self._unsupported: set[str] = set()
-        self._capabilities: _Capabilities | None = None
+        self._failed: set[str] = set()  # which may succeed later
 
     def renew(self) -> None:
         """Ask for everything again: another libvirt may have come."""
         self._unsupported.clear()
-        self._capabilities = None
 
-    def ask(self, connection: libvirt.virConnect) -> Told | None:
-        """Return what this libvirt tells of its host; None where its size is not known."""
+    def identity(self, connection: libvirt.virConnect) -> Identity | None:
+        """Return who the host is; None where the connection is broken."""
+        hostname = self._ask("hostname", connection.getHostname)
+        version = self._ask("version", connection.getVersion)
+        libvirt_version = self._ask("libvirt", connection.getLibVersion)
+        capabilities = self._ask("capabilities", connection.getCapabilities)
+        if not connection.isAlive():
+            return None
+        return Identity(
+            hostname=clean(hostname or ""),
+            hypervisor_type=clean(connection.getType()),
+            hypervisor_version=version,
+            libvirt_version=libvirt_version,
+            capabilities=_capabilities(capabilities or ""),
+            complete=self._failed.isdisjoint(("hostname", "version", "libvirt", "capabilities")),
+        )
+
+    def node(self, connection: libvirt.virConnect) -> Node | None:
+        """Return CPUs and memory; None where the host's size is not known."""
         info = self._ask("info", connection.getInfo)
         if info is None:
             return None
-        if self._capabilities is None:
-            text = self._ask("capabilities", connection.getCapabilities)
-            self._capabilities = _capabilities(text or "")
-        return Told(
+        return Node(
             taken=Moment.now(),
-            hostname=clean(self._ask("hostname", connection.getHostname) or ""),
-            hypervisor_type=clean(connection.getType()),
-            hypervisor_version=self._ask("version", connection.getVersion),
-            libvirt_version=self._ask("libvirt", connection.getLibVersion),
-            capabilities=self._capabilities,
             info=tuple(info),
             times=self._times(connection),
             memory=self._memory(connection, int(info[_MEMORY_MIB])),
@@ -132,11 +150,11 @@ class HostCalls:
     def _ask(self, name: str, call: Callable[[], _T]) -> _T | None:
         if name in self._unsupported:
             return None
+        self._failed.discard(name)
         try:
             return call()
         except libvirt.libvirtError as error:
-            if binding.is_unsupported(error):
-                self._unsupported.add(name)
+            (self._unsupported if binding.is_unsupported(error) else self._failed).add(name)
             return None
 
 
@@ -153,24 +171,25 @@ class HostSampler:
         self._hostname = ""
         self._address = Aside(self._look_up)
         self._resolve_s = 0.0
-        self._before: CpuTimes | None = None
+        self._before: Node | None = None
+        self._busy: float | None = None
 
-    def sample(self, told: Told, vms: Iterable[Vm]) -> Host:
+    def sample(self, identity: Identity, node: Node, vms: Iterable[Vm]) -> Host:
         """Return the newest sample; vms: those on the host, whose balloons are added up."""
         local = None if self._local is None else self._local.read(Moment.now())
         memories = [vm.sample.memory for vm in vms if vm.sample.active and vm.sample.memory]
         return Host(
             uri=self._uri,
             local=local is not None,
-            taken=told.taken,
-            hostname=told.hostname,
-            uuid=told.capabilities.uuid,
-            address=self._resolve(told.hostname),
-            hypervisor_type=told.hypervisor_type,
-            hypervisor_version=told.hypervisor_version,
-            libvirt_version=told.libvirt_version,
-            cpu=self._cpu(told, local),
-            memory=local.memory if local and local.memory else told.memory,
+            taken=node.taken,
+            hostname=identity.hostname,
+            uuid=identity.capabilities.uuid,
+            address=self._resolve(identity.hostname),
+            hypervisor_type=identity.hypervisor_type,
+            hypervisor_version=identity.hypervisor_version,
+            libvirt_version=identity.libvirt_version,
+            cpu=self._cpu(identity.capabilities, node, local),
+            memory=local.memory if local and local.memory else node.memory,
             disk=self._disk.get(_DISK_S) if local else None,
             ksm=local.ksm if local else None,
             huge_pages=local.huge_pages if local else None,
@@ -181,16 +200,14 @@ class HostSampler:
             balloon_maximum_bytes=sum(one.maximum_bytes or 0 for one in memories),
         )
 
-    def _cpu(self, told: Told, local: LocalFigures | None) -> HostCpu:
-        known, info = told.capabilities, told.info
-        times, busy = told.times, None
+    def _cpu(self, known: _Capabilities, node: Node, local: LocalFigures | None) -> HostCpu:
+        info, times = node.info, node.times
         if local is not None and local.cpu is not None:
             times, busy = local.cpu, local.busy_percent
-        elif times is not None and self._before is not None:
-            busy = cpu_times.busy_percent(self._before, times)
-        self._before = told.times
+        else:
+            busy = self._busy_percent(node)
         return HostCpu(
-            count=told.cpus,
+            count=node.cpus,
             model=known.model,
             vendor=known.vendor,
             arch=known.arch or clean(str(info[_ARCH])),
@@ -206,6 +223,16 @@ class HostSampler:
             iowait_ns=None if times is None else times.iowait_ns,
             busy_percent=busy,
         )
+
+    def _busy_percent(self, node: Node) -> float | None:
+        """Return how busy the CPUs were between the two newest answers."""
+        before, times = self._before, node.times
+        if before is None or before.taken != node.taken:
+            self._busy = None
+            if before is not None and before.times is not None and times is not None:
+                self._busy = cpu_times.busy_percent(before.times, times)
+            self._before = node
+        return self._busy
 
     def _resolve(self, hostname: str) -> str | None:
         """Return the host's address; it is looked up rarely, and not waited for."""

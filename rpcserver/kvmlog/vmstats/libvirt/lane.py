@@ -13,6 +13,9 @@ from typing import Any, Final, TypeVar
 import libvirt
 
 _T = TypeVar("_T")
+
+_KEEPALIVE_S: Final = 5
+_KEEPALIVE_COUNT: Final = 3
 _Work = tuple[Callable[[Any], Any], "Future[Any]"]
 
 
@@ -94,3 +97,9 @@ class Lane:
         with contextlib.suppress(libvirt.libvirtError):
             return self._connection is not None and self._connection.isAlive() == 1
         return False
+
+
+def keep_alive(connection: libvirt.virConnect) -> None:
+    """Have a connection break, and what waits for it fail, once its peer is silent for long."""
+    with contextlib.suppress(libvirt.libvirtError):  # the driver has no daemon
+        connection.setKeepAlive(_KEEPALIVE_S, _KEEPALIVE_COUNT)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +18,8 @@ from kvmlog.vmstats.libvirt.balloon import BalloonPeriod
 from kvmlog.vmstats.libvirt.cpu_time import DaemonCpu
 from kvmlog.vmstats.libvirt.domains import Domains
 from kvmlog.vmstats.libvirt.events import Changes
-from kvmlog.vmstats.libvirt.host import HostCalls, HostSampler
+from kvmlog.vmstats.libvirt.host import HostSampler
+from kvmlog.vmstats.libvirt.host_facts import HostFacts
 from kvmlog.vmstats.libvirt.session import CALL_S, Session, UnreachableError
 from kvmlog.vmstats.moment import Moment
 from kvmlog.vmstats.snapshot import Connection, Vm
@@ -26,6 +28,10 @@ _RETRY_S: Final = 1.0
 _RETRY_MOST_S: Final = 5.0
 # Definitions read in one call, all within CALL_S.
 _DEFINITIONS: Final = 100
+# One kind of error, whatever the numbers in it are, is logged no more often.
+_ERROR_S: Final = 60.0
+_ERRORS_MOST: Final = 64
+_NUMBER: Final = re.compile(r"\d+")
 
 
 @dataclass(frozen=True)
@@ -67,12 +73,13 @@ class Poller:
             connection_uri, remote=not uri.is_local(connection_uri), changes=self._changes
         )
         self._domains = Domains(connection_uri, history_s, self._changes)
-        self._host_calls = HostCalls()
+        self._facts = HostFacts(connection_uri)
         self._host_sampler = HostSampler(connection_uri, images)
         self._balloon = BalloonPeriod(connection_uri, balloon_period_s, self._changes.redefine)
         self._daemon = DaemonCpu(connection_uri)
         self._host: Host | None = None
         self._error: str | None = None
+        self._errors: dict[str, float] = {}  # kinds logged since it failed first, and when last
         self._since: Moment | None = None
         self._polls = 0
         self._last_poll_ns: int | None = None
@@ -98,6 +105,7 @@ class Poller:
         """Wait for the end of the thread and its connections, but not for calls that hang."""
         self._thread.join(timeout_s)
         self._session.join(timeout_s)
+        self._facts.join(timeout_s)
 
     @property
     def ended(self) -> bool:
@@ -125,6 +133,7 @@ class Poller:
             self._reported()
         finally:
             self._session.close()
+            self._facts.close()
 
     def _next(self, due: float) -> float:
         """Return when to poll again after a poll that was due then."""
@@ -160,20 +169,20 @@ class Poller:
         if session.connections != self._connections:
             # What happened in between no event told.
             domains.redefine()
-            self._host_calls.renew()
+            self._facts.renew()
             self._daemon.find()
             self._connections = session.connections
         elif not session.has_events:
             domains.redefine()
+        self._facts.begin()
         unsampled = domains.unsampled(session.hung)
         self._define([*domains.undefined(answer), *unsampled])
         told: tuple[calls.Bare, ...] = ()
         if unsampled:
             told = session.watch(lambda connection: calls.bare(connection, unsampled))
-        host = session.watch(self._host_calls.ask)
-        cpus = None if host is None else host.cpus
-        vms = domains.take(answer, session.hung, told, cpus)
-        self._host = None if host is None else self._host_sampler.sample(host, vms)
+        facts = self._facts.get()
+        vms = domains.take(answer, session.hung, told, None if facts is None else facts[1].cpus)
+        self._host = None if facts is None else self._host_sampler.sample(*facts, vms)
         self._tell_hung(vms)
         return vms
 
@@ -203,8 +212,23 @@ class Poller:
         self._failed = 0 if error is None else self._failed + 1
         if self._since is None or (error is None) != (self._error is None):
             self._since = Moment.now()
-            self._log(f"{self.uri}: {'connected' if error is None else error}")
+            self._errors.clear()
+            if error is None:
+                self._log(f"{self.uri}: connected")
         self._error = error
+        if error is not None:
+            self._tell_error(error)
+
+    def _tell_error(self, error: str) -> None:
+        """Log why there is no connection, whenever that is another reason than before."""
+        kind, now = _NUMBER.sub("", error), time.monotonic()
+        last = next(reversed(self._errors), None)
+        if kind == last or now - self._errors.get(kind, -_ERROR_S) < _ERROR_S:
+            return
+        self._errors.pop(kind, None)  # the one logged last is the last of them
+        if len(self._errors) < _ERRORS_MOST:
+            self._errors[kind] = now
+            self._log(f"{self.uri}: {error}")
 
     def _new_report(self, vms: tuple[Vm, ...], now: Moment) -> Report:
         return Report(
@@ -216,7 +240,7 @@ class Poller:
                 polls=self._polls,
                 last_poll_ns=self._last_poll_ns,
                 hung=tuple(sorted(self._session.hung)),
-                stuck_threads=self._session.stuck_threads,
+                stuck_threads=self._session.stuck_threads + self._facts.stuck_threads,
             ),
             host=self._host,
             vms=vms,

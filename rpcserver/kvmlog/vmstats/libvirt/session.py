@@ -9,7 +9,7 @@ where libvirt itself does.
 
 from __future__ import annotations
 
-import contextlib
+import shlex
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -20,7 +20,7 @@ import libvirt
 from kvmlog.util.errors import VmStatsError
 from kvmlog.vmstats.libvirt import binding, calls
 from kvmlog.vmstats.libvirt.events import Changes, Subscription
-from kvmlog.vmstats.libvirt.lane import Lane
+from kvmlog.vmstats.libvirt.lane import Lane, keep_alive
 
 _T = TypeVar("_T")
 
@@ -36,8 +36,6 @@ _PATIENCE_MOST_S: Final = 1.0
 _OCCUPIED_MS: Final = 200
 _AGAIN_S: Final = 0.1
 _CLOSE_S: Final = 0.5
-_KEEPALIVE_S: Final = 5
-_KEEPALIVE_COUNT: Final = 3
 
 
 class UnreachableError(VmStatsError):
@@ -100,8 +98,7 @@ class Session:
                 self.close()
             if binding.is_unsupported(error):
                 raise UnreachableError(
-                    f"{self._uri}: this driver of libvirt's has no figures in bulk; "
-                    "remove the URI (vmstats.uris)"
+                    "this driver of libvirt's has no figures in bulk; remove the URI (vmstats.uris)"
                 ) from None
             raise UnreachableError(binding.sentence(error)) from None
         self._last_s = time.monotonic() - began
@@ -136,7 +133,8 @@ class Session:
                     return None
                 if time.monotonic() > limit:
                     raise UnreachableError(
-                        f"libvirt has taken more than {CALL_S:g} s to answer; it is tried again"
+                        f"libvirt has taken more than {CALL_S:g} s to answer; it is tried again; "
+                        f"{self._look_first()}"
                     )
                 patience_s = _AGAIN_S
         except UnreachableError:
@@ -152,7 +150,7 @@ class Session:
             subscription = Subscription(self._changes)
 
             def begin(connection: libvirt.virConnect) -> None:
-                _keep_alive(connection)
+                keep_alive(connection)
                 subscription.begin(connection)
                 self.has_events = subscription.complete
                 self.connections += 1
@@ -166,7 +164,7 @@ class Session:
         if self._figures is None:
             self._check_stuck()
             self._watching()
-            self._figures = Lane(self._uri, opened_by=_keep_alive)
+            self._figures = Lane(self._uri, opened_by=keep_alive)
         self._opened(self._figures, self._leave_figures)
         return self._figures
 
@@ -178,8 +176,7 @@ class Session:
             self.join(_CLOSE_S)
         if self.stuck_threads > most:
             raise UnreachableError(
-                f"{self.stuck_threads} calls of libvirt have not returned; "
-                "restart libvirtd if it stays so"
+                f"{self.stuck_threads} calls of libvirt have not returned; {self._look_first()}"
             )
 
     def _opened(self, lane: Lane, leave: Callable[[], None]) -> None:
@@ -198,8 +195,14 @@ class Session:
             return future.result(timeout_s)
         except TimeoutError:
             raise UnreachableError(
-                f"libvirt has not answered within {timeout_s:g} s; restart libvirtd if it stays so"
+                f"libvirt has not answered within {timeout_s:g} s; {self._look_first()}"
             ) from None
+
+    def _look_first(self) -> str:
+        return (
+            f"see whether virsh -r -c {shlex.quote(self._uri)} list answers, and restart libvirtd "
+            "only where that hangs for minutes"
+        )
 
     def _leave_watch(self) -> None:
         self._leave(self._watch)
@@ -213,11 +216,6 @@ class Session:
         if lane is not None:
             lane.leave()
             self._left.append(lane)
-
-
-def _keep_alive(connection: libvirt.virConnect) -> None:
-    with contextlib.suppress(libvirt.libvirtError):  # the driver has no daemon
-        connection.setKeepAlive(_KEEPALIVE_S, _KEEPALIVE_COUNT)
 
 
 def _is_done(future: Future[calls.Answer], timeout_s: float) -> bool:

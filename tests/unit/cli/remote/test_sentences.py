@@ -25,6 +25,14 @@ from kvmlog.cli.remote.sentences import about
             "is full (kvmlog bridge --statistics-mib)",
             "is full (kvmlog bridge --statistics-mib on db1:8080)",
         ),
+        (
+            "qemu:///system: libvirt has not answered within 2 s",
+            "qemu:///system on db1:8080: libvirt has not answered within 2 s",
+        ),
+        (
+            "qemu+ssh://root@kvm2:22/system?no_tty=1: End of file: it is tried again",
+            "qemu+ssh://root@kvm2:22/system?no_tty=1 on db1:8080: End of file: it is tried again",
+        ),
         ("use the kvmlog that wrote it", "use the kvmlog that wrote it"),
         ("kvmlog stat --by guest,return", "kvmlog remote db1:8080 stat --by guest,return"),
     ],

@@ -16,6 +16,7 @@ from tests.support import vmstats_samples as make
 from tests.support.vms_polls import poll
 
 LONG = make.vm(name="instance-0000a2f1-of-somebody", uuid=make.WEB1[:-2] + "22", pid=4301)
+HUNG = make.WEB1[:-2] + "33"
 ALL = (
     "NAME",
     "STATE",
@@ -135,7 +136,7 @@ def test_each_state_has_a_word(state: State, word: str) -> None:
 )
 def test_a_vm_that_hangs_shows_its_age(age_s: float, text: str) -> None:
     """Beside one that is on time and shows none; its last figures stay."""
-    hung = make.hung_vm(name="hung", taken=make.at(1_004 - age_s))
+    hung = make.hung_vm(name="hung", uuid=HUNG, taken=make.at(1_004 - age_s))
     rows = {row["NAME"]: row for row in cells(hung, make.vm())}
     assert (rows["hung"]["STATE"], rows["hung"]["AGE"]) == ("hung", text)
     assert rows["hung"]["CPU%"] == "90.0"
@@ -151,8 +152,67 @@ def test_a_vm_that_was_not_asked_keeps_its_state_and_shows_its_age() -> None:
 def test_the_heading_counts() -> None:
     """All VMs, those with a process, those that hang; it fits 80 with hundreds."""
     assert shown(width=80) != []
-    (heading, *_) = shown(make.vm(), make.off_vm(), make.hung_vm(), width=80)
+    (heading, *_) = shown(make.vm(), make.off_vm(), make.hung_vm(uuid=HUNG), width=80)
     assert heading == ("2026-11-20 20:02:46: 3 VMs, 2 active, 1 hung; exits are not counted")
+
+
+def unreachable(*vms: Vm, hung: tuple[str, ...] = ()) -> list[str]:
+    """Heading and table while libvirt does not answer, of VMs that are as old as its last poll."""
+    down = make.connection(connected=False, error="libvirt has not answered", hung=hung)
+    stale = [replace(vm, sample=replace(vm.sample, timed_out=True)) for vm in vms]
+    return list(lines(blocks(poll(*stale, connections=(down,), at_s=1_069), "name"), None))
+
+
+def test_a_vm_whose_libvirt_does_not_answer_keeps_its_state() -> None:
+    """It does not hang, as far as anybody knows, and surely not when it is off; its age is told."""
+    heading, _, *rows = unreachable(make.vm(), make.off_vm())
+    assert heading == "2026-11-20 20:03:51: 2 VMs, 1 active; exits are not counted"
+    assert [row.split()[:3] for row in rows] == [["db1", "off", "69s"], ["web1", "running", "69s"]]
+
+
+def test_a_vm_that_hung_when_libvirt_answered_last_does_so_still() -> None:
+    """That was its last state; the other VM of the connection has its own."""
+    other = make.vm(name="web2", uuid=HUNG)
+    heading, _, *rows = unreachable(make.vm(), other, hung=(make.WEB1,))
+    assert "2 VMs, 2 active, 1 hung" in heading
+    assert [row.split()[:2] for row in rows] == [["web1", "hung"], ["web2", "running"]]
+
+
+def test_a_uuid_that_hangs_on_another_host_does_not_hang_here() -> None:
+    """While it migrates, two connections know it."""
+    there = make.connection(uri="qemu+ssh://kvm2/system", hung=(make.WEB1,))
+    found = poll(make.vm(), connections=(make.connection(), there))
+    assert not found.lines[0].hung
+
+
+@pytest.mark.parametrize(
+    ("up", "said"), [((False,), "0 of 1"), ((True, False), "1 of 2"), ((False, False), "0 of 2")]
+)
+def test_no_vm_is_known_while_a_connection_is_down(up: tuple[bool, ...], said: str) -> None:
+    """That is told in place of what would read as a host without VMs."""
+    connections = tuple(
+        make.connection(uri=f"qemu+ssh://kvm{number}/system", connected=one)
+        for number, one in enumerate(up)
+    )
+    assert blocks(poll(connections=connections), "cpu") == [
+        f"2026-11-20 20:02:46: 0 VMs known; {said} connections answer"
+    ]
+
+
+def test_a_host_without_vms() -> None:
+    """All its connections answer."""
+    assert blocks(poll(connections=(make.connection(),)), "cpu") == [
+        "2026-11-20 20:02:46: 0 VMs; exits are not counted"
+    ]
+
+
+def test_a_connection_that_is_down_is_named() -> None:
+    """By its URI, which a sentence of libvirt's does not tell; one that answers has no problem."""
+    down = make.connection(
+        uri="qemu+ssh://kvm2/system", connected=False, error="libvirt has not answered within 2 s"
+    )
+    found = poll(make.vm(), connections=(make.connection(), down))
+    assert list(found.problems) == ["qemu+ssh://kvm2/system: libvirt has not answered within 2 s"]
 
 
 def test_names_move_no_cursor() -> None:

@@ -15,7 +15,8 @@ from tests.support.vms_polls import line, poll
 UNITS = ("_ns", "_s", "_bytes", "_percent", "_per_s", "_share", "_count")
 # Words, numbers of something, and counters that are named by what they count.
 WITHOUT = {
-    *("uri", "uuid", "name", "domain_id", "pid", "state", "stale", "timed_out", "vcpus"),
+    *("uri", "uuid", "name", "domain_id", "pid", "state", "stale", "timed_out", "hung"),
+    "vcpus",
     *("read_requests", "write_requests", "io_errors", "exits", "exit_reason"),
     *("cpu_percent_of_one_cpu", "cpu_percent_of_vcpus", "cpu_percent_of_host"),
     *(f"{way}_{what}" for way in ("rx", "tx") for what in ("packets", "errors", "drops")),
@@ -71,7 +72,7 @@ def test_what_nobody_tells_is_none_and_never_zero() -> None:
     assert figures(line(partly))["read_bytes_per_s"] is None
     assert fresh["cpu_percent_of_one_cpu"] is None
     assert fresh["read_bytes_per_s"] is None
-    known = {"uri", "uuid", "name", "state", "age_s", "stale", "timed_out", "vcpus"}
+    known = {"uri", "uuid", "name", "state", "age_s", "stale", "timed_out", "hung", "vcpus"}
     assert {name for name, value in off.items() if value is not None} == known
 
 

@@ -85,3 +85,17 @@ def test_a_word_that_is_no_vm_is_shown_safely() -> None:
     """Also where there is no VM at all."""
     with pytest.raises(UnknownVmError, match=r"pid 'x\\n\\x1b'; libvirt knows no VM at all"):
         VmIndex(samples.snapshot(vms=()), ()).one("x\n\x1b")
+
+
+@pytest.mark.parametrize(
+    ("vms", "said"),
+    [
+        ((), "pid 'web9'; none is known yet, and 0 of 1 connections answer"),
+        ((WEB1,), r"name one of: web1 \(.*\); 0 of 1 connections answer"),
+    ],
+)
+def test_a_word_that_is_no_vm_while_a_connection_is_down(vms: tuple[Vm, ...], said: str) -> None:
+    """It may be one of those that libvirt does not tell of now."""
+    collector = samples.collector(connections=(samples.connection(connected=False),))
+    with pytest.raises(UnknownVmError, match=said):
+        VmIndex(samples.snapshot(vms=vms, collector=collector), ()).one("web9")
