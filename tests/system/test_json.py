@@ -178,12 +178,12 @@ def test_what_any_path_may_answer_is_described(host: JsonHost) -> None:
         ("/v2.1/none", 404, "There is no such path"),
         ("/v2.1/servers/none", 404, "No VM has the name, UUID or pid 'none'"),
         ("/v2.1/servers/db1/diagnostics", 409, "db1: its state is shutdown"),
-        ("/v2.1/os-hypervisors/7", 404, "compute host 7 could not be found"),
+        ("/v2.1/os-hypervisors/7", 404, "Compute host 7 could not be found"),
         ("/v2.1/os-hypervisors?with_servers=maybe", 400, "with_servers is 'maybe'; give true"),
         (
             "/v2.1/os-hypervisors/detail?hypervisor_hostname_pattern=x9",
             404,
-            "no hypervisor matching 'x9' could be found",
+            "No hypervisor matching 'x9' could be found",
         ),
     ],
 )
@@ -239,7 +239,7 @@ def test_local_users_are_those_of_xml_rpc(host: JsonHost) -> None:
     assert run_as(NOBODY, GET, port).startswith("403 ")
     assert run_as(NOBODY, GET, port, f"X-Auth-Token: {token(host)}").startswith("200 ")
     lines = host.server._lines
-    until(lambda: any("refused: 403 nobody is neither" in line for line in lines))
+    until(lambda: any("refused: 403 user 'nobody' is neither" in line for line in lines))
 
 
 def test_what_is_no_request_is_refused_and_closed(host: JsonHost) -> None:

@@ -64,7 +64,7 @@ def test_another_user_may_neither_switch_nor_read(server: Server, method: str) -
     """403 with a sentence, whatever is called; the log has who and where."""
     reply = run_as(NOBODY, POST, str(server.port), dumps(("on",), method))
     assert reply.startswith("403 None user 'nobody' is neither root nor in the group kvmlog")
-    assert "refused: 403 nobody is neither" in server.stop()
+    assert "refused: 403 user 'nobody' is neither" in server.stop()
 
 
 def test_ipv6_is_no_way_around(tmp_path: Path) -> None:

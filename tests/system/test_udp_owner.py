@@ -56,7 +56,7 @@ def test_another_user_may_neither_switch_nor_read(bridge: Bridge, command: str) 
     assert answer.startswith("error: user 'nobody' is neither root nor in the group kvmlog")
     assert counts(bridge) == {"refused": 1}
     _, log = bridge.stop()
-    assert "refused: nobody is neither" in log
+    assert "refused: user 'nobody' is neither" in log
 
 
 def test_a_sender_that_is_gone_is_nobody(bridge: Bridge) -> None:
@@ -128,7 +128,7 @@ def test_ipv6_is_no_way_around(tmp_path: Path) -> None:
             link.sendto(b"off", ("::1", bridge.udp[1]))
             assert OTHERS in link.recv(1_000)
         ask6 = ASK.replace("AF_INET", "AF_INET6").replace("127.0.0.1", "::1")
-        assert run_as(NOBODY, ask6, str(bridge.udp[1]), "off").startswith("error: nobody")
+        assert run_as(NOBODY, ask6, str(bridge.udp[1]), "off").startswith("error: user 'nobody'")
 
 
 def test_who_had_the_port_before_cannot_be_told(bridge: Bridge) -> None:

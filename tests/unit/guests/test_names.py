@@ -120,7 +120,7 @@ def test_a_file_of_no_use_is_told_and_stands_in_nobodys_way(ring: str) -> None:
     assert names.guests() == []
     assert names.problem == (
         f"{ring}.guests: no file of guests, or a damaged one (no JSON); "
-        "remove it and restart the bridge"
+        "check --ring, and if it is the bridge's, remove it and restart the bridge"
     )
     with pytest.raises(GuestError, match=r"no known guest .* \(.*damaged one"):
         names.matching(["old"])
@@ -203,8 +203,15 @@ def test_a_file_that_differs_in_its_generation_alone_is_read_again(
     assert names.guests() == [NEW]
 
 
-@pytest.mark.parametrize("kind", ["fifo", "folder", "huge"])
-def test_what_is_no_file_of_guests_is_told(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("fifo", "is no regular file, no file of guests; name the bridge's ring"),
+        ("folder", "is a directory, no file of guests; name the bridge's ring"),
+        ("huge", "no file of guests, or a damaged one"),
+    ],
+)
+def test_what_is_no_file_of_guests_is_told(tmp_path: Path, kind: str, words: str) -> None:
     """A pipe, a folder, a file of any size: a sentence, and nobody waits."""
     path = tmp_path / "ring.guests"
     if kind == "fifo":
@@ -216,7 +223,7 @@ def test_what_is_no_file_of_guests_is_told(tmp_path: Path, kind: str) -> None:
         os.truncate(path, FILE_BYTES + 1)
     names = GuestNames(str(tmp_path / "ring"))
     assert names.guests() == []
-    assert (names.problem or "").startswith(f"{path}: no file of guests, or a damaged one")
+    assert (names.problem or "").startswith(f"{path}: {words}")
     assert not names.reload()
 
 

@@ -42,9 +42,9 @@ def parsing(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     goes_on = threading.Event()
     decode = file.decode
 
-    def wait(path: str, raw: bytes) -> Snapshot:
+    def wait(path: str, raw: bytes, named_by: str) -> Snapshot:
         goes_on.wait()
-        return decode(path, raw)
+        return decode(path, raw, named_by)
 
     monkeypatch.setattr(file, "decode", wait)
     yield goes_on
