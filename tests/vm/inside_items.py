@@ -4,8 +4,8 @@
 Every test in tests/vm/inside/ appears once for each kernel, as "test_name[6.1]"; those
 in inside/once/ do not depend on it, and appear for the first; those in inside/debug/ for the
 kernel "debug" only. For each kernel one VM is booted, in which pytest runs all of that
-kernel's items, and another for those of once/: a VM keeps one CPU busy, so that none must
-have much more to do than the others. Here items only read their outcome. The VMs begin
+kernel's items, and two others for those of once/, by source: a VM keeps one CPU busy, so that
+none must have much more to do than the others. Here items only read their outcome. The VMs begin
 before any test does, and run beside all others and each other, as many as there are CPUs:
 most of those others wait more than they compute. Nothing in tests/vm/inside is imported on
 the host.
@@ -39,6 +39,7 @@ from tests.vm import reporting
 INSIDE = Path(__file__).with_name("inside")
 _ONCE = INSIDE / "once"
 _DEBUG = INSIDE / "debug"
+_BPF = re.compile(r"\[bpf\b")
 _IN_VM = "KVMLOG_IN_VM"
 _NODEIDS = pytest.StashKey[list[str]]()
 # Lines that a test inside printed past pytest's capture, for who reads the host's summary.
@@ -60,10 +61,11 @@ class Boot(NamedTuple):
 
     kernel: str
     once: bool
+    bpf: bool = False  # of once/: those with the source bpf have a VM of their own
 
     @property
     def name(self) -> str:
-        return f"inside-{self.kernel}{'-once' if self.once else ''}"
+        return f"inside-{self.kernel}{'-once' if self.once else ''}{'-bpf' if self.bpf else ''}"
 
 
 class VmSession:
@@ -170,7 +172,7 @@ class InsideModule(pytest.File):
             file, _, test = nodeid.partition("::")
             if file != path:
                 continue
-            for boot in boots_of(self.path):
+            for boot in boots_of(self.path, test):
                 item = InsideItem.from_parent(self, name=f"{test}[{boot.kernel}]")
                 item.nodeid_inside, item.boot = nodeid, boot
                 item.add_marker(pytest.mark.vm)
@@ -210,15 +212,16 @@ def begin(session: pytest.Session) -> None:
         session.config.stash[_SESSIONS] = VmSessions(wanted)
 
 
-def boots_of(path: Path) -> list[Boot]:
-    """Return the VMs in which the tests of a file inside run, each on a kernel of its own."""
+def boots_of(path: Path, test: str) -> list[Boot]:
+    """Return the VMs in which a test of a file inside runs, each on a kernel of its own."""
     kernels = os.environ.get("KVMLOG_KERNELS", " ".join(SERIES)).split()
     once = _ONCE in path.parents
     if _DEBUG in path.parents:
         kernels = [kernel for kernel in kernels if kernel == DEBUG]
     elif once and not scale.EVERY_KERNEL:
         kernels = kernels[:1]
-    return [Boot(kernel, once) for kernel in kernels]
+    bpf = once and (_BPF.search(test) is not None or path.name.startswith("test_bpf"))
+    return [Boot(kernel, once, bpf) for kernel in kernels]
 
 
 def measured(config: pytest.Config) -> list[str]:

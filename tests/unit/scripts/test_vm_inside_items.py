@@ -13,6 +13,7 @@ from tests.vm.inside_items import INSIDE, boots_of
 DEBUG = INSIDE / "debug/test_judges.py"
 OWN, ONCE = INSIDE / "test_guest.py", INSIDE / "once/test_provision.py"
 ONCE_DEEPER = INSIDE / "once/one_bridge/test_demo.py"
+TEST, WITH_BPF = "test_it[kmod-1]", "test_it[bpf-1]"
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +40,7 @@ def test_only_what_stands_in_once_runs_on_one_kernel(
     """In `make soak` that too runs on each."""
     assert path.exists()
     monkeypatch.setattr(scale, "EVERY_KERNEL", every)
-    assert [boot.kernel for boot in boots_of(path)] == expected
+    assert [boot.kernel for boot in boots_of(path, TEST)] == expected
 
 
 @pytest.mark.parametrize(
@@ -52,20 +53,30 @@ def test_what_stands_in_debug_runs_on_the_debug_kernel(
     assert path.exists()
     monkeypatch.setattr(scale, "EVERY_KERNEL", 0)
     monkeypatch.setenv("KVMLOG_KERNELS", "6.1 debug")
-    assert [boot.kernel for boot in boots_of(path)] == expected
+    assert [boot.kernel for boot in boots_of(path, TEST)] == expected
 
 
 def test_the_only_kernel_is_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever was chosen."""
     monkeypatch.setattr(scale, "EVERY_KERNEL", 0)
     monkeypatch.setenv("KVMLOG_KERNELS", "6.12")
-    assert [boot.kernel for boot in boots_of(ONCE)] == ["6.12"]
+    assert [boot.kernel for boot in boots_of(ONCE, TEST)] == ["6.12"]
 
 
 def test_what_stands_in_once_has_vms_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """One VM is not to take as long as all others together."""
     monkeypatch.setattr(scale, "EVERY_KERNEL", 1)
-    assert set(boots_of(ONCE)) == set(boots_of(ONCE_DEEPER))
-    assert not set(boots_of(ONCE)) & set(boots_of(OWN))
-    names = [boot.name for path in (OWN, ONCE) for boot in boots_of(path)]
+    assert set(boots_of(ONCE, TEST)) == set(boots_of(ONCE_DEEPER, TEST))
+    assert not set(boots_of(ONCE, TEST)) & set(boots_of(OWN, TEST))
+    names = [boot.name for path in (OWN, ONCE) for boot in boots_of(path, TEST)]
     assert names == ["inside-6.1", "inside-6.12", "inside-6.1-once", "inside-6.12-once"]
+
+
+def test_what_stands_in_once_is_shared_out_by_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The programs' VM runs beside the module's; elsewhere one VM has both."""
+    monkeypatch.setattr(scale, "EVERY_KERNEL", 0)
+    assert [boot.name for boot in boots_of(ONCE_DEEPER, WITH_BPF)] == ["inside-6.1-once-bpf"]
+    choice = INSIDE / "once/test_bpf_choice.py"
+    assert choice.exists()
+    assert boots_of(choice, "test_auto") == boots_of(ONCE_DEEPER, WITH_BPF)
+    assert boots_of(OWN, WITH_BPF) == boots_of(OWN, TEST)
