@@ -318,7 +318,7 @@ def sample(**changed: Any) -> Sample:
 
 
 def block_rates(**changed: Any) -> BlockRates:
-    """Of vda."""
+    """The rates of vda."""
     values: dict[str, Any] = {
         "target": "vda",
         "read_bytes_per_s": 1_001.5,
@@ -334,7 +334,7 @@ def block_rates(**changed: Any) -> BlockRates:
 
 
 def interface_rates(**changed: Any) -> InterfaceRates:
-    """Of web1's interface."""
+    """The rates of web1's interface."""
     values: dict[str, Any] = {
         "key": MAC,
         "rx_bytes_per_s": 10_010.5,

@@ -288,7 +288,7 @@ def test_microversions_are_negotiated(
     [("compute 2.89", 406), ("compute 2.0", 406), ("compute 3.1", 406), ("compute x", 400)],
 )
 def test_other_microversions_are_refused(host: JsonHost, asked: str, status: int) -> None:
-    """With those that there are."""
+    """The refusal has the versions that there are."""
     reply = host.get("/v2.1/os-hypervisors", headers={"OpenStack-API-Version": asked})
     assert reply.status == status
     assert "2.1" in reply.sentence

@@ -235,7 +235,7 @@ def test_a_late_collector_and_a_lost_connection_are_told(tmp_path: Path) -> None
 
 
 def test_what_a_real_collector_found(tmp_path: Path) -> None:
-    """Of libvirt's test driver, whose VM runs and tells nothing but its state."""
+    """A collector of libvirt's test driver, whose VM runs and tells nothing but its state."""
     with collector(tmp_path, "test:///default") as running:
         running.until_vm("test", lambda vm: vm.sample.active)
         (vm,) = json.loads(vms(tmp_path, "--vm", "test", "--json").stdout)["vms"]

@@ -125,7 +125,7 @@ def test_a_vm_that_does_not_run_has_its_state_only() -> None:
     ],
 )
 def test_each_state_has_a_word(state: State, word: str) -> None:
-    """Of seven characters at most."""
+    """Words have seven characters at most."""
     (row,) = cells(make.vm(state=state))
     assert row["STATE"] == word
     assert len(word) <= 7
@@ -207,7 +207,7 @@ def test_a_host_without_vms() -> None:
 
 
 def test_a_connection_that_is_down_is_named() -> None:
-    """By its URI, which a sentence of libvirt's does not tell; one that answers has no problem."""
+    """The URI is named, which libvirt's sentence lacks; one that answers has no problem."""
     down = make.connection(
         uri="qemu+ssh://kvm2/system", connected=False, error="libvirt has not answered within 2 s"
     )

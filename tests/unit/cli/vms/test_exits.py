@@ -128,7 +128,7 @@ def counted(counting: Counting) -> Iterator[threading.Lock]:
 
 
 def test_only_exits_since_the_last_measurement_count(tmp_path: Path) -> None:
-    """Of real statistics: those before are not counted, and while tracing is off nothing is."""
+    """Real statistics: exits before are not counted, and while tracing is off nothing is."""
     with (
         Counting(tmp_path) as counting,
         counted(counting) as feeding,

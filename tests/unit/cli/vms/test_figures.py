@@ -85,7 +85,7 @@ def test_every_cpu_rate_of_the_model_is_there() -> None:
 
 @pytest.mark.parametrize("sort", SORTS)
 def test_sorted_by_any_figure_with_unknown_ones_last(sort: str) -> None:
-    """By name ascending, by figures descending."""
+    """Names ascend, figures descend."""
     idle = replace(make.vm(name="idle", uuid="0" * 36), rates=make.rates(blocks=(), interfaces=()))
     rows = [figures(one) for one in poll(make.off_vm(), idle, make.vm()).lines]
     names = [row["name"] for row in ordered(rows, sort)]
