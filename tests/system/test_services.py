@@ -278,7 +278,7 @@ def _fault_code(server: ServerProxy, name: str) -> int:
 @pytest.mark.parametrize(
     ("user", "words"),
     [
-        ("no-such-user", "there is no user no-such-user that this server could become"),
+        ("no-such-user", "there is no user no-such-user to become instead of root"),
         ("root", "runs as root, as requested"),
     ],
 )

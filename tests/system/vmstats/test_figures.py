@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import Final
 
@@ -20,9 +21,12 @@ from tests.support.foreign_clients import openstack
 from tests.support.json_process import json_server_of
 from tests.support.libvirt_guest import DISK_BYTES, MEMORY_MIB, LibvirtGuest
 from tests.support.libvirt_host import LibvirtHost
+from tests.support.scale import REPEATS
 from tests.support.vmstats_process import Collector
 
 Guests = tuple[LibvirtGuest, LibvirtGuest]
+# How long a guest is busy, and how near its time comes to that.
+_BUSY_NS, _NEAR = (60_000_000_000, 0.01) if REPEATS > 1 else (8_000_000_000, 0.05)
 # virsh domstats' keys and our figures, and what one of theirs is in our unit.
 _GROWING: Final = {
     "cpu.time": "cpu.time_ns",
@@ -69,6 +73,15 @@ def figure(sample: Sample, path: str) -> int:
         found = found[int(part)] if isinstance(found, tuple) else getattr(found, part)
     assert isinstance(found, int), path
     return found
+
+
+@pytest.fixture(autouse=True)
+def booted(libvirtd: LibvirtHost, guests: Guests) -> None:
+    """They have booted, and their balloons' drivers tell."""
+    for guest in guests:
+        guest.run("true")
+        while "balloon.available" not in domstats(libvirtd, guest.name):
+            time.sleep(0.1)
 
 
 def test_figures_are_those_of_virsh(
@@ -205,17 +218,20 @@ def test_traffic_one_way_is_received(guests: Guests, vmstats: Collector, size: i
 
 
 def test_a_busy_guest_uses_or_lacks_a_whole_cpu(guests: Guests, vmstats: Collector) -> None:
-    """The vCPU of an endless loop runs, or is ready without a CPU: together all of the time."""
+    """The vCPU of an endless loop runs, or is ready without a CPU: together all of the time.
+
+    To one in a hundred in make soak: libvirt reads the counters some ms after it is asked.
+    """
     web, data = guests
     web.send("while :; do :; done & busy=$!")
     first = vmstats.fresh(web.name).sample
     last = vmstats.until_vm(
         web.name,
-        lambda vm: vm.sample.taken.monotonic_ns - first.taken.monotonic_ns >= 8_000_000_000,
+        lambda vm: vm.sample.taken.monotonic_ns - first.taken.monotonic_ns >= _BUSY_NS,
     ).sample
     web.run("kill $busy")
     spent = last.taken.monotonic_ns - first.taken.monotonic_ns
-    assert vcpu_ns(last) - vcpu_ns(first) == pytest.approx(spent, rel=0.01)
+    assert vcpu_ns(last) - vcpu_ns(first) == pytest.approx(spent, rel=_NEAR)
     idle = vmstats.vm(data.name).rates
     assert idle is not None
     assert idle.cpu is not None
