@@ -56,7 +56,7 @@ def test_while_it_is_written_every_row_is_whole_and_none_goes_backwards(
                 seen += last.exits < now.exits
                 last = now
             assert writer.wait() == 0
-        # What the child still had in its cache is lost with it. The last copy may be of long before.
+        # What the child still had in its cache is lost with it; the last copy may be old.
         assert counting.reader.snapshot().exits >= 0.9 * batches * statistics_race.BATCH
     assert seen > 10, "the writer was never watched at work: the race was not run"
 
