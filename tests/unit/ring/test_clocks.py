@@ -145,7 +145,7 @@ def test_the_oldest_pair_makes_room(writer: RingWriter) -> None:
 
 
 def test_summer_time_is_known_before_it_begins(writer: RingWriter) -> None:
-    """To the nanosecond: the pair is there before the first record that it holds for."""
+    """It is known to the nanosecond: the pair is there before the first record that it holds for."""
     testing.kvmlog_test_forget_clocks(writer.native)
     testing.kvmlog_test_clock(writer.native, 5, 100 * S, 3_600, 7_200, 107)
     found = clocks_of(writer)
@@ -199,7 +199,7 @@ def test_the_bridges_zone_is_the_rings(zone: pytest.MonkeyPatch, tmp_path: Path)
 def test_a_zone_that_changes_while_the_bridge_runs(
     zone: pytest.MonkeyPatch, writer: RingWriter
 ) -> None:
-    """From the heartbeat on that sees it; what was before keeps its zone."""
+    """The heartbeat that sees it begins it; what was before keeps its zone."""
     before = clocks_of(writer)
     zone.setenv("TZ", "HERE-5:45")
     lib.kvmlog_writer_heartbeat(writer.native)
@@ -231,7 +231,7 @@ def test_what_began_before_the_zone_changed_keeps_its_zone(
 def test_a_zone_that_changes_is_told_in_the_stream(
     zone: pytest.MonkeyPatch, writer: RingWriter, on: bool
 ) -> None:
-    """By the engine, whatever the source is, once, while tracing is on."""
+    """The engine tells it, whatever the source is, once, while tracing is on."""
     writer.switched(on, lib.KVMLOG_SOURCE_KMOD)
     before_s = writer.header().utc_offset_s
     zone.setenv("TZ", "HERE-5:45")
@@ -269,7 +269,7 @@ def test_the_zone_of_a_time_of_day() -> None:
     st.integers(0, 2**32 - 1),
 )
 def test_c_and_python_find_the_same_pair(starts: list[int], asked: list[int], more: int) -> None:
-    """In any header, even one that says it has more pairs than there is room for."""
+    """They agree on any header, even one with more pairs than there is room for."""
     header = ffi.new("struct kvmlog_ring_header *")
     header.monotonic_ns, header.realtime_ns, header.utc_offset_s = 5, 1_000, 60
     header.clock_count = len(starts) if len(starts) < MOST else max(more, MOST)

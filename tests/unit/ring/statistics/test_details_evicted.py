@@ -114,7 +114,7 @@ def test_a_detail_with_its_share_of_the_time_has_a_row(tmp_path: Path, seed: int
 
 
 def test_an_interval_has_exactly_what_came_in_it(tmp_path: Path) -> None:
-    """Of rows that stayed, came, went, and came again in other places or the same."""
+    """Rows stay, come, go, and come again in other places or the same."""
     with Counting(tmp_path) as counting:
         counting.feed(ports(range(KEYS), total_ns=20), ports([5] * 9, total_ns=10**6))
         base = counting.snapshot()

@@ -96,7 +96,7 @@ def test_who_was_idle_gains_nothing_by_it(queue: Queue) -> None:
 
 
 def test_a_caller_computes_in_one_thread(queue: Queue) -> None:
-    """Of four turns that are free, nobody gets two."""
+    """Nobody gets two of four turns that are free."""
     four = Queue(4)
     four.hold("greedy")
     four.wait("greedy")

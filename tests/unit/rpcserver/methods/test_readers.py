@@ -74,7 +74,7 @@ def test_a_reader_whose_call_failed_is_closed(ring: Path) -> None:
 
 
 def test_what_nobody_uses_is_closed(ring: Path) -> None:
-    """By the server's rounds; what was used just now is kept."""
+    """The server's rounds close it; what was used just now is kept."""
     with ring_reader(str(ring)):
         pass
     close_idle(60.0)

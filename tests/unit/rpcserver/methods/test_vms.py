@@ -139,7 +139,7 @@ def test_a_callers_growth_is_its_own(host: Host, words: tuple[str, ...]) -> None
 def test_bad_input_is_a_sentence(
     host: Host, name: str, given: tuple[Any, ...], code: int, sentence: str
 ) -> None:
-    """With its own code, the value, and what to give instead."""
+    """It has its own code, the value, and what to give instead."""
     fault = host.fault(name, *given)
     assert (fault.faultCode, sentence in fault.faultString) == (code, True), fault.faultString
 
