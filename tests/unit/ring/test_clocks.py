@@ -145,7 +145,7 @@ def test_the_oldest_pair_makes_room(writer: RingWriter) -> None:
 
 
 def test_summer_time_is_known_before_it_begins(writer: RingWriter) -> None:
-    """It is known to the nanosecond: the pair is there before the first record that it holds for."""
+    """The pair is there before the first record that it holds for, to the nanosecond."""
     testing.kvmlog_test_forget_clocks(writer.native)
     testing.kvmlog_test_clock(writer.native, 5, 100 * S, 3_600, 7_200, 107)
     found = clocks_of(writer)
