@@ -252,6 +252,23 @@ void kvmlog_statistics_copied(const struct kvmlog_statistics_map *copy,
 int kvmlog_statistics_header_now(const struct kvmlog_statistics_map *map,
 				 struct kvmlog_statistics_header *header);
 
+/* --- statistics/figures.c --- */
+
+/* What an exit counts for in the statistics; the times sum up to total_ns. */
+struct kvmlog_exit_figures {
+	__u64 kvm_ns;
+	__u64 vmm_ns;
+	__u64 wait_ns;
+	__u64 idle_ns;
+	__u64 paused_ns;
+	__u8 flags; /* enum kvmlog_statistics_flag */
+	__u8 reserved[7];
+};
+
+/* Of records of type EXIT only. */
+void kvmlog_exit_figures(const struct kvmlog_record *records, __u64 count,
+			 struct kvmlog_exit_figures *figures);
+
 /* --- statistics/keys.c --- */
 
 /* CPUID leaves that are one detail: guests look for hypervisors at every 256th of them. */

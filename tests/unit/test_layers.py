@@ -27,6 +27,7 @@ LAYERS = (
     "bridge",
     "vmstats",
     "client",
+    "analysis",
     "rpcserver",
     "cli",
 )
@@ -60,6 +61,10 @@ FOREIGN = {
         "kvmlog.vmstats.libvirt.host",
     ),
     "libvirt": ("kvmlog.vmstats.libvirt",),
+    "numpy": ("kvmlog.analysis",),
+    "pyarrow": ("kvmlog.analysis",),
+    "duckdb": ("kvmlog.analysis.query",),
+    "perfetto": ("kvmlog.analysis.export.perfetto",),
 }
 
 
