@@ -78,7 +78,9 @@ struct kvmlog_guest_time {
 struct kvmlog_filter {
 	__u32 types;	 /* 1 << type; 1 << 0: types that no version knows yet */
 	__u32 of_guests; /* 1: only exits in `guests` */
+	__u64 since_ns;	 /* only records of this time and later */
 	__u64 total_ns;	 /* only exits that took as long */
+	__u64 busy_ns;	 /* only exits that took as long without halt and pause */
 	__u64 *reasons;	 /* only exits of these: isa << 32 | reason, without VMX's flags; sorted */
 	__u16 *returns;	 /* ... or that returned with one of these KVM_EXIT_*; sorted */
 	struct kvmlog_guest_time *guests; /* sorted by guest and time, without overlap */
