@@ -14,7 +14,7 @@ from kvmlog.analysis.records.distinct import NONE, Decoder, Dictionary
 from kvmlog.analysis.records.guests import GuestColumns
 from kvmlog.analysis.records.structs import (
     Array,
-    exits_of,
+    columns_of,
     figures_of,
     in_time_order,
     record_bytes,
@@ -31,7 +31,6 @@ from kvmlog.ring.records import (
     RECORD_BYTES,
     AnyRecord,
     ClockRecord,
-    GuestRecord,
     LossRecord,
     SwitchRecord,
     decode_record,
@@ -150,15 +149,15 @@ class _Columns:
         self._handlers = Decoder(names.handler_text)
         self._notes = _NoteColumns()
 
-    def of(self, exits: Array) -> dict[str, Any]:
+    def of(self, records: Array) -> dict[str, Any]:
         """Return the columns of records of any type."""
-        every = np.ones(len(exits), bool)
-        records, exits = exits, columns_of(exits)
+        every = np.ones(len(records), bool)
+        exits = columns_of(records)
         is_exit = exits["type"] == lib.KVMLOG_RECORD_EXIT
         return {
             **self._times(exits["exit_ns"]),
             "type": self._types.column([exits["type"]], every),
-            "recording": self._identity.column(np.zeros(len(exits), "i4")),
+            "recording": self._identity.column(np.zeros(len(records), "i4")),
             "isa": self._isas.column([exits["isa"]], every),
             "source": self._sources.column([exits["source"]], every),
             "guest": exits["guest"],
@@ -166,8 +165,8 @@ class _Columns:
             "cpu": _masked(exits["cpu"], exits["cpu"] != NO_CPU),
             "tid": exits["tid"],
             "config_epoch": exits["config_epoch"],
-            **self._exits(exits, is_exit),
-            **self._notes.of(exits, ~is_exit),
+            **self._exits(exits, _figures(records, is_exit), is_exit),
+            **self._notes.of(records, ~is_exit),
         }
 
     def _times(self, monotonic_ns: Array) -> dict[str, Any]:
@@ -183,7 +182,9 @@ class _Columns:
             "utc_offset_s": np.array([pair.utc_offset_s for pair in pairs], "i4")[at],
         }
 
-    def _exits(self, exits: Array, is_exit: Array) -> dict[str, Any]:
+    def _exits(
+        self, exits: dict[str, Array], figures: dict[str, Array], is_exit: Array
+    ) -> dict[str, Any]:
         """Return the columns that only exits have."""
         flags, isa, reason = exits["flags"], exits["isa"], exits["reason"]
 
@@ -196,8 +197,6 @@ class _Columns:
         timed = is_exit & ~lacks
         returned, informed = flagged(lib.KVMLOG_F_USER_REASON), flagged(lib.KVMLOG_F_INFO_VALID)
         detailed, waited = flagged(lib.KVMLOG_F_DETAIL_VALID), flagged(lib.KVMLOG_F_DELAY_VALID)
-        figures = np.zeros(len(exits), figures_of(exits[:0]).dtype)
-        figures[is_exit] = figures_of(exits[is_exit])
         split = ("kvm_ns", "vmm_ns", "wait_ns", "idle_ns", "paused_ns")
         why = [isa[timed], reason[timed]]
         info = [exits[name][informed] for name in ("isa", "reason", "info1", "info2")]
@@ -225,8 +224,9 @@ class _Columns:
             "info_words": self._infos.column(info, informed),
         }
 
-    def _detail(self, exits: Array, rows: Array) -> dict[str, Any]:
-        chosen = exits[rows]
+    def _detail(self, exits: dict[str, Array], rows: Array) -> dict[str, Any]:
+        needed = ("isa", "reason", "flags", "detail", "info1", "user_reason")
+        chosen = {name: exits[name][rows] for name in needed}
         isa, reason, flags = chosen["isa"], chosen["reason"], chosen["flags"]
         moves = (isa == lib.KVMLOG_ISA_VMX) & np.isin(reason & lib.KVMLOG_VMX_BASIC_MASK, _MOVES)
         moves &= (flags & lib.KVMLOG_F_INFO_VALID) != 0
@@ -242,6 +242,15 @@ class _Columns:
                 [isa, reason, chosen["detail"], info1, *bits], rows
             ),
         }
+
+
+def _figures(records: Array, is_exit: Array) -> dict[str, Array]:
+    """Return who spent the time of each exit; zeros for records that are none."""
+    if is_exit.all():
+        return columns_of(figures_of(records))
+    figures = np.zeros(len(records), figures_of(records[:0]).dtype)
+    figures[is_exit] = figures_of(records[is_exit])
+    return columns_of(figures)
 
 
 class _NoteColumns:
@@ -294,12 +303,4 @@ def _array(column: Any, field: Any) -> Any:
         return pa.array(column, mask=mask)
     wide = np.dtype("i4") if field.type == pa.int32() else np.dtype("i8")
     column = column.view("i8") if column.dtype == np.dtype("u8") else column.astype(wide)
-    return pa.array(np.ascontiguousarray(column), pa.int64() if wide.itemsize == 8 else pa.int32(), mask=mask).cast(field.type)
-
-
-def empty() -> Any:
-    """Return a batch of SCHEMA without rows."""
-    return pa.RecordBatch.from_pylist([], schema=SCHEMA)
-
-
-__all__ = ["BATCH_RECORDS", "SCHEMA", "Batches", "GuestRecord", "empty", "exits_of", "gathered"]
+    return pa.array(column, mask=mask).cast(field.type)

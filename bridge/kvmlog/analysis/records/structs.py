@@ -51,6 +51,11 @@ def exits_of(records: bytes | bytearray) -> Array:
     return np.frombuffer(records, EXIT)
 
 
+def columns_of(exits: Array) -> dict[str, Array]:
+    """Return each field of records as an array of its own, which is faster to go over often."""
+    return {name: np.ascontiguousarray(exits[name]) for name in exits.dtype.names or ()}
+
+
 def figures_of(exits: Array) -> Array:
     """Return who spent the time of each exit, as the statistics count it."""
     exits = np.ascontiguousarray(exits)
