@@ -47,7 +47,7 @@ def _patient(uri: str) -> str:
     """Return the URI with a limit to how long Google's client tries again: its own is 15 min."""
     if not uri.startswith(("gs://", "gcs://")) or _GCS_LIMIT in uri:
         return uri
-    return f"{uri}{'&' if '?' in uri else '?'}{_GCS_LIMIT}=20"
+    return f"{uri}{'&' if '?' in uri else '?'}{_GCS_LIMIT}=10"
 
 
 def write_dataset(batches: Iterable[Any], where: str, header: Header, identity: str) -> int:
