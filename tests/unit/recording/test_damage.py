@@ -78,13 +78,15 @@ def test_the_blocks_of_a_recording(good: bytes) -> None:
 
 
 def test_cut_anywhere_what_is_whole_is_read(good: bytes, tmp_path: Path) -> None:
-    """At each byte: a sentence before the clocks, then what whole blocks there are."""
+    """At many bytes: a sentence before the clocks, then what whole blocks there are."""
     (_, header_end), (_, clocks_end), _, (_, records_end), (_, end) = places(good)
     assert header_end < clocks_end
     whole = RECORDS + 2
-    for length in [*range(records_end), *range(records_end, end + 1, 7), end]:
-        path = tmp_path / "cut"
-        path.write_bytes(good[:length])
+    path = tmp_path / "cut"
+    path.write_bytes(good)
+    edges = {edge + by for at, to in places(good) for edge in (at, to) for by in (-1, 0, 1)}
+    for length in sorted({*range(0, end, 97), *edges} - {0, end + 1}, reverse=True):
+        os.truncate(path, length)
         if length < clocks_end:
             with pytest.raises(RecordingError, match=str(path)):
                 Recording(path)

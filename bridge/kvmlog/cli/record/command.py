@@ -192,6 +192,7 @@ class _Session:
         """Wait for the event; None: it was ended, or the time was over before."""
         guests = self._view if self._args.vm else None
         lookout = Lookout(self._ring, self._args.freeze_on, guests)
+        self._progress.say(f"waiting for {self._waited_for()}")
         ends_s = None
         if self._args.for_s is not None:
             ends_s = time.monotonic() + self._args.for_s
