@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from kvmlog.analysis.records.batches import SCHEMA, Batches, batches_of
 from kvmlog.analysis.records.fields import FIELDS
+from kvmlog.analysis.records.reference import table
 from kvmlog.analysis.records.structs import EXIT, in_time_order
 from kvmlog.cli.records import record_lines
 from kvmlog.exits.search import Selection
@@ -176,3 +177,9 @@ def test_pieces_have_all_records_in_order(sizes: list[int]) -> None:
 def test_only_columns_that_may_be_null_are() -> None:
     """The schema is the one that docs/export.md describes."""
     assert {field.name: field.nullable for field in SCHEMA} == {f.name: f.nullable for f in FIELDS}
+
+
+def test_the_documentation_has_the_columns() -> None:
+    """docs/export.md shows the table that kvmlog.analysis.records.reference prints."""
+    page = Path(__file__).resolve().parents[3] / "docs" / "export.md"
+    assert table() in page.read_text(encoding="utf-8")

@@ -82,18 +82,18 @@ def _exits() -> str:
 
 def _by_guest(dialect: str) -> str:
     keys = "host, guest_name, guest_uuid, guest_pid"
-    busy = "CASE WHEN NOT halt THEN total_ns END"
+    busy = "CASE WHEN NOT e.halt THEN e.total_ns END"
     columns = [
         *keys.split(", "),
         "count(*) AS exits",
-        "count(CASE WHEN halt THEN 1 END) AS halts",
-        *(f"sum({name}) AS {name}" for name in _SPLIT),
+        "count(CASE WHEN e.halt THEN 1 END) AS halts",
+        *(f"sum(e.{name}) AS {name}" for name in _SPLIT),
         *(f"{_PERCENTILE[dialect](busy, part)} AS {name}_ns" for name, part in _PERCENTILES),
         f"max({busy}) AS max_ns",
-        "min(time) AS first_time",
-        "max(time) AS last_time",
+        "min(e.time) AS first_time",
+        "max(e.time) AS last_time",
     ]
-    return f"SELECT\n{_lines(columns)}\nFROM exits\nGROUP BY {keys}\nORDER BY total_ns DESC"
+    return f"SELECT\n{_lines(columns)}\nFROM exits AS e\nGROUP BY {keys}\nORDER BY total_ns DESC"
 
 
 def _by_reason(dialect: str) -> str:
@@ -101,12 +101,12 @@ def _by_reason(dialect: str) -> str:
     columns = [
         *keys.split(", "),
         "count(*) AS exits",
-        *(f"sum({name}) AS {name}" for name in _SPLIT),
-        "min(total_ns) AS min_ns",
-        *(f"{_PERCENTILE[dialect]('total_ns', part)} AS {name}_ns" for name, part in _PERCENTILES),
-        "max(total_ns) AS max_ns",
+        *(f"sum(e.{name}) AS {name}" for name in _SPLIT),
+        "min(e.total_ns) AS min_ns",
+        *(f"{_PERCENTILE[dialect]('e.total_ns', part)} AS {name}_ns" for name, part in _PERCENTILES),
+        "max(e.total_ns) AS max_ns",
     ]
-    return f"SELECT\n{_lines(columns)}\nFROM exits\nGROUP BY {keys}\nORDER BY total_ns DESC"
+    return f"SELECT\n{_lines(columns)}\nFROM exits AS e\nGROUP BY {keys}\nORDER BY total_ns DESC"
 
 
 def _slow() -> str:
