@@ -61,7 +61,7 @@ def page(name: str, text: str, command: argparse.ArgumentParser) -> str:
 
 
 def heading(title: str) -> str:
-    """Return what begins a page, with date and version of docs/kvmlog.1: lines are not justified."""
+    """Return what begins a page, with date and version of docs/kvmlog.1; nothing is justified."""
     frame = FRAME.read_text(encoding="utf-8")
     found = re.search(r"^\.TH KVMLOG (.*)$", frame, re.MULTILINE)
     assert found is not None

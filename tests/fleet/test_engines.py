@@ -57,13 +57,14 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     took_s = time.monotonic() - began
     size = sum(path.stat().st_size for path in root.rglob("*.parquet"))
     told(
-        f"{FLEET_RECORDS:,} records of {HOSTS} hosts made, recorded and exported in {took_s:.0f} s; "
+        f"{FLEET_RECORDS:,} records of {HOSTS} hosts made and exported in {took_s:.0f} s; "
         f"{size:,} bytes, {size / FLEET_RECORDS:.1f} a record"
     )
     return root
 
 
 def told(line: str) -> None:
+    """Print a figure, whatever pytest captures."""
     print(line, file=sys.__stdout__, flush=True)
 
 
@@ -82,7 +83,13 @@ def by_spark(dataset: Path, folder: Path) -> dict[str, list[dict[str, Any]]]:
     """What Spark finds with the DDL for it."""
     (folder / "spark.sql").write_text(ddl("spark", str(dataset)))
     done = subprocess.run(
-        [PYTHON, "-W", "ignore", Path(__file__).with_name("spark_queries.py"), folder / "spark.sql"],
+        [
+            PYTHON,
+            "-W",
+            "ignore",
+            Path(__file__).with_name("spark_queries.py"),
+            folder / "spark.sql",
+        ],
         input=json.dumps(list(QUESTIONS.values())),
         stdout=subprocess.PIPE,
         text=True,

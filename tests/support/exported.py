@@ -67,6 +67,11 @@ def rows_by_reason(path: Path) -> dict[tuple[Any, ...], Row]:
     with Recording(path) as recording:
         rows = recording.statistics().rows(By.REASON)
     return {
-        (reason_name(row.isa, row.reason), bool(row.halt), bool(row.nested), handlers[row.handler]): row
+        (
+            reason_name(row.isa, row.reason),
+            bool(row.halt),
+            bool(row.nested),
+            handlers[row.handler],
+        ): row
         for row in rows
     }

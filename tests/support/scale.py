@@ -54,7 +54,7 @@ SLEEPS: Final = _number("SLEEPS", 1)
 """Times that a host sleeps in each of two ways, while it traces."""
 
 FLEET_RECORDS: Final = _number("FLEET_RECORDS", 200_000)
-"""Records of the data set that engines are asked about (tests/fleet, which make test does not run)."""
+"""Records of the data set that other engines are asked about (tests/fleet, only in `make soak`)."""
 
 EVERY_KERNEL: Final = _number("EVERY_KERNEL", 0)
 """1: what does not depend on the kernel is tested on each all the same (tests/vm/inside/once)."""

@@ -19,6 +19,7 @@ MANY = 300_000
 
 
 def call(*words: str | Path) -> list[str]:
+    """The words of a call of kvmlog."""
     return [sys.executable, "-m", "kvmlog.cli.main", *map(str, words)]
 
 

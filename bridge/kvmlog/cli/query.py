@@ -85,9 +85,10 @@ def run(args: argparse.Namespace) -> int:
     require("kvmlog query", "numpy", "pyarrow", "duckdb")
     from kvmlog.analysis.query.database import asked, parquet_of
 
-    with _parquet_place(args.source) as place, asked(
-        parquet_of(place), args.sql, args.memory
-    ) as found:
+    with (
+        _parquet_place(args.source) as place,
+        asked(parquet_of(place), args.sql, args.memory) as found,
+    ):
         if args.format == TABLE and args.output is None:
             _show(found)
         else:

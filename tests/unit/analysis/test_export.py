@@ -39,6 +39,7 @@ def export(made: Path, out: Path, *options: str) -> Path:
 
 
 def total_ns(made: Path) -> int:
+    """Time in exits, as `kvmlog stat` adds it up."""
     return sum(row.total_ns for row in exported.rows_by_reason(made).values())
 
 

@@ -9,12 +9,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kvmlog.analysis.query.database import asked, parquet_of
+from kvmlog.analysis.query.database import QueryError, asked, parquet_of
 from kvmlog.analysis.query.views import DIALECTS, ddl
 from kvmlog.cli.main import main
 from tests.support import exported
@@ -37,6 +39,7 @@ def dataset(made: Path) -> Path:
 
 
 def objects(capsys: pytest.CaptureFixture[str], source: Path, sql: str) -> list[dict[str, Any]]:
+    """The rows that a query prints as JSON."""
     capsys.readouterr()
     assert main(["query", str(source), sql, "--format", "json"]) == 0
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -103,7 +106,7 @@ def test_results_are_written_as_parquet(dataset: Path, tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["x.parquet"]
 
 
-def refused(capsys: pytest.CaptureFixture[str], source: Path, sql: str, *options: str) -> str:
+def refused(capsys: pytest.CaptureFixture[str], source: Path | str, sql: str, *options: str) -> str:
     """The sentence on stderr."""
     capsys.readouterr()
     assert main(["query", str(source), sql, *options]) == 1
@@ -180,50 +183,38 @@ def test_what_cannot_be_asked_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, words: str
 ) -> None:
     """Each with a sentence that says what to give."""
-    import pyarrow as pa
-
     (tmp_path / "foreign").write_text("hello, this is no recording at all\n" * 10)
     (tmp_path / "folder").mkdir()
     pq.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
     (tmp_path / "cut.parquet").write_bytes((tmp_path / "other.parquet").read_bytes()[:90])
-    source = name if "://" in name else str(tmp_path / name)
-    assert words in refused(capsys, Path(source) if "://" not in name else source, "select 1")  # type: ignore[arg-type]
+    source = name if "://" in name else tmp_path / name
+    assert words in refused(capsys, source, "select 1")
 
 
-@settings(max_examples=60)
-@given(st.text(max_size=30))
-def test_any_text_is_a_query_or_an_error(text: str) -> None:
-    """Whatever is typed ends in rows or in a sentence."""
-    source = _small()
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of a few records."""
+    folder = tmp_path_factory.mktemp("few")
+    root = folder / "set"
+    assert main(["export", str(exported.made(folder / "r", 20)), "--dataset", str(root)]) == 0
+    return root
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text(max_size=30))
+def test_any_text_is_a_query_or_an_error(few: Path, text: str) -> None:
+    """Whatever is typed ends in rows, or in a sentence: no other exception."""
+    sentence = ""
     try:
-        with asked(parquet_of(str(source)), f"select {text}", "200MiB") as found:
+        with asked(parquet_of(str(few)), f"select {text}", "200MiB") as found:
             found.read_all()
-    except Exception as error:
-        from kvmlog.analysis.query.database import QueryError
-
-        assert isinstance(error, QueryError), error
-        assert "\n" not in str(error)
-
-
-_PLACES: list[Path] = []
-
-
-def _small() -> Path:
-    """A data set of a few records, made once."""
-    import tempfile
-
-    if not _PLACES:
-        root = Path(tempfile.mkdtemp(prefix="kvmlog-test-"))
-        path = exported.made(root / "r", 20)
-        assert main(["export", str(path), "--dataset", str(root / "set")]) == 0
-        _PLACES.append(root / "set")
-    return _PLACES[0]
+    except QueryError as error:
+        sentence = str(error)
+    assert "\n" not in sentence
 
 
 def test_duckdb_runs_its_ddl(dataset: Path) -> None:
     """The statements that --ddl prints make the same views elsewhere."""
-    import duckdb
-
     with duckdb.connect() as other:
         for statement in ddl("duckdb", str(dataset)).split(";\n"):
             if statement.strip():

@@ -40,10 +40,12 @@ BITS = ("rip", "info1", "info2", "detail")
 
 
 def view_of(recording: Recording) -> GuestView:
+    """All guests of a recording."""
     return GuestView(GuestList(recording.guests.guests))
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
+    """All rows of a recording."""
     with Recording(path) as recording:
         found = batches_of(recording, view_of(recording), Selection())
         return [row for batch in found for row in batch.to_pylist()]
@@ -59,6 +61,7 @@ def objects_of(path: Path) -> list[dict[str, Any]]:
 
 
 def signed(value: int | None) -> int | None:
+    """The same 64 bits, signed."""
     return None if value is None else value - (1 << 64 if value >= 1 << 63 else 0)
 
 
@@ -94,7 +97,7 @@ def test_rows_of_real_guests_are_what_dump_prints_as_json() -> None:
 
 def exit_records() -> st.SearchStrategy[bytes]:
     """Any bits in the fields of an exit."""
-    kinds = {field: kind for field, kind in ffi.typeof("struct kvmlog_record").fields}
+    kinds = dict(ffi.typeof("struct kvmlog_record").fields)
     fields = {}
     for name in set(EXIT.names or ()) - {"type", "exit_ns", "guest", "isa", "source"}:
         bits = 8 * ffi.sizeof(kinds[name].type)

@@ -58,10 +58,9 @@ def write_dataset(batches: Iterable[Any], where: str, header: Header, identity: 
     """
     filesystem, root = place_of(where)
     folder = f"{root}/host={quote(header.host or 'unknown', safe='')}"
-    with _errors_of(where):
-        with _Parts(filesystem, folder, header, identity) as parts:
-            rows = sum(parts.write(batch) for batch in batches)
-            parts.finish()
+    with _errors_of(where), _Parts(filesystem, folder, header, identity) as parts:
+        rows = sum(parts.write(batch) for batch in batches)
+        parts.finish()
     return rows
 
 

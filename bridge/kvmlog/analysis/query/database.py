@@ -48,7 +48,9 @@ class QueryError(KvmlogError):
 def parquet_of(where: str) -> Any:
     """Return the records of a data set, or of one Parquet file, by pyarrow; QueryError."""
     filesystem, path = place_of(where)
-    partitions = ds.partitioning(pa.schema([(one, pa.string()) for one in _PARTITIONS]), flavor="hive")
+    partitions = ds.partitioning(
+        pa.schema([(one, pa.string()) for one in _PARTITIONS]), flavor="hive"
+    )
     try:
         found = ds.dataset(
             path, schema=_PLAIN, filesystem=filesystem, format="parquet", partitioning=partitions

@@ -103,7 +103,10 @@ def _by_reason(dialect: str) -> str:
         "count(*) AS exits",
         *(f"sum(e.{name}) AS {name}" for name in _SPLIT),
         "min(e.total_ns) AS min_ns",
-        *(f"{_PERCENTILE[dialect]('e.total_ns', part)} AS {name}_ns" for name, part in _PERCENTILES),
+        *(
+            f"{_PERCENTILE[dialect]('e.total_ns', part)} AS {name}_ns"
+            for name, part in _PERCENTILES
+        ),
         "max(e.total_ns) AS max_ns",
     ]
     return f"SELECT\n{_lines(columns)}\nFROM exits AS e\nGROUP BY {keys}\nORDER BY total_ns DESC"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Print the table of columns of docs/export.md; a test compares them.
 
-    python -m kvmlog.analysis.records.reference
+python -m kvmlog.analysis.records.reference
 """
 
 from __future__ import annotations
