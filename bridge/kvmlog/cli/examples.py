@@ -88,7 +88,7 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
     "export": (
         ("kvmlog export web1.kvmlog -o web1.parquet", "a row per record, for data frames"),
         ("kvmlog export web1.kvmlog -o web1.pftrace", "open it in https://ui.perfetto.dev"),
-        ("kvmlog export web1.kvmlog --format folded --vm web1 | flamegraph.pl", "a flame graph"),
+        ("kvmlog export web1.kvmlog --vm web1 -o web1.folded", "stacks for flamegraph.pl"),
         ("kvmlog export web1.kvmlog --dataset s3://bucket/exits", "into a data set of many hosts"),
     ),
     "query": (

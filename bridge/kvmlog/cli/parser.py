@@ -13,6 +13,7 @@ _SHOWN_CHARACTERS: Final = 64
 
 # Commands of other tools, and what they are called here.
 MEANT: Final[Mapping[str, str]] = {
+    "convert": "export",
     "daemon": "bridge",
     "disable": "switch off",
     "domstats": "vms",
@@ -30,6 +31,7 @@ MEANT: Final[Mapping[str, str]] = {
     "record": "switch on",
     "report": "stat",
     "server": "rpc",
+    "sql": "query",
     "start": "switch on",
     "stop": "switch off",
     "top": "stat -i 1",

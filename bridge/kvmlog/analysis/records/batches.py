@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from kvmlog.analysis.records import fields, names
-from kvmlog.analysis.records.distinct import NONE, Decoder, Dictionary
+from kvmlog.analysis.records.distinct import NONE, Decoder, Dictionary, masked
 from kvmlog.analysis.records.guests import GuestColumns
 from kvmlog.analysis.records.structs import (
     Array,
@@ -132,8 +132,8 @@ class _Columns:
             "isa": self._isas.column([exits["isa"]], every),
             "source": self._sources.column([exits["source"]], every),
             "guest": exits["guest"],
-            "vcpu": _masked(exits["vcpu"], exits["vcpu"] != NO_VCPU),
-            "cpu": _masked(exits["cpu"], exits["cpu"] != NO_CPU),
+            "vcpu": masked(exits["vcpu"], exits["vcpu"] != NO_VCPU),
+            "cpu": masked(exits["cpu"], exits["cpu"] != NO_CPU),
             "tid": exits["tid"],
             "config_epoch": exits["config_epoch"],
             **self._exits(exits, _figures(records, is_exit), is_exit),
@@ -171,26 +171,26 @@ class _Columns:
         why = [isa[timed], reason[timed]]
         info = [exits[name][informed] for name in ("isa", "reason", "info1", "info2")]
         return {
-            "reason": _masked(reason, timed),
+            "reason": masked(reason, timed),
             "reason_name": self._reasons.column(why, timed),
             "reason_flags": self._reason_flags.column(why, timed),
-            "detail": _masked(exits["detail"], detailed),
+            "detail": masked(exits["detail"], detailed),
             **self._detail(exits, detailed),
-            "user_reason": _masked(exits["user_reason"], returned),
+            "user_reason": masked(exits["user_reason"], returned),
             "user_reason_name": self._returns.column([exits["user_reason"][returned]], returned),
-            "user_errno": _masked(exits["user_errno"], returned),
-            "user_exits": _masked(exits["user_exits"], is_exit),
-            **{name: _masked(exits[name], timed) for name in ("total_ns", "user_ns", "halt_ns")},
-            **{name: _masked(figures[name], timed) for name in split},
-            "halt": _masked((figures["flags"] & lib.KVMLOG_STATISTICS_HALT) != 0, timed),
-            "nested": _masked((figures["flags"] & lib.KVMLOG_STATISTICS_NESTED) != 0, is_exit),
+            "user_errno": masked(exits["user_errno"], returned),
+            "user_exits": masked(exits["user_exits"], is_exit),
+            **{name: masked(exits[name], timed) for name in ("total_ns", "user_ns", "halt_ns")},
+            **{name: masked(figures[name], timed) for name in split},
+            "halt": masked((figures["flags"] & lib.KVMLOG_STATISTICS_HALT) != 0, timed),
+            "nested": masked((figures["flags"] & lib.KVMLOG_STATISTICS_NESTED) != 0, is_exit),
             "handled_by": self._handlers.column([figures["flags"][is_exit]], is_exit),
-            "delay_kernel_us": _masked(exits["delay_kernel_us"], waited),
-            "delay_user_us": _masked(exits["delay_user_us"], waited),
+            "delay_kernel_us": masked(exits["delay_kernel_us"], waited),
+            "delay_user_us": masked(exits["delay_user_us"], waited),
             "flag_names": self._flags.column([flags[is_exit]], is_exit),
-            "rip": _masked(exits["rip"], flagged(lib.KVMLOG_F_RIP_VALID)),
-            "info1": _masked(exits["info1"], informed),
-            "info2": _masked(exits["info2"], informed),
+            "rip": masked(exits["rip"], flagged(lib.KVMLOG_F_RIP_VALID)),
+            "info1": masked(exits["info1"], informed),
+            "info2": masked(exits["info2"], informed),
             "info_words": self._infos.column(info, informed),
         }
 
@@ -256,11 +256,6 @@ def _note(note: AnyRecord, guest: Guest | None) -> dict[str, int | str]:
     elif isinstance(note, ClockRecord):
         found |= {"event": notes.event_name(note), "delta_ns": note.delta_ns}
     return found
-
-
-def _masked(values: Array, rows: Array) -> Any:
-    """Return the values of rows, null elsewhere."""
-    return np.ma.masked_array(values, ~rows)
 
 
 def _array(column: Any, field: Any) -> Any:

@@ -35,6 +35,12 @@ def distinct_rows(columns: Sequence[Array]) -> tuple[Array, list[tuple[int, ...]
     return codes, list(zip(*(part.tolist() for part in parts), strict=True))
 
 
+def masked(values: Array, rows: Array) -> Any:
+    """Return the values of rows (where true), masked elsewhere."""
+    masked_array: Any = np.ma.masked_array
+    return masked_array(values, ~rows)
+
+
 class Dictionary:
     """The texts of one column: each has a number, which stays as more are added."""
 

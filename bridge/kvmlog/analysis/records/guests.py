@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from kvmlog.analysis.records.distinct import NONE, Dictionary
+from kvmlog.analysis.records.distinct import NONE, Dictionary, masked
 from kvmlog.analysis.records.structs import Array, record_bytes
 from kvmlog.guests.labels import GuestView
 from kvmlog.guests.names import Guest
@@ -51,7 +51,7 @@ class GuestColumns:
         return {
             "guest_name": self._names.column(np.array([*names, NONE], "i4")[numbers]),
             "guest_uuid": self._uuids.column(np.array([*uuids, NONE], "i4")[numbers]),
-            "guest_pid": np.ma.masked_array(pids[numbers], numbers == NONE),
+            "guest_pid": masked(pids[numbers], numbers != NONE),
         }
 
     def _number(self, guest: Guest | None) -> int:
