@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from kvmlog.analysis.records import fields, names
-from kvmlog.analysis.records.distinct import NONE, Decoder, Dictionary, masked
+from kvmlog.analysis.records.distinct import NONE, Decoder, Dictionary, ma, masked
 from kvmlog.analysis.records.guests import GuestColumns
 from kvmlog.analysis.records.structs import (
     Array,
@@ -235,7 +235,7 @@ class _NoteColumns:
 
     def of(self, exits: Array) -> dict[str, Any]:
         """Return the columns, null for exits."""
-        ints = {name: np.ma.masked_all(len(exits), "i8") for name in self._INTS}
+        ints = {name: ma.masked_all(len(exits), "i8") for name in self._INTS}
         texts = {name: np.full(len(exits), NONE, "i4") for name in self._TEXTS}
         for at in np.flatnonzero(exits["type"] != lib.KVMLOG_RECORD_EXIT).tolist():
             note = decode_record(record_bytes(exits, at))
@@ -263,8 +263,8 @@ def _array(column: Any, field: Any) -> Any:
     if isinstance(column, pa.DictionaryArray):
         return column
     mask = None
-    if isinstance(column, np.ma.MaskedArray):
-        mask = np.ma.getmaskarray(column)
+    if isinstance(column, ma.MaskedArray):
+        mask = ma.getmaskarray(column)
         column = column.data
     if pa.types.is_boolean(field.type):
         return pa.array(column, mask=mask)

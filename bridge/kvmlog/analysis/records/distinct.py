@@ -12,6 +12,8 @@ import pyarrow as pa
 from kvmlog.analysis.records.structs import Array
 
 NONE: Final = -1
+# numpy's masked arrays, which have no types.
+ma: Final[Any] = np.ma
 # Keys whose words are remembered; addresses of guests may be any number of them.
 _KNOWN_MOST: Final = 1 << 20
 
@@ -37,8 +39,7 @@ def distinct_rows(columns: Sequence[Array]) -> tuple[Array, list[tuple[int, ...]
 
 def masked(values: Array, rows: Array) -> Any:
     """Return the values of rows (where true), masked elsewhere."""
-    masked_array: Any = np.ma.masked_array
-    return masked_array(values, ~rows)
+    return ma.masked_array(values, ~rows)
 
 
 class Dictionary:
