@@ -199,6 +199,7 @@ class _Session:
         while True:
             found = lookout.look()
             if found is not None:
+                self._tracing.find_guests()
                 self._view.reload()
                 return found
             self._tracing.keep()
