@@ -159,7 +159,7 @@ def test_tail_ends_with_the_recording(both: tuple[str, str]) -> None:
 
 
 def test_tail_follows_a_recording_that_is_written(tmp_path: Path) -> None:
-    """From block to block, until its end."""
+    """Each block as it comes, until the end."""
     from kvmlog.recording import output
 
     file = tmp_path / "x"

@@ -141,7 +141,7 @@ def now_exits(count: int, **fields: object) -> Records:
 
 
 def test_what_comes_is_recorded_and_tracing_is_as_it_was(host: Host) -> None:
-    """On with a lease for as long as it records, off at its end; all records, and who they were."""
+    """Tracing is on with a lease meanwhile; the file has all records, and who they were."""
     file = host.folder / "x.kvmlog"
     records = now_exits(30_000)
     host.write(now_exits(10))  # before it begins
@@ -181,7 +181,7 @@ def test_tracing_that_is_on_is_left_on(host: Host) -> None:
 
 
 def test_filters_apply_while_it_records(host: Host) -> None:
-    """By guest, reason and duration; the header says which."""
+    """Guest, reason and duration choose; the header says which."""
     host.client.switch(True)
     file = host.folder / "x.kvmlog"
     records = now_exits(20_000)
@@ -498,7 +498,7 @@ def test_an_event_of_a_reason_and_of_one_guest(host: Host) -> None:
 
 
 def test_a_ring_that_is_too_small_for_the_time_before_is_told(tmp_path: Path) -> None:
-    """With what to do about it."""
+    """The sentence says what to do about it."""
     with running(tmp_path, 1_024) as host:
         host.client.switch(True)
         file = tmp_path / "x.kvmlog"

@@ -158,7 +158,7 @@ def test_a_folder_that_others_may_write_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_bridge_has_one(tmp_path: Path) -> None:
-    """By its configuration; its status tells, and a wrong event keeps it from starting."""
+    """Its configuration has it, its status tells; a wrong event keeps it from starting."""
     kept = tmp_path / "kept"
     config = tmp_path / "kvmlog.toml"
     config.write_text(f'[recorder]\nfreeze_on = ["internal-error"]\nfolder = "{kept}"\n')

@@ -78,7 +78,7 @@ def test_the_blocks_of_a_recording(good: bytes) -> None:
 
 
 def test_cut_anywhere_what_is_whole_is_read(good: bytes, tmp_path: Path) -> None:
-    """At many bytes: a sentence before the clocks, then what whole blocks there are."""
+    """Before the clocks it is a sentence, then what whole blocks there are."""
     (_, header_end), (_, clocks_end), _, (_, records_end), (_, end) = places(good)
     assert header_end < clocks_end
     whole = RECORDS + 2

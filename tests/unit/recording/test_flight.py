@@ -135,7 +135,7 @@ def test_of_several_the_first_that_was_written(ring: Ring) -> None:
 
 
 def test_only_of_chosen_guests(ring: Ring) -> None:
-    """By the file of guests, and by announcements that come with the exits."""
+    """The file of guests tells them, and announcements that come with the exits."""
     guests = [recordings.guest(1, "web1"), recordings.guest(2, "db1")]
     view = GuestView(GuestList(guests), ["db1"])
     lookout = look(ring, "npf", guests=view)
@@ -161,7 +161,7 @@ def test_a_ring_that_is_replaced_is_looked_at_from_its_begin(ring: Ring, tmp_pat
 
 
 def test_more_than_one_search_takes_is_looked_at(tmp_path: Path) -> None:
-    """Of a large ring the event is the last record of many."""
+    """The event is the last record of many, in a large ring."""
     ring = Ring(tmp_path / "ring", 1 << 18)
     try:
         lookout = look(ring, "npf")
@@ -195,6 +195,6 @@ def test_how_much_of_the_time_before_is_missing(ring: Ring) -> None:
     ],
 )
 def test_what_is_no_event_is_a_sentence(text: str, words: str) -> None:
-    """With what may be given."""
+    """It says what may be given."""
     with pytest.raises(RecordingError, match=words):
         parse(text)
