@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -87,6 +88,44 @@ def test_kvm_amd_alone_may_be_reloaded_while_on(control: Control, receiver: Rece
         host.run("modprobe", "kvm_amd")
         assert control.status().attached
         assert traced_exits(control, receiver) > 100
+
+
+def address(module: str) -> int:
+    """Return where a module is, one that is being loaded, too (proc(5), /proc/modules)."""
+    modules = (line.split() for line in Path("/proc/modules").read_text().splitlines())
+    return next(int(fields[5], 16) for fields in modules if fields[0] == module)
+
+
+def test_kvm_amd_that_another_module_refused(control: Control, receiver: Receiver) -> None:
+    """It was there for a while, and switching on found it; nothing is called there afterwards.
+
+    Nobody tells kvmlog that it went: its notifier comes after the one that refused.
+    """
+    parameters = Path("/sys/module/kvmlog_refuse_test/parameters")
+    host.run("rmmod", "kvm_amd")
+    host.run("insmod", str(host.REFUSE_TEST_MODULE))
+    try:
+        with subprocess.Popen(("modprobe", "kvm_amd"), stderr=subprocess.DEVNULL) as loading:
+            deadline = time.monotonic() + host.HANG_S
+            while (parameters / "holding").read_text() != "Y\n":
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            refused_at = address("kvm_amd")
+            control.switch_on()
+            assert control.status().text(lib.KVMLOG_A_WAITING_FOR) is None
+            (parameters / "released").write_text("Y")
+        assert loading.returncode != 0
+        assert not host.loaded("kvm_amd")
+        # Whatever is loaded first may get the place that is free again.
+        host.run("insmod", str(host.EMIT_TEST_MODULE))
+        host.run("modprobe", "kvm_amd")
+        assert address("kvm_amd") != refused_at
+        assert traced_exits(control, receiver) > 100
+    finally:
+        (parameters / "released").write_text("Y")
+        for name in ("kvmlog_emit_test", "kvmlog_refuse_test"):
+            if host.loaded(name):
+                host.run("rmmod", name)
 
 
 def test_loaded_and_switched_on_before_kvm(module: Callable[..., None]) -> None:
