@@ -111,7 +111,7 @@ def test_the_collector_reads_libvirt_in_its_sandbox(systemd: Systemd) -> None:
         found = path.stat()
         assert (found.st_mode & 0o777, found.st_uid, found.st_gid) == (mode, user, group)
     told = host.run(str(KVMLOG), "vms")
-    assert told.splitlines()[0].endswith(": 0 VMs; exits are not counted")
+    assert told.splitlines()[0].endswith(": 0 VMs known; 0 of 1 connections answer")
     with libvirt.libvirtd():
         until(lambda: connected(1), "libvirt is not found")
     process = systemd.value(COLLECTOR, "MainPID")
