@@ -381,6 +381,27 @@ def test_a_ring_that_is_replaced_is_followed(host: Host) -> None:
     ]
 
 
+def test_a_ring_that_is_cut_short_ends_it_in_order(host: Host) -> None:
+    """Nothing more can be read; what was recorded until then has its totals."""
+    host.client.switch(True)
+    file = host.folder / "x.kvmlog"
+    copy = host.folder / "copy"
+    copy.write_bytes(host.ring.read_bytes())
+    with host.record("-o", file) as recorder:
+        recorder.begun(file)
+        host.write(now_exits(100))
+        until(lambda: whole_records(file) == 100)
+        os.truncate(copy, 8_192)
+        os.rename(copy, host.ring)
+        status, said = recorder.ended()
+    assert status == 1
+    assert "the recording ends here" in said
+    with Recording(file) as recording:
+        assert recording.end is not None
+        assert recording.end.records == 100
+        assert recording.end.reason == "the ring could not be read any more"
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [

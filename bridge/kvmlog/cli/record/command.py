@@ -26,7 +26,7 @@ from kvmlog.recording.format import RecordingError
 from kvmlog.recording.header import Header, isa_of_this_host, of_this_host
 from kvmlog.recording.writer import FullError, RecordingWriter
 from kvmlog.ring.reader import RingReader
-from kvmlog.util.errors import KvmlogError
+from kvmlog.util.errors import KvmlogError, RingError
 from kvmlog.util.units import NS_PER_S
 
 _FAILED: Final = 1
@@ -159,8 +159,7 @@ class _Session:
         args = self._args
         if not args.freeze_on:
             feed = Feed(self._ring, self._chosen, self._names, tuple(args.vm), first)
-            self._write(self._header(), feed, args.for_s, ended)
-            return 0
+            return self._write(self._header(), feed, args.for_s, ended)
         event = self._event(ended)
         if event is None:
             self._progress.say(f"no event came ({self._waited_for()}); nothing is recorded")
@@ -177,8 +176,7 @@ class _Session:
         short_ns = flight.missing_before_ns(self._ring, since_ns)
         if short_ns:
             self._progress.say(flight.missing_words(short_ns, since_ns, event))
-        self._write(self._header(text, since_ns), feed, after_s, ended)
-        return 0
+        return self._write(self._header(text, since_ns), feed, after_s, ended)
 
     def _event(self, ended: Callable[[float], bool]) -> Event | None:
         """Wait for the event; None: it was ended, or the time was over before."""
@@ -201,9 +199,9 @@ class _Session:
 
     def _write(
         self, header: Header, feed: Feed, limit_s: float | None, ended: Callable[[float], bool]
-    ) -> None:
-        """Write the file, from now until it is to end."""
-        path = self._args.output
+    ) -> int:
+        """Write the file, from now until it is to end; return the exit status."""
+        path, status = self._args.output, 0
         fd = output.create(path, force=self._args.force)
         writer: RecordingWriter | None = None
         try:
@@ -218,6 +216,9 @@ class _Session:
                 reason = "the file is as large as it may be (--size)"
                 self._progress.say(f"{path}: {reason}")
                 writer.close()
+            except RingError as error:
+                reason, status = "the ring could not be read any more", _FAILED
+                self._progress.say(f"{error}; the recording ends here")
             writer.end(reason)
         except OSError as failure:
             count = 0 if writer is None else writer.records
@@ -225,6 +226,7 @@ class _Session:
         finally:
             os.close(fd)
         self._progress.sum_up(path, writer)
+        return status
 
     def _header(self, event: str = "", since_ns: int | None = None) -> Header:
         return of_this_host(
