@@ -168,6 +168,10 @@ def test_a_bridge_has_one(tmp_path: Path) -> None:
         assert "recorder    waits for internal-error" in lines
         assert f"            0 kept in {kept}" in lines
         assert bridge.stop()[0] == 0
+    config.write_text('[recorder]\nfreeze_on = ["slower-than soon"]\n')
+    done = kvmlog("config", "check", str(config))
+    assert done.returncode == 1
+    assert "kvmlog bridge does not start: recorder.freeze_on: 'slower-than soon' is" in done.stderr
     done = kvmlog("bridge", "--freeze-on", "nonsense", "--recordings", str(kept))
     assert done.returncode == 1
     assert "recorder.freeze_on: 'nonsense' is nothing to wait for: give slower-than" in done.stderr

@@ -20,7 +20,6 @@ from kvmlog.guests.labels import GuestView
 from kvmlog.guests.names import GuestNames
 from kvmlog.recording import flight, output
 from kvmlog.recording.flight import Event, Lookout
-from kvmlog.recording.format import RecordingError
 from kvmlog.recording.header import isa_of_this_host, of_this_host
 from kvmlog.recording.writer import FullError, RecordingWriter
 from kvmlog.ring.reader import RingReader
@@ -48,10 +47,7 @@ class StandingOrder(Closeable):
         self._ring = ring
         self._keys = keys
         self._now = now
-        try:
-            self._triggers = [flight.parse(one) for one in keys.freeze_on]
-        except RecordingError as error:
-            raise KvmlogError(f"recorder.freeze_on: {error}") from None
+        self._triggers = flight.parse_all(keys.freeze_on)
         self._folder = keys.folder
         permissions.make_parent(os.path.join(self._folder, "x"))
         ownership.check_folder(os.path.join(self._folder, "x"), remedy=_REMEDY)
