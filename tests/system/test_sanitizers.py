@@ -12,8 +12,9 @@ from tests.support.scale import SANITIZED_TURNS
 
 ROOT = Path(__file__).parents[2]
 # What calls native code, but for races, which ThreadSanitizer has, and what only repeats calls.
-NATIVE_TESTS = ["ring", "native", "engine/test_pump.py", "sources"]
-REPEATING = ["torn", "open_while_written", "fuzz", "scribbled"]
+NATIVE_TESTS = ["ring", "native", "recording/test_round_trip.py", "recording/test_damage.py"]
+NATIVE_TESTS += ["engine/test_pump.py", "sources"]
+REPEATING = ["torn", "open_while_written", "fuzz", "scribbled", "bomb"]
 
 
 def sanitize(*words: str) -> subprocess.CompletedProcess[str]:

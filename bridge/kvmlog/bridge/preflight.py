@@ -8,6 +8,7 @@ from kvmlog.config.load import Config
 from kvmlog.config.problems import collect_problems
 from kvmlog.control.udp_address import resolve
 from kvmlog.control.udp_auth import read_key
+from kvmlog.recording import flight
 from kvmlog.util.errors import KvmlogError
 
 
@@ -16,7 +17,7 @@ def problems(config: Config) -> list[KvmlogError]:
 
     What the machine lacks (modules, BPF, a free port) is not looked for.
     """
-    return collect_problems(config, _reach, _key)
+    return collect_problems(config, _reach, _key, _events)
 
 
 def _reach(config: Config) -> None:
@@ -27,3 +28,7 @@ def _reach(config: Config) -> None:
 def _key(config: Config) -> None:
     if config.udp.key_file:
         read_key(config.udp.key_file)
+
+
+def _events(config: Config) -> None:
+    flight.parse_all(config.recorder.freeze_on)

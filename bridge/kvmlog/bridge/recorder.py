@@ -20,7 +20,6 @@ from kvmlog.guests.labels import GuestView
 from kvmlog.guests.names import GuestNames
 from kvmlog.recording import flight, output
 from kvmlog.recording.flight import Event, Lookout
-from kvmlog.recording.format import RecordingError
 from kvmlog.recording.header import isa_of_this_host, of_this_host
 from kvmlog.recording.writer import FullError, RecordingWriter
 from kvmlog.ring.reader import RingReader
@@ -48,22 +47,21 @@ class StandingOrder(Closeable):
         self._ring = ring
         self._keys = keys
         self._now = now
-        try:
-            self._triggers = [flight.parse(one) for one in keys.freeze_on]
-        except RecordingError as error:
-            raise KvmlogError(f"recorder.freeze_on: {error}") from None
+        self._triggers = flight.parse_all(keys.freeze_on)
         self._folder = keys.folder
         permissions.make_parent(os.path.join(self._folder, "x"))
         ownership.check_folder(os.path.join(self._folder, "x"), remedy=_REMEDY)
         self._kept = 0
         self._last: str | None = None
         self._trouble: str | None = None
+        self._began = threading.Event()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kvmlog-recorder", daemon=True)
 
     def start(self) -> None:
-        """Begin to look out."""
+        """Begin to look out: what comes from now on may be an event."""
         self._thread.start()
+        self._began.wait(_AGAIN_S)
 
     def close(self) -> None:
         """End; a recording under way is ended in order."""
@@ -94,6 +92,7 @@ class StandingOrder(Closeable):
     def _look_out(self, ring: RingReader) -> None:
         view = GuestView(GuestNames(self._ring))
         lookout = Lookout(ring, self._triggers)
+        self._began.set()
         while not self._ending.wait(flight.LOOK_S):
             event = lookout.look()
             if event is None:

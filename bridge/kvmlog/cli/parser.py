@@ -28,7 +28,6 @@ MEANT: Final[Mapping[str, str]] = {
     "on": "switch on",
     "ps": "guests",
     "reasons": "explain",
-    "record": "switch on",
     "report": "stat",
     "server": "rpc",
     "sql": "query",

@@ -24,6 +24,7 @@ from kvmlog.ring.filter import ANNOUNCEMENTS, SLOTS, Filter
 from kvmlog.ring.reader import RingReader
 from kvmlog.ring.records import Record, decode_record, iter_records
 from kvmlog.util import units
+from kvmlog.util.errors import KvmlogError
 
 # How often a recorder that waits looks at what has come.
 LOOK_S: Final = 0.1
@@ -98,6 +99,14 @@ def parse(text: str) -> Trigger:
             f"{lookup.unknown_message(text, None)}"
         )
     return Trigger(text.strip(), selection=Selection.of(found))
+
+
+def parse_all(texts: Sequence[str]) -> list[Trigger]:
+    """Parse the events of a configuration; KvmlogError, which names the key."""
+    try:
+        return [parse(text) for text in texts]
+    except RecordingError as error:
+        raise KvmlogError(f"recorder.freeze_on: {error}") from None
 
 
 class Lookout:
