@@ -26,6 +26,7 @@ LAYERS = (
     "engine",
     "bridge",
     "vmstats",
+    "why",
     "client",
     "rpcserver",
     "cli",
