@@ -55,6 +55,14 @@ def short(amount: float, step: int) -> str:
     return f"{amount:.0f}{prefix}"
 
 
+def share(part: int, whole: int) -> str:
+    """Return "12.3%", rounded; "" where there is no whole, or nothing of it."""
+    if not whole or not part:
+        return ""
+    tenths = (part * 1_000 * 2 + whole) // (whole * 2)
+    return f"{tenths // 10}.{tenths % 10}%"
+
+
 # What no clock shows: only a damaged file has more.
 _MOST_REALTIME_NS: Final = 2**64 - 1
 _MOST_OFFSET_S: Final = 86_399
