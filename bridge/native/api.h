@@ -11,6 +11,7 @@
 #include <kvmlog/netlink.h>
 #include <kvmlog/reasons.h>
 #include <kvmlog/record.h>
+#include <kvmlog/recording.h>
 #include <kvmlog/ring.h>
 #include <kvmlog/statistics.h>
 
@@ -326,6 +327,27 @@ __s64 kvmlog_statistics_query(const struct kvmlog_statistics_map *now,
 			      const struct kvmlog_statistics_map *base,
 			      const struct kvmlog_statistics_question *question,
 			      struct kvmlog_statistics_group *groups, __u32 capacity);
+
+/* --- statistics/tally.c: statistics of records that no pump brings --- */
+
+struct kvmlog_tally;
+
+struct kvmlog_tally *kvmlog_tally_new(__u64 bytes, int *error);
+void kvmlog_tally_free(struct kvmlog_tally *tally);
+void kvmlog_tally_take(struct kvmlog_tally *tally, const struct kvmlog_record *records,
+		       __u64 count);
+struct kvmlog_statistics_map *kvmlog_tally_finish(struct kvmlog_tally *tally,
+						  const struct kvmlog_statistics_header *about);
+
+/* --- recording/block.c, recording/text.c: the content of a recording's blocks --- */
+
+__s64 kvmlog_recording_encode(const struct kvmlog_record *records, __u32 count, __u8 *out,
+			      __u64 *times);
+int kvmlog_recording_decode(const __u8 *stored, __u64 bytes, struct kvmlog_record *records,
+			    __u32 count);
+__u64 kvmlog_recording_text_room(__u64 bytes);
+__s64 kvmlog_recording_pack(const __u8 *text, __u64 bytes, __u8 *out, __u64 room);
+int kvmlog_recording_unpack(const __u8 *stored, __u64 stored_bytes, __u8 *text, __u64 bytes);
 
 /* --- btf/btf.c: types as the running kernel has them --- */
 
