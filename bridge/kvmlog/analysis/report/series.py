@@ -13,6 +13,7 @@ from kvmlog.analysis.report import durations
 from kvmlog.analysis.report.codes import Codes
 from kvmlog.analysis.report.columns import (
     EXIT,
+    RECORD,
     Array,
     ends_ns,
     exits_of,
@@ -127,7 +128,10 @@ class _Surroundings:
         if not len(own):
             return
         if self._near is not None:
-            own = np.concatenate([self._near, own])
+            # np.concatenate would make records of another size.
+            joined = np.zeros(len(self._near) + len(own), dtype=RECORD)
+            joined[: len(self._near)], joined[len(self._near) :] = self._near, own
+            own = joined
         own = own[np.argsort(own["exit_ns"], kind="stable")]
         at = int(np.searchsorted(own["exit_ns"], self._outlier.exit_ns))
         self._near = own[max(0, at - AROUND) : at + AROUND + 1].copy()
