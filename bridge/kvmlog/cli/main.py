@@ -37,6 +37,7 @@ COMMANDS: Final = (
         "kvmlog.cli.vms.command",
         "show what the VMs of this host use, and their exits, a line each",
     ),
+    ("why", "kvmlog.cli.why", "watch a VM for some seconds, and say what slows it down"),
     ("pending", "kvmlog.cli.pending", "print the vCPUs that are in an exit now"),
     ("explain", "kvmlog.cli.explain", "explain an exit reason: meaning, causes, remedies"),
     (

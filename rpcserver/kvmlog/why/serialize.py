@@ -14,6 +14,10 @@ from kvmlog.why.verdict import Verdict
 def verdict_object(verdict: Verdict) -> dict[str, Any]:
     """Return the object; `stands_out`: whether there is any finding."""
     found = asdict(verdict)
+    for finding in found["findings"]:
+        for figure in finding["figures"]:
+            # A double over XML-RPC too, whose integers are text.
+            figure["value"] = float(figure["value"])
     return {"stands_out": bool(verdict.findings), **found}
 
 
@@ -22,6 +26,9 @@ def parse_verdict(found: Any) -> Verdict:
     if not isinstance(found, dict):
         raise TypeError("no struct")
     known = {name: value for name, value in found.items() if name != "stands_out"}
+    for name in ("uuid", "pid", "times"):
+        # XML-RPC has no null.
+        known[name] = known[name] or None
     try:
         return cattrs.structure(known, Verdict)
     except cattrs.BaseValidationError as error:
