@@ -6,19 +6,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from kvmlog.analysis.report import series as second
+from kvmlog.analysis.report.columns import RECORD
 from kvmlog.analysis.report.compare import Comparison, Side, compare
 from kvmlog.analysis.report.findings import Findings, findings
 from kvmlog.analysis.report.groups import Groups, groups_of
 from kvmlog.analysis.report.scan import Scan, scan
 from kvmlog.analysis.report.series import Series
 from kvmlog.analysis.report.timeline import Timeline, timeline
-from kvmlog.analysis.report.tracks import Tracks
+from kvmlog.analysis.report.tracks import Track, Tracks
 from kvmlog.guests.labels import GuestLabels
 from kvmlog.guests.names import GuestList
 from kvmlog.recording.header import End, Header
 from kvmlog.recording.reader import Recording
 from kvmlog.ring.clocks import Clocks
+from kvmlog.ring.records import Record
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,14 @@ class Model:
     labels: GuestLabels
     findings: Findings
     problems: Sequence[str]
+
+    def track(self, record: Record) -> Track:
+        """Return guest and vCPU of an exit, as the time line calls them."""
+        raw = np.zeros(1, dtype=RECORD)
+        for name in ("guest", "vcpu", "exit_ns", "total_ns"):
+            raw[name] = getattr(record, name)
+        tracks = self.series.tracks
+        return tracks.tracks[int(tracks.of(raw)[0])]
 
 
 def gather(recording: Recording) -> Model:
