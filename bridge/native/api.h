@@ -78,7 +78,9 @@ struct kvmlog_guest_time {
 struct kvmlog_filter {
 	__u32 types;	 /* 1 << type; 1 << 0: types that no version knows yet */
 	__u32 of_guests; /* 1: only exits in `guests` */
+	__u64 since_ns;	 /* only records of this time and later */
 	__u64 total_ns;	 /* only exits that took as long */
+	__u64 busy_ns;	 /* only exits that took as long without halt and pause */
 	__u64 *reasons;	 /* only exits of these: isa << 32 | reason, without VMX's flags; sorted */
 	__u16 *returns;	 /* ... or that returned with one of these KVM_EXIT_*; sorted */
 	struct kvmlog_guest_time *guests; /* sorted by guest and time, without overlap */
@@ -252,6 +254,23 @@ void kvmlog_statistics_copied(const struct kvmlog_statistics_map *copy,
 			      struct kvmlog_statistics_guest *guests);
 int kvmlog_statistics_header_now(const struct kvmlog_statistics_map *map,
 				 struct kvmlog_statistics_header *header);
+
+/* --- statistics/figures.c --- */
+
+/* What an exit counts for in the statistics; the times sum up to total_ns. */
+struct kvmlog_exit_figures {
+	__u64 kvm_ns;
+	__u64 vmm_ns;
+	__u64 wait_ns;
+	__u64 idle_ns;
+	__u64 paused_ns;
+	__u8 flags; /* enum kvmlog_statistics_flag */
+	__u8 reserved[7];
+};
+
+/* Of records of type EXIT only. */
+void kvmlog_exit_figures(const struct kvmlog_record *records, __u64 count,
+			 struct kvmlog_exit_figures *figures);
 
 /* --- statistics/keys.c --- */
 

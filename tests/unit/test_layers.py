@@ -29,6 +29,7 @@ LAYERS = (
     "vmstats",
     "why",
     "client",
+    "analysis",
     "rpcserver",
     "cli",
 )
@@ -62,6 +63,10 @@ FOREIGN = {
         "kvmlog.vmstats.libvirt.host",
     ),
     "libvirt": ("kvmlog.vmstats.libvirt",),
+    "numpy": ("kvmlog.analysis",),
+    "pyarrow": ("kvmlog.analysis",),
+    "duckdb": ("kvmlog.analysis.query",),
+    "perfetto": ("kvmlog.analysis.export.perfetto",),
 }
 
 

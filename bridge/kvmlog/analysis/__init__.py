@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is done with recordings after the fact: the extra kvmlog[analysis].
+"""What only analysis needs: exports, queries and reports of recordings.
 
-Its commands import it when they run; nothing that a host needs for recording does.
+Nothing on a host that is traced loads it; the packages that it takes are an extra,
+kvmlog[analysis].
 """

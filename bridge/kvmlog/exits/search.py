@@ -36,13 +36,15 @@ _ISAS: Final = {name: n for n, name in enum_names("kvmlog_isa", "KVMLOG_ISA_").i
 class Selection:
     """Criteria; empty, 0 and None select all.
 
-    reasons: (enum kvmlog_isa, basic reason); returns: KVM_EXIT_*; guests: those selected.
+    reasons: (enum kvmlog_isa, basic reason); returns: KVM_EXIT_*; guests: those selected; since_ns:
+    the least time of a record of any type (CLOCK_MONOTONIC).
     """
 
     reasons: frozenset[tuple[int, int]] = frozenset()
     returns: frozenset[int] = frozenset()
     slower_than_ns: int = 0
     guests: GuestView | None = None
+    since_ns: int = 0
 
     @classmethod
     def of(
@@ -66,11 +68,14 @@ class Selection:
             reasons=self.reasons,
             returns=self.returns,
             total_ns=self.slower_than_ns,
+            since_ns=self.since_ns,
             guests=None if self.guests is None else self.guests.times(),
         )
 
     def shows(self, record: AnyRecord) -> bool:
         """Return whether to show a record: exits as selected, losses and switches always."""
+        if record.ns < self.since_ns:
+            return False
         if self.guests is not None and not self.guests.shows(record):
             return False
         if not isinstance(record, Record):

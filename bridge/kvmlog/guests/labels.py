@@ -112,12 +112,20 @@ class GuestLabels:
             return filed
         return self._of_announcement(announced)
 
-    def _times_of(self, number: int, processes: Collection[Process]) -> Iterator[GuestTime]:
+    def spans(self, number: int) -> list[tuple[int, Guest | None]]:
+        """Return who has a number from which time on (CLOCK_MONOTONIC, ns), the first from 0.
+
+        guest() of an exit is the last one whose time is not after that of its writing.
+        """
         # Between two of these times a number keeps its guest.
         turns = {at - _SLACK_NS for at in self._announced_at(number)}
         edges = sorted({0, *(max(0, at) for at in turns | set(self.names.turns_ns(number)))})
-        for from_ns, next_ns in zip(edges, [*edges[1:], _MOST_U64 + 1], strict=True):
-            guest = self._of_number(number, from_ns)
+        return [(from_ns, self._of_number(number, from_ns)) for from_ns in edges]
+
+    def _times_of(self, number: int, processes: Collection[Process]) -> Iterator[GuestTime]:
+        spans = self.spans(number)
+        ends = [from_ns for from_ns, _ in spans[1:]]
+        for (from_ns, guest), next_ns in zip(spans, [*ends, _MOST_U64 + 1], strict=True):
             if guest is not None and _key(guest) in processes:
                 yield GuestTime(number, from_ns, next_ns - 1)
 

@@ -28,10 +28,10 @@ _BLOCK: Final = struct.Struct("<4sB3x4I3Q4xI")
 _CRC: Final = struct.Struct("<I")
 START_BYTES: Final = _START.size
 BLOCK_BYTES: Final = _BLOCK.size
-if (START_BYTES, BLOCK_BYTES) != (
+if (
     ffi.sizeof("struct kvmlog_recording_start"),
     ffi.sizeof("struct kvmlog_recording_block"),
-):
+) != (START_BYTES, BLOCK_BYTES):
     raise ImportError("format.py and recording.h differ")
 _RECORDS_BYTES: Final[int] = lib.KVMLOG_RECORDING_RECORDS_BYTES
 _TEXT_BYTES: Final[int] = lib.KVMLOG_RECORDING_TEXT_BYTES

@@ -67,11 +67,17 @@ class End:
 
 
 def of_this_host(
-    source: str, isa: str, *, selection: str = "", command: str = "", event: str = ""
+    source: str,
+    isa: str,
+    *,
+    since_ns: int | None = None,
+    selection: str = "",
+    command: str = "",
+    event: str = "",
 ) -> Header:
-    """Return the header of a recording that begins now on this host."""
+    """Return the header of a recording on this host that begins at a time, None: now."""
     pair = of_this_process().pairs[0]
-    monotonic_ns = time.monotonic_ns()
+    monotonic_ns = time.monotonic_ns() if since_ns is None else since_ns
     realtime_ns = monotonic_ns + pair.realtime_offset_ns
     names = os.uname()
     return Header(
@@ -91,6 +97,14 @@ def of_this_host(
         command=command,
         event=event,
     )
+
+
+def isa_of_this_host() -> str:
+    """Return vmx, svm or arm64, by the modules of KVM; "none" where there is none."""
+    for module, isa in (("kvm_amd", "svm"), ("kvm_intel", "vmx")):
+        if os.path.isdir(f"/sys/module/{module}"):
+            return isa
+    return "arm64" if platform.machine() == "aarch64" else "none"
 
 
 def header_of(content: Any) -> Header:

@@ -25,10 +25,11 @@ class GuestTime(NamedTuple):
 class Filter:
     """A filter as the native code reads it (struct kvmlog_filter); the default passes all records.
 
-    types: enum kvmlog_record_type, the only ones to pass. The rest is about exits, of which it
-    passes only some; records of other types pass whatever it is. reasons: (enum kvmlog_isa, reason
-    without VMX's flags); returns: KVM_EXIT_*, exits that have either pass; total_ns: the least
-    duration; guests: the only guests, sorted and without overlap, by the time an exit was written.
+    types: enum kvmlog_record_type, the only ones to pass; since_ns: the least time of a record. The
+    rest is about exits, of which it passes only some; records of other types pass whatever it is.
+    reasons: (enum kvmlog_isa, reason without VMX's flags); returns: KVM_EXIT_*, exits that have
+    either pass; total_ns: the least duration; busy_ns: the least without halts and pauses; guests:
+    the only guests, sorted and without overlap, by the time an exit was written.
     """
 
     def __init__(
@@ -38,6 +39,8 @@ class Filter:
         reasons: Iterable[tuple[int, int]] = (),
         returns: Iterable[int] = (),
         total_ns: int = 0,
+        busy_ns: int = 0,
+        since_ns: int = 0,
         guests: Iterable[GuestTime] | None = None,
     ) -> None:
         codes = sorted(isa << 32 | reason for isa, reason in reasons)
@@ -55,7 +58,9 @@ class Filter:
             {
                 "types": of_types,
                 "of_guests": guests is not None,
+                "since_ns": max(0, min(since_ns, _MOST_U64)),
                 "total_ns": min(total_ns, _MOST_U64),
+                "busy_ns": min(busy_ns, _MOST_U64),
                 "reasons": self._arrays[0],
                 "returns": self._arrays[1],
                 "guests": self._arrays[2],

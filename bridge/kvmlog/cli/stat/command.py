@@ -14,8 +14,8 @@ from typing import Final, TextIO
 
 from kvmlog.cli import interval, records, table
 from kvmlog.cli.stat import columns, csv_rows, options, tables
-from kvmlog.cli.stat.workload import CommandError, running
 from kvmlog.cli.table import Block, Words
+from kvmlog.cli.workload import CommandError, running
 from kvmlog.control.client import SwitchClient
 from kvmlog.ring.statistics.reader import SUFFIX, StatisticsReader
 from kvmlog.stat.query import DEFAULT_BY, SORTS
