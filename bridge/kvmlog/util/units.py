@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta, timezone
 from typing import Final
 
@@ -36,18 +35,6 @@ def duration(ns: int) -> str:
     return f"{hours}h{minutes:02d}m"
 
 
-_NS: Final = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": NS_PER_S}
-_DURATION: Final = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(ns|us|ms|s)", re.ASCII)
-
-
-def parse_duration(text: str) -> int:
-    """Return the ns of "1ms", "0.5s" and the like; ValueError for anything else."""
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{text!r} is not a time")
-    return round(float(match[1]) * _NS[match[2]])
-
-
 KIB: Final = 1_024
 _PREFIXES: Final = ("", "K", "M", "G", "T", "P", "E")
 
@@ -66,14 +53,6 @@ def short(amount: float, step: int) -> str:
         if round(amount) < 1_000:
             return f"{amount:.0f}{prefix}"
     return f"{amount:.0f}{prefix}"
-
-
-def share(part: int, whole: int) -> str:
-    """Return "12.3%", rounded; "" where there is no whole, or nothing of it."""
-    if not whole or not part:
-        return ""
-    tenths = (part * 1_000 * 2 + whole) // (whole * 2)
-    return f"{tenths // 10}.{tenths % 10}%"
 
 
 # What no clock shows: only a damaged file has more.

@@ -77,6 +77,14 @@ def lacking(by: By, names: Sequence[str]) -> list[str]:
     return [name for name in names if By.RETURN in by and name not in known]
 
 
+def share(part: int, whole: int) -> str:
+    """Return "12.3%", rounded; "" where there is no whole, or nothing of it."""
+    if not whole or not part:
+        return ""
+    tenths = (part * 1_000 * 2 + whole) // (whole * 2)
+    return f"{tenths // 10}.{tenths % 10}%"
+
+
 def _required(field: Field) -> Field:
     column, cell = field
     return Column(column.title, right=True, width=column.width), cell
@@ -87,7 +95,7 @@ def _count(line: Line) -> str:
 
 
 def _share(line: Line) -> str:
-    return units.share(line.part_ns, line.whole_ns)
+    return share(line.part_ns, line.whole_ns)
 
 
 def _time(ns: int) -> str:
@@ -112,7 +120,7 @@ def _percentile(of: Callable[[Row], int]) -> Callable[[Line], str]:
 
 
 def _part(of: Callable[[Row], int]) -> Callable[[Line], str]:
-    return lambda line: units.share(of(line.row), line.row.total_ns)
+    return lambda line: share(of(line.row), line.row.total_ns)
 
 
 def _fields(

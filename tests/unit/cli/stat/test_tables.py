@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.util.units import share
+from kvmlog.cli.stat.columns import share
 from kvmlog.cli.stat.tables import NO_REASONS, blocks, missing_words
 from kvmlog.cli.table import lines
 from kvmlog.native import lib
