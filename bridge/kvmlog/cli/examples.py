@@ -84,6 +84,11 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("kvmlog pending", "vCPUs that are in an exit now, longest first"),
         ("kvmlog pending --vm web1 --json", "those of one guest, for programs"),
     ),
+    "report": (
+        ("kvmlog report web1.kvmlog", "a page of a recording: report.html"),
+        ("kvmlog report web1.kvmlog -o web1.html --force", "elsewhere, over an older one"),
+        ("kvmlog report before.kvmlog after.kvmlog", "what changed, and a page of the second"),
+    ),
     "explain": (
         ("kvmlog explain EPT_VIOLATION", "by name"),
         ("kvmlog explain 0x7b --isa svm", "by number"),

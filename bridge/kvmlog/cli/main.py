@@ -44,6 +44,7 @@ COMMANDS: Final = (
     ),
     ("why", "kvmlog.cli.why", "watch a VM for some seconds, and say what slows it down"),
     ("pending", "kvmlog.cli.pending", "print the vCPUs that are in an exit now"),
+    ("report", "kvmlog.cli.report", "make a page of a recording, or of two, to look at and forward"),
     ("explain", "kvmlog.cli.explain", "explain an exit reason: meaning, causes, remedies"),
     (
         "remote",

@@ -28,7 +28,6 @@ MEANT: Final[Mapping[str, str]] = {
     "ps": "guests",
     "reasons": "explain",
     "record": "switch on",
-    "report": "stat",
     "server": "rpc",
     "start": "switch on",
     "stop": "switch off",

@@ -85,7 +85,7 @@ def _changes(before: Side, after: Side) -> Iterator[Change]:
         yield Change(
             guest=line.guest,
             reason=reason(line.row),
-            note=note(line.row),
+            note=note(line),
             halt=line.row.halt,
             before=pair[0].row if pair[0] else None,
             after=pair[1].row if pair[1] else None,

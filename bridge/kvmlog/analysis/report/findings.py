@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kvmlog.analysis.report.groups import Groups, lacks_reason
+from kvmlog.analysis.report.groups import Groups
 from kvmlog.exits.explain import tables
 from kvmlog.exits.explain.explanation import Explained
 from kvmlog.exits.reasons import lookup, names
 from kvmlog.exits.reasons.names import isa_name
 from kvmlog.ring.statistics.reader import Row
 from kvmlog.stat.report import Line
+from kvmlog.stat.words import lacks_reason
 from kvmlog.util import units
 from kvmlog.why.evidence import Evidence
 from kvmlog.why.gather.exits import exits_of

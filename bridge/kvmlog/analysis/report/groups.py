@@ -10,21 +10,13 @@ from typing import Final, TypeAlias
 from kvmlog.analysis.report.tables import Cell, Column, Table, count, share, time, words
 from kvmlog.exits.decode import detail
 from kvmlog.exits.format.notes import counted
-from kvmlog.exits.reasons import names
 from kvmlog.guests.names import GuestList
 from kvmlog.native import lib
 from kvmlog.recording.reader import Recording
 from kvmlog.ring.clocks import Clocks
 from kvmlog.ring.records import NO_VCPU
-from kvmlog.ring.statistics.reader import (
-    DETAIL_OTHER,
-    HANDLER_L0,
-    HANDLER_L1,
-    NO_RETURN,
-    By,
-    Row,
-    Snapshot,
-)
+from kvmlog.ring.statistics.reader import DETAIL_OTHER, By, Row, Snapshot
+from kvmlog.stat import words as stat_words
 from kvmlog.stat.names import StatisticsNames
 from kvmlog.stat.query import Query
 from kvmlog.stat.report import Line, Moment, Report, report
@@ -42,7 +34,6 @@ _BY: Final = {
     "place": By.REASON | By.DETAIL,
     "return": By.GUEST | By.RETURN,
 }
-_HANDLERS: Final = {HANDLER_L0: "by L0", HANDLER_L1: "to L1"}
 # Kinds of details that have a table each, in this order.
 PLACES: Final = (
     (lib.KVMLOG_DETAIL_PORT, "I/O ports"),
@@ -83,27 +74,16 @@ def groups_of(recording: Recording, snapshot: Snapshot) -> Groups:
     return Groups(snapshot, known, reports)
 
 
-def lacks_reason(row: Row) -> bool:
-    """Return whether its exits have neither reason nor times (reasons.names.lacks_reason)."""
-    return row.isa == lib.KVMLOG_ISA_NONE and not row.reason and not row.total_ns
-
-
 def reason(row: Row) -> str:
     """Return the name of its reason, "-" where its exits have none."""
-    return "-" if lacks_reason(row) else names.reason_name(row.isa, row.reason)
+    return stat_words.reason(row) or "-"
 
 
-def note(row: Row) -> str:
+def note(line: Line) -> str:
     """Return what is special about its exits: nested, halt."""
-    found = ["nested"] if row.nested else []
-    found += [_HANDLERS[row.handler]] if row.handler in _HANDLERS else []
-    found += ["halt"] if row.halt else []
-    return ", ".join(found)
-
-
-def vcpu(row: Row) -> str:
-    """Return the number of its vCPU, "" where that is unknown."""
-    return "" if row.vcpu == NO_VCPU else str(row.vcpu)
+    halt = line.row.halt and not line.whole_ns
+    found = (stat_words.note(line, ()), "halt" if halt else "")
+    return ", ".join(one for one in found if one)
 
 
 _Make: TypeAlias = Callable[[Line], Cell]
@@ -112,16 +92,16 @@ _Field: TypeAlias = tuple[Column, _Make]
 _GUEST: Final[_Field] = (Column("Guest"), lambda line: words(line.guest))
 _VCPU: Final[_Field] = (
     Column("vCPU", numeric=True),
-    lambda line: Cell(vcpu(line.row), None if line.row.vcpu == NO_VCPU else line.row.vcpu),
+    lambda line: Cell(
+        stat_words.vcpu(line.row), None if line.row.vcpu == NO_VCPU else line.row.vcpu
+    ),
 )
 _REASON: Final[_Field] = (Column("Reason"), lambda line: words(reason(line.row)))
 _DETAIL: Final[_Field] = (Column("Detail"), lambda line: words(detail_words(line.row)))
-_NOTE: Final[_Field] = (Column("Note"), lambda line: words(note(line.row)))
+_NOTE: Final[_Field] = (Column("Note"), lambda line: words(note(line)))
 _RETURN: Final[_Field] = (
     Column("Return"),
-    lambda line: words(
-        "" if line.row.user_reason == NO_RETURN else names.user_reason_name(line.row.user_reason)
-    ),
+    lambda line: words(stat_words.returned(line.row)),
 )
 _COUNT: Final[_Field] = (Column("Exits", numeric=True), lambda line: count(line.row.count))
 _TOTAL: Final[_Field] = (

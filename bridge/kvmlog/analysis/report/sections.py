@@ -16,6 +16,7 @@ from kvmlog.exits.format.lines import exit_cells
 from kvmlog.exits.format.notes import counted, note_words
 from kvmlog.native import lib
 from kvmlog.ring.records import LossRecord, Record
+from kvmlog.stat import figures
 from kvmlog.util import units
 from kvmlog.util.units import NS_PER_S
 
@@ -54,7 +55,7 @@ def tiles(model: Model) -> Iterator[Tile]:
     vcpus = len({(line.row.guest, line.row.vcpu) for line in model.groups.lines("vcpu")})
     yield Tile("Guests", f"{guests:,}", counted(vcpus, "vCPU"))
     spent = sum(row.total_ns for row in rows)
-    share = units.share(spent, model.over_ns * vcpus)
+    share = figures.share(spent, model.over_ns * vcpus)
     yield Tile("Time in exits", units.duration(spent), f"{share or '0%'} of their vCPUs' time")
     if model.scan.outliers:
         longest = model.scan.outliers[0]

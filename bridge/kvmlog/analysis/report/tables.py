@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from kvmlog.stat import figures
 from kvmlog.util import units
 
 Number: TypeAlias = int | float
@@ -68,7 +69,7 @@ def share(part: int, whole: int, *, bar: bool = False) -> Cell:
     """Return a cell of a part of a whole, as `kvmlog stat` rounds it; empty where there is none."""
     if not whole:
         return NOTHING
-    return Cell(units.share(part, whole), part / whole, part / whole if bar else None)
+    return Cell(figures.share(part, whole), part / whole, part / whole if bar else None)
 
 
 def rate(per_s: float) -> Cell:
