@@ -128,7 +128,7 @@ class Page:
         self._browser.events.clear()
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
         self.call("Page.navigate", url=path.resolve().as_uri())
-        ready = "document.documentElement.dataset.drawn === 'true'"
+        ready = "document.documentElement?.dataset.drawn === 'true'"
         done = ready if scripts else "document.readyState === 'complete'"
         self.wait(f"location.href.endsWith({json.dumps(path.name)}) && {done}")
 

@@ -139,23 +139,23 @@ def _factor(old: float, new: float) -> str:
     """Return a change in words: "+50 %", "-20 %", "3.1 times"."""
     if not old or new / old >= 3:
         return f"{new / old:.1f} times" if old else "new"
-    return f"{(new - old) * 100 / old:+.0f} %"
+    percent = round((new - old) * 100 / old)
+    return f"{percent:+} %" if percent else "0 %"
 
 
 def _table(changes: Sequence[Change]) -> Table:
-    after = "in the second recording"
     columns = (
         Column("Guest"),
         Column("Reason"),
         Column("Note"),
         Column("Exits/s before", numeric=True),
-        Column("after", numeric=True, hint=after),
-        Column("Change", numeric=True),
+        Column("Exits/s after", numeric=True),
+        Column("Exits change", numeric=True),
         Column("Time/s before", numeric=True, hint="in exits, of each second"),
-        Column("after", numeric=True, hint=after),
-        Column("Change", numeric=True),
+        Column("Time/s after", numeric=True, hint="in exits, of each second"),
+        Column("Time change", numeric=True),
         Column("P99 before", numeric=True),
-        Column("after", numeric=True, hint=after),
+        Column("P99 after", numeric=True),
     )
     rows = [
         (

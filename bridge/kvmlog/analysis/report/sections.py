@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -32,10 +33,14 @@ class Tile:
 
 @dataclass(frozen=True)
 class Outlier:
-    """One of the longest exits; link: what leads to it in the time line, None: nothing does."""
+    """One of the longest exits.
+
+    link: place of its track, ns since the beginning and its length, as JSON for page/timeline.js;
+    None: its vCPU has no track.
+    """
 
     headline: str
-    link: tuple[int, int, int] | None
+    link: str | None
     table: Table
 
 
@@ -73,6 +78,7 @@ def intervals_table(model: Model) -> Table:
         Column("Exits/s", numeric=True, hint="halts included"),
         Column("Without halts", numeric=True),
         *(Column(name, numeric=True, hint="within 1.6 %, without halts") for name, _ in _PER_MILLE),
+        Column("Max", numeric=True),
     )
     rows = []
     length = max(1, model.scan.length_ns)
@@ -87,12 +93,13 @@ def intervals_table(model: Model) -> Table:
                 rate(exits * INTERVALS * NS_PER_S / length),
                 count(int(fine.sum())),
                 *(time(durations.percentile_ns(fine, part)) for _, part in _PER_MILLE),
+                time(int(model.series.longest[number])),
             )
         )
     return Table("intervals", "Handling time over time, without halts", columns, rows)
 
 
-_PER_MILLE: Final = (("P50", 500), ("P90", 900), ("P99", 990), ("P99.9", 999), ("Max", 1_000))
+_PER_MILLE: Final = (("P50", 500), ("P90", 900), ("P99", 990), ("P99.9", 999))
 
 
 def timeline_words(model: Model) -> str:
@@ -121,7 +128,8 @@ def outliers(model: Model) -> Iterator[Outlier]:
         place = tracks.get(track)
         link = None
         if place is not None:
-            link = (place, record.exit_ns - model.scan.begun_ns, record.total_ns)
+            since_ns = record.exit_ns - model.scan.begun_ns
+            link = json.dumps([place, since_ns, record.total_ns])
         what = " ".join(word for word in (cells.reason, cells.detail) if word)
         yield Outlier(
             f"{cells.total}: {what}, {track.guest} vCPU {cells.vcpu}, "

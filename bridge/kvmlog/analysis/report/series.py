@@ -42,7 +42,8 @@ class Series:
 
     heat: exits without halts by guest (as in heat_guests, after all together), column, bucket of
     handling time; columns and intervals divide the length of the recording equally.
-    fine: the same by interval and fine bucket; counts: all exits by interval, halts included.
+    fine: the same by interval and fine bucket; longest: of each interval, ns, without halts.
+    counts: all exits by interval, halts included.
     around: for each outlier the exits of its vCPU before and after it, itself included, by time.
     """
 
@@ -56,6 +57,7 @@ class Series:
         default_factory=lambda: np.zeros((INTERVALS, durations.FINE_BUCKETS), dtype="i8")
     )
     counts: Array = field(default_factory=lambda: np.zeros(INTERVALS, dtype="i8"))
+    longest: Array = field(default_factory=lambda: np.zeros(INTERVALS, dtype="u8"))
     around: list[list[Record]] = field(default_factory=list)
 
 
@@ -100,6 +102,7 @@ def _count(series: Series, exits: Array, since: Array) -> None:
     exits, since, intervals = exits[worked], since[worked], intervals[worked]
     at = intervals * durations.FINE_BUCKETS + durations.fine(exits["total_ns"])
     series.fine += _counts(at, series.fine.shape)
+    np.maximum.at(series.longest, intervals, exits["total_ns"])
     columns = np.minimum((since * HEAT_COLUMNS).astype("i8"), HEAT_COLUMNS - 1)
     cells = columns * durations.COARSE_BUCKETS + durations.coarse(exits["total_ns"])
     series.heat[0] += _counts(cells, series.heat[0].shape)

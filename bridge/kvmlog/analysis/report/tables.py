@@ -17,14 +17,12 @@ Number: TypeAlias = int | float
 class Cell:
     """One cell. value: the exact figure (ns, a count, a share of 1), None for words.
 
-    bar: the part of a bar behind the text, 0 to 1; None: none. link: the exit in the time line that
-    a button beside the text leads to: track's guest and vCPU, and ns since the beginning.
+    bar: the part of a bar beside the text, 0 to 1; None: none.
     """
 
     text: str
     value: Number | None = None
     bar: float | None = None
-    link: str | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@
 (() => {
   const LANES_MOST = 64;
   const SINGLES_MOST = 3000;
-  const LANE_PX = 34;
+  const LANE_PX = [34, 84];
+  const LANES_PX = 320;
   const LEAST_WINDOW_NS = 1000;
   const LEFT = 116;
   const RIGHT = 14;
@@ -20,7 +21,7 @@
     const exits = await kvmlog.unpack(source);
     const { begin, total, code, vmm, cpu, kinds } = exits;
     const length = Math.max(1, kvmlog.data.length_ns);
-    const shown = { from: 0, to: length, lanes: [], chosen: -1 };
+    const shown = { from: 0, to: length, lanes: [], lanePx: LANE_PX[0], chosen: -1 };
     const hidden = new Set();
     const select = kvmlog.byId("timeline-guest");
     const status = kvmlog.byId("timeline-chosen");
@@ -128,7 +129,9 @@
         halt ? kvmlog.colour("halt") : colourOf(reason),
       );
       shown.lanes = lanes();
-      const tall = shown.lanes.length * LANE_PX + 74;
+      const fair = Math.floor(LANES_PX / shown.lanes.length);
+      shown.lanePx = Math.max(LANE_PX[0], Math.min(LANE_PX[1], fair));
+      const tall = shown.lanes.length * shown.lanePx + 74;
       if (element.clientHeight !== tall && !kvmlog.printing) {
         element.style.height = `${tall}px`;
         chart.resize();
@@ -194,12 +197,12 @@
                 const [left, base] = api.coord([api.value(1), lane]);
                 const [right] = api.coord([api.value(2), lane]);
                 const at = api.value(4);
-                const high = (LANE_PX - 6) * api.value(3);
+                const high = (shown.lanePx - 6) * api.value(3);
                 return {
                   type: "rect",
                   shape: {
                     x: left,
-                    y: base + (LANE_PX - 6) / 2 - high,
+                    y: base + (shown.lanePx - 6) / 2 - high,
                     width: Math.max(1, right - left),
                     height: high,
                   },
