@@ -106,6 +106,9 @@ int kvmlog_ring_select_since(const struct kvmlog_ring *ring, const struct kvmlog
 			     __u64 index, __u64 end, __u64 slots, void *buffer, __u64 *indices,
 			     __u64 most, struct kvmlog_selected *selected);
 
+__u64 kvmlog_filter_records(const struct kvmlog_filter *filter, const struct kvmlog_record *records,
+			    __u64 count, struct kvmlog_record *out);
+
 /* --- ring/legacy.c: getKvmLog's text --- */
 
 enum kvmlog_legacy_limits {

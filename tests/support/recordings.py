@@ -194,4 +194,5 @@ def synthetic(path: str | os.PathLike[str], count: int, **fields: Any) -> Path:
 
 def _around(random: np.random.Generator, typical: NDArray[Any]) -> NDArray[Any]:
     """Durations around typical ones, skewed as real ones are."""
-    return (typical * random.lognormal(0, 0.4, len(typical))).astype(np.uint64)
+    times: NDArray[Any] = typical * random.lognormal(0, 0.4, len(typical))
+    return times.astype(np.uint64)

@@ -95,6 +95,23 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("kvmlog explain --gpa 0xb00fa000", "the device at an address; --port: behind a port"),
         ("kvmlog explain --list --isa vmx", "all reasons of Intel CPUs"),
     ),
+    "export": (
+        ("kvmlog export web1.kvmlog -o web1.parquet", "a row per record, for data frames"),
+        ("kvmlog export web1.kvmlog -o web1.pftrace", "open it in https://ui.perfetto.dev"),
+        ("kvmlog export web1.kvmlog --format folded --vm web1 | flamegraph.pl", "a flame graph"),
+        ("kvmlog export web1.kvmlog --dataset s3://bucket/exits", "into a data set of many hosts"),
+    ),
+    "query": (
+        ("kvmlog query web1.kvmlog 'select * from by_reason'", "exits and times by reason"),
+        (
+            "kvmlog query web1.kvmlog 'select * from slow limit 10' --format json",
+            "the slowest exits, for programs",
+        ),
+        (
+            "kvmlog query s3://bucket/exits 'select host, sum(exits) from by_guest group by host'",
+            "of many hosts",
+        ),
+    ),
     "remote": (
         ("kvmlog remote host1 stat -i 1", "exits of each second on host1"),
         (

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import stat
 from typing import Final
@@ -44,9 +45,13 @@ def create(path: str, *, force: bool = False, mode: int = _MODE) -> int:
                 raise _failed(path, failure) from None
     try:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | ownership.OPEN_FLAGS
-        return os.open(path, flags, mode)
+        fd = os.open(path, flags, mode)
     except OSError as failure:
         raise _failed(path, failure) from None
+    # By this a reader knows that more comes (Recording.is_being_written).
+    with contextlib.suppress(OSError):
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return fd
 
 
 def write_failed(path: str, failure: OSError, records: int) -> RecordingError:

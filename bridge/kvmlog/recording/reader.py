@@ -7,6 +7,7 @@ asked for, one at a time.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 from collections.abc import Iterator
@@ -48,8 +49,8 @@ class _Place(NamedTuple):
 class Recording(Closeable):
     """A recording, opened to be read; RecordingError where there is none.
 
-    header, guests, end (None: it was cut, its writer was killed or ran out of room): as the file
-    says. records, lost_records: in all whole blocks. first_ns, last_ns: least and greatest time of
+    header, end (None: it was cut, its writer was killed or ran out of room): as the file says.
+    records, lost_records: in all whole blocks. first_ns, last_ns: least and greatest time of
     a record, 0 without records. damaged: what could not be read until now, a sentence each.
     """
 
@@ -61,7 +62,9 @@ class Recording(Closeable):
         self.first_ns = 0
         self.last_ns = 0
         self.end: End | None = None
-        self.guests = GuestTable()
+        self._guests: dict[tuple[int, int], Guest] = {}
+        self._text_bytes = 0
+        self._walked = START_BYTES
         self._clocks: Clocks | None = None
         self._fd = _open(self.path)
         try:
@@ -77,6 +80,11 @@ class Recording(Closeable):
             os.close(self._fd)
             self._fd = -1
 
+    @property
+    def guests(self) -> GuestTable:
+        """Return the guests, each as it was written last."""
+        return GuestTable(list(self._guests.values()))
+
     def clocks(self) -> Clocks:
         """Return what gives each record the time of day that held then."""
         assert self._clocks is not None
@@ -90,34 +98,37 @@ class Recording(Closeable):
         """
         for place in self._places():
             block = place.block
-            if block.kind != RECORDS or block.last_ns < since_ns or block.first_ns > until_ns:
-                continue
-            try:
-                yield blocks.records_of(block, self._content(place))
-            except DamagedBlockError as error:
-                self._tell_damage(f"{error}: {block.records} records are left out")
+            if block.kind == RECORDS and block.last_ns >= since_ns and block.first_ns <= until_ns:
+                yield from self._records(place)
 
-    def newest(self, count: int) -> Iterator[bytes]:
-        """Yield the blocks that hold the last `count` records of the file."""
-        before = self.records - count
-        for place in self._places():
-            if place.block.kind != RECORDS:
-                continue
-            before -= place.block.records
-            if before < 0:
-                try:
-                    yield blocks.records_of(place.block, self._content(place))
-                except DamagedBlockError as error:
-                    self._tell_damage(f"{error}: {place.block.records} records are left out")
+    def more(self) -> Iterator[bytes]:
+        """Yield the records that were written since it was opened, or since the last call."""
+        for place in self._places(self._walked):
+            self._take(place)
+            if place.block.kind == RECORDS:
+                yield from self._records(place)
 
     def statistics(self) -> Snapshot:
         """Return the statistics of all records, counted as the bridge counts exits."""
-        guests = self.guests.guests
+        guests = self._guests.values()
         return tally.snapshot(self.path, self.header, guests, self.blocks(), self.last_ns)
 
     def is_cut(self) -> bool:
-        """Return whether the recording was not ended in order."""
+        """Return whether the recording has no end: it is being written, or its writer died."""
         return self.end is None
+
+    def is_being_written(self) -> bool:
+        """Return whether the recording has no end yet, and its writer lives."""
+        if self.end is not None:
+            return False
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False  # a file system without locks
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+        return False
 
     def _first_block(self) -> Header:
         place = self._place(START_BYTES)
@@ -134,33 +145,43 @@ class Recording(Closeable):
 
     def _walk(self) -> None:
         """Read all blocks of text, and count the records in the others."""
-        guests: dict[tuple[int, int], Guest] = {}
-        text_bytes = 0
         for place in self._places():
-            block = place.block
-            self.lost_records = max(self.lost_records, block.lost_records)
-            if block.kind == RECORDS:
-                first = self.first_ns if self.records else block.first_ns
-                self.first_ns = min(first, block.first_ns)
-                self.last_ns = max(self.last_ns, block.last_ns)
-                self.records += block.records
-                continue
-            text_bytes += block.plain_bytes
-            if text_bytes > _TEXT_MOST or len(guests) > _GUESTS_MOST:
-                raise RecordingError(
-                    f"{self.path}: damaged: more text than a recording has; use a copy that is not"
-                )
-            try:
-                self._take_text(place, guests)
-            except DamagedBlockError as error:
-                self._tell_damage(str(error))
+            self._take(place)
         if self._clocks is None:
             raise RecordingError(
                 f"{self.path}: cut short before its clocks, nothing was recorded; record again"
             )
-        self.guests = GuestTable(list(guests.values()))
 
-    def _take_text(self, place: _Place, guests: dict[tuple[int, int], Guest]) -> None:
+    def _take(self, place: _Place) -> None:
+        """Take note of a block."""
+        block = place.block
+        self._walked = place.offset + block.stored_bytes
+        self.lost_records = max(self.lost_records, block.lost_records)
+        if block.kind == RECORDS:
+            first_ns = self.first_ns if self.records else block.first_ns
+            self.first_ns = min(first_ns, block.first_ns)
+            self.last_ns = max(self.last_ns, block.last_ns)
+            self.records += block.records
+            return
+        self._text_bytes += block.plain_bytes
+        if self._text_bytes > _TEXT_MOST:
+            raise RecordingError(
+                f"{self.path}: damaged: more text than a recording has; use a copy that is not"
+            )
+        try:
+            self._take_text(place)
+        except DamagedBlockError as error:
+            self._tell_damage(str(error))
+
+    def _records(self, place: _Place) -> Iterator[bytes]:
+        """Yield the records of a block; none where it is damaged."""
+        try:
+            yield blocks.records_of(place.block, self._content(place))
+        except DamagedBlockError as error:
+            count = place.block.records
+            self._tell_damage(f"{error}: {count} records from {place.offset} on are left out")
+
+    def _take_text(self, place: _Place) -> None:
         kind = place.block.kind
         if kind == blocks.GUESTS:
             text = blocks.text_of(place.block, self._content(place))
@@ -168,7 +189,11 @@ class Recording(Closeable):
                 _, found = model.decode(self.path, text)
             except GuestError as error:
                 raise DamagedBlockError(str(error)) from None
-            guests.update({(one.pid, one.start_ticks): one for one in found})
+            self._guests.update({(one.pid, one.start_ticks): one for one in found})
+            if len(self._guests) > _GUESTS_MOST:
+                raise RecordingError(
+                    f"{self.path}: damaged: more guests than a host has; use a copy that is not"
+                )
         elif kind == blocks.CLOCKS:
             self._clocks = clocks_of(blocks.json_of(place.block, self._content(place)))
         elif kind == blocks.END:
@@ -179,9 +204,8 @@ class Recording(Closeable):
         if sentence not in self.damaged:
             self.damaged.append(sentence)
 
-    def _places(self) -> Iterator[_Place]:
-        """Yield the blocks up to the last whole one."""
-        at = START_BYTES
+    def _places(self, at: int = START_BYTES) -> Iterator[_Place]:
+        """Yield the blocks from a place on, up to the last whole one."""
         while (place := self._place(at)) is not None:
             yield place
             at = place.offset + place.block.stored_bytes

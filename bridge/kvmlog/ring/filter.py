@@ -10,6 +10,8 @@ from kvmlog.native import ffi, lib
 
 # One search of the native code: a millisecond or so, and at most 7 MB of records found.
 SLOTS: Final = 65_536
+# For memory that C fills: zeroing it first would be wasted.
+_new_uninitialized: Final[Any] = ffi.new_allocator(should_clear_after_alloc=False)
 _ALL_TYPES: Final = 2**32 - 1
 _MOST_U64: Final = 2**64 - 1
 
@@ -69,6 +71,15 @@ class Filter:
                 "guests_count": len(times),
             },
         )
+
+
+def passing(records: bytes, passes: Filter) -> bytes:
+    """Return those of some whole records, in any memory, that a filter passes."""
+    count = len(records) // ffi.sizeof("struct kvmlog_record")
+    found = _new_uninitialized("struct kvmlog_record[]", max(count, 1))
+    given = ffi.from_buffer("struct kvmlog_record[]", records)
+    kept = lib.kvmlog_filter_records(passes.native, given, count, found)
+    return bytes(ffi.buffer(found, kept * ffi.sizeof("struct kvmlog_record")))
 
 
 EVERY_RECORD: Final = Filter()

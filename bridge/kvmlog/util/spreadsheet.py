@@ -31,9 +31,12 @@ def csv_line(cells: Iterable[object]) -> str:
     return text.getvalue().removesuffix(_END)
 
 
+def harmless(text: str) -> str:
+    """Return a text as csv_line() has it, for who writes whole columns of them."""
+    return _QUOTE + text if text.startswith((_QUOTE, *_FORMULA)) else text
+
+
 def _cell(value: object) -> object:
     if isinstance(value, bool):
         return int(value)
-    if isinstance(value, str) and value.startswith((_QUOTE, *_FORMULA)):
-        return _QUOTE + value
-    return value
+    return harmless(value) if isinstance(value, str) else value

@@ -15,6 +15,9 @@ enum {
 	PLANES = KVMLOG_RECORDING_PLANES,
 	BITMAP_BYTES = KVMLOG_RECORDING_BITMAP_BYTES,
 	LENGTH_BYTES = 4,
+	STRIPE = 128,
+	WORD_BYTES = 4,
+	WORDS = PLANES / WORD_BYTES,
 	LEVEL = 1, /* zstd's fastest of those that compress as usual */
 };
 
@@ -23,30 +26,59 @@ _Static_assert(sizeof(struct kvmlog_recording_start) == 32, "start");
 _Static_assert(sizeof(struct kvmlog_recording_block) == 56, "block");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are stored as they are");
 
+union row {
+	struct kvmlog_record residual;
+	__u32 words[WORDS];
+	__u8 bytes[PLANES];
+};
+
 struct work {
 	struct kvmlog_residual_state state;
+	union row stripe[STRIPE];
 	__u8 planes[PLANES][KVMLOG_RECORDING_BLOCK_RECORDS];
 };
+
+static __u32 rows_from(__u32 at, __u32 count)
+{
+	return count - at < STRIPE ? count - at : STRIPE;
+}
+
+/*
+ * A few records at once, whose residuals stay in the cache. Most of their words are zero in all
+ * of them, as the planes are from the beginning: those are not looked at byte by byte.
+ */
+static void stripe_to_planes(struct work *work, const struct kvmlog_record *records, __u32 at,
+			     __u32 rows, __u8 *used)
+{
+	__u32 any[WORDS] = { 0 };
+
+	for (__u32 i = 0; i < rows; i++) {
+		kvmlog_residual_take(&work->state, &records[i], &work->stripe[i].residual);
+		for (int word = 0; word < WORDS; word++)
+			any[word] |= work->stripe[i].words[word];
+	}
+	for (int plane = 0; plane < PLANES; plane++) {
+		if (!(any[plane / WORD_BYTES] >> plane % WORD_BYTES * 8 & 0xff))
+			continue;
+		used[plane] = 1;
+		for (__u32 i = 0; i < rows; i++)
+			work->planes[plane][at + i] = work->stripe[i].bytes[plane];
+	}
+}
 
 /* Tells which planes are not zero, a byte each, and the least and the greatest time. */
 static void to_planes(struct work *work, const struct kvmlog_record *records, __u32 count,
 		      __u8 *used, __u64 *times)
 {
-	memset(used, 0, PLANES);
 	times[0] = times[1] = records[0].exit_ns;
 	for (__u32 i = 0; i < count; i++) {
-		struct kvmlog_record residual;
-		const __u8 *bytes = (const __u8 *)&residual;
 		__u64 ns = records[i].exit_ns; /* the others have their time there, too */
 
 		times[0] = ns < times[0] ? ns : times[0];
 		times[1] = ns > times[1] ? ns : times[1];
-		kvmlog_residual_take(&work->state, &records[i], &residual);
-		for (int plane = 0; plane < PLANES; plane++) {
-			work->planes[plane][i] = bytes[plane];
-			used[plane] |= bytes[plane];
-		}
 	}
+	for (__u32 at = 0; at < count; at += STRIPE)
+		stripe_to_planes(work, &records[at], at, rows_from(at, count), used);
 }
 
 /*
@@ -56,7 +88,7 @@ static void to_planes(struct work *work, const struct kvmlog_record *records, __
 __s64 kvmlog_recording_encode(const struct kvmlog_record *records, __u32 count, __u8 *out,
 			      __u64 *times)
 {
-	__u8 used[PLANES], *lengths, *at;
+	__u8 used[PLANES] = { 0 }, *lengths, *at;
 	ZSTD_CCtx *context;
 	struct work *work;
 	__u32 planes = 0;
@@ -134,6 +166,20 @@ static int read_planes(struct work *work, ZSTD_DCtx *context, const __u8 *stored
 	return at == end ? 0 : -EBADMSG;
 }
 
+static void stripe_from_planes(struct work *work, const __u8 *bitmap, struct kvmlog_record *records,
+			       __u32 at, __u32 rows)
+{
+	memset(work->stripe, 0, rows * sizeof(*work->stripe));
+	for (int plane = 0; plane < PLANES; plane++) {
+		if (!(bitmap[plane / 8] >> plane % 8 & 1))
+			continue;
+		for (__u32 i = 0; i < rows; i++)
+			work->stripe[i].bytes[plane] = work->planes[plane][at + i];
+	}
+	for (__u32 i = 0; i < rows; i++)
+		kvmlog_residual_restore(&work->state, &work->stripe[i].residual, &records[i]);
+}
+
 /*
  * Restores the @count records of a block's content. -EBADMSG: it is not what the function above
  * makes; whatever is in it, no more than @count records are written.
@@ -152,14 +198,8 @@ int kvmlog_recording_decode(const __u8 *stored, __u64 bytes, struct kvmlog_recor
 	context = ZSTD_createDCtx();
 	if (work && context)
 		rc = read_planes(work, context, stored, bytes, count);
-	for (__u32 i = 0; !rc && i < count; i++) {
-		struct kvmlog_record residual;
-		__u8 *raw = (__u8 *)&residual;
-
-		for (int plane = 0; plane < PLANES; plane++)
-			raw[plane] = work->planes[plane][i];
-		kvmlog_residual_restore(&work->state, &residual, &records[i]);
-	}
+	for (__u32 at = 0; !rc && at < count; at += STRIPE)
+		stripe_from_planes(work, stored, &records[at], at, rows_from(at, count));
 	ZSTD_freeDCtx(context);
 	free(work);
 	return rc;

@@ -109,6 +109,18 @@ KVMLOG_RACING static int passes(const struct kvmlog_filter *filter,
 	return type != KVMLOG_RECORD_EXIT || exit_passes(filter, record);
 }
 
+/* Copies those of @count records that pass to @out, which has room for all; returns how many. */
+__u64 kvmlog_filter_records(const struct kvmlog_filter *filter, const struct kvmlog_record *records,
+			    __u64 count, struct kvmlog_record *out)
+{
+	__u64 passed = 0;
+
+	for (__u64 i = 0; i < count; i++)
+		if (passes(filter, &records[i]))
+			out[passed++] = records[i];
+	return passed;
+}
+
 /* The first record that is there and will stay for a while; @end at most. */
 static __u64 oldest_before(const struct kvmlog_ring *ring, __u64 end)
 {

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -24,11 +25,12 @@ from kvmlog.exits.reasons import userspace
 from kvmlog.exits.search import Selection
 from kvmlog.guests.labels import GuestView
 from kvmlog.native import lib
+from kvmlog.recording.pieces import gathered
+from kvmlog.recording.reader import Recording
 from kvmlog.ring.clocks import Clocks
 from kvmlog.ring.records import (
     NO_CPU,
     NO_VCPU,
-    RECORD_BYTES,
     AnyRecord,
     ClockRecord,
     LossRecord,
@@ -69,18 +71,12 @@ class Batches:
         self._columns = _Columns(clocks, identity)
 
     def of(self, blocks: Iterable[bytes]) -> Iterator[Any]:
-        """Yield a RecordBatch of SCHEMA for each BATCH_RECORDS of the blocks, without empty ones."""
-        for records in gathered(blocks):
-            exits = self._selected(in_time_order(records))
-            if len(exits):
-                yield self._batch(exits)
-
-    def _selected(self, exits: Array) -> Array:
-        """Return the records that the selection shows; the guests learn the announcements."""
-        announced = np.flatnonzero(exits["type"] == lib.KVMLOG_RECORD_GUEST)
-        self._view.learn(decode_record(record_bytes(exits, at)) for at in announced.tolist())
-        keep = shown(exits, self._selection)
-        return exits if keep.all() else exits[keep]
+        """Yield a RecordBatch of SCHEMA per BATCH_RECORDS that are selected, without empty ones."""
+        for records in gathered((self._selection.passed(one) for one in blocks), BATCH_RECORDS):
+            exits = in_time_order(records)
+            announced = np.flatnonzero(exits["type"] == lib.KVMLOG_RECORD_GUEST).tolist()
+            self._view.learn(decode_record(record_bytes(exits, at)) for at in announced)
+            yield self._batch(exits)
 
     def _batch(self, exits: Array) -> Any:
         numbers = self._guests.numbers(exits)
@@ -88,45 +84,18 @@ class Batches:
         return pa.RecordBatch.from_arrays([_array(found[f.name], f) for f in SCHEMA], schema=SCHEMA)
 
 
-def gathered(blocks: Iterable[bytes], count: int = BATCH_RECORDS) -> Iterator[bytearray]:
-    """Yield the records of blocks in pieces of `count`, the last one of what is left."""
-    piece = bytearray()
-    for block in blocks:
-        piece += block
-        while len(piece) >= count * RECORD_BYTES:
-            yield piece[: count * RECORD_BYTES]
-            piece = piece[count * RECORD_BYTES :]
-    if piece:
-        yield piece
+def batches_of(recording: Recording, view: GuestView, selection: Selection) -> Iterator[Any]:
+    """Yield the records of a recording that are selected, as batches of SCHEMA."""
+    batches = Batches(recording.clocks(), view, selection, identity_of(recording))
+    yield from batches.of(recording.blocks())
 
 
-def shown(exits: Array, selection: Selection) -> Array:
-    """Return which records the selection shows, as Selection.shows() says of each."""
-    kinds = exits["type"]
-    is_exit = kinds == lib.KVMLOG_RECORD_EXIT
-    keep = np.ones(len(exits), bool)
-    if selection.slower_than_ns:
-        keep &= exits["total_ns"] >= selection.slower_than_ns
-    if selection.reasons or selection.returns:
-        reasons = exits["reason"].copy()
-        reasons[exits["isa"] == lib.KVMLOG_ISA_VMX] &= lib.KVMLOG_VMX_BASIC_MASK
-        codes = exits["isa"].astype("u8") << 32 | reasons
-        chosen = np.isin(codes, np.array([a << 32 | b for a, b in selection.reasons], "u8"))
-        returned = (exits["flags"] & lib.KVMLOG_F_USER_REASON) != 0
-        chosen |= returned & np.isin(exits["user_reason"], np.array([*selection.returns], "u2"))
-        keep &= chosen
-    times = None if selection.guests is None else selection.guests.times()
-    if times is not None:
-        written_ns = exits["exit_ns"] + exits["total_ns"]
-        own = np.zeros(len(exits), bool)
-        for number, from_ns, until_ns in times:
-            own |= (exits["guest"] == number) & (written_ns >= from_ns) & (written_ns <= until_ns)
-        keep &= own
-    keep |= ~is_exit
-    if selection.guests is not None:
-        for at in np.flatnonzero(kinds == lib.KVMLOG_RECORD_GUEST).tolist():
-            keep[at] = selection.guests.shows(decode_record(record_bytes(exits, at)))
-    return keep
+def identity_of(recording: Recording) -> str:
+    """Return 16 hex digits that no other recording has, and all exports of this one have."""
+    header = recording.header
+    begin = (header.started_monotonic_ns, header.started_realtime_ns)
+    whose = f"{header.host} {header.boot_id} {header.source} {begin} {header.event}"
+    return hashlib.sha256(whose.encode()).hexdigest()[:16]
 
 
 class _Columns:

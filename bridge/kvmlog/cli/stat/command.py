@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable
 from typing import Final, TextIO
 
-from kvmlog.cli import interval, records, table
+from kvmlog.cli import interval, recorded, records, table
 from kvmlog.cli.stat import columns, csv_rows, options, tables
 from kvmlog.cli.table import Block, Words
 from kvmlog.cli.workload import CommandError, running
 from kvmlog.control.client import SwitchClient
+from kvmlog.recording.report import recorded_report
 from kvmlog.ring.statistics.reader import SUFFIX, StatisticsReader
 from kvmlog.stat import words as words_of
 from kvmlog.stat.query import DEFAULT_BY, SORTS
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reset", action="store_true", help="reset the statistics in the bridge, and exit"
     )
-    records.add_ring(parser)
+    records.add_source(parser)
     records.add_switch(parser)
     parser.add_argument(
         "command",
@@ -103,7 +104,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write to FILE (default: stdout)",
     )
-    parser.set_defaults(usage_error=parser.error, reset=False, command=[])
+    parser.set_defaults(usage_error=parser.error, reset=False, command=[], recording=None)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -113,6 +114,11 @@ def run(args: argparse.Namespace) -> int:
     query = options.query(args)
     if args.reset:
         return _reset(args.switch)
+    if args.recording is not None:
+        with contextlib.ExitStack() as stack:
+            recording = stack.enter_context(recorded.opened(args.recording))
+            printer(args, stack)(recorded_report(recording, query, args.vm))
+        return 0
     with contextlib.ExitStack() as stack:
         reader = stack.enter_context(StatisticsReader(args.ring + SUFFIX))
         sampler = Sampler(reader, args.ring, args.switch, query, args.vm, _warn)
