@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 import time
-from typing import Final
+from typing import BinaryIO, Final
 
 from kvmlog.analysis.extra import require
 from kvmlog.util import units
+from kvmlog.util.errors import KvmlogError
 
 _DEFAULT: Final = "report.html"
 
@@ -39,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the page and return 0; KvmlogError for what is no recording, or cannot be written."""
     require("kvmlog report", "numpy", "jinja2")
     # Only now: they import what was asked for above.
-    from kvmlog.analysis.output import written
+    from kvmlog.analysis.export.output import written
     from kvmlog.analysis.report import assets
     from kvmlog.analysis.report.document import document
     from kvmlog.analysis.report.gather import Model, gather
@@ -54,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         before = None if args.second is None else model_of(args.recording)
         model = model_of(args.second or args.recording)
         content = document(model, before).encode("utf-8", "replace")
-        stream.write(content)
+        _write(args.output, stream, content)
     for problem in (*(before.problems if before else ()), *model.problems):
         _say(problem)
     if assets.echarts() is None:
@@ -67,6 +69,19 @@ def run(args: argparse.Namespace) -> int:
         size = units.short(len(content), units.KIB)
         print(f"{args.output}: {model.scan.exits:,} exits, {size}B, made in {took}")
     return 0
+
+
+def _write(path: str, stream: BinaryIO, content: bytes) -> None:
+    try:
+        stream.write(content)
+        stream.flush()
+    except OSError as failure:
+        if failure.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise KvmlogError(
+            f"{path}: no space is left for {len(content):,} bytes, no page was written; "
+            "free some, or name another place (-o)"
+        ) from None
 
 
 def _say(sentence: str) -> None:

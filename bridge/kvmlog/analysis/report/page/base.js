@@ -86,6 +86,14 @@ const kvmlog = {};
     return chart;
   };
 
+  // As wide as the narrower of A4 and Letter between its margins, in CSS pixels.
+  const PAPER_PX = 950;
+
+  /** Charts as wide as paper, or as the window again. */
+  kvmlog.fit = (paper) => {
+    for (const { chart } of charts) chart.resize({ width: paper ? PAPER_PX : "auto" });
+  };
+
   kvmlog.redraw = () => charts.forEach((entry) => entry.draw());
 
   /** Options of a <select>, each [value, text]. */

@@ -30,12 +30,18 @@
     apply();
   });
   system.addEventListener("change", apply);
+  let opened = [];
   addEventListener("beforeprint", () => {
     kvmlog.printing = true;
+    opened = [...document.querySelectorAll("#findings ~ details:not([open])")];
+    for (const one of opened) one.open = true;
+    kvmlog.fit(true);
     apply();
   });
   addEventListener("afterprint", () => {
     kvmlog.printing = false;
+    for (const one of opened) one.open = false;
+    kvmlog.fit(false);
     apply();
   });
   kvmlog.byId("print").addEventListener("click", () => print());
