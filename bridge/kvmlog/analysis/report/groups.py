@@ -101,7 +101,7 @@ _DETAIL: Final[_Field] = (Column("Detail"), lambda line: words(detail_words(line
 _NOTE: Final[_Field] = (Column("Note"), lambda line: words(note(line)))
 _RETURN: Final[_Field] = (
     Column("Return"),
-    lambda line: words(stat_words.returned(line.row)),
+    lambda line: words(stat_words.returned(line.row) or "none: the kernel handled it"),
 )
 _COUNT: Final[_Field] = (Column("Exits", numeric=True), lambda line: count(line.row.count))
 _TOTAL: Final[_Field] = (

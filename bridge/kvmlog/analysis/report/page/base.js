@@ -94,7 +94,13 @@ const kvmlog = {};
     for (const { chart } of charts) chart.resize({ width: paper ? PAPER_PX : "auto" });
   };
 
-  kvmlog.redraw = () => charts.forEach((entry) => entry.draw());
+  kvmlog.redraw = () => {
+    for (const { chart, draw } of charts) {
+      draw();
+      // Paper waits for no next frame.
+      if (kvmlog.printing) chart.getZr().flush();
+    }
+  };
 
   /** Options of a <select>, each [value, text]. */
   kvmlog.options = (select, options) => {
