@@ -8,17 +8,22 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from kvmlog.cli import records, selection
 from kvmlog.exits.format import lines
 from kvmlog.exits.format.notes import counted
+from kvmlog.exits.reasons import lookup
 from kvmlog.guests.labels import GuestView
 from kvmlog.guests.names import GuestList
 from kvmlog.recording.reader import Recording
-from kvmlog.ring.records import RECORD_BYTES, AnyRecord, unpack_records
+from kvmlog.ring.records import RECORD_BYTES, AnyRecord, enum_names, unpack_records
+from kvmlog.ring.statistics.reader import By, Row
+from kvmlog.util import units
 
 _POLL_S: Final = 0.2
+_ISAS: Final = enum_names("kvmlog_isa", "KVMLOG_ISA_")
 
 
 @contextlib.contextmanager
@@ -81,6 +86,54 @@ def print_records(
     """Print records, a line each."""
     for line in records.record_lines(shown, recording.clocks(), view, as_json):
         print(line)
+
+
+@dataclass(frozen=True)
+class RecordedReason:
+    """An exit reason as a recording has it; times in ns."""
+
+    reason: lookup.Reason
+    halts: bool
+    count: int
+    total_ns: int
+    max_ns: int
+    share: str  # "12.3%" of the time in exits, halts left out; "" for halts
+
+    def sentence(self) -> str:
+        """Return the figures in words."""
+        share = f", {self.share} of the time in exits" if self.share else ""
+        mean_ns = self.total_ns // max(1, self.count)
+        return (
+            f"Here: {counted(self.count, 'exit')}, {units.duration(self.total_ns)} in all{share}; "
+            f"{units.duration(mean_ns)} on average, {units.duration(self.max_ns)} at most."
+        )
+
+
+def reasons_of(recording: Recording, isa: str | None = None) -> list[RecordedReason]:
+    """Return the reasons of a recording (isa: of one architecture), most time first."""
+    rows = [row for row in recording.statistics().rows(By.REASON) if row.count]
+    whole_ns = sum(row.total_ns for row in rows if not row.halt)
+    merged: dict[tuple[int, int, bool], list[Row]] = {}
+    for row in rows:
+        merged.setdefault((row.isa, row.reason, row.halt), []).append(row)
+    found = []
+    for (number, code, halts), parts in merged.items():
+        of_isa = _ISAS.get(number, "")
+        name = lookup.TABLES.get(of_isa, {}).get(code)
+        if name is None or isa not in (None, of_isa):
+            continue
+        total_ns = sum(row.total_ns for row in parts)
+        found.append(
+            RecordedReason(
+                lookup.Reason(of_isa, code, name),
+                halts,
+                sum(row.count for row in parts),
+                total_ns,
+                max(row.max_ns for row in parts),
+                "" if halts or not whole_ns else f"{100 * total_ns / whole_ns:.1f}%",
+            )
+        )
+    return sorted(found, key=lambda one: -one.total_ns)
 
 
 def _last(parts: list[bytes], more: bytes, count: int) -> list[bytes]:

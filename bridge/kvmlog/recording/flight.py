@@ -7,6 +7,7 @@ C. Then what the ring still has of the time before is recorded, and what comes f
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +16,9 @@ from kvmlog.exits.format.lines import exit_cells
 from kvmlog.exits.reasons import lookup
 from kvmlog.exits.search import Selection
 from kvmlog.guests.labels import GuestView
+from kvmlog.guests.names import GuestList
 from kvmlog.native import lib
+from kvmlog.recording.feed import Feed
 from kvmlog.recording.format import RecordingError
 from kvmlog.ring.filter import ANNOUNCEMENTS, SLOTS, Filter
 from kvmlog.ring.reader import RingReader
@@ -152,6 +155,18 @@ class Lookout:
                 assert isinstance(record, Record)
                 events.append((record.exit_ns + record.total_ns, Event(trigger.text, record)))
         return min(events, key=lambda one: one[0])[1] if events else None
+
+
+def feed_since(
+    ring: RingReader,
+    selection: Selection,
+    names: GuestList,
+    words: tuple[str, ...],
+    since_ns: int,
+) -> Feed:
+    """Return a feed of what the ring has of the time from since_ns on, and of all that comes."""
+    chosen = dataclasses.replace(selection, since_ns=since_ns)
+    return Feed(ring, chosen, names, words, oldest_index(ring))
 
 
 def oldest_index(ring: RingReader) -> int:

@@ -123,6 +123,8 @@ def clocks_of(content: Any) -> Clocks:
     """Return the clocks that a block says; DamagedBlockError."""
     if not isinstance(content, list) or not 1 <= len(content) <= _PAIRS_MOST:
         raise DamagedBlockError("clocks that are none")
+    if not all(isinstance(one, dict) for one in content):
+        raise DamagedBlockError("a clock that is none")
     pairs = [ClockPair(*(_number(one.get(name)) for name in ClockPair._fields)) for one in content]
     return Clocks(sorted(pairs))
 

@@ -19,7 +19,6 @@ from kvmlog.cli.record.progress import Progress
 from kvmlog.cli.record.tracing import Tracing
 from kvmlog.cli.switch import period_s
 from kvmlog.cli.workload import CommandError, running
-from kvmlog.exits.search import Selection
 from kvmlog.guests.names import GuestNames
 from kvmlog.recording import flight, output
 from kvmlog.recording.feed import Feed, next_index
@@ -167,7 +166,7 @@ class _Session:
     def _until(self, fd: int, first: int, ended: Callable[[float], bool]) -> int:
         args = self._args
         if not args.freeze_on:
-            feed = self._feed(self._chosen, first)
+            feed = Feed(self._ring, self._chosen, self._names, tuple(args.vm), first)
             self._write(fd, self._header(), feed, args.for_s, ended)
             return 0
         event = self._event(ended)
@@ -179,14 +178,8 @@ class _Session:
         self._progress.say(text)
         before_ns = round((args.before_s or _BEFORE_S) * NS_PER_S)
         since_ns = max(0, event.record.exit_ns - before_ns)
-        chosen = Selection(
-            self._chosen.reasons,
-            self._chosen.returns,
-            self._chosen.slower_than_ns,
-            self._chosen.guests,
-            since_ns,
-        )
-        feed = self._feed(chosen, flight.oldest_index(self._ring))
+        words = tuple(args.vm)
+        feed = flight.feed_since(self._ring, self._chosen, self._names, words, since_ns)
         late_s = (time.monotonic_ns() - event.written_ns) / NS_PER_S
         after_s = max(0.001, (args.after_s or _AFTER_S) - late_s)
         short_ns = flight.missing_before_ns(self._ring, since_ns)
@@ -199,6 +192,7 @@ class _Session:
         """Wait for the event; None: it was ended, or the time was over before."""
         guests = self._view if self._args.vm else None
         lookout = Lookout(self._ring, self._args.freeze_on, guests)
+        self._progress.say(f"waiting for {self._waited_for()}")
         ends_s = None
         if self._args.for_s is not None:
             ends_s = time.monotonic() + self._args.for_s
@@ -239,9 +233,6 @@ class _Session:
             count = 0 if self.writer is None else self.writer.records
             raise output.write_failed(args.output, failure, count) from None
         self._progress.sum_up(args.output, writer)
-
-    def _feed(self, chosen: Selection, index: int) -> Feed:
-        return Feed(self._ring, chosen, self._names, tuple(self._args.vm), index)
 
     def _header(self, event: str = "", since_ns: int | None = None) -> Header:
         return of_this_host(

@@ -7,6 +7,7 @@ minute at most. Tracing that somebody else has switched on is left as it is.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -18,6 +19,9 @@ from kvmlog.util.errors import BudgetError, SwitchError
 
 LEASE_S: Final = 60.0
 _RENEW_S: Final = 20.0
+# Guests may leave the bridge little of the CPUs.
+_ANSWER_S: Final = 15.0
+_AGAIN_S: Final = 5.0
 
 
 class Tracing:
@@ -33,12 +37,13 @@ class Tracing:
         words: Sequence[str],
         warn: Callable[[str], None],
     ) -> None:
-        self._client = SwitchClient(switch)
+        self._client = SwitchClient(switch, _ANSWER_S)
         self._ring = ring
         self._words = list(words)
         self._warn = warn
         self._ours = False
         self._renewed_s = 0.0
+        self._renewal: threading.Thread | None = None
 
     @property
     def switched_on(self) -> bool:
@@ -68,22 +73,17 @@ class Tracing:
         self._warn_of_others(status)
 
     def keep(self) -> None:
-        """Renew the lease when it is time; where somebody else has switched, leave it to them."""
+        """Renew the lease when it is time, in a thread: a busy bridge takes its time to answer."""
         if not self._ours or time.monotonic() - self._renewed_s < _RENEW_S:
             return
-        try:
-            if self._is_ours(self._client.status()):
-                self._on()
-                return
-            self._ours = False
-            self._warn("somebody else has switched tracing; it is left as it is now")
-        except SwitchError as error:
-            # A bridge that restarts: it is asked again.
-            self._renewed_s = time.monotonic()
-            self._warn(f"tracing may end: {error}")
+        if self._renewal is None or not self._renewal.is_alive():
+            self._renewal = threading.Thread(target=self._renew, daemon=True)
+            self._renewal.start()
 
     def end(self) -> None:
         """Switch off what begin() switched on; its last records are in the ring then."""
+        if self._renewal is not None:
+            self._renewal.join()
         if not self._ours:
             return
         self._ours = False
@@ -111,6 +111,19 @@ class Tracing:
             self._warn(str(error))
             self._client.switch(True, self._words, LEASE_S)
         self._ours, self._renewed_s = True, time.monotonic()
+
+    def _renew(self) -> None:
+        """Renew the lease; where somebody else has switched, leave it to them."""
+        try:
+            if self._is_ours(self._client.status()):
+                self._on()
+                return
+            self._ours = False
+            self._warn("somebody else has switched tracing; it is left as it is now")
+        except SwitchError as error:
+            # A bridge that restarts, or is busy: it is asked again soon.
+            self._renewed_s = time.monotonic() - _RENEW_S + _AGAIN_S
+            self._warn(f"tracing may end: {error}")
 
     def _is_ours(self, status: dict[str, Any]) -> bool:
         """Return whether the last request was this recording's."""

@@ -117,7 +117,8 @@ def run(args: argparse.Namespace) -> int:
     if args.recording is not None:
         with contextlib.ExitStack() as stack:
             recording = stack.enter_context(recorded.opened(args.recording))
-            printer(args, stack)(recorded_report(recording, query, args.vm))
+            show = printer(args, stack, _of_a_recording)
+            show(recorded_report(recording, query, args.vm))
         return 0
     with contextlib.ExitStack() as stack:
         reader = stack.enter_context(StatisticsReader(args.ring + SUFFIX))
@@ -134,6 +135,11 @@ def run(args: argparse.Namespace) -> int:
             with contextlib.suppress(KeyboardInterrupt):
                 _every(args, sampler.now(), sampler, show, _asleep)
     return 0
+
+
+def _of_a_recording(sentence: str) -> str:
+    """Leave out of a sentence what only a running bridge can answer."""
+    return sentence.removesuffix("; kvmlog status")
 
 
 def _reset(switch: str) -> int:

@@ -20,10 +20,11 @@ def list_line(reason: Explained) -> str:
     return f"{reason.isa:<5}  {_number(reason):>10}  {reason.name:<28}  {reason.meaning}"
 
 
-def lines(found: Sequence[Explained], width: int = WIDTH) -> Iterator[str]:
+def lines(found: Sequence[Explained], width: int = WIDTH, figures: str = "") -> Iterator[str]:
     """Yield the explanations; reasons that share one are grouped above it.
 
-    width: characters of a line, but for the names at the head.
+    width: characters of a line, but for the names at the head. figures: a sentence about them that
+    stands before the explanation, "": none.
     """
     shared: dict[Explanation, list[Explained]] = {}
     for reason in found:
@@ -35,6 +36,8 @@ def lines(found: Sequence[Explained], width: int = WIDTH) -> Iterator[str]:
             yield _head(reason)
             for flag in reason.flags:
                 yield from _wrapped(width, f"{flag}: {vmx.FLAGS.get(flag, 'a flag')}.", "    ")
+        if figures:
+            yield from _wrapped(width, figures, "    ")
         yield from _explanation_lines(width, explanation)
 
 
