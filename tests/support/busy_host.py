@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Recordings of a busy host that never ran: each vCPU in one exit at a time, some slow, some lost."""
+"""Recordings of a busy host that never ran: a vCPU has one exit at a time, some are slow."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from kvmlog.recording import format as blocks
 from kvmlog.recording.header import End
 from kvmlog.recording.writer import RecordingWriter
 from tests.support import recordings
-from tests.support.records import clock_bytes, loss_bytes, switch_bytes
 from tests.support.recordings import CLOCKS, STARTED_NS, STARTED_REALTIME_NS
+from tests.support.records import clock_bytes, loss_bytes, switch_bytes
 from tests.support.statistics_feed import Records
 
 NAMES = ("web1", "web2", "build-7", "db-main", "cache")

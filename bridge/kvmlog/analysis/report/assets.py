@@ -75,7 +75,7 @@ def digest(content: str) -> str:
 
 
 def policy(style_text: str, script_texts: list[str]) -> str:
-    """Return the Content-Security-Policy: these scripts and this style, and nothing from outside."""
+    """Return the Content-Security-Policy: these scripts, this style, nothing from outside."""
     allowed = " ".join(digest(text) for text in script_texts) or "'none'"
     return (
         f"default-src 'none'; script-src {allowed}; style-src {digest(style_text)}; "

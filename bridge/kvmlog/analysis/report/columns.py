@@ -107,7 +107,8 @@ def vmm_percent(exits: Array) -> Array:
     user = np.minimum(exits["user_ns"], total)
     worked = user - np.minimum(exits["paused_ns"], user)
     share = worked.astype("f8") * 100 / np.maximum(total, 1)
-    return np.rint(share).astype("u1")
+    found: Array = np.rint(share).astype("u1")
+    return found
 
 
 def ends_ns(exits: Array) -> Array:

@@ -95,7 +95,7 @@ def _changes(before: Side, after: Side) -> Iterator[Change]:
 
 
 def _rows(groups: Groups) -> dict[tuple[object, ...], Line]:
-    found = {}
+    found: dict[tuple[object, ...], Line] = {}
     for line in groups.lines("reason"):
         guest, row = groups.names.guests.get(line.row.guest), line.row
         # Of several VMs in one process each has its number in its label.

@@ -11,7 +11,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from kvmlog.analysis.report import assets, groups, sections
-from kvmlog.analysis.report.compare import Comparison
 from kvmlog.analysis.report.drawn import drawn
 from kvmlog.analysis.report.gather import Model, changes
 from kvmlog.analysis.report.tables import Cell, Column, Table, words
@@ -47,10 +46,9 @@ def document(model: Model, before: Model | None = None) -> str:
     library, style = assets.echarts(), assets.style()
     scripts = [] if library is None else [library, assets.scripts()]
     problems = [*(before.problems if before else ()), *model.problems]
-    begun = units.date_time(model.header.started_realtime_ns, model.header.utc_offset_s)
     page = _environment().get_template("report.html.j2")
     return page.render(
-        title=f"KVM exits of {model.header.host}, {begun}",
+        title=f"KVM exits of {model.header.host}, {sections.begun(model)}",
         subtitle=_subtitle(model),
         version=version(),
         policy=assets.policy(style, scripts),

@@ -18,7 +18,7 @@ from kvmlog.util.units import NS_PER_S
 
 _REASONS: Final = 14
 _CHANGES: Final = 14
-# Parts of the icicle below this share of all are drawn as one, "more".
+# Reasons below this share of all have no bar; such parts of the icicle are drawn as one, "more".
 _LEAST_SHARE: Final = 0.0005
 
 
@@ -62,7 +62,7 @@ def _parts(lines: Sequence[Line]) -> dict[str, Any]:
     for line in lines:
         row = line.row
         rows.setdefault((row.isa, row.reason, row.nested), []).append(row)
-    reasons = [
+    reasons: list[dict[str, Any]] = [
         {
             "name": reason(own[0]) + (" (nested)" if own[0].nested else ""),
             "ns": [sum(of(row) for row in own) for _, of, _ in PARTS],
@@ -70,7 +70,8 @@ def _parts(lines: Sequence[Line]) -> dict[str, Any]:
         for own in rows.values()
     ]
     reasons.sort(key=lambda one: -sum(one["ns"]))
-    shown = [one for one in reasons if sum(one["ns"])][:_REASONS]
+    least = sum(sum(one["ns"]) for one in reasons) * _LEAST_SHARE
+    shown = [one for one in reasons if sum(one["ns"]) > least][:_REASONS]
     return {"parts": [title for title, _, _ in PARTS], "reasons": shown}
 
 

@@ -26,7 +26,8 @@ COARSE_BUCKETS: Final = (COARSE_LAST - COARSE_FIRST) * 2
 
 def _exponents(ns: Array) -> Array:
     """Return floor(log2) of each; 0 for 0."""
-    return np.frexp(np.maximum(ns, 1).astype("f8"))[1].astype("i8") - 1
+    found: Array = np.frexp(np.maximum(ns, 1).astype("f8"))[1].astype("i8") - 1
+    return found
 
 
 def fine(ns: Array) -> Array:

@@ -86,17 +86,18 @@ def findings(groups: Groups, over_ns: int) -> Findings:
 def _verdicts(groups: Groups, over_ns: int) -> Iterator[Verdict]:
     # All of a process are one VM's.
     processes: dict[tuple[int, int], list[int]] = {}
-    for one in groups.snapshot.guests.values():
-        known = (one.tgid, one.start_boottime_ns) if one.tgid else (0, one.id)
-        processes.setdefault(known, []).append(one.id)
+    # A guest without exits may be known twice: by its number, and by its announcement.
+    for one in groups["guest"].guests:
+        guest = one.statistics
+        known = (guest.tgid, guest.start_boottime_ns) if guest.tgid else (0, guest.id)
+        processes.setdefault(known, []).append(guest.id)
     for (pid, _), ids in processes.items():
         exits = exits_of(groups.snapshot, None, ids, max(1, over_ns))
-        guest = groups.names.guests.get(ids[0])
-        label = groups.names.labels.get(ids[0], "") or f"#{ids[0]}"
+        named = groups.names.guests.get(ids[0])
         yield judge(
             Evidence(
-                name=label,
-                uuid=guest.uuid if guest else None,
+                name=groups.names.labels.get(ids[0], "") or f"#{ids[0]}",
+                uuid=named.uuid if named else None,
                 pid=pid or None,
                 over_ns=over_ns,
                 vcpus=exits.vcpus,

@@ -158,7 +158,9 @@ _PARTS: Final[tuple[_Field, ...]] = tuple(_part(*one) for one in PARTS)
 def guests_table(groups: Groups) -> Table:
     """Return what each guest's exits took in all."""
     fields = (_GUEST, _NOTE, _COUNT, _TOTAL, _share_of_all(), *_TIMES, *_PARTS)
-    return _table("guests", "Guests: exits, time in them, and who spent it", groups, "guest", fields)
+    return _table(
+        "guests", "Guests: exits, time in them, and who spent it", groups, "guest", fields
+    )
 
 
 def reasons_table(groups: Groups) -> Table:
@@ -217,9 +219,7 @@ def _share_of_all() -> _Field:
     return Column("Share", numeric=True, hint="of the time in all exits, without halts"), _SHARE[1]
 
 
-def _table(
-    key: str, caption: str, groups: Groups, by: str, fields: Sequence[_Field]
-) -> Table:
+def _table(key: str, caption: str, groups: Groups, by: str, fields: Sequence[_Field]) -> Table:
     return _of_lines(key, caption, groups.lines(by), fields, ROWS_MOST)
 
 

@@ -53,7 +53,7 @@ def when(model: Model, monotonic_ns: int) -> str:
 def tiles(model: Model) -> Iterator[Tile]:
     """Yield the figures that one looks at first."""
     exits, seconds = model.scan.exits, model.over_ns / NS_PER_S
-    yield Tile("Recorded", units.duration(model.over_ns), f"from {_begun(model)}")
+    yield Tile("Recorded", units.duration(model.over_ns), f"from {begun(model)}")
     yield Tile("Exits", f"{exits:,}", f"{rate(exits / seconds).text} a second")
     rows = [line.row for line in model.groups["guest"].lines]
     guests = len(model.groups["guest"].guests)
@@ -234,28 +234,37 @@ def machine_table(model: Model) -> Table:
         ("Virtualisation", _ISAS.get(header.isa, header.isa)),
         ("Source", _SOURCES.get(header.source, header.source)),
         ("Boot", header.boot_id),
-        ("Zone", f"{header.zone} (UTC{header.utc_offset_s / 3_600:+g} h)"),
+        ("Zone", _zone(model)),
         ("Recorded by", f"kvmlog {header.kvmlog_version}, schema {header.schema_version}"),
         ("Selection", header.selection or "all exits"),
         ("Command", header.command),
         ("Kept for", header.event),
         ("File", model.path.rsplit("/", 1)[-1]),
-        ("Begun", _begun(model)),
+        ("Begun", begun(model)),
         ("Ended", "cut short" if end is None else f"{_ended(model)}: {end.reason}"),
         ("Records", f"{model.records:,}, of which {counted(model.scan.exits, 'exit')}"),
         ("Lost", f"{model.lost_records:,}"),
     ]
     rows = [(words(name), words(value)) for name, value in facts if value]
-    return Table("machine", "Where and how it was recorded", (Column("What"), Column("Value")), rows)
+    return Table(
+        "machine", "Where and how it was recorded", (Column("What"), Column("Value")), rows
+    )
 
 
 _ISAS: Final = {"vmx": "VMX (Intel)", "svm": "SVM (AMD)", "arm64": "arm64", "none": "not known"}
 _SOURCES: Final = {"kmod": "kvmlog.ko", "bpf": "BPF programs", "none": "none"}
 
 
-def _begun(model: Model) -> str:
-    header = model.header
-    return units.date_time(header.started_realtime_ns, header.utc_offset_s)
+def begun(model: Model) -> str:
+    """Return local date and time of the traced host when the recording began."""
+    return units.date_time(*model.clocks.of(model.header.started_realtime_ns))
+
+
+def _zone(model: Model) -> str:
+    """Return the zone that times of the page are in."""
+    offset_s = model.clocks.of(model.header.started_realtime_ns).utc_offset_s
+    name = f"{model.header.zone}, " if offset_s == model.header.utc_offset_s else ""
+    return f"{name}UTC{offset_s / 3_600:+g} h"
 
 
 def _ended(model: Model) -> str:

@@ -157,5 +157,3 @@ def is_same(one: Record, other: Record) -> bool:
         and one.vcpu == other.vcpu
         and basic_reason(one.isa, one.reason) == basic_reason(other.isa, other.reason)
     )
-
-

@@ -27,9 +27,7 @@ _HELD: Final = 2_000_000
 class Thinning:
     """Takes the exits of a recording block by block, and keeps those for the page."""
 
-    def __init__(
-        self, found: Scan, windows: list[tuple[int, int]], most: int = EXITS_MOST
-    ) -> None:
+    def __init__(self, found: Scan, windows: list[tuple[int, int]], most: int = EXITS_MOST) -> None:
         self._most = most
         self._all = found.exits <= most
         self._windows = [] if self._all else windows
@@ -58,7 +56,7 @@ class Thinning:
         while not self._all and self._held > max(2, most):
             self._compare()
             self._parts //= 2
-        found = np.concatenate([np.zeros(0, dtype=EXIT), *self._kept, *self._around])
+        found: Array = np.concatenate([np.zeros(0, dtype=EXIT), *self._kept, *self._around])
         order = np.lexsort((found["total_ns"], found["exit_ns"], found["track"]))
         found = found[order]
         if self._around:
