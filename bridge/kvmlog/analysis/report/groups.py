@@ -158,9 +158,8 @@ _PARTS: Final[tuple[_Field, ...]] = tuple(_part(*one) for one in PARTS)
 def guests_table(groups: Groups) -> Table:
     """Return what each guest's exits took in all."""
     fields = (_GUEST, _NOTE, _COUNT, _TOTAL, _share_of_all(), *_TIMES, *_PARTS)
-    return _table(
-        "guests", "Guests: exits, time in them, and who spent it", groups, "guest", fields
-    )
+    caption = "Guests: exits, time in them, and who spent it"
+    return _table("guests", caption, groups, "guest", fields)
 
 
 def reasons_table(groups: Groups) -> Table:
