@@ -104,6 +104,7 @@ bench: ## measure the cost per exit, of searches, RPC calls and their fairness, 
 	$(PYTHON) -m tests.bench.fairness
 	$(PYTHON) -m tests.bench.vms
 	$(PYTHON) -m tests.bench.vmstats
+	$(PYTHON) -m tests.bench.report
 	$(PYTHON) -m tests.bench
 
 soak: ## set up, then what make test runs a hundredth of: races, fuzzing, load; hours

@@ -53,6 +53,9 @@ KILLS: Final = _number("KILLS", 2)
 SLEEPS: Final = _number("SLEEPS", 1)
 """Times that a host sleeps in each of two ways, while it traces."""
 
+PAGE_VIEWS: Final = _number("PAGE_VIEWS", 1)
+"""Widths and colours, of six, in which a page is judged for accessibility; it is drawn in three."""
+
 EVERY_KERNEL: Final = _number("EVERY_KERNEL", 0)
 """1: what does not depend on the kernel is tested on each all the same (tests/vm/inside/once)."""
 

@@ -49,7 +49,9 @@ def test_rare_details_share_their_reason(monkeypatch: pytest.MonkeyPatch) -> Non
     records = exits(len(details), reason=NPF, detail=details, flags=DETAIL)
     plain = exits(2, reason=0x60)
     known = counted(records, plain).codes()
-    found = Counter((known.kinds[code].reason, known.kinds[code].words) for code in known.of(records))
+    found = Counter(
+        (known.kinds[code].reason, known.kinds[code].words) for code in known.of(records)
+    )
     assert found["npf", "gpa 0x1000"] == 5
     assert found["npf", OTHERS] >= 255
     assert sum(found.values()) == len(details)
