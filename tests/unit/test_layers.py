@@ -64,6 +64,8 @@ FOREIGN = {
     ),
     "libvirt": ("kvmlog.vmstats.libvirt",),
     "numpy": ("kvmlog.analysis",),
+    "jinja2": ("kvmlog.analysis.report",),
+    "markupsafe": ("kvmlog.analysis.report",),
     "pyarrow": ("kvmlog.analysis",),
     "duckdb": ("kvmlog.analysis.query",),
     "perfetto": ("kvmlog.analysis.export.perfetto",),
