@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from kvmlog.cli import main
+from scripts.chromium import Browser, Page, browser
 from tests.support import busy_host, recordings, scale
-from tests.support.chromium import Browser, Page, browser
 
 AXE = Path(__file__).parents[2] / "build" / "npm" / "axe.min.js"
 EVIL = "</script><b>web</b>"
@@ -40,7 +40,15 @@ def page_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def page(chromium: Browser, page_path: Path) -> Page:
+def tab(chromium: Browser) -> Iterator[Page]:
+    """An empty tab."""
+    found = Page(chromium)
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def drawn(chromium: Browser, page_path: Path) -> Page:
     """A tab, 1,280 pixels wide, with the page drawn."""
     found = Page(chromium)
     found.resize(1_280, 900)
@@ -48,7 +56,14 @@ def page(chromium: Browser, page_path: Path) -> Page:
     return found
 
 
-def test_it_is_drawn_at_each_width_in_light_and_dark(page: Page, page_path: Path) -> None:
+@pytest.fixture
+def page(drawn: Page) -> Page:
+    """The same tab in front of others: for tests that leave it as it was."""
+    drawn.show()
+    return drawn
+
+
+def test_it_is_drawn_at_each_width_in_light_and_dark(tab: Page, page_path: Path) -> None:
     """Nothing on the console, nothing beyond the window, every chart with ink in it."""
     inked = """[...document.querySelectorAll('.chart')].map(chart => {
         const canvas = chart.querySelector('canvas');
@@ -56,24 +71,24 @@ def test_it_is_drawn_at_each_width_in_light_and_dark(page: Page, page_path: Path
         return new Set(new Uint32Array(data.buffer)).size > 3;
     })"""
     for width, dark in VIEWS[: max(3, scale.PAGE_VIEWS)]:
-        page.resize(width, 900, dark=dark)
-        page.open(page_path)
-        assert page.complaints() == []
-        assert page.run("document.documentElement.scrollWidth") == width
-        assert page.run(inked) == [True] * 5
-        paper = page.run("getComputedStyle(document.body).backgroundColor")
+        tab.resize(width, 900, dark=dark)
+        tab.open(page_path)
+        assert tab.complaints() == []
+        assert tab.run("document.documentElement.scrollWidth") == width
+        assert tab.run(inked) == [True] * 5
+        paper = tab.run("getComputedStyle(document.body).backgroundColor")
         assert paper == ("rgb(18, 21, 27)" if dark else "rgb(255, 255, 255)")
 
 
-def test_the_judge_of_accessibility_finds_nothing(page: Page, page_path: Path) -> None:
+def test_the_judge_of_accessibility_finds_nothing(tab: Page, page_path: Path) -> None:
     """axe-core's rules, contrast among them."""
     judged = "axe.run(document, {resultTypes: ['violations']}).then(found => found.violations.map("
     judged += "one => [one.id, one.nodes[0].html.slice(0, 200), one.nodes[0].failureSummary]))"
     for width, dark in VIEWS[: scale.PAGE_VIEWS]:
-        page.resize(width, 900, dark=dark)
-        page.open(page_path)
-        page.run(AXE.read_text(encoding="utf-8") + ";0")
-        assert page.run(judged) == []
+        tab.resize(width, 900, dark=dark)
+        tab.open(page_path)
+        tab.run(AXE.read_text(encoding="utf-8") + ";0")
+        assert tab.run(judged) == []
 
 
 def test_a_single_exit_is_found_by_keys_alone(page: Page) -> None:
@@ -144,29 +159,29 @@ def test_the_icicle_is_walked_by_keys(page: Page) -> None:
     assert page.run("document.querySelectorAll('b').length") == 0
 
 
-def test_without_scripts_every_figure_is_there(page: Page, page_path: Path) -> None:
+def test_without_scripts_every_figure_is_there(tab: Page, page_path: Path) -> None:
     """Tables whole, charts left out and said so."""
-    page.open(page_path, scripts=False)
+    tab.open(page_path, scripts=False)
     # Only the page's own scripts are off; the protocol still reads it.
-    page.call("Emulation.setScriptExecutionDisabled", value=False)
-    assert page.run("document.querySelector('noscript').innerText").startswith("Scripts are off")
+    tab.call("Emulation.setScriptExecutionDisabled", value=False)
+    assert tab.run("document.querySelector('noscript').innerText").startswith("Scripts are off")
     shown = "[...document.querySelectorAll('figure, .controls')].filter(one => one.offsetHeight)"
-    assert page.run(f"{shown}.length") == 0
+    assert tab.run(f"{shown}.length") == 0
     rows = "[...document.querySelectorAll('#details-table tbody tr')]"
-    assert page.run(f"{rows}.every(row => row.offsetHeight > 0) && {rows}.length > 20")
+    assert tab.run(f"{rows}.every(row => row.offsetHeight > 0) && {rows}.length > 20")
 
 
-def test_it_prints_on_white(page: Page, page_path: Path, tmp_path: Path) -> None:
+def test_it_prints_on_white(tab: Page, page_path: Path, tmp_path: Path) -> None:
     """From a dark window too, into a PDF of a few pages; the window is dark again after it."""
-    page.resize(1_280, 900, dark=True)
-    page.open(page_path)
-    page.run(
+    tab.resize(1_280, 900, dark=True)
+    tab.open(page_path)
+    tab.run(
         "window.seen = ''; addEventListener('beforeprint', "
         "() => { window.seen = document.documentElement.dataset.theme })"
     )
     paper = tmp_path / "page.pdf"
-    page.pdf(paper)
+    tab.pdf(paper)
     assert paper.read_bytes().startswith(b"%PDF-")
     assert paper.stat().st_size > 50_000
-    assert page.run("window.seen") == "light"
-    assert page.run("document.documentElement.dataset.theme") == "dark"
+    assert tab.run("window.seen") == "light"
+    assert tab.run("document.documentElement.dataset.theme") == "dark"

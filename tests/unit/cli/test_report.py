@@ -120,7 +120,8 @@ def test_a_missing_package_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With how to install it."""
-    monkeypatch.setitem(sys.modules, package, None)
+    # What the interpreter takes for a package that is not there.
+    monkeypatch.setitem(sys.modules, package, None)  # type: ignore[misc]
     said = refused(capsys, recording, "-o", tmp_path / "page.html")
     assert f"kvmlog report takes the Python package {package}" in said
     assert "kvmlog[analysis]" in said

@@ -171,7 +171,9 @@ def _around_table(model: Model, number: int, outlier: Record, around: Sequence[R
             )
         )
         before = record
-    return Table(f"outlier-{number}", "The exits of its vCPU around it", columns, rows)
+    track = model.track(outlier)
+    caption = f"{number}: exits of {track.guest} around that of {when(model, outlier.exit_ns)}"
+    return Table(f"outlier-{number}", caption, columns, rows)
 
 
 def _ran(ns: int) -> str:

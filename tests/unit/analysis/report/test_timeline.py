@@ -31,7 +31,8 @@ def exits(count: int, seed: int = 1) -> Array:
     found["track"] = random.integers(0, 3, count)
     found["cpu"] = random.integers(0, 300, count)
     found["vmm"] = random.integers(0, 101, count)
-    return found[np.lexsort((found["exit_ns"], found["track"]))]
+    ordered: Array = found[np.lexsort((found["exit_ns"], found["track"]))]
+    return ordered
 
 
 def unpacked(line: Timeline) -> dict[str, Array]:

@@ -101,11 +101,15 @@ class Page:
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
-        target = browser.call("Target.createTarget", url="about:blank")["targetId"]
-        attached = browser.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._target = browser.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = browser.call("Target.attachToTarget", targetId=self._target, flatten=True)
         self._session: str = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
+
+    def close(self) -> None:
+        """Close the tab."""
+        self._browser.call("Target.closeTarget", targetId=self._target)
 
     def call(self, method: str, **parameters: Any) -> Any:
         """The result of a method in this tab."""
@@ -123,9 +127,14 @@ class Page:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media="", features=[scheme])
 
+    def show(self) -> None:
+        """Bring the tab to the front: of several only that one draws."""
+        self.call("Page.bringToFront")
+
     def open(self, path: Path, *, scripts: bool = True) -> None:
         """Load a file, and wait until it is there; with scripts until all is drawn."""
         self._browser.events.clear()
+        self.show()
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
         self.call("Page.navigate", url=path.resolve().as_uri())
         ready = "document.documentElement?.dataset.drawn === 'true'"
@@ -172,6 +181,8 @@ class Page:
         """What the page wrote on the console as errors or warnings since it was opened."""
         found = []
         for event in self._browser.events:
+            if event.get("sessionId") != self._session:
+                continue
             parameters = event.get("params", {})
             if event.get("method") == "Runtime.exceptionThrown":
                 found.append(str(parameters["exceptionDetails"]))
