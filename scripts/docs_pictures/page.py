@@ -18,14 +18,14 @@ _RECORDING: Final = (
 _SIZE: Final = (1_280, 1_180)
 
 
+def beginning() -> bytes:
+    """Return a PNG: totals, what stands out, and the time line, in the light."""
+    return _picture("top", dark=False)
+
+
 def time_line() -> bytes:
-    """Return a PNG: what stands out, and the time line, in the dark."""
+    """Return a PNG: the time line, and the heat map of handling time, in the dark."""
     return _picture("timeline", dark=True)
-
-
-def handling_time() -> bytes:
-    """Return a PNG: heat map, percentiles over time, and who spent the time, in the light."""
-    return _picture("heat", dark=False)
 
 
 def _picture(section: str, *, dark: bool) -> bytes:
