@@ -38,7 +38,7 @@ def _picture(section: str, *, dark: bool) -> bytes:
         page.open(path)
         page.run(
             "document.documentElement.style.scrollBehavior = 'auto';"
-            f"document.getElementById('{section}').scrollIntoView(); 0"
+            f"scrollTo(0, {section!r} === 'top' ? 0 : document.getElementById({section!r}).offsetTop)"
         )
         picture = Path(folder) / "report.png"
         page.screenshot(picture)

@@ -44,7 +44,7 @@ COMMANDS: Final = (
     ),
     ("why", "kvmlog.cli.why", "watch a VM for some seconds, and say what slows it down"),
     ("pending", "kvmlog.cli.pending", "print the vCPUs that are in an exit now"),
-    ("report", "kvmlog.cli.report", "make a page of a recording, or of two, to look at and forward"),
+    ("report", "kvmlog.cli.report", "make a page of a recording, or of what changed between two"),
     ("explain", "kvmlog.cli.explain", "explain an exit reason: meaning, causes, remedies"),
     ("export", "kvmlog.cli.export", "write a recording for other programs: Parquet, Perfetto, CSV"),
     ("query", "kvmlog.cli.query", "ask a recording or a data set questions in SQL"),
