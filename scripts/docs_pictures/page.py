@@ -36,10 +36,8 @@ def _picture(section: str, *, dark: bool) -> bytes:
         page = Page(running)
         page.resize(*_SIZE, dark=dark)
         page.open(path)
-        page.run(
-            "document.documentElement.style.scrollBehavior = 'auto';"
-            f"scrollTo(0, {section!r} === 'top' ? 0 : document.getElementById({section!r}).offsetTop)"
-        )
+        place = "0" if section == "top" else f"document.getElementById('{section}').offsetTop"
+        page.run(f"document.documentElement.style.scrollBehavior = 'auto'; scrollTo(0, {place})")
         picture = Path(folder) / "report.png"
         page.screenshot(picture)
         return picture.read_bytes()
