@@ -9,6 +9,7 @@
 
 #include <kvmlog/netlink.h>
 #include <kvmlog/record.h>
+#include <kvmlog/recording.h>
 #include <kvmlog/ring.h>
 
 #define KVMLOG_PIN(record, field, offset) \
@@ -109,6 +110,18 @@ KVMLOG_PIN(kvmlog_ring_header, exits_head, 264);
 KVMLOG_PIN(kvmlog_ring_header, reserve, 384);
 KVMLOG_PIN(kvmlog_ring_header, head, 512);
 KVMLOG_PIN(kvmlog_ring_header, clocks, 1024);
+
+KVMLOG_PIN_SIZE(kvmlog_recording_start, 32);
+KVMLOG_PIN(kvmlog_recording_start, format_version, 8);
+KVMLOG_PIN(kvmlog_recording_start, record_bytes, 24);
+
+KVMLOG_PIN_SIZE(kvmlog_recording_block, 56);
+KVMLOG_PIN(kvmlog_recording_block, kind, 4);
+KVMLOG_PIN(kvmlog_recording_block, stored_bytes, 8);
+KVMLOG_PIN(kvmlog_recording_block, content_crc, 20);
+KVMLOG_PIN(kvmlog_recording_block, first_ns, 24);
+KVMLOG_PIN(kvmlog_recording_block, lost_records, 40);
+KVMLOG_PIN(kvmlog_recording_block, header_crc, 52);
 
 _Static_assert(KVMLOG_RECORD_BYTES == sizeof(struct kvmlog_record), "record bytes");
 _Static_assert(KVMLOG_RING_HEADER_BYTES == sizeof(struct kvmlog_ring_header), "header bytes");

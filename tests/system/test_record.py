@@ -141,7 +141,7 @@ def now_exits(count: int, **fields: object) -> Records:
 
 
 def test_what_comes_is_recorded_and_tracing_is_as_it_was(host: Host) -> None:
-    """On with a lease for as long as it records, off at its end; all records, and who they were."""
+    """Tracing is on with a lease meanwhile; the file has all records, and who they were."""
     file = host.folder / "x.kvmlog"
     records = now_exits(30_000)
     host.write(now_exits(10))  # before it begins
@@ -181,7 +181,7 @@ def test_tracing_that_is_on_is_left_on(host: Host) -> None:
 
 
 def test_filters_apply_while_it_records(host: Host) -> None:
-    """By guest, reason and duration; the header says which."""
+    """Guest, reason and duration choose; the header says which."""
     host.client.switch(True)
     file = host.folder / "x.kvmlog"
     records = now_exits(20_000)
@@ -381,6 +381,27 @@ def test_a_ring_that_is_replaced_is_followed(host: Host) -> None:
     ]
 
 
+def test_a_ring_that_is_cut_short_ends_it_in_order(host: Host) -> None:
+    """Nothing more can be read; what was recorded until then has its totals."""
+    host.client.switch(True)
+    file = host.folder / "x.kvmlog"
+    copy = host.folder / "copy"
+    copy.write_bytes(host.ring.read_bytes())
+    with host.record("-o", file) as recorder:
+        recorder.begun(file)
+        host.write(now_exits(100))
+        until(lambda: whole_records(file) == 100)
+        os.truncate(copy, 8_192)
+        os.rename(copy, host.ring)
+        status, said = recorder.ended()
+    assert status == 1
+    assert "the recording ends here" in said
+    with Recording(file) as recording:
+        assert recording.end is not None
+        assert recording.end.records == 100
+        assert recording.end.reason == "the ring could not be read any more"
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -448,13 +469,13 @@ def test_an_event_freezes_what_surrounds_it(host: Host) -> None:
         halt = now_exits(1, reason=HLT, total_ns=10**9, halt_ns=10**9 - 100, user_ns=0)
         host.write(halt)
         time.sleep(0.5)
-        assert file.stat().st_size == 0
+        assert not file.exists()
         event = now_exits(
             1, guest=1, vcpu=0, reason=NPF, total_ns=25_000_000, halt_ns=0, user_ns=0, detail=0
         )
         event["exit_ns"] = time.monotonic_ns() - 25_000_000
         host.write(event)
-        until(lambda: file.stat().st_size > 0)
+        until(file.exists)
         after = now_exits(10)
         host.write(after)
         status, said = recorder.ended()
@@ -493,12 +514,12 @@ def test_an_event_of_a_reason_and_of_one_guest(host: Host) -> None:
         "-o", file, "--force", "--freeze-on", "internal-error", "--for", "0.3"
     ) as recorder:
         status, said = recorder.ended()
-    assert (status, "no event came (internal-error)" in said) == (1, True)
-    assert not file.exists()
+    assert (status, "no event came (internal-error); nothing is recorded" in said) == (1, True)
+    assert len(exits_of(file)) == 1  # the old one is replaced by an event only
 
 
 def test_a_ring_that_is_too_small_for_the_time_before_is_told(tmp_path: Path) -> None:
-    """With what to do about it."""
+    """The sentence says what to do about it."""
     with running(tmp_path, 1_024) as host:
         host.client.switch(True)
         file = tmp_path / "x.kvmlog"

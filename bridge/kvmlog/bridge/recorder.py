@@ -58,12 +58,14 @@ class StandingOrder(Closeable):
         self._kept = 0
         self._last: str | None = None
         self._trouble: str | None = None
+        self._began = threading.Event()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kvmlog-recorder", daemon=True)
 
     def start(self) -> None:
-        """Begin to look out."""
+        """Begin to look out: what comes from now on may be an event."""
         self._thread.start()
+        self._began.wait(_AGAIN_S)
 
     def close(self) -> None:
         """End; a recording under way is ended in order."""
@@ -94,6 +96,7 @@ class StandingOrder(Closeable):
     def _look_out(self, ring: RingReader) -> None:
         view = GuestView(GuestNames(self._ring))
         lookout = Lookout(ring, self._triggers)
+        self._began.set()
         while not self._ending.wait(flight.LOOK_S):
             event = lookout.look()
             if event is None:

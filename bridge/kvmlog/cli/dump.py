@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
-from kvmlog.cli import recorded, records, selection
+from kvmlog.cli import records, selection
 from kvmlog.exits.format import lines
 from kvmlog.exits.search import Search
 from kvmlog.ring.reader import RingReader
@@ -40,6 +40,9 @@ def add_options(parser: argparse.ArgumentParser, *, words: bool = False) -> None
 def run(args: argparse.Namespace) -> int:
     """Print the records and return 0; RingError or RecordingError when they cannot be read."""
     if args.recording is not None:
+        # Imported here, because a ring needs nothing of it; so in other commands.
+        from kvmlog.cli import recorded
+
         with recorded.opened(args.recording) as recording:
             recorded.print_newest(args, recording, args.json)
         return 0

@@ -64,7 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print and return 0; exit with status 2 if the name or number is unknown."""
     if args.port is not None or args.gpa is not None:
-        if args.reason is not None or args.isa is not None or None not in (args.port, args.gpa):
+        alone = (args.reason, args.isa, args.recording) == (None, None, None)
+        if not alone or None not in (args.port, args.gpa):
             args.usage_error("--port and --gpa ask for one device; give one of them alone")
         place = devices.at_port(args.port) if args.gpa is None else devices.at_address(args.gpa)
         print(json.dumps(place.describe()) if args.json else place.sentence())

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
-from kvmlog.cli import recorded, records, table
+from kvmlog.cli import records, table
 from kvmlog.cli.table import Column, Table, Words
 from kvmlog.control.client import SwitchClient
 from kvmlog.exits.format.notes import counted
@@ -76,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _recorded(args: argparse.Namespace) -> int:
     """Print the guests of a recording, as they were at its end, with their exits in it."""
+    from kvmlog.cli import recorded
+
     with recorded.opened(args.recording) as recording:
         known = GuestList(recording.guests.guests).guests()
         exits = exits_of(recording.statistics().guests.values())

@@ -27,7 +27,6 @@ MEANT: Final[Mapping[str, str]] = {
     "on": "switch on",
     "ps": "guests",
     "reasons": "explain",
-    "record": "switch on",
     "server": "rpc",
     "start": "switch on",
     "stop": "switch off",

@@ -13,7 +13,7 @@ import sys
 import time
 from typing import Final
 
-from kvmlog.cli import recorded, records, selection
+from kvmlog.cli import records, selection
 from kvmlog.exits.format import lines
 from kvmlog.exits.search import Search
 from kvmlog.guests.labels import GuestView
@@ -56,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
         if args.recording is None:
             _follow(args)
         else:
+            from kvmlog.cli import recorded
+
             with recorded.opened(args.recording) as recording:
                 view = recorded.print_newest(args, recording, as_json=False)
                 recorded.follow(args, recording, view)

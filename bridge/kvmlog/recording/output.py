@@ -17,33 +17,37 @@ NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MODE: Final = 0o600
 
 
+def check(path: str, *, force: bool = False) -> bool:
+    """Raise RecordingError unless a recording can be made there; return whether one is replaced."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        folder = os.path.dirname(path) or "."
+        if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+            number = errno.EACCES if os.path.isdir(folder) else errno.ENOENT
+            raise _failed(path, OSError(number, os.strerror(number))) from None
+        return False
+    except OSError as failure:
+        raise _failed(path, failure) from None
+    what = _kind(found)
+    if what:
+        raise RecordingError(
+            f"{path}: is {what}; give the name of a file that is not there yet (-o)"
+        )
+    if not force:
+        raise RecordingError(f"{path}: is there already; give another name, or --force")
+    return True
+
+
 def create(path: str, *, force: bool = False, mode: int = _MODE) -> int:
-    """Create the file of a recording and return its descriptor; RecordingError.
+    """Create the file of a recording and return its descriptor; RecordingError, as check().
 
     force: a file that is there is replaced: who reads it keeps the old one.
     """
+    replaced = check(path, force=force)
     try:
-        found: os.stat_result | None = os.lstat(path)
-    except FileNotFoundError:
-        found = None
-    except OSError as failure:
-        raise _failed(path, failure) from None
-    if found is not None:
-        what = _kind(found)
-        if what:
-            raise RecordingError(
-                f"{path}: is {what}; give the name of a file that is not there yet (-o)"
-            )
-        if not force:
-            raise RecordingError(f"{path}: is there already; give another name, or --force")
-        with contextlib.suppress(FileNotFoundError):
-            try:
-                os.unlink(path)
-            except FileNotFoundError:
-                raise
-            except OSError as failure:
-                raise _failed(path, failure) from None
-    try:
+        if replaced:
+            os.unlink(path)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | ownership.OPEN_FLAGS
         fd = os.open(path, flags, mode)
     except OSError as failure:

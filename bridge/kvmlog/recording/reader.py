@@ -63,6 +63,7 @@ class Recording(Closeable):
         self.last_ns = 0
         self.end: End | None = None
         self._guests: dict[tuple[int, int], Guest] = {}
+        self._table: GuestTable | None = None
         self._text_bytes = 0
         self._walked = START_BYTES
         self._clocks: Clocks | None = None
@@ -82,8 +83,10 @@ class Recording(Closeable):
 
     @property
     def guests(self) -> GuestTable:
-        """Return the guests, each as it was written last."""
-        return GuestTable(list(self._guests.values()))
+        """Return the guests, each as it was written last; the same table until one changes."""
+        if self._table is None:
+            self._table = GuestTable(list(self._guests.values()))
+        return self._table
 
     def clocks(self) -> Clocks:
         """Return what gives each record the time of day that held then."""
@@ -189,6 +192,7 @@ class Recording(Closeable):
                 _, found = model.decode(self.path, text)
             except GuestError as error:
                 raise DamagedBlockError(str(error)) from None
+            self._table = None
             self._guests.update({(one.pid, one.start_ticks): one for one in found})
             if len(self._guests) > _GUESTS_MOST:
                 raise RecordingError(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -12,7 +13,7 @@ from kvmlog.guests.model import Guest
 from kvmlog.native import ffi, lib
 from kvmlog.recording.format import RecordingError
 from kvmlog.recording.header import Header
-from kvmlog.ring.records import RECORD_BYTES, enum_names
+from kvmlog.ring.records import RECORD_BYTES, decode_record, enum_names
 from kvmlog.ring.statistics.reader import Snapshot
 from kvmlog.util.errors import os_error
 from kvmlog.util.units import NS_PER_S
@@ -35,10 +36,12 @@ def snapshot(
     if tally == ffi.NULL:
         failure = os_error(-error[0])
         raise RecordingError(f"{path}: cannot be counted ({failure.strerror})") from failure
+    left = iter(blocks)
+    first = next(left, b"")
     try:
-        for note in _announcements(header, guests):
+        for note in _announcements(header, guests, first):
             lib.kvmlog_tally_take(tally, note, 1)
-        for records in blocks:
+        for records in itertools.chain([first], left):
             native = ffi.from_buffer("struct kvmlog_record[]", records)
             lib.kvmlog_tally_take(tally, native, len(records) // RECORD_BYTES)
     except BaseException:
@@ -53,8 +56,16 @@ def snapshot(
     return Snapshot(path, lib.kvmlog_tally_finish(tally, about), 0)
 
 
-def _announcements(header: Header, guests: Iterable[Guest]) -> Iterator[Any]:
-    """Yield GUEST records of the guests that were announced before the recording began."""
+def _announcements(header: Header, guests: Iterable[Guest], first: bytes) -> Iterator[Any]:
+    """Yield GUEST records of the guests that were announced before the recording began.
+
+    first: records, whose exits say by which source, and of which CPUs; else the header does.
+    """
+    source, isa = _SOURCES.get(header.source, 0), _ISAS.get(header.isa, 0)
+    at = first[::RECORD_BYTES].find(lib.KVMLOG_RECORD_EXIT)
+    if at >= 0:
+        exit_record = decode_record(first, at)
+        source, isa = exit_record.source, exit_record.isa
     ticks_per_s = os.sysconf("SC_CLK_TCK")
     began_ns = header.started_monotonic_ns
     announced = sorted(
@@ -66,8 +77,7 @@ def _announcements(header: Header, guests: Iterable[Guest]) -> Iterator[Any]:
     for ns, number, guest in announced:
         note = ffi.new("struct kvmlog_record_guest *")
         note.type = lib.KVMLOG_RECORD_GUEST
-        note.isa = _ISAS.get(header.isa, 0)
-        note.source = _SOURCES.get(header.source, 0)
+        note.isa, note.source = isa, source
         note.ns = ns
         # As exact as /proc tells it: a later announcement of the same process is more so.
         note.start_boottime_ns = min(guest.start_ticks * (NS_PER_S // ticks_per_s), 2**64 - 1)

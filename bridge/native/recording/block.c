@@ -22,8 +22,6 @@ enum {
 };
 
 _Static_assert(sizeof(struct kvmlog_record) == PLANES, "a plane for each byte");
-_Static_assert(sizeof(struct kvmlog_recording_start) == 32, "start");
-_Static_assert(sizeof(struct kvmlog_recording_block) == 56, "block");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are stored as they are");
 
 union row {

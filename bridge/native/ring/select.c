@@ -69,8 +69,7 @@ KVMLOG_RACING static __u64 written_ns(const struct kvmlog_record *exit)
 KVMLOG_RACING static int is_busy(const struct kvmlog_record *exit, __u64 busy_ns)
 {
 	__u64 total_ns = kvmlog_racing_load(exit->total_ns);
-	__u64 away_ns =
-		kvmlog_racing_load(exit->halt_ns) + kvmlog_racing_load(exit->paused_ns);
+	__u64 away_ns = kvmlog_racing_load(exit->halt_ns) + kvmlog_racing_load(exit->paused_ns);
 
 	return total_ns >= away_ns && total_ns - away_ns >= busy_ns;
 }

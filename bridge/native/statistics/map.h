@@ -7,7 +7,7 @@
 
 #include "api.h"
 
-/* A statistics file, mapped; or statistics in memory, a copy or a tally. Capacities are those of its size. */
+/* A statistics file, mapped; or in memory, a copy or a tally. Capacities are those of its size. */
 struct kvmlog_statistics_map {
 	struct kvmlog_statistics_header *header;
 	struct kvmlog_statistics_guest *guests;

@@ -142,6 +142,32 @@ STRUCTS: dict[str, tuple[int, dict[str, int]]] = {
             "clocks": 1024,
         },
     ),
+    "kvmlog_recording_start": (
+        32,
+        {
+            "magic": 0,
+            "format_version": 8,
+            "schema_version": 12,
+            "compat_flags": 16,
+            "incompat_flags": 20,
+            "record_bytes": 24,
+        },
+    ),
+    "kvmlog_recording_block": (
+        56,
+        {
+            "magic": 0,
+            "kind": 4,
+            "stored_bytes": 8,
+            "plain_bytes": 12,
+            "records": 16,
+            "content_crc": 20,
+            "first_ns": 24,
+            "last_ns": 32,
+            "lost_records": 40,
+            "header_crc": 52,
+        },
+    ),
     "kvmlog_clock_pair": (
         24,
         {"from_ns": 0, "realtime_offset_ns": 8, "utc_offset_s": 16},
@@ -174,6 +200,14 @@ CONSTANTS = {
     "KVMLOG_RING_RUNNING": 1,
     "KVMLOG_RING_STOPPED": 2,
     "KVMLOG_RING_REPLACED": 3,
+    "KVMLOG_RECORDING_FORMAT_VERSION": 1,
+    "KVMLOG_RECORDING_BLOCK_RECORDS": 16384,
+    "KVMLOG_RECORDING_PLANES": 112,
+    "KVMLOG_RECORDING_HEADER": 1,
+    "KVMLOG_RECORDING_GUESTS": 2,
+    "KVMLOG_RECORDING_CLOCKS": 3,
+    "KVMLOG_RECORDING_RECORDS": 4,
+    "KVMLOG_RECORDING_END": 5,
 }
 
 

@@ -64,7 +64,7 @@ def test_random_records_come_back_and_are_stored_as_they_are() -> None:
 
 
 def test_a_block_tells_its_times_and_losses() -> None:
-    """By which readers step over it."""
+    """Readers step over it by these."""
     records = recordings.exits(1_000)
     records["exit_ns"][[0, 500]] = records["exit_ns"][[500, 0]]
     head = block_header(records_block(records.tobytes(), 17)[:HEADER_BYTES])

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import re
 import shlex
@@ -27,7 +26,7 @@ from kvmlog.recording.format import RecordingError
 from kvmlog.recording.header import Header, isa_of_this_host, of_this_host
 from kvmlog.recording.writer import FullError, RecordingWriter
 from kvmlog.ring.reader import RingReader
-from kvmlog.util.errors import KvmlogError
+from kvmlog.util.errors import KvmlogError, RingError
 from kvmlog.util.units import NS_PER_S
 
 _FAILED: Final = 1
@@ -109,23 +108,17 @@ def run(args: argparse.Namespace) -> int:
         del args.command[0]
     if not args.freeze_on and (args.before_s is not None or args.after_s is not None):
         args.usage_error("--before and --after surround an event; give --freeze-on EVENT too")
-    with contextlib.ExitStack() as stack:
-        ring = stack.enter_context(RingReader(args.ring))
+    output.check(args.output, force=args.force)
+    with RingReader(args.ring) as ring:
         session = _Session(args, ring)
-        fd = output.create(args.output, force=args.force)
-        stack.callback(os.close, fd)
         try:
-            return session.record(fd)
+            return session.record()
         finally:
             session.close()
-            if session.writer is None:
-                # Nothing is in it.
-                with contextlib.suppress(OSError):
-                    os.unlink(args.output)
 
 
 class _Session:
-    """One run of `kvmlog record`; writer: None until the file has something in it."""
+    """One run of `kvmlog record`."""
 
     def __init__(self, args: argparse.Namespace, ring: RingReader) -> None:
         self._args = args
@@ -136,19 +129,18 @@ class _Session:
         self._names = GuestNames(args.ring)
         self._chosen = selection.from_arguments(args, self._view)
         self._tracing = Tracing(args.switch, ring, args.vm, self._progress.say)
-        self.writer: RecordingWriter | None = None
 
-    def record(self, fd: int) -> int:
-        """Record into the open file; return the exit status."""
+    def record(self) -> int:
+        """Record; return the exit status."""
         first = next_index(self._ring)
         self._tracing.begin()
         if not self._args.command:
             with until_signal() as stop:
-                return self._until(fd, first, stop.wait)
+                return self._until(first, stop.wait)
         try:
             with running(self._args.command) as command:
                 try:
-                    done = self._until(fd, first, command.wait)
+                    done = self._until(first, command.wait)
                 except KvmlogError as error:
                     self._progress.say(str(error))
                     done = _FAILED
@@ -163,15 +155,14 @@ class _Session:
         self._tracing.end()
         self._progress.clear()
 
-    def _until(self, fd: int, first: int, ended: Callable[[float], bool]) -> int:
+    def _until(self, first: int, ended: Callable[[float], bool]) -> int:
         args = self._args
         if not args.freeze_on:
             feed = Feed(self._ring, self._chosen, self._names, tuple(args.vm), first)
-            self._write(fd, self._header(), feed, args.for_s, ended)
-            return 0
+            return self._write(self._header(), feed, args.for_s, ended)
         event = self._event(ended)
         if event is None:
-            self._progress.say(f"no event came ({self._waited_for()}); {args.output} is not there")
+            self._progress.say(f"no event came ({self._waited_for()}); nothing is recorded")
             return _FAILED
         label = self._view.labels.label(event.record)
         text = event.text(None if label is None else label.text)
@@ -185,8 +176,7 @@ class _Session:
         short_ns = flight.missing_before_ns(self._ring, since_ns)
         if short_ns:
             self._progress.say(flight.missing_words(short_ns, since_ns, event))
-        self._write(fd, self._header(text, since_ns), feed, after_s, ended)
-        return 0
+        return self._write(self._header(text, since_ns), feed, after_s, ended)
 
     def _event(self, ended: Callable[[float], bool]) -> Event | None:
         """Wait for the event; None: it was ended, or the time was over before."""
@@ -199,6 +189,7 @@ class _Session:
         while True:
             found = lookout.look()
             if found is not None:
+                self._tracing.find_guests()
                 self._view.reload()
                 return found
             self._tracing.keep()
@@ -207,17 +198,14 @@ class _Session:
                 return None
 
     def _write(
-        self,
-        fd: int,
-        header: Header,
-        feed: Feed,
-        limit_s: float | None,
-        ended: Callable[[float], bool],
-    ) -> None:
-        args = self._args
+        self, header: Header, feed: Feed, limit_s: float | None, ended: Callable[[float], bool]
+    ) -> int:
+        """Write the file, from now until it is to end; return the exit status."""
+        path, status = self._args.output, 0
+        fd = output.create(path, force=self._args.force)
+        writer: RecordingWriter | None = None
         try:
-            writer = RecordingWriter(fd, header, self._ring.clocks(), args.size)
-            self.writer = writer
+            writer = RecordingWriter(fd, header, self._ring.clocks(), self._args.size)
             feed.describe(writer)
             loop = Loop(feed, writer, self._tracing, self._progress, limit_s)
             try:
@@ -226,13 +214,19 @@ class _Session:
                 writer.flush()
             except FullError:
                 reason = "the file is as large as it may be (--size)"
-                self._progress.say(f"{args.output}: {reason}")
+                self._progress.say(f"{path}: {reason}")
                 writer.close()
+            except RingError as error:
+                reason, status = "the ring could not be read any more", _FAILED
+                self._progress.say(f"{error}; the recording ends here")
             writer.end(reason)
         except OSError as failure:
-            count = 0 if self.writer is None else self.writer.records
-            raise output.write_failed(args.output, failure, count) from None
-        self._progress.sum_up(args.output, writer)
+            count = 0 if writer is None else writer.records
+            raise output.write_failed(path, failure, count) from None
+        finally:
+            os.close(fd)
+        self._progress.sum_up(path, writer)
+        return status
 
     def _header(self, event: str = "", since_ns: int | None = None) -> Header:
         return of_this_host(

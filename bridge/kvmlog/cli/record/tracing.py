@@ -7,6 +7,7 @@ minute at most. Tracing that somebody else has switched on is left as it is.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -95,6 +96,11 @@ class Tracing:
                 f"tracing could not be switched off ({error}); it ends by itself within "
                 f"{LEASE_S:g} s"
             )
+
+    def find_guests(self) -> None:
+        """Have the bridge list the guests of now: one may have started just before."""
+        with contextlib.suppress(SwitchError):
+            self._client.guests()
 
     def late_s(self) -> float:
         """Return how long exits may take into the ring, as far as is known."""

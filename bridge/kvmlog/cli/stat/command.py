@@ -12,15 +12,14 @@ import time
 from collections.abc import Callable
 from typing import Final, TextIO
 
-from kvmlog.cli import interval, recorded, records, table
+from kvmlog.cli import interval, records, table
 from kvmlog.cli.stat import columns, csv_rows, options, tables
 from kvmlog.cli.table import Block, Words
 from kvmlog.cli.workload import CommandError, running
 from kvmlog.control.client import SwitchClient
-from kvmlog.recording.report import recorded_report
 from kvmlog.ring.statistics.reader import SUFFIX, StatisticsReader
 from kvmlog.stat import words as words_of
-from kvmlog.stat.query import DEFAULT_BY, SORTS
+from kvmlog.stat.query import DEFAULT_BY, SORTS, Query
 from kvmlog.stat.report import Moment, Report
 from kvmlog.stat.sampler import Sampler
 from kvmlog.stat.serialize import report_object
@@ -115,11 +114,7 @@ def run(args: argparse.Namespace) -> int:
     if args.reset:
         return _reset(args.switch)
     if args.recording is not None:
-        with contextlib.ExitStack() as stack:
-            recording = stack.enter_context(recorded.opened(args.recording))
-            show = printer(args, stack, _of_a_recording)
-            show(recorded_report(recording, query, args.vm))
-        return 0
+        return _recorded(args, query)
     with contextlib.ExitStack() as stack:
         reader = stack.enter_context(StatisticsReader(args.ring + SUFFIX))
         sampler = Sampler(reader, args.ring, args.switch, query, args.vm, _warn)
@@ -134,6 +129,18 @@ def run(args: argparse.Namespace) -> int:
         else:
             with contextlib.suppress(KeyboardInterrupt):
                 _every(args, sampler.now(), sampler, show, _asleep)
+    return 0
+
+
+def _recorded(args: argparse.Namespace, query: Query) -> int:
+    """Show the exits of a recording."""
+    from kvmlog.cli import recorded
+    from kvmlog.recording.report import recorded_report
+
+    with contextlib.ExitStack() as stack:
+        recording = stack.enter_context(recorded.opened(args.recording))
+        show = printer(args, stack, _of_a_recording)
+        show(recorded_report(recording, query, args.vm))
     return 0
 
 
