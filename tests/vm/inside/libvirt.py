@@ -11,8 +11,8 @@ import contextlib
 import json
 import os
 import pwd
-import signal
 import re
+import signal
 import uuid as uuids
 from collections.abc import Iterator
 from pathlib import Path

@@ -158,15 +158,26 @@ def _target(places: Places, word: str, snapshot: Snapshot | None) -> _Target:
         guest = next((one for one in running if one.pid == sample.pid), None)
         return _Target(sample.name, sample.uuid, sample.pid, known, guest)
     try:
-        guests = [one for one in names.matching([word]) if one.ended_realtime_ns is None]
+        found = _guests(places, names, word)
     except GuestError as error:
         raise UnknownVmError(str(problem or error)) from None
+    guests = [one for one in found if one.ended_realtime_ns is None]
     if len(guests) != 1:
         pids = ", ".join(str(one.pid) for one in guests)
         why = f"names {len(guests)} guests; give the pid of one: {pids}" if guests else "has ended"
         raise UnknownVmError(f"'{word}' {why}; kvmlog guests lists those that run")
     (guest,) = guests
     return _Target(guest.name, guest.uuid, guest.pid, None, guest)
+
+
+def _guests(places: Places, names: GuestNames, word: str) -> list[Guest]:
+    """Return the bridge's guests of a word, of one that has just been started too; GuestError."""
+    with contextlib.suppress(GuestError):
+        return names.matching([word])
+    with contextlib.suppress(SwitchError), places.waiting():
+        SwitchClient(places.switch).guests()
+    names.reload()
+    return names.matching([word])
 
 
 def _with_collector(
