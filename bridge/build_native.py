@@ -30,7 +30,7 @@ SOURCES = sorted(NATIVE.rglob("*.c"))
 # Two copies of the C code can be in one process; each calls its own.
 FLAGS = ["-std=gnu11", "-O2", "-g", "-fvisibility=hidden"]
 WARNINGS = ["-Wall", "-Wextra", "-Wmissing-prototypes", "-Wstrict-prototypes"]
-LIBRARIES = ["bpf", "pthread"]
+LIBRARIES = ["bpf", "pthread", "zstd"]
 
 # What <linux/types.h> says on every architecture with 64 bits that kvmlog runs on.
 LINUX_TYPES = """

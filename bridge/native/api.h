@@ -11,6 +11,7 @@
 #include <kvmlog/netlink.h>
 #include <kvmlog/reasons.h>
 #include <kvmlog/record.h>
+#include <kvmlog/recording.h>
 #include <kvmlog/ring.h>
 #include <kvmlog/statistics.h>
 
@@ -77,7 +78,9 @@ struct kvmlog_guest_time {
 struct kvmlog_filter {
 	__u32 types;	 /* 1 << type; 1 << 0: types that no version knows yet */
 	__u32 of_guests; /* 1: only exits in `guests` */
+	__u64 since_ns;	 /* only records of this time and later */
 	__u64 total_ns;	 /* only exits that took as long */
+	__u64 busy_ns;	 /* only exits that took as long without halt and pause */
 	__u64 *reasons;	 /* only exits of these: isa << 32 | reason, without VMX's flags; sorted */
 	__u16 *returns;	 /* ... or that returned with one of these KVM_EXIT_*; sorted */
 	struct kvmlog_guest_time *guests; /* sorted by guest and time, without overlap */
@@ -102,6 +105,9 @@ int kvmlog_ring_select_newest(const struct kvmlog_ring *ring, const struct kvmlo
 int kvmlog_ring_select_since(const struct kvmlog_ring *ring, const struct kvmlog_filter *filter,
 			     __u64 index, __u64 end, __u64 slots, void *buffer, __u64 *indices,
 			     __u64 most, struct kvmlog_selected *selected);
+
+__u64 kvmlog_filter_records(const struct kvmlog_filter *filter, const struct kvmlog_record *records,
+			    __u64 count, struct kvmlog_record *out);
 
 /* --- ring/legacy.c: getKvmLog's text --- */
 
@@ -326,6 +332,27 @@ __s64 kvmlog_statistics_query(const struct kvmlog_statistics_map *now,
 			      const struct kvmlog_statistics_map *base,
 			      const struct kvmlog_statistics_question *question,
 			      struct kvmlog_statistics_group *groups, __u32 capacity);
+
+/* --- statistics/tally.c: statistics of records that no pump brings --- */
+
+struct kvmlog_tally;
+
+struct kvmlog_tally *kvmlog_tally_new(__u64 bytes, int *error);
+void kvmlog_tally_free(struct kvmlog_tally *tally);
+void kvmlog_tally_take(struct kvmlog_tally *tally, const struct kvmlog_record *records,
+		       __u64 count);
+struct kvmlog_statistics_map *kvmlog_tally_finish(struct kvmlog_tally *tally,
+						  const struct kvmlog_statistics_header *about);
+
+/* --- recording/block.c, recording/text.c: the content of a recording's blocks --- */
+
+__s64 kvmlog_recording_encode(const struct kvmlog_record *records, __u32 count, __u8 *out,
+			      __u64 *times);
+int kvmlog_recording_decode(const __u8 *stored, __u64 bytes, struct kvmlog_record *records,
+			    __u32 count);
+__u64 kvmlog_recording_text_room(__u64 bytes);
+__s64 kvmlog_recording_pack(const __u8 *text, __u64 bytes, __u8 *out, __u64 room);
+int kvmlog_recording_unpack(const __u8 *stored, __u64 stored_bytes, __u8 *text, __u64 bytes);
 
 /* --- btf/btf.c: types as the running kernel has them --- */
 

@@ -23,6 +23,7 @@ LAYERS = (
     "sources",
     "exits",
     "stat",
+    "recording",
     "engine",
     "bridge",
     "vmstats",

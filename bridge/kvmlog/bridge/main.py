@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from kvmlog.bridge.dispatch import Dispatcher
 from kvmlog.bridge.names import Names, socket_objection
+from kvmlog.bridge.recorder import StandingOrder
 from kvmlog.bridge.udp_server import UdpServer
 from kvmlog.bridge.unix_server import UnixServer
 from kvmlog.config.load import Config, add_options
@@ -61,7 +62,11 @@ def run(args: argparse.Namespace) -> int:
         watch = GuestMonitor(engine)
         stack.callback(watch.close)
         stack.callback(engine.stop)
-        bridge = _Bridge(keys.ring, writer, engine)
+        order = None
+        if config.recorder.freeze_on:
+            order = StandingOrder(keys.ring, config.recorder)
+            stack.callback(order.close)
+        bridge = _Bridge(keys.ring, writer, engine, order)
         switch = Dispatcher(engine, bridge.about)
         udp = _Udp(config, switch)
         stack.callback(udp.close)
@@ -120,6 +125,8 @@ def run(args: argparse.Namespace) -> int:
             loop.add(watch)
 
         engine.start()
+        if order is not None:
+            order.start()
         log(f"ready: ring {keys.ring} ({writer.geometry.capacity} records), {commands()}")
         notifier.ready(said())
         loop.run(wake)
@@ -224,7 +231,10 @@ def choose_source() -> tuple[str, str]:
 class _Bridge:
     """The process itself, for the status answer."""
 
-    def __init__(self, ring: str, writer: RingWriter, engine: Engine) -> None:
+    def __init__(
+        self, ring: str, writer: RingWriter, engine: Engine, order: StandingOrder | None
+    ) -> None:
+        self._order = order
         self.servers: Callable[[], dict[str, str]] = dict
         self.names = Names([])
         self._ring = os.path.abspath(ring)
@@ -240,6 +250,7 @@ class _Bridge:
             "resident_bytes": resident_bytes(),
             **self.servers(),
             "files": self.names.problems,
+            "recorder": None if self._order is None else self._order.describe(),
             "ring": {
                 "path": self._ring,
                 "ring_id": bytes(header.ring_id).hex(),

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`kvmlog dump`: the newest records of the ring, in time order."""
+"""`kvmlog dump`: the newest records of the ring, or of a recording, in time order."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Final
 
-from kvmlog.cli import records, selection
+from kvmlog.cli import recorded, records, selection
 from kvmlog.exits.format import lines
 from kvmlog.exits.search import Search
 from kvmlog.ring.reader import RingReader
@@ -18,7 +18,7 @@ DEFAULT_COUNT: Final = 100
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `kvmlog dump`."""
     add_options(parser)
-    records.add_ring(parser)
+    records.add_source(parser)
 
 
 def add_options(parser: argparse.ArgumentParser, *, words: bool = False) -> None:
@@ -38,7 +38,11 @@ def add_options(parser: argparse.ArgumentParser, *, words: bool = False) -> None
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the records and return 0; RingError when the ring cannot be read."""
+    """Print the records and return 0; RingError or RecordingError when they cannot be read."""
+    if args.recording is not None:
+        with recorded.opened(args.recording) as recording:
+            recorded.print_newest(args, recording, args.json)
+        return 0
     with RingReader(args.ring) as ring:
         view = selection.guest_view(args.ring, args.vm)
         chosen = selection.from_arguments(args, view)

@@ -57,6 +57,15 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("kvmlog stat --by reason,detail --top 20", "the most expensive ports, addresses, MSRs"),
         ("kvmlog stat --json -o out.json -- sleep 10", "exits while a command runs"),
     ),
+    "record": (
+        ("kvmlog record -o boot.kvmlog --for 30s", "thirty seconds of all guests"),
+        ("kvmlog record -o web1.kvmlog --vm web1 --size 100M", "one guest, 100 MiB at most"),
+        ("kvmlog record -o test.kvmlog -- make test", "while a command runs"),
+        (
+            "kvmlog record -o slow.kvmlog --freeze-on 'slower-than 10ms' --before 5s --after 1s",
+            "only what surrounds the first exit that takes as long",
+        ),
+    ),
     "guests": (
         ("kvmlog guests", "running guests"),
         ("kvmlog guests --all --json", "ended ones too, for programs"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
@@ -20,6 +21,8 @@ from kvmlog.exits.explain.tables import explain
 from kvmlog.exits.reasons import lookup
 
 _WIDTH: Final = 88
+# Of a recording, where no reason was asked for.
+_FIRST: Final = 3
 _LAST_PORT: Final = 0xFFFF
 _LAST_ADDRESS: Final = 2**64 - 1
 _DECIMAL: Final = frozenset(("vmx", lookup.KVM))  # as their headers write numbers
@@ -49,6 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--isa", choices=lookup.ISAS, help="only reasons of this architecture")
     parser.add_argument("--list", action="store_true", dest="as_list", help="one line per reason")
     parser.add_argument(
+        "--from",
+        dest="recording",
+        metavar="FILE",
+        help="explain reasons of a recording (kvmlog record), most time first, with their figures "
+        f"there; without REASON the first {_FIRST} that are no halts",
+    )
+    parser.add_argument(
         "--json", action="store_true", help="one JSON object per line, one for each reason"
     )
     parser.set_defaults(usage_error=parser.error)
@@ -62,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
         place = devices.at_port(args.port) if args.gpa is None else devices.at_address(args.gpa)
         print(json.dumps(place.describe()) if args.json else place.sentence())
         return 0
+    if args.recording is not None:
+        return _recorded(args)
     if args.reason is None:
         found = lookup.all_reasons(args.isa)
     else:
@@ -69,6 +81,41 @@ def run(args: argparse.Namespace) -> int:
         if not found:
             args.usage_error(lookup.unknown_message(args.reason, args.isa))
     show([explain(one) for one in found], args.json, args.as_list or args.reason is None)
+    return 0
+
+
+def _recorded(args: argparse.Namespace) -> int:
+    """Explain the reasons that a recording has."""
+    # Imported here, because a reason alone needs no recording.
+    from kvmlog.cli import recorded
+
+    with recorded.opened(args.recording) as recording:
+        found = recorded.reasons_of(recording, args.isa)
+    if args.reason is None:
+        found = [one for one in found if not one.halts][:_FIRST]
+    else:
+        asked = lookup.find(args.reason, args.isa)
+        if not asked:
+            args.usage_error(lookup.unknown_message(args.reason, args.isa))
+        wanted = {(one.isa, one.number) for one in asked}
+        found = [one for one in found if (one.reason.isa, one.reason.number) in wanted]
+        if not found:
+            names = ", ".join(dict.fromkeys(one.name for one in asked))
+            print(f"kvmlog: {args.recording}: no exit of {names} in it", file=sys.stderr)
+            return 0
+    explained = [explain(one.reason) for one in found]
+    if args.json:
+        for one, reason in zip(found, explained, strict=True):
+            figures = {"count": one.count, "total_ns": one.total_ns, "max_ns": one.max_ns}
+            print(json.dumps({**explained_object(reason), "recorded": figures}))
+        return 0
+    for position, (one, reason) in enumerate(zip(found, explained, strict=True)):
+        if args.as_list:
+            print(list_line(reason))
+            continue
+        if position:
+            print()
+        print(*text_lines([reason], one.sentence()), sep="\n")
     return 0
 
 
@@ -89,8 +136,11 @@ def list_line(reason: Explained) -> str:
     return f"{reason.isa:<5}  {_number(reason):>10}  {reason.name:<28}  {reason.meaning}"
 
 
-def text_lines(found: Sequence[Explained]) -> Iterator[str]:
-    """Yield the explanations; reasons that share one are grouped above it."""
+def text_lines(found: Sequence[Explained], figures: str = "") -> Iterator[str]:
+    """Yield the explanations; reasons that share one are grouped above it.
+
+    figures: a sentence about them that stands before the explanation, "": none.
+    """
     shared: dict[Explanation, list[Explained]] = {}
     for reason in found:
         shared.setdefault(reason.explanation, []).append(reason)
@@ -101,6 +151,8 @@ def text_lines(found: Sequence[Explained]) -> Iterator[str]:
             yield _head(reason)
             for flag in reason.flags:
                 yield from _wrapped(f"{flag}: {vmx.FLAGS.get(flag, 'a flag')}.", "    ")
+        if figures:
+            yield from _wrapped(figures, "    ")
         yield from _explanation_lines(explanation)
 
 

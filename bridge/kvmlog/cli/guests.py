@@ -9,12 +9,12 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
-from kvmlog.cli import records, table
+from kvmlog.cli import recorded, records, table
 from kvmlog.cli.table import Column, Table, Words
 from kvmlog.control.client import SwitchClient
 from kvmlog.exits.format.notes import counted
-from kvmlog.guests.names import Guest, GuestNames
-from kvmlog.guests.serialize import Process, exits_by_process, guest_object
+from kvmlog.guests.names import Guest, GuestList, GuestNames
+from kvmlog.guests.serialize import Process, exits_by_process, exits_of, guest_object
 from kvmlog.ring.clocks import Clocks
 from kvmlog.ring.reader import host_clocks
 from kvmlog.util import units
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `kvmlog guests`."""
     parser.add_argument("--all", action="store_true", help="include guests that have ended")
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
-    records.add_ring(parser)
+    records.add_source(parser)
     records.add_switch(parser)
 
 
@@ -50,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
     in the statistics. Return 0, or 1 where something could not be read: what is not known is
     never printed as if there were nothing.
     """
+    if args.recording is not None:
+        return _recorded(args)
     unanswered = None
     try:
         SwitchClient(args.switch).guests()
@@ -70,6 +72,17 @@ def run(args: argparse.Namespace) -> int:
     listed = [guest for guest in known if args.all or guest.ended_realtime_ns is None]
     show(listed, len(known) - len(listed), exits, host_clocks(args.ring), args.json)
     return status
+
+
+def _recorded(args: argparse.Namespace) -> int:
+    """Print the guests of a recording, as they were at its end, with their exits in it."""
+    with recorded.opened(args.recording) as recording:
+        known = GuestList(recording.guests.guests).guests()
+        exits = exits_of(recording.statistics().guests.values())
+        listed = [guest for guest in known if args.all or guest.ended_realtime_ns is None]
+        left_out = len(known) - len(listed)
+        show(listed, left_out, exits, recording.clocks(), args.json)
+    return 0
 
 
 def print_unknown(*sentences: str | None) -> int:

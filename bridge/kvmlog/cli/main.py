@@ -31,6 +31,11 @@ COMMANDS: Final = (
         "kvmlog.cli.stat.command",
         "count exits by guest and reason, and show who spent the time",
     ),
+    (
+        "record",
+        "kvmlog.cli.record.command",
+        "record exits into a file, or what surrounds an event",
+    ),
     ("guests", "kvmlog.cli.guests", "list the guests of this host by name and UUID"),
     (
         "vms",
@@ -63,10 +68,10 @@ exit status:
   1         failure, with a message on stderr that says what to do
   2         invalid option or argument
   74        kvmlog bridge: its ring or statistics were cut short by somebody else
-  126, 127  kvmlog stat: its command cannot be run; is not found
-  128 + n   kvmlog stat: signal n ended its command (otherwise the command's own exit status);
-            kvmlog demo: signal n ended it, after everything was restored
-  130       interrupted by Ctrl-C; 0 for stat -i, vms -i and tail, which are ended this way
+  126, 127  kvmlog stat, record: their command cannot be run; is not found
+  128 + n   kvmlog stat, record: signal n ended their command (otherwise the command's own exit
+            status); kvmlog demo: signal n ended it, after everything was restored
+  130       interrupted by Ctrl-C; 0 for stat -i, vms -i, tail and record, which are ended so
   141       standard output was closed early (SIGPIPE)"""
 
 

@@ -66,7 +66,24 @@ def overwritten_line(count: int) -> str:
     return sentence_line(f"LOST {counted(count, 'record')}: overwritten before they were read")
 
 
-def add_ring(parser: argparse.ArgumentParser) -> None:
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """Add --ring, and --from in place of it: args.recording, None: the ring."""
+    group = parser.add_mutually_exclusive_group()
+    add_ring(group)
+    add_from(group)
+
+
+def add_from(parser: argparse._ActionsContainer) -> None:
+    """Add --from: args.recording, None: none."""
+    parser.add_argument(
+        "--from",
+        dest="recording",
+        metavar="FILE",
+        help="read a recording (kvmlog record) in place of the ring",
+    )
+
+
+def add_ring(parser: argparse._ActionsContainer) -> None:
     """Add --ring."""
     parser.add_argument(
         "--ring",

@@ -4,38 +4,39 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
-from typing import Final
 
 from kvmlog.exits.reasons import lookup
 from kvmlog.exits.search import Selection
 from kvmlog.guests.labels import GuestView
 from kvmlog.guests.names import GuestNames
-
-_NS: Final = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s)")
+from kvmlog.util import units
 
 
-def add_arguments(parser: argparse.ArgumentParser, *, words: bool = False) -> None:
-    """Add --reason, --slower-than and --vm; words: leave reasons for another host to look up."""
+def add_arguments(
+    parser: argparse.ArgumentParser, *, words: bool = False, verb: str = "show"
+) -> None:
+    """Add --reason, --slower-than and --vm; words: leave reasons for another host to look up.
+
+    verb: what is done with the records.
+    """
     parser.add_argument(
         "--reason",
         action="append",
         default=[],
         type=str if words else _reason,
         metavar="REASON",
-        help="show only exits of this reason (a name, number or beginning, see `kvmlog explain`); "
-        "repeatable",
+        help=f"{verb} only exits of this reason (a name, number or beginning, see `kvmlog "
+        "explain`); repeatable",
     )
     parser.add_argument(
         "--slower-than",
         default=0,
         type=duration_ns,
         metavar="TIME",
-        help="show only exits that took at least this long: 500us, 1ms, 0.5s",
+        help=f"{verb} only exits that took at least this long: 500us, 1ms, 0.5s",
     )
-    add_vm(parser, "show only this guest, running or ended; repeatable")
+    add_vm(parser, f"{verb} only this guest, running or ended; repeatable")
 
 
 def add_vm(parser: argparse.ArgumentParser, text: str) -> None:
@@ -62,12 +63,12 @@ def from_arguments(args: argparse.Namespace, view: GuestView) -> Selection:
 
 def duration_ns(value: str) -> int:
     """Parse "1ms" and the like into nanoseconds, for argparse."""
-    match = _DURATION.fullmatch(value)
-    if match is None:
+    try:
+        return units.parse_duration(value)
+    except ValueError:
         raise argparse.ArgumentTypeError(
             f"{value!r} is not a time; give a number with ns, us, ms or s, as in 1ms"
-        )
-    return round(float(match[1]) * _NS[match[2]])
+        ) from None
 
 
 def _reason(value: str) -> list[lookup.Reason]:

@@ -99,9 +99,22 @@ def _bridge_lines(status: dict[str, Any]) -> list[tuple[str, str]]:
     lines += [("", str(note)) for note in source.get("notes", [])]
     if status.get("guests"):
         lines.append(("guests", f"{status['guests'].get('running')} running (kvmlog guests)"))
+    lines += _recorder_lines(status.get("recorder"))
     lines += [("files", str(problem)) for problem in status.get("files", [])]
     lines.append(("commands", f"{status.get('switch')}"))
     lines.append(("", f"UDP {status.get('udp')}: {status.get('udp_accepts')}"))
+    return lines
+
+
+def _recorder_lines(recorder: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """Return what the bridge's flight recorder waits for and has kept."""
+    if not recorder:
+        return []
+    lines = [("recorder", f"waits for {', '.join(recorder['freeze_on'])}")]
+    kept = f"{recorder['kept']} kept in {recorder['folder']}"
+    lines.append(("", f"{kept}, the last in {recorder['last']}" if recorder["last"] else kept))
+    if recorder["trouble"]:
+        lines.append(("", str(recorder["trouble"])))
     return lines
 
 

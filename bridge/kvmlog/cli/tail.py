@@ -13,7 +13,7 @@ import sys
 import time
 from typing import Final
 
-from kvmlog.cli import records, selection
+from kvmlog.cli import recorded, records, selection
 from kvmlog.exits.format import lines
 from kvmlog.exits.search import Search
 from kvmlog.guests.labels import GuestView
@@ -31,7 +31,7 @@ REPLACED: Final = "the ring was replaced; what the old one got since the last po
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `kvmlog tail`."""
     add_options(parser)
-    records.add_ring(parser)
+    records.add_source(parser)
 
 
 def add_options(parser: argparse.ArgumentParser, *, words: bool = False) -> None:
@@ -48,9 +48,17 @@ def add_options(parser: argparse.ArgumentParser, *, words: bool = False) -> None
 
 
 def run(args: argparse.Namespace) -> int:
-    """Follow until Ctrl-C and return 0; RingError when the ring cannot be read."""
+    """Follow until Ctrl-C and return 0; RingError when the ring cannot be read.
+
+    A recording is followed while it is being written. RecordingError when it cannot be read.
+    """
     with contextlib.suppress(KeyboardInterrupt):
-        _follow(args)
+        if args.recording is None:
+            _follow(args)
+        else:
+            with recorded.opened(args.recording) as recording:
+                view = recorded.print_newest(args, recording, as_json=False)
+                recorded.follow(args, recording, view)
     return 0
 
 

@@ -20,6 +20,7 @@ from kvmlog.config.schema import (
     SECTIONS,
     BridgeKeys,
     BudgetKeys,
+    RecorderKeys,
     RpcKeys,
     UdpKeys,
     VmStatsKeys,
@@ -60,6 +61,7 @@ class Config:
     udp: UdpKeys = field(default_factory=UdpKeys)
     rpc: RpcKeys = field(default_factory=RpcKeys)
     budget: BudgetKeys = field(default_factory=BudgetKeys)
+    recorder: RecorderKeys = field(default_factory=RecorderKeys)
     vmstats: VmStatsKeys = field(default_factory=VmStatsKeys)
     origins: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(KEYS, DEFAULT))
     path: str | None = None

@@ -32,6 +32,7 @@ DEFAULT_PERCENT: Final = 2.0
 DEFAULT_LISTEN: Final = "127.0.0.1:50080"
 DEFAULT_JSON: Final = "127.0.0.1:50081"
 DEFAULT_USER: Final = "kvmlog-rpc"
+DEFAULT_RECORDINGS: Final = "/var/lib/kvmlog/recordings"
 DEFAULT_VMSTATS: Final = "/run/kvmlog-vmstats/vms.json"
 
 # Where the BPF programs take an exit's reason from.
@@ -225,6 +226,63 @@ class BudgetKeys:
 
 
 @dataclass(frozen=True)
+class RecorderKeys:
+    """The bridge's flight recorder: what surrounds an event, kept in files."""
+
+    freeze_on: tuple[str, ...] = key(
+        (),
+        "events that a recording is kept of: slower-than 10ms (halts and pauses left out), "
+        "internal-error, triple-fault, shutdown or another exit reason; empty: none is kept",
+        option="--freeze-on",
+        commands=_BRIDGE,
+        metavar="EVENT",
+    )
+    folder: str = key(
+        DEFAULT_RECORDINGS,
+        "folder of these recordings",
+        option="--recordings",
+        commands=_BRIDGE,
+        metavar="PATH",
+        check=absolute,
+    )
+    before_s: float = key(
+        10.0,
+        "how much of the time before an event is kept, as far as the ring still has it",
+        commands=_BRIDGE,
+        low=0,
+        high=3_600,
+    )
+    after_s: float = key(
+        2.0,
+        "how much of the time after it",
+        commands=_BRIDGE,
+        low=0.001,
+        high=600,
+    )
+    pause_s: float = key(
+        60.0,
+        "the least time from the end of one recording to the event of the next",
+        commands=_BRIDGE,
+        low=1,
+        high=86_400,
+    )
+    files: int = key(
+        8,
+        "how many recordings are kept; the oldest is removed for a new one",
+        commands=_BRIDGE,
+        low=1,
+        high=1_000,
+    )
+    file_mib: int = key(
+        64,
+        "the most MiB that one of them takes",
+        commands=_BRIDGE,
+        low=1,
+        high=65_536,
+    )
+
+
+@dataclass(frozen=True)
 class VmStatsKeys:
     """The collector of VMs' CPU, memory, disk and network statistics."""
 
@@ -304,6 +362,7 @@ SECTIONS: Final[dict[str, type]] = {
     "udp": UdpKeys,
     "rpc": RpcKeys,
     "budget": BudgetKeys,
+    "recorder": RecorderKeys,
     "vmstats": VmStatsKeys,
 }
 KEYS: Final[dict[str, Key]] = {

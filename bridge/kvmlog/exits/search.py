@@ -16,7 +16,7 @@ from kvmlog.exits.reasons.lookup import KVM, Reason
 from kvmlog.exits.reasons.names import basic_reason
 from kvmlog.guests.labels import GuestView
 from kvmlog.native import lib
-from kvmlog.ring.filter import ANNOUNCEMENTS, SLOTS, Filter
+from kvmlog.ring.filter import ANNOUNCEMENTS, SLOTS, Filter, passing
 from kvmlog.ring.reader import RingReader, Snapshot
 from kvmlog.ring.records import (
     RECORD_BYTES,
@@ -36,13 +36,15 @@ _ISAS: Final = {name: n for n, name in enum_names("kvmlog_isa", "KVMLOG_ISA_").i
 class Selection:
     """Criteria; empty, 0 and None select all.
 
-    reasons: (enum kvmlog_isa, basic reason); returns: KVM_EXIT_*; guests: those selected.
+    reasons: (enum kvmlog_isa, basic reason); returns: KVM_EXIT_*; guests: those selected; since_ns:
+    the least time of a record of any type (CLOCK_MONOTONIC).
     """
 
     reasons: frozenset[tuple[int, int]] = frozenset()
     returns: frozenset[int] = frozenset()
     slower_than_ns: int = 0
     guests: GuestView | None = None
+    since_ns: int = 0
 
     @classmethod
     def of(
@@ -66,11 +68,31 @@ class Selection:
             reasons=self.reasons,
             returns=self.returns,
             total_ns=self.slower_than_ns,
+            since_ns=self.since_ns,
             guests=None if self.guests is None else self.guests.times(),
+        )
+
+    def passed(self, records: bytes) -> bytes:
+        """Return those of some whole records, in any memory, that are shown."""
+        if self.guests is not None:
+            self.guests.learn(iter_records(passing(records, ANNOUNCEMENTS)))
+        return self.without_others(passing(records, self.filter()))
+
+    def without_others(self, records: bytes) -> bytes:
+        """Leave out announcements of other guests, which the filter passes."""
+        guests, size = self.guests, RECORD_BYTES
+        if guests is None or lib.KVMLOG_RECORD_GUEST not in records[::size]:
+            return records
+        return b"".join(
+            records[n * size : (n + 1) * size]
+            for n in range(_count(records))
+            if guests.shows(decode_record(records, n))
         )
 
     def shows(self, record: AnyRecord) -> bool:
         """Return whether to show a record: exits as selected, losses and switches always."""
+        if record.ns < self.since_ns:
+            return False
         if self.guests is not None and not self.guests.shows(record):
             return False
         if not isinstance(record, Record):
@@ -154,15 +176,7 @@ class Search:
         return dataclasses.replace(found, records=self._shown(found.records))
 
     def _shown(self, records: bytes) -> bytes:
-        """Leave out announcements of other guests, which the filter passes."""
-        guests, size = self._selection.guests, RECORD_BYTES
-        if guests is None or lib.KVMLOG_RECORD_GUEST not in records[::size]:
-            return records
-        return b"".join(
-            records[n * size : (n + 1) * size]
-            for n in range(_count(records))
-            if guests.shows(decode_record(records, n))
-        )
+        return self._selection.without_others(records)
 
 
 def _count(records: bytes) -> int:

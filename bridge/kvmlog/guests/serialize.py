@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from kvmlog.guests.names import Guest
 from kvmlog.ring.clocks import Clocks
-from kvmlog.ring.statistics.reader import SUFFIX, StatisticsReader
+from kvmlog.ring.statistics.reader import SUFFIX, StatisticsGuest, StatisticsReader
 from kvmlog.util import units
 from kvmlog.util.errors import StatisticsMissingError
 
@@ -27,6 +27,11 @@ def exits_by_process(ring: str) -> Counter[Process] | None:
             guests = reader.snapshot().guests.values()
     except StatisticsMissingError:
         return None
+    return exits_of(guests)
+
+
+def exits_of(guests: Iterable[StatisticsGuest]) -> Counter[Process]:
+    """Return the number of exits of each process among the guests of statistics."""
     ticks_per_s = os.sysconf("SC_CLK_TCK")
     found: Counter[Process] = Counter()
     for one in guests:

@@ -10,6 +10,8 @@ from kvmlog.native import ffi, lib
 
 # One search of the native code: a millisecond or so, and at most 7 MB of records found.
 SLOTS: Final = 65_536
+# For memory that C fills: zeroing it first would be wasted.
+_new_uninitialized: Final[Any] = ffi.new_allocator(should_clear_after_alloc=False)
 _ALL_TYPES: Final = 2**32 - 1
 _MOST_U64: Final = 2**64 - 1
 
@@ -25,10 +27,11 @@ class GuestTime(NamedTuple):
 class Filter:
     """A filter as the native code reads it (struct kvmlog_filter); the default passes all records.
 
-    types: enum kvmlog_record_type, the only ones to pass. The rest is about exits, of which it
-    passes only some; records of other types pass whatever it is. reasons: (enum kvmlog_isa, reason
-    without VMX's flags); returns: KVM_EXIT_*, exits that have either pass; total_ns: the least
-    duration; guests: the only guests, sorted and without overlap, by the time an exit was written.
+    types: enum kvmlog_record_type, the only ones to pass; since_ns: the least time of a record. The
+    rest is about exits, of which it passes only some; records of other types pass whatever it is.
+    reasons: (enum kvmlog_isa, reason without VMX's flags); returns: KVM_EXIT_*, exits that have
+    either pass; total_ns: the least duration; busy_ns: the least without halts and pauses; guests:
+    the only guests, sorted and without overlap, by the time an exit was written.
     """
 
     def __init__(
@@ -38,6 +41,8 @@ class Filter:
         reasons: Iterable[tuple[int, int]] = (),
         returns: Iterable[int] = (),
         total_ns: int = 0,
+        busy_ns: int = 0,
+        since_ns: int = 0,
         guests: Iterable[GuestTime] | None = None,
     ) -> None:
         codes = sorted(isa << 32 | reason for isa, reason in reasons)
@@ -55,7 +60,9 @@ class Filter:
             {
                 "types": of_types,
                 "of_guests": guests is not None,
+                "since_ns": max(0, min(since_ns, _MOST_U64)),
                 "total_ns": min(total_ns, _MOST_U64),
+                "busy_ns": min(busy_ns, _MOST_U64),
                 "reasons": self._arrays[0],
                 "returns": self._arrays[1],
                 "guests": self._arrays[2],
@@ -64,6 +71,15 @@ class Filter:
                 "guests_count": len(times),
             },
         )
+
+
+def passing(records: bytes, passes: Filter) -> bytes:
+    """Return those of some whole records, in any memory, that a filter passes."""
+    count = len(records) // ffi.sizeof("struct kvmlog_record")
+    found = _new_uninitialized("struct kvmlog_record[]", max(count, 1))
+    given = ffi.from_buffer("struct kvmlog_record[]", records)
+    kept = lib.kvmlog_filter_records(passes.native, given, count, found)
+    return bytes(ffi.buffer(found, kept * ffi.sizeof("struct kvmlog_record")))
 
 
 EVERY_RECORD: Final = Filter()

@@ -65,10 +65,22 @@ KVMLOG_RACING static __u64 written_ns(const struct kvmlog_record *exit)
 	return ns < exit_ns ? ~0ULL : ns;
 }
 
+/* Whether an exit took so long without the time that its vCPU was halted or held. */
+KVMLOG_RACING static int is_busy(const struct kvmlog_record *exit, __u64 busy_ns)
+{
+	__u64 total_ns = kvmlog_racing_load(exit->total_ns);
+	__u64 away_ns =
+		kvmlog_racing_load(exit->halt_ns) + kvmlog_racing_load(exit->paused_ns);
+
+	return total_ns >= away_ns && total_ns - away_ns >= busy_ns;
+}
+
 KVMLOG_RACING static int exit_passes(const struct kvmlog_filter *filter,
 				     const struct kvmlog_record *exit)
 {
 	if (kvmlog_racing_load(exit->total_ns) < filter->total_ns)
+		return 0;
+	if (filter->busy_ns && !is_busy(exit, filter->busy_ns))
 		return 0;
 	if (filter->reasons_count || filter->returns_count) {
 		__u64 isa = kvmlog_racing_load(exit->isa);
@@ -91,7 +103,22 @@ KVMLOG_RACING static int passes(const struct kvmlog_filter *filter,
 
 	if (!(filter->types & 1U << (type < 32 ? type : 0)))
 		return 0;
+	/* All types have their time where an exit has it. */
+	if (kvmlog_racing_load(record->exit_ns) < filter->since_ns)
+		return 0;
 	return type != KVMLOG_RECORD_EXIT || exit_passes(filter, record);
+}
+
+/* Copies those of @count records that pass to @out, which has room for all; returns how many. */
+__u64 kvmlog_filter_records(const struct kvmlog_filter *filter, const struct kvmlog_record *records,
+			    __u64 count, struct kvmlog_record *out)
+{
+	__u64 passed = 0;
+
+	for (__u64 i = 0; i < count; i++)
+		if (passes(filter, &records[i]))
+			out[passed++] = records[i];
+	return passed;
 }
 
 /* The first record that is there and will stay for a while; @end at most. */

@@ -122,6 +122,29 @@ err_map:
 	return NULL;
 }
 
+/* The same in memory, empty, for a copy or a tally; NULL: no memory. */
+struct kvmlog_statistics_map *
+kvmlog_statistics_in_memory(const struct kvmlog_statistics_header *layout)
+{
+	struct kvmlog_statistics_map *map = calloc(1, sizeof(*map));
+	void *base;
+
+	if (!map)
+		return NULL;
+	base = mmap(NULL, layout->file_bytes, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (base == MAP_FAILED) {
+		free(map);
+		return NULL;
+	}
+	/* It is written at once, and thousands of page faults take longer than the copying. */
+	madvise(base, layout->file_bytes, MADV_HUGEPAGE);
+	map->layout = *layout;
+	map->fd = -1;
+	kvmlog_statistics_place(map, base);
+	return map;
+}
+
 void kvmlog_statistics_close(struct kvmlog_statistics_map *map)
 {
 	if (!map)

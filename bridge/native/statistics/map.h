@@ -7,7 +7,7 @@
 
 #include "api.h"
 
-/* A statistics file, mapped, or a copy of one in memory. Capacities are those of its size. */
+/* A statistics file, mapped; or statistics in memory, a copy or a tally. Capacities are those of its size. */
 struct kvmlog_statistics_map {
 	struct kvmlog_statistics_header *header;
 	struct kvmlog_statistics_guest *guests;
@@ -15,7 +15,7 @@ struct kvmlog_statistics_map {
 	struct kvmlog_statistics_block *blocks;
 	struct kvmlog_statistics_row *rows;
 	struct kvmlog_statistics_header layout; /* offsets and capacities only */
-	int fd;					/* borrowed; -1: a copy */
+	int fd;					/* borrowed; -1: in memory */
 };
 
 /* Readers keep no element that is being written. */
@@ -58,6 +58,8 @@ static inline int kvmlog_is_address(__u8 isa, __u32 reason)
 
 /* map.c */
 void kvmlog_statistics_place(struct kvmlog_statistics_map *map, void *base);
+struct kvmlog_statistics_map *
+kvmlog_statistics_in_memory(const struct kvmlog_statistics_header *layout);
 int kvmlog_statistics_whole(const struct kvmlog_statistics_map *map);
 int kvmlog_statistics_guarded(const struct kvmlog_statistics_map *map, int (*run)(void *argument),
 			      void *argument);

@@ -2,9 +2,7 @@
 /* The reader's side: a copy of the file in which no element is torn. */
 #include <errno.h>
 #include <sched.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #include "racing.h"
@@ -185,27 +183,6 @@ static __u64 copy_all(const struct kvmlog_statistics_map *from, struct kvmlog_st
 	return torn;
 }
 
-static struct kvmlog_statistics_map *new_copy(const struct kvmlog_statistics_map *of)
-{
-	struct kvmlog_statistics_map *copy = calloc(1, sizeof(*copy));
-	void *base;
-
-	if (!copy)
-		return NULL;
-	base = mmap(NULL, of->layout.file_bytes, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (base == MAP_FAILED) {
-		free(copy);
-		return NULL;
-	}
-	/* It is written at once, and thousands of page faults take longer than the copying. */
-	madvise(base, of->layout.file_bytes, MADV_HUGEPAGE);
-	copy->layout = of->layout;
-	copy->fd = -1;
-	kvmlog_statistics_place(copy, base);
-	return copy;
-}
-
 struct snapshot {
 	const struct kvmlog_statistics_map *map;
 	struct kvmlog_statistics_map *copy;
@@ -229,7 +206,7 @@ static int make_snapshot(void *argument)
 			continue;
 		}
 		tries++;
-		snapshot->copy = new_copy(map);
+		snapshot->copy = kvmlog_statistics_in_memory(&map->layout);
 		if (!snapshot->copy)
 			return -ENOMEM;
 		*snapshot->torn = copy_all(map, snapshot->copy, before, &left);

@@ -35,7 +35,7 @@ struct kvmlog_ranked_detail {
 	__u32 reserved;
 };
 
-/* The lock is the ring writer's: who takes exits in holds it anyway. */
+/* The lock is the ring writer's, who takes exits in holds it anyway; or a tally's. */
 struct kvmlog_statistics {
 	struct kvmlog_statistics_map map;
 	pthread_mutex_t *lock;
@@ -85,6 +85,10 @@ static inline __u32 kvmlog_statistics_bounded(struct kvmlog_statistics *statisti
 /* Whether @number is one of a guest, or of a block that is not KVMLOG_NO_BLOCK. */
 #define kvmlog_statistics_is(statistics, part, number) \
 	((number) < (statistics)->map.layout.part##_capacity ? 1 : !((statistics)->damaged = 1))
+
+/* statistics.c, above all others but tally.c */
+struct kvmlog_statistics *kvmlog_statistics_on(const struct kvmlog_statistics_map *map,
+					       pthread_mutex_t *lock, int *error);
 
 /* rows.c */
 int kvmlog_statistics_index_all(struct kvmlog_statistics *statistics);

@@ -108,12 +108,9 @@ static int consistent(struct kvmlog_statistics *statistics)
 	return exits == header->exits && !(header->sequence & 1) && !(header->generation & 1);
 }
 
-/*
- * Goes on with the file of @map, which is writable and stays open as long. NULL with
- * @error: -EBADMSG, the file was left in the middle of an update or is damaged.
- */
-struct kvmlog_statistics *kvmlog_statistics_new(struct kvmlog_writer *writer,
-						struct kvmlog_statistics_map *map, int *error)
+/* Goes on with what @map holds; @lock: taken for all that changes it. As below. */
+struct kvmlog_statistics *kvmlog_statistics_on(const struct kvmlog_statistics_map *map,
+					       pthread_mutex_t *lock, int *error)
 {
 	struct kvmlog_statistics *statistics = calloc(1, sizeof(*statistics));
 
@@ -121,7 +118,7 @@ struct kvmlog_statistics *kvmlog_statistics_new(struct kvmlog_writer *writer,
 	if (!statistics)
 		return NULL;
 	statistics->map = *map;
-	statistics->lock = &writer->lock;
+	statistics->lock = lock;
 	*error = allocate(statistics);
 	if (!*error)
 		*error = check_guests(statistics);
@@ -135,6 +132,16 @@ struct kvmlog_statistics *kvmlog_statistics_new(struct kvmlog_writer *writer,
 	}
 	kvmlog_statistics_flush(statistics);
 	return statistics;
+}
+
+/*
+ * Goes on with the file of @map, which is writable and stays open as long. NULL with
+ * @error: -EBADMSG, the file was left in the middle of an update or is damaged.
+ */
+struct kvmlog_statistics *kvmlog_statistics_new(struct kvmlog_writer *writer,
+						struct kvmlog_statistics_map *map, int *error)
+{
+	return kvmlog_statistics_on(map, &writer->lock, error);
 }
 
 /* Everything taken in is in the file afterwards, and the writer's lock is not held. */

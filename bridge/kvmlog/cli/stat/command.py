@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable
 from typing import Final, TextIO
 
-from kvmlog.cli import interval, records, table
+from kvmlog.cli import interval, recorded, records, table
 from kvmlog.cli.stat import columns, csv_rows, options, tables
-from kvmlog.cli.stat.workload import CommandError, running
 from kvmlog.cli.table import Block, Words
+from kvmlog.cli.workload import CommandError, running
 from kvmlog.control.client import SwitchClient
+from kvmlog.recording.report import recorded_report
 from kvmlog.ring.statistics.reader import SUFFIX, StatisticsReader
 from kvmlog.stat.query import DEFAULT_BY, SORTS
 from kvmlog.stat.report import Moment, Report
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reset", action="store_true", help="reset the statistics in the bridge, and exit"
     )
-    records.add_ring(parser)
+    records.add_source(parser)
     records.add_switch(parser)
     parser.add_argument(
         "command",
@@ -102,7 +103,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write to FILE (default: stdout)",
     )
-    parser.set_defaults(usage_error=parser.error, reset=False, command=[])
+    parser.set_defaults(usage_error=parser.error, reset=False, command=[], recording=None)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -112,6 +113,12 @@ def run(args: argparse.Namespace) -> int:
     query = options.query(args)
     if args.reset:
         return _reset(args.switch)
+    if args.recording is not None:
+        with contextlib.ExitStack() as stack:
+            recording = stack.enter_context(recorded.opened(args.recording))
+            show = printer(args, stack, _of_a_recording)
+            show(recorded_report(recording, query, args.vm))
+        return 0
     with contextlib.ExitStack() as stack:
         reader = stack.enter_context(StatisticsReader(args.ring + SUFFIX))
         sampler = Sampler(reader, args.ring, args.switch, query, args.vm, _warn)
@@ -127,6 +134,11 @@ def run(args: argparse.Namespace) -> int:
             with contextlib.suppress(KeyboardInterrupt):
                 _every(args, sampler.now(), sampler, show, _asleep)
     return 0
+
+
+def _of_a_recording(sentence: str) -> str:
+    """Leave out of a sentence what only a running bridge can answer."""
+    return sentence.removesuffix("; kvmlog status")
 
 
 def _reset(switch: str) -> int:

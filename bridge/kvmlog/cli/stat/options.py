@@ -39,4 +39,6 @@ def query(args: argparse.Namespace) -> Query:
     interval.check(args)
     if args.reset and (args.command or args.interval is not None or args.output is not None):
         args.usage_error("--reset shows nothing; give it alone")
+    if args.recording is not None and (args.interval is not None or args.command or args.reset):
+        args.usage_error("--from has what was recorded; give no -i, --reset or command with it")
     return Query(args.by, sort, args.top, args.halts, args.exact)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A command that `kvmlog stat` runs and observes, as perf stat does.
+"""A command that `kvmlog stat` and `kvmlog record` run and observe, as perf does.
 
 Ctrl-C and Ctrl-\\ go to all of the terminal's foreground processes, so the command gets them by
 itself: here they are only kept from ending the observation. SIGTERM and SIGHUP come to this process
