@@ -45,7 +45,7 @@ def _heading(verdict: Verdict) -> str:
     known = [verdict.uuid or "", f"pid {verdict.pid}" if verdict.pid else ""]
     who = ", ".join(word for word in known if word)
     who = f" ({who})" if who else ""
-    return f"{verdict.name}{who}, watched for {verdict.over_s:.3g} s:"
+    return f"{verdict.name}{who}, seen for {verdict.over_s:.3g} s:"
 
 
 def _nothing(verdict: Verdict) -> str:

@@ -89,7 +89,8 @@ def in_guest(web: LibvirtGuest, command: str) -> Iterator[None]:
     try:
         yield
     finally:
-        web.run("kill $(cat /pid); wait")
+        # What the shell has begun, and then the shell; or it would begin another.
+        web.run("kill $(cat /pid); killall dd cat 2>/dev/null; wait")
 
 
 def test_an_idle_guest(web: LibvirtGuest, why: Why, vmstats: Collector, tmp_path: Path) -> None:
@@ -101,7 +102,7 @@ def test_an_idle_guest(web: LibvirtGuest, why: Why, vmstats: Collector, tmp_path
     (gap,) = verdict.gaps
     assert (gap.what, gap.why) == ("exits", f"{tmp_path}/s: no bridge is running")
     text = said(vmstats, tmp_path, web.uuid)
-    assert text.startswith(f"web1 ({web.uuid}, pid {web.pid}), watched for 3")
+    assert text.startswith(f"web1 ({web.uuid}, pid {web.pid}), seen for 3")
     assert "Not looked at: exits:" in text
 
 
