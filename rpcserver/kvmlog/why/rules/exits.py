@@ -39,8 +39,15 @@ def slow_device(evidence: Evidence, budget: Budget | None, least: float) -> Matc
     )
 
 
-def _storm(*activities: Activity, sentence: Callable[[float, Group, str, str], str]) -> Find:
-    """Return a rule's function: many quick exits for one of these activities."""
+def _storm(
+    *activities: Activity,
+    sentence: Callable[[float, Group, str, str], str],
+    at_place: str | None = None,
+) -> Find:
+    """Return a rule's function: many quick exits for one of these activities.
+
+    at_place: what to try, where the exits are for a port or an address.
+    """
 
     def find(evidence: Evidence, budget: Budget | None, least: float) -> Match | None:
         return _found(
@@ -50,6 +57,7 @@ def _storm(*activities: Activity, sentence: Callable[[float, Group, str, str], s
             lambda group: group.activity in activities and not is_slow(group),
             _spent_ns,
             sentence,
+            at_place,
         )
 
     return find
@@ -61,6 +69,8 @@ port_polling = _storm(
         f"it spends {percent(share)} of its time on I/O ports: {rate} accesses a second to "
         f"{_place(top)}, {mean} each."
     ),
+    at_place="in the guest: write less to its serial console (console=, loglevel), or use "
+    "virtio-console; no polling of legacy devices",
 )
 emulated_device = _storm(
     Activity.MMIO,
@@ -68,6 +78,8 @@ emulated_device = _storm(
         f"it spends {percent(share)} of its time on the memory of emulated devices: {rate} "
         f"accesses a second to {_place(top)}, {mean} each."
     ),
+    at_place="virtio or a passed-through device instead of an emulated one (e1000, AHCI, VGA, "
+    "HPET)",
 )
 timers = _storm(
     Activity.TIMER,
@@ -158,6 +170,16 @@ def is_slow(group: Group) -> bool:
     return group.activity != Activity.HALT and group.vmm_ns >= SLOW_NS * max(1, group.count)
 
 
+def _place_remedies(group: Group, always: str) -> tuple[str, ...]:
+    """Return what to try for a port or an address, with the command that explains it."""
+    kind, _, rest = group.detail.partition(" ")
+    number = rest.partition(" ")[0].partition("-")[0]
+    option = {"port": "--port", "gpa": "--gpa"}.get(kind)
+    if option is None or not number.startswith("0x"):
+        return (always,)
+    return (always, f"see what is there: kvmlog explain {option} {number}")
+
+
 def _found(
     evidence: Evidence,
     budget: Budget | None,
@@ -165,6 +187,7 @@ def _found(
     chosen: Callable[[Group], bool],
     part: Callable[[Group], int],
     sentence: Callable[[float, Group, str, str], str],
+    at_place: str | None = None,
 ) -> Match | None:
     exits = evidence.exits
     if exits is None or budget is None:
@@ -182,7 +205,8 @@ def _found(
         Figure("mean", mean_ns, "ns"),
     )
     words = sentence(share, groups[0], duration(round(mean_ns)), short(count / over_s, 1_000))
-    return Match(share, words, figures, tuple(_details(groups, part, spent_ns)))
+    remedies = () if at_place is None else _place_remedies(groups[0], at_place)
+    return Match(share, words, figures, tuple(_details(groups, part, spent_ns)), remedies)
 
 
 def _details(groups: list[Group], part: Callable[[Group], int], spent_ns: int) -> Iterable[str]:
