@@ -7,15 +7,19 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from xmlrpc.client import Fault
+from xmlrpc.client import Fault, dumps, loads
 
 import pytest
 
 from kvmlog.client.connection import RpcError
 from kvmlog.client.why import parameters, parse_why
-from kvmlog.rpcserver import faults
+from kvmlog.config.load import Config
+from kvmlog.rpcserver import faults, log
+from kvmlog.rpcserver.auth.caller import Caller, Role
+from kvmlog.rpcserver.auth.credentials import Credentials
 from kvmlog.rpcserver.methods import table
 from kvmlog.rpcserver.methods import why as method
+from kvmlog.rpcserver.service import RpcService
 from kvmlog.vmstats.file import encode
 from kvmlog.vmstats.moment import Moment
 from kvmlog.why.evidence import Run
@@ -23,7 +27,7 @@ from kvmlog.why.serialize import parse_verdict, verdict_object
 from kvmlog.why.verdict import Verdict, judge
 from tests.support import vmstats_samples as samples
 from tests.support import why_evidence as made
-from tests.support.rpc_calls import as_received, call_of
+from tests.support.rpc_calls import answer, as_received, call_of
 
 
 class Host:
@@ -128,3 +132,25 @@ def test_watches_have_few_places_and_give_them_back(
     for one in watching:
         one.join(60)
     assert host.call({"vm": "web1"})["name"] == "web1"
+
+
+def test_who_may_only_read_does_not_switch_tracing_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`trace` is a switch by whoever asks for it; without it they may watch."""
+
+    def watch(_places: Any, _vm: str, for_s: float, trace: Any) -> Any:
+        if trace is not None:
+            trace("4242", for_s)
+        return made.healthy()
+
+    monkeypatch.setattr(method, "watch", watch)
+    paths = (str(tmp_path / name) for name in ("ring", "switch", "vms"))
+    service = RpcService(*paths, Credentials(Config()), 32, log)
+    reader = Caller("engine", Role.READ, "token", "192.0.2.1:7")
+    asked = {"vm": "web1", "for_s": 1.0}
+    (verdict,), _ = loads(answer(service, dumps((asked,), "kvmWhy").encode(), reader))
+    assert verdict["name"] == "web1"
+    with pytest.raises(Fault) as caught:
+        loads(answer(service, dumps(({**asked, "trace": True},), "kvmWhy").encode(), reader))
+    assert caught.value.faultCode == faults.NOT_ALLOWED

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -81,9 +81,9 @@ def rules(verdict: Verdict) -> set[str]:
 
 
 @contextlib.contextmanager
-def guest(*options: str) -> Iterator[int]:
-    """The test guest, for ever; its pid."""
-    process = host.start_guest("--turns", "0", *options, before=FIRST)
+def guest(*options: str, before: Sequence[str] = ()) -> Iterator[int]:
+    """The test guest, for ever; its pid. before: a command that executes it."""
+    process = host.start_guest("--turns", "0", *options, before=before)
     try:
         yield process.pid
     finally:
@@ -93,7 +93,7 @@ def guest(*options: str) -> Iterator[int]:
 
 def test_a_healthy_guest_that_is_busy(why: Why) -> None:
     """It computes all the time; not a word of anything else."""
-    with guest("--kinds", "spin") as pid:
+    with guest("--kinds", "spin", before=FIRST) as pid:
         verdict = why(pid)
     assert rules(verdict) == set()
     assert verdict.summary.startswith("It is busy:")
