@@ -145,12 +145,12 @@ def test_who_may_only_read_does_not_switch_tracing_on(
         return made.healthy()
 
     monkeypatch.setattr(method, "watch", watch)
-    paths = (str(tmp_path / name) for name in ("ring", "switch", "vms"))
-    service = RpcService(*paths, Credentials(Config()), 32, log)
+    ring, switch, vms = (str(tmp_path / name) for name in ("ring", "switch", "vms"))
+    service = RpcService(ring, switch, vms, Credentials(Config()), 32, log)
     reader = Caller("engine", Role.READ, "token", "192.0.2.1:7")
     asked = {"vm": "web1", "for_s": 1.0}
-    (verdict,), _ = loads(answer(service, dumps((asked,), "kvmWhy").encode(), reader))
-    assert verdict["name"] == "web1"
+    found: Any = loads(answer(service, dumps((asked,), "kvmWhy").encode(), reader))[0]
+    assert found[0]["name"] == "web1"
     with pytest.raises(Fault) as caught:
         loads(answer(service, dumps(({**asked, "trace": True},), "kvmWhy").encode(), reader))
     assert caught.value.faultCode == faults.NOT_ALLOWED
