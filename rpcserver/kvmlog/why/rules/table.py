@@ -101,7 +101,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "slow-device",
         "exits",
-        "{} % or more of its time in QEMU, in exits of 1 ms and more",
+        "{} % or more of its time in QEMU, waiting in exits of 1 ms and more",
         10,
         "as cpu-wait; 1 ms: the tick of a guest with HZ=1000 (the kernel's Kconfig.hz)",
         (
