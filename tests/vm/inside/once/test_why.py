@@ -100,7 +100,7 @@ def test_a_healthy_guest_that_is_busy(why: Why) -> None:
 
 def test_an_idle_guest(why: Why) -> None:
     """It halts, and its timer wakes it now and then; and one that halts for longer than a watch."""
-    for halt_us in ("200000", "4000000"):
+    for halt_us in ("50000", "4000000"):
         with guest("--kinds", "hlt", "--hlt", "timer", "--halt-us", halt_us) as pid:
             verdict = why(pid)
         assert rules(verdict) == set()
@@ -199,14 +199,14 @@ def test_tracing_that_is_off_is_switched_on_for_the_watch(running_bridge: Bridge
     running_bridge.client.switch(False)
     places = ("--ring", running_bridge.ring, "--switch", running_bridge.switch)
     nowhere = ("--vmstats-file", "/run/no-vms.json")
-    with guest("--kinds", "rdmsr", "--name", "storm") as pid:
+    with guest("--kinds", "pio", "--pause-ms", "20") as pid:
         listed(running_bridge, pid)
         off = kvmlog("why", str(pid), "--for", "1s", *places, *nowhere).stdout
         assert "Not looked at: exits: tracing is off; --trace switches it on" in off
         with Client(rpc.url(), timeout_s=host.HANG_S) as client:
             there = client.why(str(pid), 2.0, trace=True)
         assert "exits" in there.looked_at
-        assert rules(there) - NEIGHBOURS == {"msr-storm"}
+        assert rules(there) - NEIGHBOURS == {"slow-device"}
         assert there.pid == pid
-        assert "msr 0x1a0 (misc-enable)" in there.findings[0].headline
+        assert "port 0x3f8 (com1)" in there.findings[0].headline
         until(lambda: running_bridge.client.status()["wanted"] == "off", "the lease to end")
