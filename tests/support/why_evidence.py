@@ -106,7 +106,6 @@ def memory(**fields: Any) -> Memory:
         "usable_bytes": 2 * GIB,
         "swap_in_bytes_per_s": 0.0,
         "swap_out_bytes_per_s": 0.0,
-        "major_faults_per_s": 0.0,
         "host_major_faults_per_s": 0.0,
         "host_swapped_bytes": 0,
         "rss_bytes": 3 * GIB,
@@ -142,7 +141,12 @@ def slow_device(share: float) -> Evidence:
     console = group(
         Activity.PORT, spent_ns // (5 * MS), detail="port 0x3f8 (com1)", vmm_ns=spent_ns
     )
-    return healthy(exits=exits(console))
+    sleeping = cpu()
+    sleeping = replace(
+        sleeping,
+        vcpus=tuple(replace(one, on_cpu_ns=OVER - spent_ns // VCPUS) for one in sleeping.vcpus),
+    )
+    return healthy(exits=exits(console), cpu=sleeping)
 
 
 def held(share: float) -> Evidence:

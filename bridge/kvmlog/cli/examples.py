@@ -79,6 +79,7 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("kvmlog why web1", "watch it for ten seconds, and say what slows it down"),
         ("kvmlog why web1 --for 30s --trace", "with its exits, where tracing is off"),
         ("kvmlog why web1 --json", "with all figures, for programs"),
+        ("kvmlog why web1 --from boot.kvmlog", "from the exits of a recording"),
     ),
     "pending": (
         ("kvmlog pending", "vCPUs that are in an exit now, longest first"),

@@ -9,7 +9,7 @@ import shutil
 import sys
 from typing import Final
 
-from kvmlog.cli import records, table
+from kvmlog.cli import recorded, records, table
 from kvmlog.cli.switch import period_s
 from kvmlog.cli.table import Words
 from kvmlog.config.schema import DEFAULT_VMSTATS
@@ -19,6 +19,7 @@ from kvmlog.rpcserver.vms.selection import VmIndex
 from kvmlog.vmstats.reader import SnapshotReader
 from kvmlog.vmstats.snapshot import Snapshot, Vm
 from kvmlog.why import words as text
+from kvmlog.why.gather.recorded import evidence_of
 from kvmlog.why.gather.watch import DEFAULT_S, LEAST_S, MOST_S, Places, watch
 from kvmlog.why.serialize import verdict_object
 from kvmlog.why.verdict import Verdict, judge
@@ -35,8 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_VMSTATS,
         help="the collector's file (default %(default)s)",
     )
-    records.add_ring(parser)
+    records.add_source(parser)
     records.add_switch(parser)
+    parser.set_defaults(usage_error=parser.error)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -72,6 +74,12 @@ def watched_s(value: str) -> float:
 
 def run(args: argparse.Namespace) -> int:
     """Print the verdict and return 0; KvmlogError where there is no such VM."""
+    if args.recording is not None:
+        if args.trace:
+            args.usage_error("--trace is for a VM that runs now; leave it out with --from")
+        with recorded.opened(args.recording) as recording:
+            show(judge(evidence_of(recording, args.vm)), args.json)
+        return 0
     reader = SnapshotReader(args.vmstats_file)
 
     def found(snapshot: Snapshot, word: str) -> Vm:

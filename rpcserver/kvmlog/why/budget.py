@@ -15,7 +15,11 @@ LEAST_WANTED: Final = 0.05
 
 @dataclass(frozen=True)
 class Budget:
-    """vCPU time of the watch, ns; wanted_ns: neither halted nor paused."""
+    """vCPU time of the watch, ns.
+
+    blocked_ns: of what is neither idle nor paused, the vCPUs' threads slept so long, in QEMU or in
+    the kernel; None: not known.
+    """
 
     vcpu_ns: int
     idle_ns: int
@@ -25,6 +29,7 @@ class Budget:
     vmm_ns: int
     guest_ns: int  # in the guest's own code: the rest
     over_ns: int
+    blocked_ns: int | None = None
 
     @property
     def wanted_ns(self) -> int:
@@ -56,8 +61,9 @@ def budget_of(evidence: Evidence) -> Budget | None:
     paused_ns = min(whole_ns, exits.sum_ns("paused_ns") + exits.held_ns)
     kvm_ns, vmm_ns, wait_ns = (exits.sum_ns(part) for part in ("kvm_ns", "vmm_ns", "wait_ns"))
     idle_ns = exits.sum_ns("idle_ns") + exits.halted_ns
-    slept_ns = _slept_ns(evidence, over_ns)
+    slept_ns, blocked_ns = _slept_ns(evidence, over_ns), None
     if slept_ns is not None:
+        blocked_ns = max(0, slept_ns - paused_ns - idle_ns)
         # A halt is known only when it ends: threads that sleep tell of those that have not.
         idle_ns = max(idle_ns, slept_ns - paused_ns - vmm_ns - kvm_ns)
     idle_ns = max(0, min(idle_ns, whole_ns - paused_ns))
@@ -71,6 +77,7 @@ def budget_of(evidence: Evidence) -> Budget | None:
         vmm_ns=vmm_ns,
         guest_ns=max(0, whole_ns - used_ns),
         over_ns=over_ns,
+        blocked_ns=blocked_ns,
     )
 
 

@@ -162,7 +162,6 @@ class Memory:
     usable_bytes: int | None
     swap_in_bytes_per_s: float | None
     swap_out_bytes_per_s: float | None
-    major_faults_per_s: float | None
     # Of its process on the host.
     host_major_faults_per_s: float | None = None
     host_swapped_bytes: int | None = None

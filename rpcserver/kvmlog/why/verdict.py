@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from kvmlog.why.budget import Budget, budget_of
@@ -12,6 +12,8 @@ from kvmlog.why.evidence import Evidence, Gap
 from kvmlog.why.rules.model import Figure, Match, Rule, percent
 from kvmlog.why.rules.table import RULES
 
+# Of the time, from which on a VM is called busy.
+_BUSY: Final = 0.7
 # What can be looked at, and how it is called.
 LOOKED: Final = {
     "run": "state",
@@ -108,15 +110,16 @@ def _finding(rule: Rule, match: Match) -> Finding:
 
 
 def _times(budget: Budget) -> Times:
-    parts = replace(budget)
-    whole = max(1, parts.vcpu_ns)
+    def share(ns: int) -> float:
+        return min(1.0, ns / max(1, budget.vcpu_ns))
+
     return Times(
-        guest=parts.guest_ns / whole,
-        kvm=min(1.0, parts.kvm_ns / whole),
-        vmm=min(1.0, parts.vmm_ns / whole),
-        wait=min(1.0, parts.wait_ns / whole),
-        idle=parts.idle_ns / whole,
-        paused=parts.paused_ns / whole,
+        guest=share(budget.guest_ns),
+        kvm=share(budget.kvm_ns),
+        vmm=share(budget.vmm_ns),
+        wait=share(budget.wait_ns),
+        idle=share(budget.idle_ns),
+        paused=share(budget.paused_ns),
     )
 
 
@@ -139,6 +142,3 @@ def _summary(evidence: Evidence, budget: Budget | None) -> str:
         f"{busy}: it wanted to run {percent(wanted)} of the time, and was in its own code "
         f"{percent(own)} of that."
     )
-
-
-_BUSY: Final = 0.7

@@ -45,7 +45,7 @@ def _heading(verdict: Verdict) -> str:
     known = [verdict.uuid or "", f"pid {verdict.pid}" if verdict.pid else ""]
     who = ", ".join(word for word in known if word)
     who = f" ({who})" if who else ""
-    return f"{verdict.name}{who}, watched for {verdict.over_s:.3g} s:"
+    return f"{verdict.name}{who}, seen for {verdict.over_s:.3g} s:"
 
 
 def _nothing(verdict: Verdict) -> str:
@@ -55,10 +55,13 @@ def _nothing(verdict: Verdict) -> str:
 
 
 def _of_finding(number: int, finding: Finding, columns: int) -> Iterator[str]:
-    headline = finding.headline[0].upper() + finding.headline[1:]
+    headline = finding.headline
+    if not headline.startswith("vCPU"):
+        headline = headline[0].upper() + headline[1:]
     yield from _wrapped(f"{number}. {headline}", columns, "   ")
     for detail in finding.details:
         yield from _wrapped(f"   {detail}", columns, "   ")
+    yield from _wrapped(f"   Mark: {finding.condition} ({finding.rule}).", columns, "     ")
     for remedy in finding.remedies:
         yield from _wrapped(f"   Try: {remedy}.", columns, "        ")
 

@@ -169,11 +169,26 @@ def test_one_starved_vcpu_of_many_is_found() -> None:
     assert (found.rule, found.headline.partition(" is ")[0]) == ("cpu-wait", "vCPU 0")
 
 
+def test_long_accesses_in_which_qemu_computes_are_no_waiting() -> None:
+    """On a host that is slow itself, emulation takes long: it is the accesses that are too many."""
+    slow = made.slow_device(0.6)
+    computing = replace(slow, cpu=made.cpu())
+    unknown = replace(slow, cpu=None)
+    assert named(slow) == named(unknown) == ["slow-device"]
+    assert named(computing) == ["port-io"]
+
+
 def test_a_starved_vm_names_its_rival() -> None:
     """Who else used the CPU, and what to do about it."""
     (found,) = judge(made.starved(0.5, rival=made.hog())).findings
     assert "stress-ng (pid 99) used 50 % of CPU 1" in found.details[0]
     assert "virsh vcpupin web1" in found.remedies[0]
+
+
+def test_fewer_cpus_than_vcpus_are_told() -> None:
+    """A pin that is too narrow: no other program has to run there."""
+    (found,) = judge(made.starved(0.5, host_cpus=1)).findings
+    assert "Its 2 vCPUs may run on 1 CPU of the host only." in found.details
 
 
 def test_a_quota_explains_waiting() -> None:

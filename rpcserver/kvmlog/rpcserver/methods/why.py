@@ -7,18 +7,15 @@ those that kvmStatistics waits in.
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
-from xmlrpc.client import Fault
 
 from kvmlog.guests.sanitize import NAME_CHARACTERS
 from kvmlog.rpcserver import faults
 from kvmlog.rpcserver.methods import params
 from kvmlog.rpcserver.methods.call import Call
 from kvmlog.rpcserver.methods.params import Check
+from kvmlog.rpcserver.methods.places import Places as CallPlaces
 from kvmlog.rpcserver.methods.shared_snapshot import SharedSnapshot
 from kvmlog.rpcserver.vms.documents import vms_of
 from kvmlog.rpcserver.vms.source import Poll
@@ -32,8 +29,7 @@ WATCHES: Final = 4
 WATCHES_PER_CALLER: Final = 2
 # Memory for a verdict while that is made, as a struct, then as XML.
 _VERDICT_BYTES: Final = 128 * 1024
-_lock: Final = threading.Lock()  # covers _watching
-_watching: Final[Counter[object]] = Counter()  # calls under way of each caller
+_places: Final = CallPlaces(WATCHES, WATCHES_PER_CALLER, "kvmWhy")
 _shared: Final = SharedSnapshot()
 
 
@@ -75,7 +71,7 @@ def why(call: Call) -> dict[str, Any]:
         _shared.copy,
         call.work.waiting,
     )
-    with _place(call.caller_key):
+    with _places.hold(call.caller_key):
         call.work.reserve(_VERDICT_BYTES)
         try:
             evidence = watch(
@@ -87,26 +83,3 @@ def why(call: Call) -> dict[str, Any]:
         except UnknownVmError as error:
             raise faults.fault(faults.NO_GUEST, f"{error}.") from error
     return verdict_object(judge(evidence))
-
-
-@contextlib.contextmanager
-def _place(caller: object) -> Iterator[None]:
-    """Hold a place; Fault BUSY when all of them, or all that one caller may have, are taken."""
-    with _lock:
-        if _watching[caller] >= WATCHES_PER_CALLER:
-            raise _busy(f"{WATCHES_PER_CALLER} calls of yours")
-        if _watching.total() >= WATCHES:
-            raise _busy(f"{WATCHES} calls")
-        _watching[caller] += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _watching[caller] -= 1
-            # Callers are not remembered for good.
-            if not _watching[caller]:
-                del _watching[caller]
-
-
-def _busy(what: str) -> Fault:
-    return faults.fault(faults.BUSY, f"{what} of kvmWhy are under way; try again later.")

@@ -144,7 +144,6 @@ def memory_of(after: Sample, rates: Rates | None) -> Memory | None:
         usable_bytes=memory.usable_bytes,
         swap_in_bytes_per_s=None if paging is None else paging.swap_in_bytes_per_s,
         swap_out_bytes_per_s=None if paging is None else paging.swap_out_bytes_per_s,
-        major_faults_per_s=None if paging is None else paging.major_faults_per_s,
         rss_bytes=memory.rss_bytes,
     )
 

@@ -73,7 +73,11 @@ class _Target:
     uuid: str | None
     pid: int | None
     vm: Vm | None
-    guest: Guest | None
+
+    @property
+    def elsewhere(self) -> bool:
+        """Return whether it runs on another host than this."""
+        return self.vm is not None and self.vm.sample.active and self.pid is None
 
 
 def watch(
@@ -81,28 +85,25 @@ def watch(
     word: str,
     over_s: float,
     trace: Callable[[str, float], None] | None = None,
-    sleep: Callable[[float], None] = time.sleep,
 ) -> Evidence:
     """Watch a VM and return what was seen; UnknownVmError.
 
     trace: switches tracing of a VM on for so many seconds, where it is off; raises SwitchError.
-    sleep: waits.
     """
     gaps: list[Gap] = []
     first = _poll(places, gaps)
     target = _target(places, word, first)
     pid = target.pid
-    if target.vm is not None and pid is None and target.vm.sample.active:
-        gaps.append(
-            Gap("exits and CPU time", "it runs on another host", "ask there (kvmlog remote)")
-        )
+    if target.elsewhere:
+        what = "exits, CPU time of its threads, its host"
+        gaps.append(Gap(what, "it runs on another host", "ask there: kvmlog remote HOST why"))
     with _ExitWatch(places, target, trace, over_s, gaps) as exits:
         host = HostWatch()
         before = None if pid is None else _ProcessMark(pid)
         began_ns = time.monotonic_ns()
         with places.waiting():
             exits.begin()
-            sleep(over_s)
+            time.sleep(over_s)
             exits.end()
         seen = exits.seen()
         after = None if pid is None else _ProcessMark(pid)
@@ -113,7 +114,7 @@ def watch(
         over_ns=time.monotonic_ns() - began_ns,
         vcpus=None,
         exits=seen,
-        host=host.ended(),
+        host=None if target.elsewhere else host.ended(),
     )
     if before is not None and after is not None:
         found = replace(found, cpu=_cpu(before, after, found.host))
@@ -153,20 +154,28 @@ def _target(places: Places, word: str, snapshot: Snapshot | None) -> _Target:
         except VmStatsError as error:
             problem = error
     if known is not None:
-        sample = known.sample
-        running = [one for one in names.guests() if one.ended_realtime_ns is None]
-        guest = next((one for one in running if one.pid == sample.pid), None)
-        return _Target(sample.name, sample.uuid, sample.pid, known, guest)
+        return _Target(known.sample.name, known.sample.uuid, known.sample.pid, known)
     try:
-        guests = [one for one in names.matching([word]) if one.ended_realtime_ns is None]
+        found = _guests(places, names, word)
     except GuestError as error:
         raise UnknownVmError(str(problem or error)) from None
+    guests = [one for one in found if one.ended_realtime_ns is None]
     if len(guests) != 1:
         pids = ", ".join(str(one.pid) for one in guests)
         why = f"names {len(guests)} guests; give the pid of one: {pids}" if guests else "has ended"
         raise UnknownVmError(f"'{word}' {why}; kvmlog guests lists those that run")
     (guest,) = guests
-    return _Target(guest.name, guest.uuid, guest.pid, None, guest)
+    return _Target(guest.name, guest.uuid, guest.pid, None)
+
+
+def _guests(places: Places, names: GuestNames, word: str) -> list[Guest]:
+    """Return the bridge's guests of a word, of one that has just been started too; GuestError."""
+    with contextlib.suppress(GuestError):
+        return names.matching([word])
+    with contextlib.suppress(SwitchError), places.waiting():
+        SwitchClient(places.switch).guests()
+    names.reload()
+    return names.matching([word])
 
 
 def _with_collector(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from kvmlog.exits.format.notes import counted
 from kvmlog.why.budget import LEAST_WANTED, Budget
 from kvmlog.why.evidence import CpuTime, Evidence, VcpuTime
 from kvmlog.why.rules.model import Figure, Match, percent
@@ -57,6 +58,11 @@ def _others(evidence: Evidence, figures: list[Figure]) -> tuple[list[str], list[
         remedies.append(
             f"give one of them other CPUs: virsh vcpupin {evidence.name}, or taskset -p for "
             f"{rival.comm}"
+        )
+    if cpu is not None and cpu.host_cpus and cpu.host_cpus < len(cpu.vcpus):
+        details.append(
+            f"Its {counted(len(cpu.vcpus), 'vCPU')} may run on {counted(cpu.host_cpus, 'CPU')} of "
+            "the host only."
         )
     if host is not None and host.load1 is not None and host.cpus:
         figures.append(Figure("load_per_cpu", host.load1 / host.cpus, "count"))

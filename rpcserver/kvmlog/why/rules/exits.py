@@ -19,18 +19,20 @@ from kvmlog.why.rules.model import Figure, Find, Match, percent
 # A vCPU that is away for longer misses a tick of a guest with HZ=1000 (the kernel's Kconfig.hz),
 # and a device that takes so long is seen by whoever waits for it.
 SLOW_NS: Final = 1_000_000
-# A device that takes longer from one access to the next is no storm, whatever the share.
+# Part of their time in which the threads sleep, where they wait.
+_BLOCKED: Final = 0.5
+# So many of the groups of a finding are told.
 _TOLD: Final = 3
-_SLOW_SHARE: Final = 10.0
 
 
 def slow_device(evidence: Evidence, budget: Budget | None, least: float) -> Match | None:
     """Find a device in QEMU whose accesses take a millisecond and more."""
+    slow = _slow_groups(evidence, budget)
     return _found(
         evidence,
         budget,
         least,
-        is_slow,
+        slow.__contains__,
         lambda group: group.vmm_ns,
         lambda share, top, mean, _rate: (
             f"it waits {percent(share)} of its time for a slow device in QEMU: each access to "
@@ -39,17 +41,26 @@ def slow_device(evidence: Evidence, budget: Budget | None, least: float) -> Matc
     )
 
 
-def _storm(*activities: Activity, sentence: Callable[[float, Group, str, str], str]) -> Find:
-    """Return a rule's function: many quick exits for one of these activities."""
+def _storm(
+    *activities: Activity,
+    sentence: Callable[[float, Group, str, str], str],
+    at_place: str | None = None,
+) -> Find:
+    """Return a rule's function: many quick exits for one of these activities.
+
+    at_place: what to try, where the exits are for a port or an address.
+    """
 
     def find(evidence: Evidence, budget: Budget | None, least: float) -> Match | None:
+        slow = _slow_groups(evidence, budget)
         return _found(
             evidence,
             budget,
             least,
-            lambda group: group.activity in activities and not is_slow(group),
+            lambda group: group.activity in activities and group not in slow,
             _spent_ns,
             sentence,
+            at_place,
         )
 
     return find
@@ -61,6 +72,8 @@ port_polling = _storm(
         f"it spends {percent(share)} of its time on I/O ports: {rate} accesses a second to "
         f"{_place(top)}, {mean} each."
     ),
+    at_place="in the guest: write less to its serial console (console=, loglevel), or use "
+    "virtio-console; no polling of legacy devices",
 )
 emulated_device = _storm(
     Activity.MMIO,
@@ -68,6 +81,8 @@ emulated_device = _storm(
         f"it spends {percent(share)} of its time on the memory of emulated devices: {rate} "
         f"accesses a second to {_place(top)}, {mean} each."
     ),
+    at_place="virtio or a passed-through device instead of an emulated one (e1000, AHCI, VGA, "
+    "HPET)",
 )
 timers = _storm(
     Activity.TIMER,
@@ -116,11 +131,13 @@ nested = _storm(
 def others(evidence: Evidence, budget: Budget | None, least: float) -> Match | None:
     """Find any other reason that takes much of the time, and say what its explanation says."""
     rest = (Activity.OTHER, Activity.APIC, Activity.INTERRUPT)
-    candidates = [group for group in _groups(evidence) if group.activity in rest]
+    slow = _slow_groups(evidence, budget)
+    candidates = [
+        group for group in _groups(evidence) if group.activity in rest and group not in slow
+    ]
     by_name: dict[str, int] = {}
     for group in candidates:
-        if not is_slow(group):
-            by_name[group.name] = by_name.get(group.name, 0) + _spent_ns(group)
+        by_name[group.name] = by_name.get(group.name, 0) + _spent_ns(group)
     if not by_name:
         return None
     name = max(by_name, key=lambda one: by_name[one])
@@ -128,7 +145,7 @@ def others(evidence: Evidence, budget: Budget | None, least: float) -> Match | N
         evidence,
         budget,
         least,
-        lambda group: group.activity in rest and group.name == name and not is_slow(group),
+        lambda group: group.name == name and group in candidates,
         _spent_ns,
         lambda share, top, mean, rate: (
             f"exits of one kind take {percent(share)} of its time: {top.name}, {rate} a second, "
@@ -153,9 +170,30 @@ def others(evidence: Evidence, budget: Budget | None, least: float) -> Match | N
     )
 
 
-def is_slow(group: Group) -> bool:
-    """Return whether QEMU takes so long for each of them that it is more than emulation."""
-    return group.activity != Activity.HALT and group.vmm_ns >= SLOW_NS * max(1, group.count)
+def _slow_groups(evidence: Evidence, budget: Budget | None) -> frozenset[Group]:
+    """Return the exits that wait for something in QEMU: long ones, in which the thread sleeps.
+
+    Long ones in which it computes are emulation, on a host that is slow itself.
+    """
+    found = frozenset(
+        group
+        for group in _groups(evidence)
+        if group.activity != Activity.HALT and group.vmm_ns >= SLOW_NS * max(1, group.count)
+    )
+    blocked_ns = None if budget is None else budget.blocked_ns
+    if blocked_ns is not None and blocked_ns < _BLOCKED * sum(group.vmm_ns for group in found):
+        return frozenset()
+    return found
+
+
+def _place_remedies(group: Group, always: str) -> tuple[str, ...]:
+    """Return what to try for a port or an address, with the command that explains it."""
+    kind, _, rest = group.detail.partition(" ")
+    number = rest.partition(" ")[0].partition("-")[0]
+    option = {"port": "--port", "gpa": "--gpa"}.get(kind)
+    if option is None or not number.startswith("0x"):
+        return (always,)
+    return (always, f"see what is there: kvmlog explain {option} {number}")
 
 
 def _found(
@@ -165,6 +203,7 @@ def _found(
     chosen: Callable[[Group], bool],
     part: Callable[[Group], int],
     sentence: Callable[[float, Group, str, str], str],
+    at_place: str | None = None,
 ) -> Match | None:
     exits = evidence.exits
     if exits is None or budget is None:
@@ -182,7 +221,8 @@ def _found(
         Figure("mean", mean_ns, "ns"),
     )
     words = sentence(share, groups[0], duration(round(mean_ns)), short(count / over_s, 1_000))
-    return Match(share, words, figures, tuple(_details(groups, part, spent_ns)))
+    remedies = () if at_place is None else _place_remedies(groups[0], at_place)
+    return Match(share, words, figures, tuple(_details(groups, part, spent_ns)), remedies)
 
 
 def _details(groups: list[Group], part: Callable[[Group], int], spent_ns: int) -> Iterable[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from kvmlog.exits.format.notes import counted
 from kvmlog.util.units import duration
 from kvmlog.why.budget import Budget
 from kvmlog.why.evidence import Evidence
@@ -43,6 +44,10 @@ def hung(evidence: Evidence, _budget: Budget | None, _least: float) -> Match | N
         "its QEMU process does not answer libvirt.",
         (),
         ("As long as it hangs, figures of disks, network and memory are old or missing.",),
+        (
+            f"look at what its process waits for: cat /proc/{evidence.pid or '<pid>'}/stack, and "
+            f"at its storage; virsh domcontrol {evidence.name} says since when",
+        ),
     )
 
 
@@ -87,7 +92,7 @@ def faults(evidence: Evidence, _budget: Budget | None, least: float) -> Match | 
     figures: list[Figure] = []
     for one in evidence.exits.returns if evidence.exits else ():
         if one.name in _FATAL and one.count >= least:
-            found.append(f"{_FATAL[one.name]} ({one.name}, {one.count} times)")
+            found.append(f"{_FATAL[one.name]} ({one.name}, {counted(one.count, 'time')})")
             figures.append(Figure(one.name, one.count, "count"))
     run = evidence.run
     if run is not None and run.state == "crashed":
@@ -109,6 +114,12 @@ def stuck(evidence: Evidence, _budget: Budget | None, least: float) -> Match | N
     more = f", and {len(late) - 1} more vCPUs" if len(late) > 1 else ""
     return Match(
         min(1.0, len(late) / (evidence.vcpus or len(late))),
-        f"vCPU {worst.vcpu} is stuck {where} since {duration(worst.since_ns)} ({what}){more}.",
+        f"vCPU {worst.vcpu} has been stuck {where} for {duration(worst.since_ns)}, in "
+        f"{what}{more}.",
         (Figure("stuck_ns", worst.since_ns, "ns"), Figure("stuck_vcpus", len(late), "count")),
+        (),
+        (
+            f"look at the device or storage behind that exit; kvmlog pending --vm {evidence.name} "
+            "shows whether it goes on",
+        ),
     )

@@ -30,10 +30,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "QEMU does not answer libvirt",
         0,
         _ALWAYS,
-        (
-            "look at what its process waits for: cat /proc/<pid>/stack, and its storage; "
-            "virsh domcontrol says since when",
-        ),
+        (),
         state.hung,
     ),
     Rule(
@@ -66,7 +63,7 @@ RULES: Final[tuple[Rule, ...]] = (
         1,
         "a guest's soft lockup detector warns after 2 × watchdog_thresh = 20 s; nothing emulated "
         "takes a second",
-        ("kvmlog pending --vm names the exit; look at the storage or device behind it",),
+        (),
         state.stuck,
         hides=("hung",),
     ),
@@ -104,7 +101,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "slow-device",
         "exits",
-        "{} % or more of its time in QEMU, in exits of 1 ms and more",
+        "{} % or more of its time in QEMU, waiting in exits of 1 ms and more",
         10,
         "as cpu-wait; 1 ms: the tick of a guest with HZ=1000 (the kernel's Kconfig.hz)",
         (
@@ -120,11 +117,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "{} % or more of its time in quick accesses to I/O ports",
         20,
         _EXITS,
-        (
-            "guest: write less to its serial console (console=, loglevel), or use virtio-console; "
-            "no polling of legacy devices",
-            "kvmlog explain --port <port> says what is there",
-        ),
+        (),
         exits.port_polling,
     ),
     Rule(
@@ -133,10 +126,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "{} % or more of its time in quick accesses to the memory of devices",
         20,
         _EXITS,
-        (
-            "virtio or a passed-through device instead of an emulated one (e1000, AHCI, VGA, HPET)",
-            "kvmlog explain --gpa <address> says what is there",
-        ),
+        (),
         exits.emulated_device,
     ),
     Rule(
@@ -146,7 +136,7 @@ RULES: Final[tuple[Rule, ...]] = (
         20,
         _EXITS,
         (
-            "guest: fewer timers: look for programs that wake up all the time (powertop, "
+            "in the guest: fewer timers: look for programs that wake up all the time (powertop, "
             "/proc/timer_list), nohz=on, a lower HZ; Windows: hv-stimer in the VM's definition",
         ),
         exits.timers,
@@ -158,9 +148,10 @@ RULES: Final[tuple[Rule, ...]] = (
         20,
         _EXITS,
         (
-            "guest: keep threads that talk to each other on one vCPU (taskset), or fewer vCPUs",
-            "host: APICv or AVIC, which deliver them without exits (modinfo kvm_intel, kvm_amd), "
-            "and x2APIC for the guest",
+            "in the guest: keep threads that talk to each other on one vCPU (taskset), or fewer "
+            "vCPUs",
+            "on the host: APICv or AVIC, which deliver them without exits (modinfo kvm_intel, "
+            "kvm_amd), and x2APIC for the guest",
         ),
         exits.ipis,
     ),
@@ -171,7 +162,7 @@ RULES: Final[tuple[Rule, ...]] = (
         20,
         _EXITS,
         (
-            "guest: find who does it (perf top in the guest): performance counters, power "
+            "in the guest: find who does it (perf top in the guest): performance counters, power "
             "management, and monitoring agents that poll them",
         ),
         exits.msrs,
@@ -196,7 +187,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "as cpu-wait: it is time in which it waits",
         (
             "fewer vCPUs, or CPUs of their own: a vCPU that holds a lock has lost its CPU",
-            "guest: paravirtual spinlocks (kvm-pv-unhalt)",
+            "in the guest: paravirtual spinlocks (kvm-pv-unhalt)",
         ),
         exits.spinning,
     ),
