@@ -106,6 +106,7 @@ bench: ## measure the cost per exit, of searches, recordings, RPC calls and thei
 	$(PYTHON) -m tests.bench.vms
 	$(PYTHON) -m tests.bench.vmstats
 	$(PYTHON) -m tests.bench.report
+	$(PYTHON) -m tests.bench.analysis
 	$(PYTHON) -m tests.bench
 
 soak: ## set up, then what make test runs a hundredth of: races, fuzzing, load; hours

@@ -19,6 +19,7 @@ from typing import Final
 import shtab
 
 from kvmlog.cli.main import full_parser
+from kvmlog.cli.parser import commands
 
 SHELLS: Final = ("bash", "zsh", "fish")
 # Values that are files, by the name that --help gives them.
@@ -44,15 +45,6 @@ def _one_text(match: re.Match[str]) -> str:
     # shtab 1.5.5 reads the first element of the array, as a list of lines; newer ones all elements.
     words = shlex.split(match["words"])
     return f"{match['name']}=$'" + "\\n".join(words) + "'"
-
-
-def commands(parser: argparse.ArgumentParser) -> list[tuple[str, str, argparse.ArgumentParser]]:
-    """Return the sub-commands: name, help, parser."""
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            helps = {one.dest: one.help or "" for one in action._choices_actions}
-            return [(name, helps.get(name, ""), one) for name, one in action.choices.items()]
-    return []
 
 
 def every_parser(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:

@@ -56,6 +56,9 @@ SLEEPS: Final = _number("SLEEPS", 1)
 PAGE_VIEWS: Final = _number("PAGE_VIEWS", 1)
 """Widths and colours, of six, in which a page is judged for accessibility; it is drawn in three."""
 
+FLEET_RECORDS: Final = _number("FLEET_RECORDS", 200_000)
+"""Records of the data set that other engines are asked about (tests/fleet, only in `make soak`)."""
+
 EVERY_KERNEL: Final = _number("EVERY_KERNEL", 0)
 """1: what does not depend on the kernel is tested on each all the same (tests/vm/inside/once)."""
 

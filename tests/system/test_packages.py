@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from kvmlog.cli.main import COMMANDS
 from scripts.vm import kernels
 
 PROJECT = Path(__file__).parents[2]
@@ -63,6 +64,7 @@ PROGRAM_FILES = {
     "usr/share/doc/kvmlog/schemas/vmstats.json",
     "usr/share/fish/vendor_completions.d/kvmlog.fish",
     "usr/share/man/man1/kvmlog.1.gz",
+    *(f"usr/share/man/man1/kvmlog-{name}.1.gz" for name, _, _ in COMMANDS),
     "usr/share/zsh/vendor-completions/_kvmlog",
 }
 

@@ -44,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         choices=list(FORMATS),
-        help="csv, parquet and arrow: a row per record, for spreadsheets and data frames; jsonl: as "
-        "dump --json has them; perfetto: for https://ui.perfetto.dev; folded: stacks for flame "
+        help="csv, parquet and arrow: a row per record, for spreadsheets and data frames; jsonl: "
+        "as dump --json has them; perfetto: for https://ui.perfetto.dev; folded: stacks for flame "
         "graphs and speedscope (default: by the name after -o)",
     )
     parser.add_argument(
@@ -141,9 +141,7 @@ def _write(
         write[form](_batches(args, recording, view), stream, recording.header)
 
 
-def _json_lines(
-    args: argparse.Namespace, recording: Recording, view: GuestView
-) -> Iterator[str]:
+def _json_lines(args: argparse.Namespace, recording: Recording, view: GuestView) -> Iterator[str]:
     """Yield what `kvmlog dump --json` prints of the same records."""
     chosen = selection.from_arguments(args, view)
     from kvmlog.recording.pieces import gathered

@@ -79,6 +79,15 @@ class Parser(argparse.ArgumentParser):
                     yield from parser._options()
 
 
+def commands(parser: argparse.ArgumentParser) -> list[tuple[str, str, argparse.ArgumentParser]]:
+    """Return the sub-commands: name, help, parser."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            helps = {one.dest: one.help or "" for one in action._choices_actions}
+            return [(name, helps.get(name, ""), one) for name, one in action.choices.items()]
+    return []
+
+
 def nearest(word: str, words: Iterable[str]) -> str:
     """Return the word that was probably meant; "" where none is near."""
     # Without the dashes: what all options begin with makes none of them near.

@@ -26,6 +26,7 @@ from kvmlog.recording.header import Header
 # Of one recording: only a forged one has more.
 _DAYS_MOST: Final = 400
 _ERROR_CHARACTERS: Final = 300
+_GCS_LIMIT: Final = "retry_limit_seconds"
 
 
 def place_of(where: str) -> tuple[Any, str]:
@@ -33,13 +34,20 @@ def place_of(where: str) -> tuple[Any, str]:
     if "://" not in where:
         return fs.LocalFileSystem(), os.path.abspath(where)
     try:
-        found: tuple[Any, str] = fs.FileSystem.from_uri(where)
+        found: tuple[Any, str] = fs.FileSystem.from_uri(_patient(where))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise ExportError(
             f"{where}: is no place for a data set ({_short(error)}); give a folder, or a URI as "
             "file:///folder, s3://bucket/folder or gs://bucket/folder"
         ) from None
     return found[0], found[1].rstrip("/")
+
+
+def _patient(uri: str) -> str:
+    """Return the URI with a limit to how long Google's client tries again: its own is 15 min."""
+    if not uri.startswith(("gs://", "gcs://")) or _GCS_LIMIT in uri:
+        return uri
+    return f"{uri}{'&' if '?' in uri else '?'}{_GCS_LIMIT}=10"
 
 
 def write_dataset(batches: Iterable[Any], where: str, header: Header, identity: str) -> int:
@@ -50,10 +58,9 @@ def write_dataset(batches: Iterable[Any], where: str, header: Header, identity: 
     """
     filesystem, root = place_of(where)
     folder = f"{root}/host={quote(header.host or 'unknown', safe='')}"
-    with _errors_of(where):
-        with _Parts(filesystem, folder, header, identity) as parts:
-            rows = sum(parts.write(batch) for batch in batches)
-            parts.finish()
+    with _errors_of(where), _Parts(filesystem, folder, header, identity) as parts:
+        rows = sum(parts.write(batch) for batch in batches)
+        parts.finish()
     return rows
 
 

@@ -68,7 +68,7 @@ def _add(sums: Counter[tuple[_Stack, str]], batch: Any, by_time: bool, halts: bo
             _ints(batch.column("guest"))[rows],
         ]
     )
-    words = {name: columns[name].dictionary.to_pylist() + [None] for name in _TEXTS}
+    words = {name: [*columns[name].dictionary.to_pylist(), None] for name in _TEXTS}
     for at, amounts in _amounts(batch, rows, codes, len(keys), by_time):
         name, reason, detail, pid, number = keys[at]
         guest = _Guest(words["guest_name"][name], pid, number)

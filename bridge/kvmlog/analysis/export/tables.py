@@ -74,7 +74,9 @@ def write_csv(batches: Iterable[Any], stream: BinaryIO, header: Header) -> None:
         for batch in batches:
             wide = with_host(batch, header.host)
             writer.write_batch(
-                pa.RecordBatch.from_arrays([_csv_column(one) for one in wide.columns], schema=schema)
+                pa.RecordBatch.from_arrays(
+                    [_csv_column(one) for one in wide.columns], schema=schema
+                )
             )
 
 

@@ -24,6 +24,7 @@ from kvmlog.exits.format import notes
 from kvmlog.exits.reasons import userspace
 from kvmlog.exits.search import Selection
 from kvmlog.guests.labels import GuestView
+from kvmlog.guests.names import Guest
 from kvmlog.native import lib
 from kvmlog.recording.pieces import gathered
 from kvmlog.recording.reader import Recording
@@ -69,6 +70,7 @@ class Batches:
         self._selection = selection
         self._guests = GuestColumns(view)
         self._columns = _Columns(clocks, identity)
+        self._notes = _NoteColumns(view)
 
     def of(self, blocks: Iterable[bytes]) -> Iterator[Any]:
         """Yield a RecordBatch of SCHEMA per BATCH_RECORDS that are selected, without empty ones."""
@@ -81,6 +83,7 @@ class Batches:
     def _batch(self, exits: Array) -> Any:
         numbers = self._guests.numbers(exits)
         found = self._columns.of(exits) | self._guests.columns(numbers)
+        found |= self._notes.of(exits)
         return pa.RecordBatch.from_arrays([_array(found[f.name], f) for f in SCHEMA], schema=SCHEMA)
 
 
@@ -116,7 +119,6 @@ class _Columns:
         self._flags = Decoder(names.flags_text)
         self._infos = Decoder(names.info_text)
         self._handlers = Decoder(names.handler_text)
-        self._notes = _NoteColumns()
 
     def of(self, records: Array) -> dict[str, Any]:
         """Return the columns of records of any type."""
@@ -135,7 +137,6 @@ class _Columns:
             "tid": exits["tid"],
             "config_epoch": exits["config_epoch"],
             **self._exits(exits, _figures(records, is_exit), is_exit),
-            **self._notes.of(records, ~is_exit),
         }
 
     def _times(self, monotonic_ns: Array) -> dict[str, Any]:
@@ -228,15 +229,17 @@ class _NoteColumns:
     _INTS: Final = ("lost", "lost_total", "delta_ns")
     _TEXTS: Final = ("cause", "event", "words")
 
-    def __init__(self) -> None:
+    def __init__(self, view: GuestView) -> None:
+        self._view = view
         self._texts = {name: Dictionary() for name in self._TEXTS}
 
-    def of(self, exits: Array, rows: Array) -> dict[str, Any]:
-        """Return the columns of these rows, null in all others."""
+    def of(self, exits: Array) -> dict[str, Any]:
+        """Return the columns, null for exits."""
         ints = {name: np.ma.masked_all(len(exits), "i8") for name in self._INTS}
         texts = {name: np.full(len(exits), NONE, "i4") for name in self._TEXTS}
-        for at in np.flatnonzero(rows).tolist():
-            for name, value in _note(decode_record(record_bytes(exits, at))).items():
+        for at in np.flatnonzero(exits["type"] != lib.KVMLOG_RECORD_EXIT).tolist():
+            note = decode_record(record_bytes(exits, at))
+            for name, value in _note(note, self._view.labels.guest(note)).items():
                 if isinstance(value, int):
                     ints[name][at] = value
                 else:
@@ -244,8 +247,8 @@ class _NoteColumns:
         return ints | {name: self._texts[name].column(texts[name]) for name in self._TEXTS}
 
 
-def _note(note: AnyRecord) -> dict[str, int | str]:
-    found: dict[str, int | str] = {"words": notes.note_words(note)}
+def _note(note: AnyRecord, guest: Guest | None) -> dict[str, int | str]:
+    found: dict[str, int | str] = {"words": notes.note_words(note, guest)}
     if isinstance(note, LossRecord):
         found |= {"lost": note.lost, "lost_total": note.total, "cause": notes.cause_name(note)}
     elif isinstance(note, SwitchRecord):
@@ -273,3 +276,8 @@ def _array(column: Any, field: Any) -> Any:
     wide = np.dtype("i4") if field.type == pa.int32() else np.dtype("i8")
     column = column.view("i8") if column.dtype == np.dtype("u8") else column.astype(wide)
     return pa.array(column, mask=mask).cast(field.type)
+
+
+def empty() -> Any:
+    """Return a batch without rows."""
+    return pa.RecordBatch.from_pylist([], schema=SCHEMA)

@@ -9,10 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-
 from kvmlog.analysis.records.structs import Array
-
-
 
 NONE: Final = -1
 # Keys whose words are remembered; addresses of guests may be any number of them.

@@ -76,10 +76,14 @@ FIELDS: Final = (
     Field("paused_ns", INT, "ns", _TIMED, "of it held by the VMM after an interruption"),
     Field("halt", TRUTH, "", _TIMED, "whether the exit was a halt"),
     Field("nested", TRUTH, "", EXITS, "whether it left a guest within the guest"),
-    Field("handled_by", TEXT, "", "nested exits", "`l0`: this host; `l1`: the hypervisor in the guest"),
+    Field(
+        "handled_by", TEXT, "", "nested exits", "`l0`: this host; `l1`: the hypervisor in the guest"
+    ),
     Field("user_ns", INT, "ns", _TIMED, "as recorded: after the first return from KVM_RUN"),
     Field("halt_ns", INT, "ns", _TIMED, "as recorded: halted in the kernel"),
-    Field("delay_kernel_us", INT, "us", "exits with measured waits", "without a CPU, in the kernel"),
+    Field(
+        "delay_kernel_us", INT, "us", "exits with measured waits", "without a CPU, in the kernel"
+    ),
     Field("delay_user_us", INT, "us", "exits with measured waits", "and in the VMM"),
     Field("flag_names", TEXT, "", "exits with flags", "names of `enum kvmlog_flag`, by blanks"),
     Field("rip", INT, "bits", "exits whose RIP is known", "the guest's instruction pointer"),

@@ -74,12 +74,10 @@ class TraceStream:
         """Write a track event of this time: encoded, and further numbers of numbered()."""
         self._tell_names()
         size = varint(len(encoded) + len(numbers))
-        self._add(
-            b"".join((_TIMESTAMP, varint(ns), _OF_SEQUENCE, _EVENT, size, encoded, numbers))
-        )
+        self._add(b"".join((_TIMESTAMP, varint(ns), _OF_SEQUENCE, _EVENT, size, encoded, numbers)))
 
     def iid(self, kind: str, text: str) -> int:
-        """Return the number of a text of one field of InternedData, which is sent when it is new."""
+        """Return the number of a text of a field of InternedData, which is sent when it is new."""
         found = self._names.get((kind, text))
         if found is None:
             found = self._names[kind, text] = len(self._names) + 1

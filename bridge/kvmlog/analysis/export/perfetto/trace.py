@@ -48,9 +48,7 @@ def write_trace(
 
 
 class _Trace:
-    def __init__(
-        self, stream: TraceStream, header: Header, clocks: Clocks, first_ns: int
-    ) -> None:
+    def __init__(self, stream: TraceStream, header: Header, clocks: Clocks, first_ns: int) -> None:
         self._stream = stream
         self._tracks = Tracks(stream)
         self._ends: dict[int, int] = {}  # of the last slice of a track
@@ -168,7 +166,7 @@ class _Trace:
 def _exit_rows(batch: Any) -> Iterator[dict[str, Any]]:
     """Yield the exits of a batch, texts as their numbers in the dictionaries, -1 for none."""
     batch = batch.filter(pc.equal(batch.column("type").cast(pa.string()), "exit"))
-    names = batch.column("guest_name").dictionary.to_pylist() + [None]
+    names = [*batch.column("guest_name").dictionary.to_pylist(), None]
     plain = ("monotonic_ns", "vcpu", "tid", "total_ns", "rip", *_NUMBERS)
     values = {name: batch.column(name).to_pylist() for name in plain}
     codes = list(zip(*(_codes(batch.column(name)) for name, _ in _WORDS), strict=True))
