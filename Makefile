@@ -105,6 +105,7 @@ bench: ## measure the cost per exit, of searches, recordings, RPC calls and thei
 	$(PYTHON) -m tests.bench.fairness
 	$(PYTHON) -m tests.bench.vms
 	$(PYTHON) -m tests.bench.vmstats
+	$(PYTHON) -m tests.bench.report
 	$(PYTHON) -m tests.bench.analysis
 	$(PYTHON) -m tests.bench
 

@@ -71,6 +71,25 @@ fragment wrmsr
 	count KIND_WRMSR
 guest_wrmsr_end:
 
+fragment spin
+	movl $SPIN_TURNS, %ecx
+1:	decl %ecx
+	jnz 1b
+	count KIND_SPIN
+guest_spin_end:
+
+/* Interrupts are off: what comes stays pending. */
+fragment timer
+	movl PAGE_TICKS(%esi), %eax
+	movl %eax, APIC_INITIAL_COUNT
+	count KIND_TIMER
+guest_timer_end:
+
+fragment ipi
+	movl $IPI_TO_OTHERS, APIC_COMMAND
+	count KIND_IPI
+guest_ipi_end:
+
 /* machine.c writes the distance to the first fragment into the last four bytes. */
 fragment again
 	decl %edi

@@ -5,6 +5,16 @@
 
 #include "turn.h"
 
+/* Kinds of this guest's own, behind those of turn.h. */
+#define KIND_SPIN KINDS	       /* computes, without an exit */
+#define KIND_TIMER (KINDS + 1) /* sets its APIC timer, which ends for nobody */
+#define KIND_IPI (KINDS + 2)   /* interrupts all other vCPUs, which do not listen */
+#define GUEST_KINDS (KINDS + 3)
+
+#define SPIN_TURNS 1000000
+#define APIC_COMMAND 0xfee00300
+#define IPI_TO_OTHERS 0x000c4041 /* fixed, vector 0x41 */
+
 #define END_PORT 0x501
 
 /* Guest physical layout, beside that of turn.h. */
@@ -24,8 +34,8 @@
 
 /* What one vCPU's code reads and writes. */
 struct guest_page {
-	uint64_t done[KINDS]; /* how often each kind was done, counted by the guest itself */
-	uint64_t unused[16 - KINDS];
+	uint64_t done[GUEST_KINDS]; /* how often each kind was done, counted by the guest itself */
+	uint64_t unused[16 - GUEST_KINDS];
 	uint32_t ticks; /* of the APIC timer (1 ns each under KVM) for one halt */
 	uint32_t unused2;
 	uint64_t msr; /* what WRMSR writes */
@@ -42,7 +52,7 @@ enum guest_interrupt {
 };
 
 struct guest_options {
-	bool kinds[KINDS];
+	bool kinds[GUEST_KINDS];
 	uint32_t turns; /* 0: until ended */
 	unsigned int vcpus;
 	unsigned int pause_ms; /* slept in user space at each I/O */
@@ -56,7 +66,7 @@ struct guest_options {
 #define USER_EXITS 64
 
 struct guest_result {
-	uint64_t done[KINDS];
+	uint64_t done[GUEST_KINDS];
 	uint64_t user_exits[USER_EXITS]; /* returns of KVM_RUN by KVM_EXIT_* */
 	uint64_t interrupted;		 /* returns with -EINTR */
 	uint64_t holds;			 /* of them that a sleep of interrupt_ms followed ... */

@@ -24,6 +24,9 @@ FRAGMENT(hlt_user);
 FRAGMENT(hlt_timer);
 FRAGMENT(rdmsr);
 FRAGMENT(wrmsr);
+FRAGMENT(spin);
+FRAGMENT(timer);
+FRAGMENT(ipi);
 FRAGMENT(again);
 FRAGMENT(finish);
 FRAGMENT(interrupt);
@@ -98,6 +101,12 @@ static void write_code(uint8_t *memory, const struct guest_options *options)
 		at = APPEND(code, at, rdmsr);
 	if (options->kinds[KIND_WRMSR])
 		at = APPEND(code, at, wrmsr);
+	if (options->kinds[KIND_SPIN])
+		at = APPEND(code, at, spin);
+	if (options->kinds[KIND_TIMER])
+		at = APPEND(code, at, timer);
+	if (options->kinds[KIND_IPI])
+		at = APPEND(code, at, ipi);
 	at = APPEND(code, at, again);
 	distance = -(int32_t)at;
 	memcpy(code + at - sizeof(distance), &distance, sizeof(distance));
@@ -223,7 +232,7 @@ static bool has_begun(const struct vcpu *vcpu)
 
 	if (vcpu->options->interrupt == INTERRUPT_IO)
 		return true;
-	for (kind = 0; kind < KINDS; kind++)
+	for (kind = 0; kind < GUEST_KINDS; kind++)
 		if (done[kind])
 			return true;
 	return false;
@@ -389,7 +398,7 @@ void machine_run(const struct guest_options *options, struct guest_result *resul
 	pthread_mutex_unlock(&lock);
 
 	for (i = 0; i < options->vcpus; i++) {
-		for (kind = 0; kind < KINDS; kind++)
+		for (kind = 0; kind < GUEST_KINDS; kind++)
 			result->done[kind] += vcpus[i].page->done[kind];
 		for (kind = 0; kind < USER_EXITS; kind++)
 			result->user_exits[kind] += vcpus[i].user_exits[kind];

@@ -17,15 +17,18 @@
 
 #include "guest.h"
 
-static const char *const kind_names[KINDS] = { "cpuid", "pio", "mmio", "hlt", "rdmsr", "wrmsr" };
+static const char *const kind_names[GUEST_KINDS] = {
+	"cpuid", "pio", "mmio", "hlt", "rdmsr", "wrmsr", "spin", "timer", "ipi",
+};
 static bool json;
 
 static const char usage[] =
 	"usage: kvmlog-guest [options]\n"
 	"  --turns N        turns of each vCPU; 0: until SIGTERM (default 1000)\n"
 	"  --vcpus N        vCPUs, one thread each, 1 to 64 (default 1)\n"
-	"  --kinds LIST     what a turn does once each: cpuid,pio,mmio,hlt,rdmsr,wrmsr;\n"
-	"                   msr stands for rdmsr,wrmsr (default cpuid,pio)\n"
+	"  --kinds LIST     what a turn does once each: cpuid,pio,mmio,hlt,rdmsr,wrmsr,\n"
+	"                   spin,timer,ipi (the last two take --hlt timer); msr stands for\n"
+	"                   rdmsr,wrmsr (default cpuid,pio)\n"
 	"  --hlt user|timer who ends a halt: user space (KVM_EXIT_HLT, default), or the\n"
 	"                   guest's APIC timer, in the kernel (two more exits a turn:\n"
 	"                   its start and its end)\n"
@@ -74,7 +77,7 @@ static void report(const struct guest_options *options, const struct guest_resul
 	printf(json ? "{\"pid\": %d, \"vcpus\": %u, \"turns\": %u, \"finished\": %lu, \"done\": {"
 		    : "process %d: %u vCPUs, %u turns each, %lu finished; done:",
 	       getpid(), options->vcpus, options->turns, result->finished);
-	for (i = 0; i < KINDS; i++) {
+	for (i = 0; i < GUEST_KINDS; i++) {
 		if (!options->kinds[i])
 			continue;
 		printf(json ? "%s\"%s\": %lu" : "%s %s %lu", separator, kind_names[i],
@@ -131,11 +134,11 @@ static void parse_kinds(char *list, bool *kinds)
 	char *word;
 	unsigned int i;
 
-	memset(kinds, 0, KINDS * sizeof(*kinds));
+	memset(kinds, 0, GUEST_KINDS * sizeof(*kinds));
 	for (word = strtok(list, ","); word; word = strtok(NULL, ",")) {
 		bool known = false;
 
-		for (i = 0; i < KINDS; i++) {
+		for (i = 0; i < GUEST_KINDS; i++) {
 			bool both = !strcmp(word, "msr") && (i == KIND_RDMSR || i == KIND_WRMSR);
 
 			if (both || !strcmp(word, kind_names[i]))
@@ -144,7 +147,7 @@ static void parse_kinds(char *list, bool *kinds)
 		if (!known) {
 			fprintf(stderr,
 				"kvmlog-guest: --kinds: %s is none of cpuid, pio, mmio, "
-				"hlt, rdmsr, wrmsr, msr\n",
+				"hlt, rdmsr, wrmsr, spin, timer, ipi, msr\n",
 				word);
 			exit(2);
 		}

@@ -53,6 +53,9 @@ KILLS: Final = _number("KILLS", 2)
 SLEEPS: Final = _number("SLEEPS", 1)
 """Times that a host sleeps in each of two ways, while it traces."""
 
+PAGE_VIEWS: Final = _number("PAGE_VIEWS", 1)
+"""Widths and colours, of six, in which a page is judged for accessibility; it is drawn in three."""
+
 FLEET_RECORDS: Final = _number("FLEET_RECORDS", 200_000)
 """Records of the data set that other engines are asked about (tests/fleet, only in `make soak`)."""
 

@@ -16,7 +16,8 @@ from kvmlog.guests.names import GuestNames
 from kvmlog.native import lib
 from kvmlog.ring.clocks import of_this_process
 from kvmlog.ring.reader import boot_id
-from kvmlog.ring.statistics.reader import NO_RETURN, By, Row, Snapshot, StatisticsGuest
+from kvmlog.ring.statistics.reader import NO_RETURN, OCTAVES, By, Row, Snapshot, StatisticsGuest
+from kvmlog.stat import octaves
 from kvmlog.stat.names import StatisticsNames
 from kvmlog.stat.query import Query
 from kvmlog.stat.report import Moment, Report, report
@@ -94,6 +95,27 @@ class Made:
         """The rows as they are, of these guests."""
         self.asked.append((by, base))
         return [one for one in self.made if guests is None or one.guest in guests]
+
+    def distributions(
+        self,
+        by: By,
+        base: object = None,
+        guests: Collection[int] | None = None,
+        regions: Sequence[tuple[int, int, int]] = (),
+    ) -> list[tuple[Row, tuple[int, ...]]]:
+        """The same rows, all exits of each in the octave of its mean."""
+        return [
+            (one, octaves_of({one.total_ns // one.count: one.count}))
+            for one in self.rows(by, base, guests, regions)
+        ]
+
+
+def octaves_of(durations: dict[int, int]) -> tuple[int, ...]:
+    """Counts by octave of so many exits of each duration in ns."""
+    counts = [0] * OCTAVES
+    for ns, count in durations.items():
+        counts[octaves.octave_of(ns)] += count
+    return tuple(counts)
 
 
 def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

@@ -16,7 +16,7 @@ import pytest
 from kvmlog.client import Client, RpcFaultError
 from kvmlog.ring.statistics.reader import SUFFIX, By, StatisticsReader
 from kvmlog.rpcserver.methods.shared_snapshot import SharedSnapshot
-from kvmlog.rpcserver.methods.statistics import _slot, _waiting
+from kvmlog.rpcserver.methods.statistics import PLACES
 from kvmlog.stat.query import Query
 from kvmlog.stat.sampler import Sampler
 from tests.support.bridge_process import HANG_S, kvmlog, until
@@ -209,18 +209,18 @@ def test_all_places_of_statistics_are_bounded() -> None:
     """Whoever has them; each that is given back is free."""
     with contextlib.ExitStack() as stack:
         for number in range(8):
-            stack.enter_context(_slot(str(number // 4)))
+            stack.enter_context(PLACES.hold(str(number // 4)))
         for who, said in (
             ("0", "4 calls of yours of kvmStatistics with over_s or fresh are under way; "),
             ("c", "8 calls of kvmStatistics with over_s or fresh are under way; "),
         ):
-            with pytest.raises(Fault) as busy, _slot(who):
+            with pytest.raises(Fault) as busy, PLACES.hold(who):
                 pass
             assert (busy.value.faultCode, busy.value.faultString) == (
                 113,
                 said + "try again later.",
             )
-    assert not _waiting
+    assert PLACES.remembered() == 0
 
 
 def test_calls_at_one_time_share_a_copy(host: Host) -> None:

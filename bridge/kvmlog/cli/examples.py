@@ -75,9 +75,20 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("kvmlog vms -i 10 --sort write", "every ten seconds, those that write most first"),
         ("kvmlog vms --vm web1 --json", "all figures of one VM, for programs"),
     ),
+    "why": (
+        ("kvmlog why web1", "watch it for ten seconds, and say what slows it down"),
+        ("kvmlog why web1 --for 30s --trace", "with its exits, where tracing is off"),
+        ("kvmlog why web1 --json", "with all figures, for programs"),
+        ("kvmlog why web1 --from boot.kvmlog", "from the exits of a recording"),
+    ),
     "pending": (
         ("kvmlog pending", "vCPUs that are in an exit now, longest first"),
         ("kvmlog pending --vm web1 --json", "those of one guest, for programs"),
+    ),
+    "report": (
+        ("kvmlog report web1.kvmlog", "a page of a recording: report.html"),
+        ("kvmlog report web1.kvmlog -o web1.html --force", "elsewhere, over an older one"),
+        ("kvmlog report before.kvmlog after.kvmlog", "what changed, and a page of the second"),
     ),
     "explain": (
         ("kvmlog explain EPT_VIOLATION", "by name"),
@@ -146,6 +157,10 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
     "remote vms": (
         ("kvmlog remote host1 vms", "each of its VMs: use and exits"),
         ("kvmlog remote host1 vms -i 10 --sort exits", "every ten seconds, most exits first"),
+    ),
+    "remote why": (
+        ("kvmlog remote host1 why web1", "what slows down a VM there"),
+        ("kvmlog remote host1 why web1 --for 30s --trace", "for longer, with its exits"),
     ),
     "remote pending": (
         ("kvmlog remote host1 pending", "its vCPUs that are in an exit now"),

@@ -9,23 +9,20 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from kvmlog.exits.decode import devices
-from kvmlog.exits.explain import vmx
-from kvmlog.exits.explain.explanation import Explained, Explanation
+from kvmlog.exits.explain import text
+from kvmlog.exits.explain.explanation import Explained
 from kvmlog.exits.explain.serialize import explained_object
 from kvmlog.exits.explain.tables import explain
 from kvmlog.exits.reasons import lookup
 
-_WIDTH: Final = 88
 # Of a recording, where no reason was asked for.
 _FIRST: Final = 3
 _LAST_PORT: Final = 0xFFFF
 _LAST_ADDRESS: Final = 2**64 - 1
-_DECIMAL: Final = frozenset(("vmx", lookup.KVM))  # as their headers write numbers
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -112,11 +109,11 @@ def _recorded(args: argparse.Namespace) -> int:
         return 0
     for position, (one, reason) in enumerate(zip(found, explained, strict=True)):
         if args.as_list:
-            print(list_line(reason))
+            print(text.list_line(reason))
             continue
         if position:
             print()
-        print(*text_lines([reason], one.sentence()), sep="\n")
+        print(*text.lines([reason], figures=one.sentence()), sep="\n")
     return 0
 
 
@@ -125,36 +122,11 @@ def show(found: Sequence[Explained], as_json: bool, as_list: bool) -> None:
     if as_json:
         lines: Iterable[str] = (json.dumps(explained_object(one)) for one in found)
     elif as_list:
-        lines = map(list_line, found)
+        lines = map(text.list_line, found)
     else:
-        lines = text_lines(found)
+        lines = text.lines(found)
     for line in lines:
         print(line)
-
-
-def list_line(reason: Explained) -> str:
-    """Return ISA, number, name and meaning in columns."""
-    return f"{reason.isa:<5}  {_number(reason):>10}  {reason.name:<28}  {reason.meaning}"
-
-
-def text_lines(found: Sequence[Explained], figures: str = "") -> Iterator[str]:
-    """Yield the explanations; reasons that share one are grouped above it.
-
-    figures: a sentence about them that stands before the explanation, "": none.
-    """
-    shared: dict[Explanation, list[Explained]] = {}
-    for reason in found:
-        shared.setdefault(reason.explanation, []).append(reason)
-    for position, (explanation, group) in enumerate(shared.items()):
-        if position:
-            yield ""
-        for reason in group:
-            yield _head(reason)
-            for flag in reason.flags:
-                yield from _wrapped(f"{flag}: {vmx.FLAGS.get(flag, 'a flag')}.", "    ")
-        if figures:
-            yield from _wrapped(figures, "    ")
-        yield from _explanation_lines(explanation)
 
 
 def _number_up_to(last: int) -> Callable[[str], int]:
@@ -170,35 +142,3 @@ def _number_up_to(last: int) -> Callable[[str], int]:
         return found
 
     return number
-
-
-def _head(reason: Explained) -> str:
-    kind = "return to the VMM" if reason.isa == lookup.KVM else f"{reason.isa} exit"
-    return f"{reason.name} ({kind} {_number(reason)}): {reason.meaning}."
-
-
-def _explanation_lines(explanation: Explanation) -> Iterator[str]:
-    for title, words in (("What it is", explanation.what), ("A lot of it", explanation.causes)):
-        yield ""
-        yield title
-        yield from _wrapped(words, "    ")
-    if explanation.remedies:
-        yield ""
-        yield "What to try"
-        for remedy in explanation.remedies:
-            yield from _wrapped(remedy, "      ", first="    - ")
-
-
-def _wrapped(words: str, indent: str, first: str | None = None) -> list[str]:
-    return textwrap.wrap(
-        words,
-        _WIDTH,
-        initial_indent=indent if first is None else first,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-
-
-def _number(reason: Explained) -> str:
-    return str(reason.number) if reason.isa in _DECIMAL else hex(reason.number)

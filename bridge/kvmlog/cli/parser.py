@@ -28,7 +28,6 @@ MEANT: Final[Mapping[str, str]] = {
     "on": "switch on",
     "ps": "guests",
     "reasons": "explain",
-    "report": "stat",
     "server": "rpc",
     "sql": "query",
     "start": "switch on",

@@ -47,7 +47,8 @@ RETURN_SORTS: Final = ("count", "total", "vmm", "paused")
 class Query:
     """Groups requested, and their order; top: the first so many, None: all.
 
-    exact: by detail, each address of a device is a group of its own.
+    exact: by detail, each address of a device is a group of its own. octaves: with the distribution
+    of durations of each group.
     """
 
     by: By = DEFAULT_BY
@@ -55,6 +56,7 @@ class Query:
     top: int | None = None
     halts: bool = False
     exact: bool = False
+    octaves: bool = False
 
 
 def by_words(words: Sequence[str]) -> By:

@@ -25,12 +25,16 @@ _REGIONS: Final = [(one.first, one.last, one.each) for one in REGIONS]
 
 
 class Line(NamedTuple):
-    """A group with its guest's label; its share is part_ns / whole_ns, none if whole_ns is 0."""
+    """A group with its guest's label; its share is part_ns / whole_ns, none if whole_ns is 0.
+
+    octaves: its exits by duration (kvmlog.stat.octaves), if the query asks for them.
+    """
 
     row: Row
     guest: str
     part_ns: int
     whole_ns: int
+    octaves: tuple[int, ...] = ()
 
 
 class GuestFigures(NamedTuple):
@@ -104,11 +108,16 @@ def report(
     since = now.clocks.of(snapshot.since_realtime_ns if base is None else base.realtime_ns)
     until = now.clocks.of(now.realtime_ns)
     regions = () if query.exact else _REGIONS
-    rows = snapshot.rows(query.by, before, guest_ids, regions)
+    found: list[tuple[Row, tuple[int, ...]]]
+    if query.octaves:
+        found = snapshot.distributions(query.by, before, guest_ids, regions)
+    else:
+        found = [(row, ()) for row in snapshot.rows(query.by, before, guest_ids, regions)]
+    rows = [row for row, _ in found]
     labels = names.labels if By.GUEST in query.by else {}
     whole = _whole(rows, query)
-    apart = [] if query.halts else [row for row in rows if row.halt]
-    among = [row for row in rows if not row.halt] if apart else rows
+    apart = [] if query.halts else [one for one in found if one[0].halt]
+    among = [one for one in found if not one[0].halt] if apart else found
     lines, halts = (_first_lines(part, labels, whole, query) for part in (among, apart))
     lost = now.lost_records
     if lost is not None and base is not None and base.lost_records is not None:
@@ -154,19 +163,23 @@ def _whole(rows: list[Row], query: Query) -> Counter[int]:
 
 
 def _first_lines(
-    rows: list[Row], labels: dict[int, str], whole: Counter[int], query: Query
+    found: list[tuple[Row, tuple[int, ...]]],
+    labels: dict[int, str],
+    whole: Counter[int],
+    query: Query,
 ) -> list[Line]:
-    """Return the lines of the first query.top rows in its order."""
+    """Return the lines of the first query.top groups in its order."""
     figure = SORTS[query.sort]
 
     # What stands second makes the order of equals the same each time.
-    def order(row: Row) -> tuple[float, str, Row]:
+    def order(one: tuple[Row, tuple[int, ...]]) -> tuple[float, str, Row]:
+        row, _ = one
         return -figure(row), labels.get(row.guest, ""), row
 
     if query.top is None:
-        first = sorted(rows, key=order)
+        first = sorted(found, key=order)
     else:
-        first = heapq.nsmallest(query.top, rows, key=order)
+        first = heapq.nsmallest(query.top, found, key=order)
     by_return, within_guest = By.RETURN in query.by, _within_guest(query)
     return [
         Line(
@@ -174,8 +187,9 @@ def _first_lines(
             labels.get(row.guest, ""),
             _part(row, by_return),
             whole[row.guest if within_guest else 0] if query.halts or not row.halt else 0,
+            octaves,
         )
-        for row in first
+        for row, octaves in first
     ]
 
 

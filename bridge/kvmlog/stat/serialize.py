@@ -24,6 +24,7 @@ from kvmlog.ring.statistics.reader import (
     By,
     Row,
 )
+from kvmlog.stat import octaves
 from kvmlog.stat.report import GuestFigures, Line, Report
 from kvmlog.util.units import NS_PER_S, iso_time
 
@@ -104,6 +105,8 @@ def row_object(line: Line, by: By) -> dict[str, Any]:
     figures = row._asdict()
     out |= {name: figures[name] for name in (_RETURN_FIGURES if By.RETURN in by else _FIGURES)}
     out["share"] = line.part_ns / line.whole_ns if line.whole_ns else None
+    if line.octaves:
+        out["octaves"] = octaves.shortened(line.octaves)
     return out
 
 

@@ -134,8 +134,17 @@ static void find_percentiles(const struct kvmlog_query *query, struct kvmlog_que
 	}
 }
 
+/* The histogram of a group in octaves, which all rows know. */
+static void tell_octaves(const struct kvmlog_query *query, __u32 steps, __u64 *octaves)
+{
+	for (__u32 octave = query->first_octave; octave <= query->last_octave; octave++)
+		for (__u32 step = 0; step < steps; step++)
+			octaves[octave] += query->counts[octave * steps + step];
+}
+
+/* @octaves: zeros, for its counts by octave; NULL: not asked for. */
 void kvmlog_query_measure(struct kvmlog_query *query, struct kvmlog_query_group *group,
-			  struct kvmlog_statistics_group *out)
+			  struct kvmlog_statistics_group *out, __u64 *octaves)
 {
 	int rough = query->kind != KVMLOG_STATISTICS_REASON;
 	__u32 steps = rough ? 1 : KVMLOG_HISTOGRAM_STEPS;
@@ -160,6 +169,8 @@ void kvmlog_query_measure(struct kvmlog_query *query, struct kvmlog_query_group 
 	}
 	first = query->first_octave * steps;
 	end = (query->last_octave + 1) * steps;
+	if (octaves)
+		tell_octaves(query, steps, octaves);
 	find_percentiles(query, group, first, end, rough ? end_of : middle_of, out);
 	memset(&query->counts[first], 0, (end - first) * sizeof(*query->counts));
 }

@@ -159,11 +159,17 @@ static __u8 key_handler(__u8 flags)
 	return flags & KVMLOG_STATISTICS_L1 ? KVMLOG_HANDLER_L1 : KVMLOG_HANDLER_UNTOLD;
 }
 
-static void tell(struct kvmlog_query *query, struct kvmlog_query_group *group,
-		 struct kvmlog_statistics_group *out)
+static void tell(struct kvmlog_query *query, __u32 number, struct kvmlog_statistics_group *out)
 {
+	struct kvmlog_query_group *group = &query->groups[number];
+	__u64 *octaves = query->question->octaves;
+
+	if (octaves) {
+		octaves += (size_t)number * KVMLOG_HISTOGRAM_OCTAVES;
+		memset(octaves, 0, KVMLOG_HISTOGRAM_OCTAVES * sizeof(*octaves));
+	}
 	memset(out, 0, sizeof(*out));
-	kvmlog_query_measure(query, group, out);
+	kvmlog_query_measure(query, group, out, octaves);
 	out->guest = group->key.guest;
 	out->vcpu = group->key.vcpu;
 	out->isa = group->key.isa;
@@ -204,7 +210,7 @@ __s64 kvmlog_statistics_query(const struct kvmlog_statistics_map *now,
 	if (!rc && query->groups_count > capacity)
 		rc = -ENOSPC;
 	for (__u32 i = 0; !rc && i < query->groups_count; i++)
-		tell(query, &query->groups[i], &groups[i]);
+		tell(query, i, &groups[i]);
 	result = rc ? rc : (__s64)query->groups_count;
 	free(query->order);
 	free(query->groups);

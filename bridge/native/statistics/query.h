@@ -60,6 +60,6 @@ int kvmlog_query_rest(struct kvmlog_query *query);
 
 /* percentiles.c */
 void kvmlog_query_measure(struct kvmlog_query *query, struct kvmlog_query_group *group,
-			  struct kvmlog_statistics_group *out);
+			  struct kvmlog_statistics_group *out, __u64 *octaves);
 
 #endif

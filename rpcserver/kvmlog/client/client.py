@@ -33,6 +33,7 @@ from kvmlog.util.tls import restrict
 
 if TYPE_CHECKING:
     from kvmlog.client.vmstats import VmStats
+    from kvmlog.why.verdict import Verdict
 
 
 class Client(Closeable):
@@ -153,6 +154,18 @@ class Client(Closeable):
         from kvmlog.client.vmstats import parameters, parse_vm_stats
 
         return parse_vm_stats(self._connection.call("vmStats", parameters(vm)))
+
+    def why(self, vm: str, for_s: float = 10.0, *, trace: bool = False) -> Verdict:
+        """Watch a VM for some seconds, and return what slows it down.
+
+        vm: name, UUID or pid; for_s: 1 to 60; trace: where tracing is off, switch it on for that
+        time, which takes the role switch.
+        """
+        # Not with the module, as vm_stats().
+        from kvmlog.client.why import parameters, parse_why
+
+        given = parameters(vm, for_s, trace=trace)
+        return parse_why(self._connection.call("kvmWhy", given, longer_s=for_s))
 
     def explain(
         self, reason: str | None = None, isa: Literal["vmx", "svm", "arm64"] | None = None

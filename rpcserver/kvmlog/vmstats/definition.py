@@ -7,6 +7,18 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Limits:
+    """Limits of a disk's I/O (<iotune>); None: no limit. total: of reads and writes together."""
+
+    total_bytes_per_s: int | None = None
+    read_bytes_per_s: int | None = None
+    write_bytes_per_s: int | None = None
+    total_requests_per_s: int | None = None
+    read_requests_per_s: int | None = None
+    write_requests_per_s: int | None = None
+
+
+@dataclass(frozen=True)
 class Disk:
     """A disk of the XML."""
 
@@ -18,6 +30,7 @@ class Disk:
     kind: str | None  # file, block, network, volume, nvme, vhostuser
     format: str | None  # raw, qcow2
     read_only: bool
+    limits: Limits | None = None  # None: none at all
 
     @property
     def counts(self) -> bool:

@@ -16,7 +16,7 @@ from defusedxml.ElementTree import fromstring
 
 from kvmlog.guests.sanitize import NAME_CHARACTERS, clean
 from kvmlog.util.errors import VmStatsError
-from kvmlog.vmstats.definition import Definition, Disk, Instance, Nic
+from kvmlog.vmstats.definition import Definition, Disk, Instance, Limits, Nic
 
 # The longest text that libvirt's protocol carries (REMOTE_STRING_MAX).
 XML_CHARACTERS: Final = 4 << 20
@@ -92,7 +92,20 @@ def _disks(domain: Element) -> Iterator[Disk]:
             kind=_attribute(disk, "type"),
             format=_attribute(disk.find("driver"), "type"),
             read_only=disk.find("readonly") is not None,
+            limits=_limits(disk.find("iotune")),
         )
+
+
+def _limits(iotune: Element | None) -> Limits | None:
+    """Return the limits that are set; libvirt writes 0 for those that are not."""
+    if iotune is None:
+        return None
+    found = {
+        f"{way}_{ours}_per_s": _number(iotune.findtext(f"{way}_{theirs}_sec")) or None
+        for way in ("total", "read", "write")
+        for theirs, ours in (("bytes", "bytes"), ("iops", "requests"))
+    }
+    return Limits(**found) if any(found.values()) else None
 
 
 def _unique(disks: Iterator[Disk]) -> tuple[Disk, ...]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvmlog.util.errors import VmStatsError
-from kvmlog.vmstats.definition import Definition, Disk, Instance, Nic
+from kvmlog.vmstats.definition import Definition, Disk, Instance, Limits, Nic
 from kvmlog.vmstats.domain_xml import XML_CHARACTERS, parse
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "vmstats"
@@ -127,6 +127,20 @@ def test_metadata_of_nova_before_flavors_had_ids() -> None:
     assert (found.flavor_memory_mib, found.flavor_swap_mib, found.flavor_vcpus) == (512, 0, None)
     assert (found.project_id, found.project_name, found.user_id) == ("p1", "ops", None)
     assert (found.created, found.root_id) == (None, None)
+
+
+def test_limits_of_a_disk() -> None:
+    """Those that are set; libvirt writes 0 for the others, and none at all is no limits."""
+    (limited, free, not_set) = domain(
+        "<devices>"
+        "<disk type='file'><target dev='vda'/><iotune><total_iops_sec>20</total_iops_sec>"
+        "<read_bytes_sec>1048576</read_bytes_sec><write_iops_sec>0</write_iops_sec></iotune></disk>"
+        "<disk type='file'><target dev='vdb'/></disk>"
+        "<disk type='file'><target dev='vdc'/><iotune><total_iops_sec>0</total_iops_sec></iotune>"
+        "</disk></devices>"
+    ).disks
+    assert limited.limits == Limits(total_requests_per_s=20, read_bytes_per_s=1 << 20)
+    assert (free.limits, not_set.limits) == (None, None)
 
 
 def test_metadata_of_others_is_not_novas() -> None:

@@ -189,6 +189,14 @@ def _vms(client: Client, args: argparse.Namespace, words: Words) -> int:
     return 0
 
 
+def _why(client: Client, args: argparse.Namespace, words: Words) -> int:
+    # As _vms().
+    from kvmlog.cli import why
+
+    why.show(client.why(args.vm, args.for_s, trace=args.trace), args.json, words)
+    return 0
+
+
 def _pending(client: Client, args: argparse.Namespace, words: Words) -> int:
     found = client.pending(args.vm)
     view = GuestView(GuestList(client.guests(ended=True).guests))
@@ -222,6 +230,12 @@ def _add_tail(parser: argparse.ArgumentParser) -> None:
 def _add_guests(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="include guests that have ended")
     _json(parser)
+
+
+def _add_why(parser: argparse.ArgumentParser) -> None:
+    from kvmlog.cli import why
+
+    why.add_options(parser)
 
 
 def _add_pending(parser: argparse.ArgumentParser) -> None:
@@ -258,6 +272,7 @@ _COMMANDS: Final[
     "stat": (add_options, _stat, "count exits by guest and reason"),
     "guests": (_add_guests, _guests, "list its guests"),
     "vms": (vms.add_options, _vms, "show what its VMs use, and their exits"),
+    "why": (_add_why, _why, "watch a VM there, and say what slows it down"),
     "pending": (_add_pending, _pending, "print the vCPUs that are in an exit now"),
     "explain": (_add_explain, _explain, "say what an exit reason is"),
 }

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TextIO, TypeAlias
 
 from kvmlog.cli.table import Column
-from kvmlog.ring.statistics.reader import By, Row
+from kvmlog.ring.statistics.reader import By
+from kvmlog.stat import figures as figures_of
 from kvmlog.stat.report import Line
-from kvmlog.util import units
 
 Field: TypeAlias = tuple[Column, Callable[[Line], str]]
 
@@ -77,50 +77,9 @@ def lacking(by: By, names: Sequence[str]) -> list[str]:
     return [name for name in names if By.RETURN in by and name not in known]
 
 
-def share(part: int, whole: int) -> str:
-    """Return "12.3%", rounded; "" where there is no whole, or nothing of it."""
-    if not whole or not part:
-        return ""
-    tenths = (part * 1_000 * 2 + whole) // (whole * 2)
-    return f"{tenths // 10}.{tenths % 10}%"
-
-
 def _required(field: Field) -> Field:
     column, cell = field
     return Column(column.title, right=True, width=column.width), cell
-
-
-def _count(line: Line) -> str:
-    return f"{line.row.count}"
-
-
-def _share(line: Line) -> str:
-    return share(line.part_ns, line.whole_ns)
-
-
-def _time(ns: int) -> str:
-    return units.duration(ns) if ns else ""
-
-
-def _mean(ns: int, count: int) -> str:
-    return units.duration((ns + count // 2) // count) if ns else ""
-
-
-def _extreme(of: Callable[[Row], int]) -> Callable[[Line], str]:
-    return lambda line: units.duration(of(line.row)) if line.row.total_ns else ""
-
-
-def _percentile(of: Callable[[Row], int]) -> Callable[[Line], str]:
-    def cell(line: Line) -> str:
-        if not line.row.total_ns:
-            return ""
-        return ("<" if line.row.rough else "") + units.duration(of(line.row))
-
-    return cell
-
-
-def _part(of: Callable[[Row], int]) -> Callable[[Line], str]:
-    return lambda line: share(of(line.row), line.row.total_ns)
 
 
 def _fields(
@@ -130,7 +89,7 @@ def _fields(
     return {
         name: (
             Column(
-                "P99.9" if name == "p999" else name.upper(),
+                figures_of.title(name),
                 right=True,
                 width=_TIME_CELLS,
                 spare=spare.index(name) + 1 if name in spare else 0,
@@ -141,34 +100,5 @@ def _fields(
     }
 
 
-FIGURES: Final = _fields(
-    {
-        "count": _count,
-        "total": lambda line: _time(line.row.total_ns),
-        "share": _share,
-        "mean": lambda line: _mean(line.row.total_ns, line.row.count),
-        "min": _extreme(lambda row: row.min_ns),
-        "p50": _percentile(lambda row: row.p50_ns),
-        "p90": _percentile(lambda row: row.p90_ns),
-        "p99": _percentile(lambda row: row.p99_ns),
-        "p999": _percentile(lambda row: row.p999_ns),
-        "max": _extreme(lambda row: row.max_ns),
-        "kvm": _part(lambda row: row.kvm_ns),
-        "vmm": _part(lambda row: row.vmm_ns),
-        "wait": _part(lambda row: row.wait_ns),
-        "idle": _part(lambda row: row.idle_ns),
-        "paused": _part(lambda row: row.paused_ns),
-    },
-    _SPARE,
-)
-_RETURN_FIGURES: Final = _fields(
-    {
-        "count": _count,
-        "total": lambda line: _time(line.row.total_ns),
-        "vmm": lambda line: _time(line.row.vmm_ns),
-        "share": _share,
-        "mean": lambda line: _mean(line.row.vmm_ns, line.row.count),
-        "paused": lambda line: _time(line.row.paused_ns),
-    },
-    ("total", "paused"),
-)
+FIGURES: Final = _fields(figures_of.CELLS, _SPARE)
+_RETURN_FIGURES: Final = _fields(figures_of.RETURN_CELLS, ("total", "paused"))

@@ -18,6 +18,7 @@ from kvmlog.cli.table import Block, Words
 from kvmlog.cli.workload import CommandError, running
 from kvmlog.control.client import SwitchClient
 from kvmlog.ring.statistics.reader import SUFFIX, StatisticsReader
+from kvmlog.stat import words as words_of
 from kvmlog.stat.query import DEFAULT_BY, SORTS, Query
 from kvmlog.stat.report import Moment, Report
 from kvmlog.stat.sampler import Sampler
@@ -235,7 +236,7 @@ class _CsvPrinter:
     def __call__(self, report: Report) -> None:
         table.write(csv_rows.csv_lines(report, self._header), self._stream)
         self._header = False
-        missing = tables.missing_words(report)
+        missing = words_of.missing(report)
         if missing:
             _warn(self._words(missing))
 

@@ -7,13 +7,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from kvmlog.cli.stat.tables import lacks_reason
 from kvmlog.control.client import SwitchClient
 from kvmlog.exits.reasons import names
 from kvmlog.ring.statistics.reader import SUFFIX, StatisticsReader
 from kvmlog.stat.query import Query
 from kvmlog.stat.report import GuestFigures, Line, Moment, Report
 from kvmlog.stat.sampler import Sampler
+from kvmlog.stat.words import lacks_reason
 from kvmlog.util.closeable import Closeable
 from kvmlog.util.errors import (
     KvmlogError,

@@ -35,6 +35,7 @@ DETAIL_DEVICE: Final[int] = lib.KVMLOG_STATISTICS_DETAIL_DEVICE
 LATE_NS: Final[int] = lib.KVMLOG_STATISTICS_LATE_MS * 1_000_000
 # How often the bridge writes by itself what it has received.
 FOLD_S: Final[float] = lib.KVMLOG_STATISTICS_FOLD_MS / 1_000
+OCTAVES: Final[int] = lib.KVMLOG_HISTOGRAM_OCTAVES
 # A damaged file may hold any number; datetime takes this one (in the year 2116).
 _LAST_NS: Final = 1 << 62
 _POLL_S: Final = 0.02
@@ -159,6 +160,32 @@ class Snapshot:
         none: by address. After a reset in between `base` is ignored. StatisticsError for more than
         one of VCPU, DETAIL and RETURN: those rows are not kept.
         """
+        return self._groups(by, base, guests, regions, octaves=False)[0]
+
+    def distributions(
+        self,
+        by: By,
+        base: Snapshot | None = None,
+        guests: Collection[int] | None = None,
+        regions: Sequence[tuple[int, int, int]] = (),
+    ) -> list[tuple[Row, tuple[int, ...]]]:
+        """Return the same groups, each with how many of its exits are in each of OCTAVES octaves.
+
+        Octave 0 has durations below 32 ns, octave k those from 2^(k+4) ns to below twice that, the
+        last one all longer ones too. StatisticsError by RETURN, too: no octaves are kept of these.
+        """
+        check_octaves(by)
+        rows, counts = self._groups(by, base, guests, regions, octaves=True)
+        return list(zip(rows, _COUNTS.iter_unpack(counts), strict=True))
+
+    def _groups(
+        self,
+        by: By,
+        base: Snapshot | None,
+        guests: Collection[int] | None,
+        regions: Sequence[tuple[int, int, int]],
+        octaves: bool,
+    ) -> tuple[list[Row], Any]:
         check_by(by)
         question = ffi.new("struct kvmlog_statistics_question *")
         question.by = by.value
@@ -175,6 +202,8 @@ class Snapshot:
             base = None
         question.guests = selected
         groups = _new_uninitialized("struct kvmlog_statistics_group[]", self._rows_used + 1)
+        counts = _new_uninitialized("__u64[]", (self._rows_used + 1) * OCTAVES if octaves else 0)
+        question.octaves = counts if octaves else ffi.NULL
         count = lib.kvmlog_statistics_query(
             self._native,
             ffi.NULL if base is None else base._native,
@@ -184,7 +213,8 @@ class Snapshot:
         )
         if count < 0:
             raise StatisticsError(f"{self.path}: {os.strerror(-count)}")
-        return list(map(Row._make, _GROUP.iter_unpack(ffi.buffer(groups, count * _GROUP.size))))
+        rows = list(map(Row._make, _GROUP.iter_unpack(ffi.buffer(groups, count * _GROUP.size))))
+        return rows, ffi.buffer(counts, count * _COUNTS.size if octaves else 0)
 
     def _continues(self, base: Snapshot) -> bool:
         same = self.statistics_id == base.statistics_id
@@ -300,6 +330,14 @@ def check_by(by: By) -> None:
         raise StatisticsError(f"{names} are not counted together; ask for one of them at a time")
 
 
+def check_octaves(by: By) -> None:
+    """Raise StatisticsError for groups of which no distribution of durations is kept."""
+    if By.RETURN in by:
+        raise StatisticsError(
+            "no distribution of durations is kept by return; group by guest, reason, vcpu or detail"
+        )
+
+
 def guest_of(number: int, raw: Any) -> StatisticsGuest:
     """Convert a struct kvmlog_statistics_guest to a tuple."""
     return StatisticsGuest(
@@ -320,5 +358,6 @@ def guest_of(number: int, raw: Any) -> StatisticsGuest:
 
 # struct kvmlog_statistics_group, which has the fields of Row in their order.
 _GROUP: Final = struct.Struct("=IHBxI?B?xQBxHxxxx" + "9Q" + "4Q" + "?7x")
+_COUNTS: Final = struct.Struct(f"={OCTAVES}Q")
 if _GROUP.size != ffi.sizeof("struct kvmlog_statistics_group"):
     raise ImportError("reader.py and struct kvmlog_statistics_group differ")

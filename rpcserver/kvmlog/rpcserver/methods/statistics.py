@@ -7,18 +7,16 @@ A call is answered at once, from what the bridge wrote last, unless it asks to w
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
-from xmlrpc.client import Fault
 
 from kvmlog.guests.names import GuestError
 from kvmlog.rpcserver import faults
 from kvmlog.rpcserver.methods import params
 from kvmlog.rpcserver.methods.call import Call
 from kvmlog.rpcserver.methods.params import Check
+from kvmlog.rpcserver.methods.places import Places
 from kvmlog.rpcserver.methods.readers import open_statistics
 from kvmlog.rpcserver.methods.records import VM
 from kvmlog.rpcserver.methods.shared_snapshot import SharedSnapshot
@@ -37,8 +35,7 @@ _ROW_BYTES: Final = 4 * 1024
 # A call that waits holds one or two copies of all statistics for seconds; all others share one.
 _WAITING: Final = 8
 _WAITING_PER_CALLER: Final = 4
-_lock: Final = threading.Lock()  # covers _waiting
-_waiting: Final[Counter[object]] = Counter()  # calls under way of each caller
+PLACES: Final = Places(_WAITING, _WAITING_PER_CALLER, "kvmStatistics with over_s or fresh")
 _shared: Final = SharedSnapshot()
 
 _STATISTICS: Final[Mapping[str, Check]] = {
@@ -72,38 +69,12 @@ def statistics(call: Call) -> dict[str, Any]:
             faults.INVALID_PARAMETERS,
             "kvmStatistics: figures over_s are always fresh; give one of the two.",
         )
-    with _slot(call.caller_key) if _waits(given) else contextlib.nullcontext():
+    with PLACES.hold(call.caller_key) if _waits(given) else contextlib.nullcontext():
         return _reply(call, query, given)
 
 
 def _waits(given: dict[str, Any]) -> bool:
     return "over_s" in given or bool(given.get("fresh"))
-
-
-@contextlib.contextmanager
-def _slot(caller: object) -> Iterator[None]:
-    """Hold a slot for a call that waits.
-
-    Fault BUSY when all of them, or all that one caller may have, are taken.
-    """
-    with _lock:
-        if _waiting[caller] >= _WAITING_PER_CALLER:
-            raise _busy(f"{_WAITING_PER_CALLER} calls of yours of kvmStatistics")
-        if _waiting.total() >= _WAITING:
-            raise _busy(f"{_WAITING} calls of kvmStatistics")
-        _waiting[caller] += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _waiting[caller] -= 1
-            # Callers are not remembered for good.
-            if not _waiting[caller]:
-                del _waiting[caller]
-
-
-def _busy(what: str) -> Fault:
-    return faults.fault(faults.BUSY, f"{what} with over_s or fresh are under way; try again later.")
 
 
 def _reply(call: Call, query: Query, given: dict[str, Any]) -> dict[str, Any]:

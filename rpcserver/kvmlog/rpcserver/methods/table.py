@@ -167,6 +167,15 @@ METHODS: Final[Mapping[str, Method]] = {
         "without: since the statistics began), fresh (boolean: wait until all exits until now are "
         "counted; without: as the bridge wrote them last, at once).",
     ),
+    "kvmWhy": Method(
+        "why",
+        "why",
+        Role.READ,
+        (("struct", "struct"),),
+        "Watches a VM for some seconds and says what slows it down, with figures and remedies. "
+        "Members: vm (name, UUID or pid), for_s (1 to 60, default 10), trace (boolean: where "
+        "tracing is off, switch it on for that time; takes the role switch).",
+    ),
     "kvmPending": Method(
         "records",
         "pending",

@@ -32,6 +32,7 @@ _REDEFINING: Final = (
     libvirt.VIR_DOMAIN_EVENT_ID_TRAY_CHANGE,
     libvirt.VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2,
     libvirt.VIR_DOMAIN_EVENT_ID_MEMORY_DEVICE_SIZE_CHANGE,
+    libvirt.VIR_DOMAIN_EVENT_ID_TUNABLE,
 )
 # Domains come and go; of those that are gone nobody asks, and the dictionary is bounded.
 _COUNTED_MOST: Final = 16_384

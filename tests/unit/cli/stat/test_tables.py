@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from kvmlog.cli.stat.columns import share
-from kvmlog.cli.stat.tables import NO_REASONS, blocks, missing_words
+from kvmlog.cli.stat.tables import blocks
 from kvmlog.cli.table import lines
 from kvmlog.native import lib
 from kvmlog.ring.records import NO_VCPU
 from kvmlog.ring.statistics.reader import DETAIL_EXACT, DETAIL_OTHER, DETAIL_REGION, By, Row
+from kvmlog.stat.figures import share
 from kvmlog.stat.query import Query
 from kvmlog.stat.report import report
 from kvmlog.stat.serialize import detail_words, report_object
+from kvmlog.stat.words import NO_REASONS, missing
 from tests.support import statistics_rows as make
 from tests.support.statistics_rows import HLT, NPF, Made, row
 
@@ -189,9 +190,9 @@ def test_lost_records_are_told(tmp_path: Path) -> None:
     made = Made([], GUESTS)
     names = make.names(tmp_path, [], made)
     found = report(make.moment(made, lost_records=7), None, names, Query())
-    assert missing_words(found) == "missing: 7 records lost; kvmlog status"
+    assert missing(found) == "missing: 7 records lost; kvmlog status"
     found = report(make.moment(made, lost_records=None), None, names, Query())
-    assert missing_words(found) == ""
+    assert missing(found) == ""
 
 
 def test_missing_rows_matter_only_to_their_groups(tmp_path: Path) -> None:
