@@ -55,7 +55,14 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("kvmlog stat", "all guests, since the statistics began"),
         ("kvmlog stat -i 1 --vm web1", "exits of each second, one guest"),
         ("kvmlog stat --by reason,detail --top 20", "the most expensive ports, addresses, MSRs"),
+        ("kvmlog stat --hist --vm web1", "how long exits took, by powers of two"),
+        ("kvmlog stat --heat -i 1", "the same over time, a line for each second"),
         ("kvmlog stat --json -o out.json -- sleep 10", "exits while a command runs"),
+    ),
+    "top": (
+        ("kvmlog top", "all guests, live; h shows the keys"),
+        ("kvmlog top --vm web1 -i 5", "one guest, every five seconds"),
+        ("kvmlog top --host https://host1:50080 --token-file token", "the guests of host1"),
     ),
     "guests": (
         ("kvmlog guests", "running guests"),

@@ -31,6 +31,7 @@ COMMANDS: Final = (
         "kvmlog.cli.stat.command",
         "count exits by guest and reason, and show who spent the time",
     ),
+    ("top", "kvmlog.cli.top", "show the exits of all guests live, on a terminal"),
     ("guests", "kvmlog.cli.guests", "list the guests of this host by name and UUID"),
     (
         "vms",

@@ -19,7 +19,8 @@ MEANT: Final[Mapping[str, str]] = {
     "enable": "switch on",
     "follow": "tail",
     "list": "guests",
-    "live": "stat -i 1",
+    "htop": "top",
+    "live": "top",
     "log": "dump",
     "logs": "dump",
     "ls": "guests",
@@ -32,10 +33,9 @@ MEANT: Final[Mapping[str, str]] = {
     "server": "rpc",
     "start": "switch on",
     "stop": "switch off",
-    "top": "stat -i 1",
     "trace": "switch on",
     "virt-top": "vms -i 10",
-    "watch": "stat -i 1",
+    "watch": "top",
 }
 # Commands that there are for this host only, and what shows the same of another.
 _MEANT_THERE: Final[Mapping[str, str]] = {"vmstats": "vms"}

@@ -23,7 +23,7 @@ from kvmlog.cli.demo.rounds import show_rounds
 from kvmlog.cli.demo.server import own_server
 from kvmlog.cli.demo.services import OwnServices
 from kvmlog.cli.demo.visibility import Visibility, visibility_for
-from kvmlog.cli.remote import command, follow
+from kvmlog.cli.remote import follow, link
 from kvmlog.cli.stat import columns, tables
 from kvmlog.client import Client, RpcFaultError, RpcUnreachableError
 from kvmlog.config.load import DEFAULT_CONFIG, Config
@@ -97,7 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help=f"configuration file (default: {DEFAULT_CONFIG}, where it exists)",
     )
-    command.add_link(parser, TIMEOUT_S)
+    link.add_link(parser, TIMEOUT_S)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -151,7 +151,7 @@ def _connected(args: argparse.Namespace) -> Client:
     if host is None:
         host, trusted = own_server(Config.load(args.config))
         args.tls_ca = args.tls_ca or trusted
-    return command.connect(args, host)
+    return link.connect(args, host)
 
 
 class _Session:

@@ -15,6 +15,7 @@ from kvmlog.stat import octaves, plots, words
 from kvmlog.stat.report import Line, Report
 from kvmlog.stat.serialize import detail_words
 from kvmlog.util import units
+from kvmlog.util.printable import printable
 
 # What stands beside the stars: bounds, a count of seven digits, frame.
 _BESIDE: Final = 35
@@ -80,7 +81,7 @@ class HeatPrinter:
         self._begun = False
 
     def __call__(self, report: Report) -> None:
-        table.write(map(table.printable, self._lines(report)), self._stream)
+        table.write(map(printable, self._lines(report)), self._stream)
 
     def _lines(self, report: Report) -> Iterator[str]:
         if not self._begun:
