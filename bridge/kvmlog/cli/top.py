@@ -64,8 +64,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _require_terminal() -> None:
     instead = "kvmlog stat -i 1 prints the same as text"
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise KvmlogError(f"kvmlog top needs a terminal, and here is none; {instead}")
+    # textual draws on stderr.
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+        raise KvmlogError(
+            f"kvmlog top needs a terminal as stdin, stdout and stderr, and here is none; {instead}"
+        )
     if os.environ.get("TERM", "") in _DUMB:
         raise KvmlogError(
             f"kvmlog top needs a terminal that can move its cursor, and TERM is "

@@ -14,6 +14,7 @@ from kvmlog.util import units
 
 _BAR_CELLS: Final = 12
 _LEAST_NAME: Final = 8
+_USUAL_NAME: Final = 20
 _MOST_NAME: Final = 44
 # Who spent the time, as the bar shows them: letter (where there is no colour), field of a row.
 PARTIES: Final = (
@@ -43,18 +44,18 @@ class Column:
     levels: frozenset[Level] = frozenset(Level)
 
 
-def columns_of(level: Level, width: int, longest: int) -> list[Column]:
+def columns_of(level: Level, width: int, longest: int, notes: bool = True) -> list[Column]:
     """Return the columns that fit so many cells; the first one, the name, takes what it needs.
 
-    longest: cells of the longest name.
+    longest: cells of the longest name; notes: whether any line has one.
     """
-    found = [one for one in COLUMNS if level in one.levels]
+    found = [one for one in COLUMNS if level in one.levels and (notes or one.name != "note")]
     name = min(max(longest, len(level.value)), _MOST_NAME)
 
     def excess(name: int) -> int:
         return name + sum(one.width + 1 for one in found) - width
 
-    while excess(min(name, 16)) > 0 and any(one.spare for one in found):
+    while excess(min(name, _USUAL_NAME)) > 0 and any(one.spare for one in found):
         found.remove(max(found, key=lambda one: one.spare))
     least = min(name, _LEAST_NAME)
     while excess(least) > 0 and found:
@@ -125,7 +126,7 @@ def _time(group: Group) -> str:
 
 _WITH_HALTS: Final = frozenset({Level.GUESTS, Level.VCPUS})
 COLUMNS: Final[Sequence[Column]] = (
-    Column("exits", "EXITS/s", 7, lambda one: _rate(one.exits_per_s), lambda one: one.exits_per_s),
+    Column("exits", "EXITS/s", 8, lambda one: _rate(one.exits_per_s), lambda one: one.exits_per_s),
     Column("time", "TIME/s", 7, _time, lambda one: one.ns_per_s),
     Column("share", "SHARE", 6, _figure("share"), _share, 3),
     Column("mean", "MEAN", 7, _figure("mean"), _mean, 2),
@@ -138,7 +139,7 @@ COLUMNS: Final[Sequence[Column]] = (
     Column("wait", "WAIT", 6, _figure("wait"), _share_of("wait_ns"), 7),
     Column("who", "WHO", _BAR_CELLS, bar_letters, _share_of("vmm_ns"), 5, False),
     Column(
-        *("halts", "HALTS/s", 7, lambda one: _rate(one.halts_per_s), lambda one: one.halts_per_s),
+        *("halts", "HALTS/s", 8, lambda one: _rate(one.halts_per_s), lambda one: one.halts_per_s),
         6,
         levels=_WITH_HALTS,
     ),

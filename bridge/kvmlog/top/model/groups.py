@@ -71,6 +71,9 @@ def groups_of(scope: Scope, report: Report, roster: Sequence[Guest] = ()) -> lis
     roster: guests that run, which have a line whether they had exits or not.
     """
     lines = [one for one in (*report.lines, *report.halts) if scope.has(one.row)]
+    # Shares are of what the table shows.
+    whole_ns = sum(one.row.total_ns for one in lines if not one.row.halt)
+    lines = [one._replace(whole_ns=0 if one.row.halt else whole_ns) for one in lines]
     if scope.level is Level.GUESTS:
         return _guests(report, lines, roster)
     if scope.level is Level.VCPUS:

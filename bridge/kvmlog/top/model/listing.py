@@ -34,7 +34,10 @@ class Order:
 
 
 def arranged(groups: Sequence[Group], order: Order, text: str = "") -> list[Group]:
-    """Return the groups in order, of all together first; text: only those whose names have it."""
+    """Return the groups in order, of all together first, halts last.
+
+    text: only those whose names have it.
+    """
     first = [one for one in groups if one.key == ALL]
     rest = [one for one in groups if one.key != ALL and matches(one, text)]
     column = next((one for one in COLUMNS if one.name == order.column), None)
@@ -44,6 +47,8 @@ def arranged(groups: Sequence[Group], order: Order, text: str = "") -> list[Grou
         rest.sort(key=lambda one: one.name.casefold(), reverse=order.reverse)
     else:
         rest.sort(key=column.order, reverse=column.descending != order.reverse)
+    # Halts are no work, however long they take.
+    rest.sort(key=lambda one: one.line.row.halt)
     return first + rest
 
 

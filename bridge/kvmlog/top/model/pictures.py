@@ -32,15 +32,19 @@ _COUNT_CELLS: Final = 7
 
 @dataclass(frozen=True)
 class Glyphs:
-    """What pictures are drawn with; spark: lowest to highest; heat: by power of ten, 0 first."""
+    """What pictures are drawn with; spark: lowest to highest; heat: by power of ten, 0 first.
+
+    sorted: marks of a column by which lines are sorted, greatest first, and the other way.
+    """
 
     spark: str
     bar: str
     heat: str
+    sorted: str
 
 
-BLOCKS: Final = Glyphs("▁▂▃▄▅▆▇█", "█", " ·░▒▓██")
-ASCII: Final = Glyphs("_.-~=+*#", "#", plots.HEAT)
+BLOCKS: Final = Glyphs("▁▂▃▄▅▆▇█", "█", " ·░▒▓██", "▼▲")
+ASCII: Final = Glyphs("_.-~=+*#", "#", plots.HEAT, "v^")
 
 
 def sparkline(moments: Sequence[Moment], cells: int, glyphs: Glyphs) -> str:
@@ -107,6 +111,12 @@ def heat(moments: Sequence[Moment], width: int, height: int, glyphs: Glyphs) -> 
         line += _runs([(glyphs.heat[level], f"heat{level}" if level else "") for level in levels])
         lines.append(line)
     return lines
+
+
+def heat_legend(glyphs: Glyphs) -> str:
+    """Return what the shades of a heat map stand for."""
+    powers = enumerate(dict.fromkeys(glyphs.heat[1:]))
+    return " ".join(f"{glyph} {units.short(10**power, 1_000)}" for power, glyph in powers)
 
 
 def _bins(distributions: Sequence[Sequence[int]], height: int) -> Iterator[range]:

@@ -54,7 +54,7 @@ STYLES: Final = {
 @lru_cache(maxsize=256)
 def style_of(words: str) -> Style:
     """Return the style that the words of a piece make together."""
-    return Style.combine([STYLES[word] for word in words.split()])
+    return Style.combine([Style.null(), *(STYLES[word] for word in words.split())])
 
 
 class Lines(Widget):

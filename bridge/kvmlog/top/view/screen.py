@@ -138,7 +138,7 @@ class Screen:
         place.first = max(0, min(place.first, place.row, len(place.listed) - rows))
         place.first = max(place.first, place.row - rows + 1) if rows else place.first
         shown: list[Group] = place.listed[place.first : place.first + rows]
-        lines = lines_of(self._columns, shown, place.cursor, place.order, width)
+        lines = lines_of(self._columns, shown, place.cursor, place.order, width, self._glyphs)
         if len(place.listed) <= 1 and len(lines) < height:
             lines.append([(self._why_empty(), "dim")])
         lines = lines[:height]

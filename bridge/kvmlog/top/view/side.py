@@ -8,9 +8,8 @@ from collections.abc import Sequence
 
 from kvmlog.top.model.groups import Group
 from kvmlog.top.model.history import Moment
-from kvmlog.top.model.pictures import Glyphs, TextLine, heat, histogram, who
+from kvmlog.top.model.pictures import Glyphs, TextLine, heat, heat_legend, histogram, who
 from kvmlog.top.view.cells import fit_line
-from kvmlog.util import units
 
 _WHO_LINES = 5
 
@@ -20,7 +19,7 @@ class Picture(enum.Enum):
 
     WHO = "who spent the time"
     HISTOGRAM = "how long exits took"
-    HEAT = "how long exits took, over time"
+    HEAT = "the same over time"
 
 
 def side_lines(
@@ -39,12 +38,19 @@ def side_lines(
         room = rest if last else (_WHO_LINES + 2 if picture is Picture.WHO else rest // 2)
         if group is not None and room > 1:
             drawn = [
-                fit_line([(f"{picture.value}: {group.name}", "bold")], width, "title"),
+                fit_line(_title(picture, group, glyphs), width, "title"),
                 *_drawn(picture, group, moments, width, room - (1 if last else 2), glyphs),
             ]
             lines += drawn[:room] + [[("", "")]] * (room - len(drawn))
     lines = [fit_line(one, width) for one in lines[:height]]
     return lines + [[(" " * width, "")]] * (height - len(lines))
+
+
+def _title(picture: Picture, group: Group, glyphs: Glyphs) -> TextLine:
+    title: TextLine = [(f"{picture.value}: {group.name}", "bold")]
+    if picture is Picture.HEAT:
+        title.append((f"  exits: {heat_legend(glyphs)}", ""))
+    return title
 
 
 def _drawn(
@@ -60,9 +66,5 @@ def _drawn(
     elif picture is Picture.HISTOGRAM:
         lines = histogram(group.line.octaves, width, height, glyphs)
     else:
-        lines = heat(moments, width, height - 1, glyphs)
-        if lines and height > 1:
-            powers = enumerate(dict.fromkeys(glyphs.heat[1:]))
-            legend = " ".join(f"{glyph} {units.short(10**power, 1_000)}" for power, glyph in powers)
-            lines.append([(f"{'exits:':>7} {legend}", "dim")])
+        lines = heat(moments, width, height, glyphs)
     return lines or [[("no exits in this time", "dim")]]

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from kvmlog.top.model.columns import PARTIES, Column, bar, columns_of
 from kvmlog.top.model.groups import Group
 from kvmlog.top.model.listing import Order
-from kvmlog.top.model.pictures import TextLine
+from kvmlog.top.model.pictures import Glyphs, TextLine
 from kvmlog.top.model.scope import Level
 from kvmlog.top.view.cells import fit, fit_line
 
@@ -20,7 +20,7 @@ _LETTERS = {field: letter for letter, field in PARTIES}
 def columns_for(level: Level, groups: Sequence[Group], width: int) -> list[Column]:
     """Return the columns for these groups in a table of so many cells."""
     longest = max((cell_len(one.name) for one in groups), default=0)
-    return columns_of(level, width, longest)
+    return columns_of(level, width, longest, any(one.note for one in groups))
 
 
 def lines_of(
@@ -29,9 +29,13 @@ def lines_of(
     cursor: Hashable,
     order: Order,
     width: int,
+    glyphs: Glyphs,
 ) -> list[TextLine]:
     """Return the titles' line and one for each group."""
-    return [_titles(columns, order, width), *(_line(columns, one, cursor, width) for one in groups)]
+    return [
+        _titles(columns, order, width, glyphs),
+        *(_line(columns, one, cursor, width) for one in groups),
+    ]
 
 
 def column_at(columns: Sequence[Column], x: int) -> Column | None:
@@ -44,22 +48,19 @@ def column_at(columns: Sequence[Column], x: int) -> Column | None:
     return None
 
 
-def _titles(columns: Sequence[Column], order: Order, width: int) -> TextLine:
+def _titles(columns: Sequence[Column], order: Order, width: int, glyphs: Glyphs) -> TextLine:
     line: TextLine = []
     for at, column in enumerate(columns):
         chosen = column.name == order.column
         title = column.title
         mark = ""
         if chosen:
-            mark = "v" if column.descending != order.reverse else "^"
+            mark = glyphs.sorted[0 if column.descending != order.reverse else 1]
         style = "title sorted" if chosen else "title"
-        if not at:
-            line.append((fit(title + mark, column.width), style))
-        elif column.right:
-            line += [(mark or " ", style if mark else "title")]
-            line.append((fit(title, column.width, right=True), style))
-        else:
-            line += [(" ", "title"), (fit(title + mark, column.width), style)]
+        if at:
+            line.append((" ", "title"))
+        text = mark + title if column.right else title + mark
+        line.append((fit(text, column.width, column.right), style))
     return fit_line(line, width, "title")
 
 
