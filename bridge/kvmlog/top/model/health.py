@@ -6,12 +6,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kvmlog.client.replies import Status
 from kvmlog.control.sampling import Sampling, describe_sampling
+from kvmlog.ring.reader import RingInfo
 from kvmlog.util import units
 
 OFF: Final = "tracing is off: nothing is counted; s switches it on"
 _SHOWN_WORDS: Final = 4
+
+
+@dataclass(frozen=True)
+class Status:
+    """The status of bridge and ring; None for one that is unavailable, with a sentence why."""
+
+    bridge: dict[str, Any] | None
+    bridge_error: str | None
+    ring: RingInfo | None
+    ring_error: str | None
 
 
 @dataclass(frozen=True)

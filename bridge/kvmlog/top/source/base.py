@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from kvmlog.client.replies import Status
 from kvmlog.control.sampling import Sampling
 from kvmlog.guests.model import Guest
 from kvmlog.stat.report import Report
+from kvmlog.top.model.health import Status
 from kvmlog.top.model.scope import Wanted
 
 

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from kvmlog.client.replies import Status
 from kvmlog.control.client import SwitchClient
 from kvmlog.control.sampling import Sampling
 from kvmlog.guests.model import Guest
@@ -19,6 +18,7 @@ from kvmlog.stat.names import StatisticsNames
 from kvmlog.stat.query import Query
 from kvmlog.stat.report import Moment, Report, report
 from kvmlog.stat.sampler import Sampler
+from kvmlog.top.model.health import Status
 from kvmlog.top.model.scope import Wanted
 from kvmlog.util.errors import KvmlogError, RingError, SwitchError
 
@@ -122,4 +122,4 @@ class LocalSource:
                 ring = reader.info()
         except RingError as error:
             ring_error = str(error)
-        return Status("", bridge, bridge_error, ring, ring_error)
+        return Status(bridge, bridge_error, ring, ring_error)

@@ -11,10 +11,10 @@ from typing import Final
 
 from kvmlog.client import Client
 from kvmlog.client.connection import RpcFaultError
-from kvmlog.client.replies import Status
 from kvmlog.control.sampling import Sampling
 from kvmlog.guests.model import Guest
 from kvmlog.stat.report import Report
+from kvmlog.top.model.health import Status
 from kvmlog.top.model.scope import Wanted
 from kvmlog.util.errors import KvmlogError
 
@@ -115,10 +115,11 @@ class RemoteSource:
 
     def _status(self) -> Status:
         found = self._asking.status()
-        return dataclasses.replace(
-            found,
-            bridge_error=self._reword(found.bridge_error) if found.bridge_error else None,
-            ring_error=self._reword(found.ring_error) if found.ring_error else None,
+        return Status(
+            found.bridge,
+            self._reword(found.bridge_error) if found.bridge_error else None,
+            found.ring,
+            self._reword(found.ring_error) if found.ring_error else None,
         )
 
     def _running(self) -> Sequence[Guest]:

@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kvmlog.exits.explain import text
-from kvmlog.exits.explain.tables import explain
-from kvmlog.exits.reasons import lookup, names
+from kvmlog.exits.reasons import names
 from kvmlog.top.model.scope import ReasonKey
 
 _LEAST_WIDTH: Final = 20
@@ -76,6 +74,11 @@ def explanation(reason: ReasonKey) -> Page:
 
 
 def _explained(reasons: Sequence[ReasonKey], width: int) -> list[str]:
+    # They are long, and the first picture does not need them.
+    from kvmlog.exits.explain import text
+    from kvmlog.exits.explain.tables import explain
+    from kvmlog.exits.reasons import lookup
+
     found = [
         explain(one)
         for reason in reasons
