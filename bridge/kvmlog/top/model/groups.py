@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 from kvmlog.guests.names import Guest
 from kvmlog.ring.statistics.reader import DETAIL_OTHER, Row
@@ -117,7 +117,9 @@ def _split(lines: Iterable[Line]) -> tuple[list[Line], list[Line]]:
     return work, halts
 
 
-def _joined_group(key: Hashable, name: str, lines: Sequence[Line], seconds: float) -> Group:
+def _joined_group(
+    key: Hashable, name: str, lines: Sequence[Line], seconds: float, **fields: Any
+) -> Group:
     work, halts = _split(lines)
     return Group(
         key,
@@ -126,6 +128,7 @@ def _joined_group(key: Hashable, name: str, lines: Sequence[Line], seconds: floa
         seconds,
         halts=sum(one.row.count for one in halts),
         halt_ns=sum(one.row.total_ns for one in halts),
+        **fields,
     )
 
 
@@ -141,8 +144,11 @@ def _guests(report: Report, lines: Sequence[Line], roster: Sequence[Guest]) -> l
         key = ("guest", pid, one.label.partition("#")[2])
         gone = one.guest is not None and one.guest.ended_realtime_ns is not None
         found.append(
-            replace(
-                _joined_group(key, one.label, by_guest.get(one.statistics.id, []), seconds),
+            _joined_group(
+                key,
+                one.label,
+                by_guest.get(one.statistics.id, ()),
+                seconds,
                 note="ended" if gone else "",
                 guest=one.guest,
                 guest_key=GuestKey(one.statistics.id, pid),
@@ -154,13 +160,9 @@ def _guests(report: Report, lines: Sequence[Line], roster: Sequence[Guest]) -> l
         if guest.pid not in shown:
             alone = not guest.named or names_used[guest.name] == 1
             name = guest.name if alone else f"{guest.name}:{guest.pid}"
-            found.append(
-                replace(
-                    _joined_group(("guest", guest.pid, ""), name, [], seconds),
-                    guest=guest,
-                    guest_key=GuestKey(UNCOUNTED, guest.pid),
-                )
-            )
+            key = ("guest", guest.pid, "")
+            guest_key = GuestKey(UNCOUNTED, guest.pid)
+            found.append(_joined_group(key, name, (), seconds, guest=guest, guest_key=guest_key))
     return found
 
 
@@ -172,7 +174,7 @@ def _vcpus(report: Report, lines: Sequence[Line]) -> list[Group]:
     found = [_joined_group(ALL, "all vCPUs", lines, seconds)]
     for vcpu, mine in sorted(by_vcpu.items()):
         name = f"vCPU {words.vcpu(mine[0].row) or '?'}"
-        found.append(replace(_joined_group(("vcpu", vcpu), name, mine, seconds), vcpu=vcpu))
+        found.append(_joined_group(("vcpu", vcpu), name, mine, seconds, vcpu=vcpu))
     return found
 
 

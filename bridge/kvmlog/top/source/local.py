@@ -44,11 +44,17 @@ class LocalSample:
         self.roster = roster
         self.status = status
         self.from_start = base is None
+        self._made: dict[Wanted, Report] = {}
 
     def report(self, wanted: Wanted) -> Report | None:
         """Return the report; of a guest that the statistics do not know one without exits."""
         with self._lock:
-            return report(self._now, self._base, self._names, wanted.query, self._ids(wanted))
+            made = self._made.get(wanted)
+            if made is None:
+                made = self._made[wanted] = report(
+                    self._now, self._base, self._names, wanted.query, self._ids(wanted)
+                )
+            return made
 
     def _ids(self, wanted: Wanted) -> Collection[int] | None:
         if wanted.guest is None:

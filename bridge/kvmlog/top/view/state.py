@@ -97,6 +97,8 @@ class State:
         self._shown: Sample | None = None
         self._newest: Sample | None = None
         self._whole: Report | None = None
+        self._made_of: Sample | None = None
+        self._made: dict[Scope, list[Group]] = {}
 
     @property
     def place(self) -> Place:
@@ -115,9 +117,9 @@ class State:
         self.health = health_of(sample.status)
         if not sample.from_start:
             for scope in dict.fromkeys([ROOT, self.place.scope]):
-                found = sample.report(scope.wanted())
+                found = self._groups(sample, scope)
                 if found is not None:
-                    self.history.add(scope, groups_of(scope, found, sample.roster))
+                    self.history.add(scope, found)
         if not self.paused:
             self._show(sample)
 
@@ -239,8 +241,19 @@ class State:
 
     def _fill(self, sample: Sample) -> None:
         place = self.place
-        found = sample.report(place.scope.wanted())
+        found = self._groups(sample, place.scope)
         if found is not None:
             place.waiting = False
-            place.groups = place.kept.filled(groups_of(place.scope, found, sample.roster))
+            place.groups = place.kept.filled(found)
         place.arrange()
+
+    def _groups(self, sample: Sample, scope: Scope) -> list[Group] | None:
+        """Return the lines of a table, made once of each sample; None where it lacks them."""
+        if self._made_of is not sample:
+            self._made_of, self._made = sample, {}
+        if scope not in self._made:
+            found = sample.report(scope.wanted())
+            if found is None:
+                return None
+            self._made[scope] = groups_of(scope, found, sample.roster)
+        return self._made[scope]
