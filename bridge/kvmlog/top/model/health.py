@@ -89,8 +89,17 @@ def _tracing(state: str | None, chosen: tuple[str, ...] | None, lease_s: float |
             what += f" and {len(chosen) - _SHOWN_WORDS} more"
     words = f"{state}, {what}"
     if lease_s is not None:
-        words += f", off in {units.duration(round(max(1.0, lease_s)) * units.NS_PER_S)}"
+        words += f", off in {_left(round(max(1.0, lease_s)))}"
     return words
+
+
+def _left(seconds: int) -> str:
+    """Return "42s", "4m12s", "1h05m"."""
+    minutes, rest = divmod(seconds, 60)
+    if not minutes:
+        return f"{rest}s"
+    hours, minutes_left = divmod(minutes, 60)
+    return f"{hours}h{minutes_left:02d}m" if hours else f"{minutes}m{rest:02d}s"
 
 
 def _sampling(recorded: dict[str, Any] | None) -> Sampling:
