@@ -97,12 +97,13 @@ lint: ## ruff, mypy --strict, clang-format, sparse, gcc -fanalyzer, coccinelle, 
 	@scripts/setup lint
 	@scripts/lint
 
-bench: ## measure the cost per exit, of searches, RPC calls and their fairness, of VM statistics, and print tables (not a test)
+bench: ## measure the cost per exit, of searches, RPC calls and their fairness, of VM statistics, of the live screen, and print tables (not a test)
 	$(PYTHON) -m tests.bench.search
 	$(PYTHON) -m tests.bench.rpc
 	$(PYTHON) -m tests.bench.throughput
 	$(PYTHON) -m tests.bench.fairness
 	$(PYTHON) -m tests.bench.vms
+	$(PYTHON) -m tests.bench.top
 	$(PYTHON) -m tests.bench.vmstats
 	$(PYTHON) -m tests.bench
 

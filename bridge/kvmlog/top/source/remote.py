@@ -59,14 +59,35 @@ class RemoteSource:
         self._asking = connect()
         self._roster: Sequence[Guest] = ()
         self._roster_at: float | None = None
+        self._lock = threading.Lock()  # covers the two below
+        self._busy = self._closed = False
 
     def close(self) -> None:
-        """Close the connection that waits for nothing; calls under way end by themselves."""
-        self._asking.close()
+        """Close all connections, or have the sample under way close them at its end."""
+        with self._lock:
+            self._closed = True
+            if not self._busy:
+                self._close_all()
+
+    def _close_all(self) -> None:
+        for client in (self._asking, *self._clients):
+            client.close()
 
     def sample(self, wanted: Sequence[Wanted], interval_s: float | None) -> RemoteSample:
         """Ask for all of these reports at once, and for the status."""
-        asked = list(dict.fromkeys(wanted))
+        with self._lock:
+            if self._closed:
+                raise KvmlogError(f"{self.host}: its connection has been closed")
+            self._busy = True
+        try:
+            return self._sample(list(dict.fromkeys(wanted)), interval_s)
+        finally:
+            with self._lock:
+                self._busy = False
+                if self._closed:
+                    self._close_all()
+
+    def _sample(self, asked: Sequence[Wanted], interval_s: float | None) -> RemoteSample:
         while len(self._clients) < len(asked):
             self._clients.append(self._connect())
         try:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,9 +64,16 @@ def head_lines(facts: Facts, width: int, height: int, glyphs: Glyphs) -> list[Te
     note = health.note if health is not None else ""
     sentences = [one for one in (facts.problem, facts.missing, note) if one]
     # One line is enough where there are few.
-    for sentence in sentences[: 2 if height >= 3 * _LOW else 1]:
-        lines.append(fit_line([(sentence, "problem")], width))
+    room = 2 if height >= 3 * _LOW else 1
+    wrapped = [part for one in sentences for part in _wrapped(one, width, room)]
+    lines += [fit_line([(part, "problem")], width) for part in wrapped[:room]]
     return lines
+
+
+def _wrapped(sentence: str, width: int, room: int) -> list[str]:
+    """Return a sentence in as many lines as there is room for; the last one has all the rest."""
+    first, _, rest = textwrap.fill(sentence, width, break_on_hyphens=False).partition("\n")
+    return [first, rest.replace("\n", " ")] if rest and room > 1 else [sentence]
 
 
 def _short(facts: Facts) -> TextLine:
