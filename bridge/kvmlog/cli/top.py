@@ -45,13 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Show the screen until it is left; return 0. KvmlogError where it cannot be shown."""
-    _require_terminal()
-    if find_spec("textual") is None:
-        raise KvmlogError(
-            "kvmlog top needs textual, 2.1 or newer, which is not installed; "
-            "pip install 'kvmlog[top]' (Debian 13: apt install python3-textual), or see "
-            "kvmlog stat -i 1"
-        )
+    require_terminal()
     source = _source(args)
     from kvmlog.top.model.pictures import ASCII, BLOCKS
     from kvmlog.top.ui.app import TopApp
@@ -62,7 +56,8 @@ def run(args: argparse.Namespace) -> int:
     return app.return_code or 0
 
 
-def _require_terminal() -> None:
+def require_terminal() -> None:
+    """Raise KvmlogError where the screen cannot be shown, with what to do instead."""
     instead = "kvmlog stat -i 1 prints the same as text"
     # textual draws on stderr.
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
@@ -73,6 +68,11 @@ def _require_terminal() -> None:
         raise KvmlogError(
             f"kvmlog top needs a terminal that can move its cursor, and TERM is "
             f"{os.environ.get('TERM', '')!r}; {instead}"
+        )
+    if find_spec("textual") is None:
+        raise KvmlogError(
+            "kvmlog top needs textual, 2.1 or newer, which is not installed; "
+            f"pip install 'kvmlog[top]' (Debian 13: apt install python3-textual), or: {instead}"
         )
 
 

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import signal
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import ClassVar, Final
@@ -26,6 +28,7 @@ from kvmlog.top.view.state import State
 from kvmlog.top.view.switching import Command, done_words
 from kvmlog.util.errors import KvmlogError
 
+_ENDINGS: Final = (signal.SIGTERM, signal.SIGHUP)
 # The terminal's own sixteen colours: they fit its background, and take few bytes.
 STYLES: Final = {
     "bold": Style(bold=True),
@@ -137,10 +140,15 @@ class TopApp(App[None]):
 
     def on_mount(self) -> None:
         """Begin to take samples."""
+        # Whoever ends it finds the terminal as it was.
+        for number in _ENDINGS:
+            asyncio.get_running_loop().add_signal_handler(number, self._end, number)
         self._poller.start()
 
     def on_unmount(self) -> None:
         """End that."""
+        for number in _ENDINGS:
+            asyncio.get_running_loop().remove_signal_handler(number)
         self._poller.stop()
         self._source.close()
 
@@ -160,6 +168,9 @@ class TopApp(App[None]):
         """Show why there is none."""
         self.state.fail(sentence)
         self.lines.show()
+
+    def _end(self, number: signal.Signals) -> None:
+        self.exit(return_code=128 + number)
 
     def _plan(self) -> tuple[Sequence[Wanted], float]:
         return self.state.wanted, self.state.interval_s
