@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--top",
         action="store_true",
-        help="with --services, in place of each exit: kvmlog top on this terminal, until it is left",
+        help="with --services, in place of each exit: kvmlog top on this terminal, until it ends",
     )
     parser.add_argument(
         "--kernel",
