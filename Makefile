@@ -107,6 +107,10 @@ bench: ## measure the cost per exit, of searches, RPC calls and their fairness, 
 	$(PYTHON) -m tests.bench.vmstats
 	$(PYTHON) -m tests.bench
 
+docs-pictures: ## set up, then make the pictures of README and docs anew, by the program itself
+	@scripts/setup run
+	@$(PYTHON) -m scripts.docs_pictures
+
 soak: ## set up, then what make test runs a hundredth of: races, fuzzing, load; hours
 	@scripts/setup test
 	@scripts/soak
@@ -121,4 +125,4 @@ clean: ## remove what was built; keeps .venv and the fetched kernels
 	rm -rf build/guest build/diskless build/install build/kmod build/kmod-analyzed build/native build/native-tests build/native-asan build/tsan build/vm build/stamps build/lib* build/bdist* \
 		*.egg-info bridge/kvmlog/native/_native*.so tests/native/_testing*.so
 
-.PHONY: help setup run check test test-unit test-vm vm vm-sh vm-ssh vm-reload vm-console test-vagrant kmod guest receiver lint bench soak install uninstall clean
+.PHONY: help setup run check test test-unit test-vm vm vm-sh vm-ssh vm-reload vm-console test-vagrant kmod guest receiver lint bench docs-pictures soak install uninstall clean

@@ -12,6 +12,7 @@ from kvmlog.top.model.pictures import Glyphs, TextLine, heat, heat_legend, histo
 from kvmlog.top.view.cells import fit_line
 
 _WHO_LINES = 5
+_FOR_LEGEND = 7  # lines from which a heat map can spare one
 
 
 class Picture(enum.Enum):
@@ -38,19 +39,12 @@ def side_lines(
         room = rest if last else (_WHO_LINES + 2 if picture is Picture.WHO else rest // 2)
         if group is not None and room > 1:
             drawn = [
-                fit_line(_title(picture, group, glyphs), width, "title"),
+                fit_line([(f"{picture.value}: {group.name}", "")], width, "title"),
                 *_drawn(picture, group, moments, width, room - (1 if last else 2), glyphs),
             ]
             lines += drawn[:room] + [[("", "")]] * (room - len(drawn))
     lines = [fit_line(one, width) for one in lines[:height]]
     return lines + [[(" " * width, "")]] * (height - len(lines))
-
-
-def _title(picture: Picture, group: Group, glyphs: Glyphs) -> TextLine:
-    title: TextLine = [(f"{picture.value}: {group.name}", "bold")]
-    if picture is Picture.HEAT:
-        title.append((f"  exits: {heat_legend(glyphs)}", ""))
-    return title
 
 
 def _drawn(
@@ -66,5 +60,8 @@ def _drawn(
     elif picture is Picture.HISTOGRAM:
         lines = histogram(group.line.octaves, width, height, glyphs)
     else:
-        lines = heat(moments, width, height, glyphs)
+        with_legend = height > _FOR_LEGEND
+        lines = heat(moments, width, height - 1 if with_legend else height, glyphs)
+        if lines and with_legend:
+            lines.append([(f"{'':7} exits: {heat_legend(glyphs)}", "dim")])
     return lines or [[("no exits in this time", "dim")]]

@@ -60,7 +60,10 @@ def _titles(columns: Sequence[Column], order: Order, width: int, glyphs: Glyphs)
         if at:
             line.append((" ", "title"))
         text = mark + title if column.right else title + mark
-        line.append((fit(text, column.width, column.right), style))
+        # Only the words are underlined.
+        blanks = (" " * (column.width - cell_len(text)), "title")
+        pieces = [blanks, (text, style)] if column.right else [(text, style), blanks]
+        line += fit_line(pieces, column.width, "title")
     return fit_line(line, width, "title")
 
 
