@@ -52,11 +52,9 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("kvmlog tail -n 0 --vm web1 --slower-than 500us", "only new and slow exits of one guest"),
     ),
     "stat": (
-        ("kvmlog stat", "all guests, since the statistics began"),
         ("kvmlog stat -i 1 --vm web1", "exits of each second, one guest"),
         ("kvmlog stat --by reason,detail --top 20", "the most expensive ports, addresses, MSRs"),
         ("kvmlog stat --hist --vm web1", "how long exits took, by powers of two"),
-        ("kvmlog stat --heat -i 1", "the same over time, a line for each second"),
         ("kvmlog stat --json -o out.json -- sleep 10", "exits while a command runs"),
     ),
     "top": (
