@@ -109,7 +109,7 @@ def test_ctrl_c_ends_it(host: LiveHost) -> None:
 
 
 def test_no_colour_on_a_terminal(host: LiveHost) -> None:
-    """With NO_COLOR no colour is ever sent."""
+    """NO_COLOR: no colour is ever sent."""
     status, seen = in_terminal(["top", *paths(host)], b"web2", b"q", {"NO_COLOR": "1"})
     assert status == 0
     codes = {
@@ -136,7 +136,7 @@ def test_a_terminal_that_cannot(host: LiveHost, environment: dict[str, str], sen
 
 
 def test_no_terminal(host: LiveHost) -> None:
-    """In a pipe there is nothing to draw on."""
+    """A pipe is nothing to draw on."""
     done = kvmlog("top", *paths(host))
     assert (done.returncode, done.stdout) == (1, "")
     assert "needs a terminal as stdin, stdout and stderr, and here is none" in done.stderr
@@ -294,7 +294,7 @@ def test_a_heat_map_here_and_there(host: LiveHost, server: Server) -> None:
 
 
 def test_octaves_that_a_server_does_not_give(server: Server) -> None:
-    """By return there are none, and with them a reply has fewer groups."""
+    """None are kept by return, and a reply with them has fewer groups."""
     with server.client() as proxy:
         for parameters, sentence in (
             ({"by": ["return"], "octaves": True}, "no distribution of durations is kept by return"),

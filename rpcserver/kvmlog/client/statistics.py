@@ -16,6 +16,8 @@ from kvmlog.stat.report import GuestFigures, Line, Report
 from kvmlog.stat.serialize import HANDLERS
 from kvmlog.util import units
 
+# The most groups that a reply has with their octaves.
+MOST_TOP_OCTAVES: Final = 2_048
 _KINDS: Final = {
     name: kind
     for kind, name in enum_names(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import sys
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -30,6 +31,7 @@ from kvmlog.cli.table import Words
 from kvmlog.cli.vms import command as vms
 from kvmlog.client import Client
 from kvmlog.client.connection import RpcError, RpcFaultError
+from kvmlog.client.statistics import MOST_TOP_OCTAVES
 from kvmlog.exits.format import lines
 from kvmlog.exits.reasons.lookup import ISAS
 from kvmlog.guests.labels import GuestView
@@ -105,6 +107,9 @@ def _tail(client: Client, args: argparse.Namespace, _words: Words) -> int:
 
 def _stat(client: Client, args: argparse.Namespace, words: Words) -> int:
     query = options.query(args)
+    if args.heat and query.top is None:
+        # All groups, which are added up: a server gives no more.
+        query = dataclasses.replace(query, top=MOST_TOP_OCTAVES)
     with contextlib.ExitStack() as stack:
         show = printer(args, stack, words)
         said: set[str] = set()

@@ -11,6 +11,7 @@ from typing import Final
 
 from kvmlog.client import Client
 from kvmlog.client.connection import RpcFaultError
+from kvmlog.client.statistics import MOST_TOP_OCTAVES
 from kvmlog.control.sampling import Sampling
 from kvmlog.guests.model import Guest
 from kvmlog.stat.report import Report
@@ -18,8 +19,6 @@ from kvmlog.top.model.health import Status
 from kvmlog.top.model.scope import Wanted
 from kvmlog.util.errors import KvmlogError
 
-# As many groups as a server gives with their octaves.
-_GROUPS: Final = 2_048
 # The bridge there looks for guests each time it is asked.
 _ROSTER_EVERY_S: Final = 10.0
 LEAST_INTERVAL_S: Final = 0.1
@@ -130,7 +129,7 @@ class RemoteSource:
         return found
 
     def _ask(self, client: Client, wanted: Wanted, interval_s: float | None) -> Report:
-        query = dataclasses.replace(wanted.query, top=_GROUPS)
+        query = dataclasses.replace(wanted.query, top=MOST_TOP_OCTAVES)
         vm = self._words if wanted.guest is None else (str(wanted.guest.pid),)
         return client.statistics(query, vm, interval_s)[0]
 
