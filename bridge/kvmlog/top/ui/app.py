@@ -28,6 +28,8 @@ from kvmlog.top.view.state import State
 from kvmlog.top.view.switching import Command, done_words
 from kvmlog.util.errors import KvmlogError
 
+# The terminal's own colours, in textual 2 and in later versions.
+_THEMES: Final = ("textual-ansi", "ansi-dark")
 _ENDINGS: Final = (signal.SIGTERM, signal.SIGHUP)
 # The terminal's own sixteen colours: they fit its background, and take few bytes.
 STYLES: Final = {
@@ -127,7 +129,7 @@ class TopApp(App[None]):
 
     def __init__(self, source: Source, interval_s: float, glyphs: Glyphs) -> None:
         super().__init__(ansi_color=True)
-        self.theme = "textual-ansi"
+        self.theme = next(name for name in _THEMES if name in self.available_themes)
         self.animation_level = "none"
         self._source = source
         self.state = State(source.host, interval_s, self._switch, self.exit)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from kvmlog.top.model.columns import Column
-from kvmlog.top.model.groups import Group
+from kvmlog.top.model.groups import ALL, Group
 from kvmlog.top.model.pictures import Glyphs, TextLine
 from kvmlog.top.model.scope import Level
 from kvmlog.top.view import pages
@@ -139,7 +139,7 @@ class Screen:
         place.first = max(place.first, place.row - rows + 1) if rows else place.first
         shown: list[Group] = place.listed[place.first : place.first + rows]
         lines = lines_of(self._columns, shown, place.cursor, place.order, width, self._glyphs)
-        if len(place.listed) <= 1 and len(lines) < height:
+        if all(one.key == ALL for one in place.listed) and len(lines) < height:
             lines.append([(self._why_empty(), "dim")])
         lines = lines[:height]
         return [fit_line(one, width) for one in lines] + [
