@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from kvmlog.exits.reasons import names
 from kvmlog.top.model.scope import ReasonKey
 
 _LEAST_WIDTH: Final = 20
+# A key and the blanks behind it, or an indent.
+_BEGIN: Final = re.compile(r"\s+(?:\S.*?\s{2,}(?=\S))?")
 
 HELP: Final = """\
 kvmlog top: why, and for how long, guests leave the CPU, live
@@ -23,14 +26,14 @@ moving about
 order
   < >              sort by the column to the left, to the right (mouse: click its title)
   r                turn the order round
-  /                show only lines that have a text (a guest's: or UUID, pid); Enter keeps the
-                   filter, Esc removes it
+  /                show only lines that have a text (a guest's: or UUID, pid); Enter keeps the \
+filter, Esc removes it
 time
   Space, p         pause; again: go on
   + -              longer or shorter intervals
 pictures of the chosen line
-  Tab              the next one: who spent the time, histogram, heat map; beside the table on
-                   a wide terminal, where all are shown
+  Tab              the next one: who spent the time, histogram, heat map; beside the table on \
+a wide terminal, where all are shown
   d                without pictures, and with them again
 what it means
   ?                explain the reason (on any other line: this help)
@@ -43,8 +46,8 @@ columns
   EXITS/s, TIME/s  exits, and time from exit to re-entry of all vCPUs together, each second
   SHARE            part of the time in exits of the guest (of guests: of all)
   P50, P99, MAX    half of the exits took no longer; "<": only the power of two is known
-  KVM, VMM, WAIT   who spent it: KVM in the kernel; the guest's own process (QEMU, ...); nobody,
-                   the vCPU was ready and got no CPU
+  KVM, VMM, WAIT   who spent it: KVM in the kernel; the guest's own process (QEMU, ...); \
+nobody, the vCPU was ready and got no CPU
   WHO              the same in a bar: K, V, W, I: idle, halted; P: paused by the VMM
   HALTS/s          exits that halted, which are in no other figure of a guest or vCPU
 above the table
@@ -90,7 +93,11 @@ def _explained(reasons: Sequence[ReasonKey], width: int) -> list[str]:
 
 
 def _wrapped(line: str, width: int) -> list[str]:
+    """Return the line in parts, which begin below its text, not below its key."""
     if len(line) <= width:
         return [line]
-    indent = " " * (len(line) - len(line.lstrip()))
-    return textwrap.wrap(line, max(4, width), subsequent_indent=indent[: width // 2]) or [""]
+    begin = _BEGIN.match(line)
+    indent = begin.end() if begin is not None and begin.end() < width // 2 else 0
+    return textwrap.wrap(
+        line, max(4, width), subsequent_indent=" " * indent, break_on_hyphens=False
+    ) or [""]
