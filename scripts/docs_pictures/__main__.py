@@ -15,8 +15,8 @@ from typing import Final
 from scripts.docs_pictures import screen
 
 PICTURES: Final = Path(__file__).resolve().parents[2] / "docs" / "pictures"
-# File -> function that returns its text. Each is the same whenever it is made.
-MAKERS: Final[Mapping[str, Callable[[], str]]] = {
+# File -> function that returns its content. Each is the same whenever it is made.
+MAKERS: Final[Mapping[str, Callable[[], str | bytes]]] = {
     "top.svg": screen.guests,
     "top-reasons.svg": screen.reasons,
 }
@@ -32,7 +32,8 @@ def main() -> int:
         parser.error(f"{unknown[0]}: no such picture; there are {', '.join(MAKERS)}")
     PICTURES.mkdir(exist_ok=True)
     for name in chosen:
-        (PICTURES / name).write_text(MAKERS[name](), encoding="utf-8")
+        made = MAKERS[name]()
+        (PICTURES / name).write_bytes(made.encode() if isinstance(made, str) else made)
         print(f"docs-pictures: docs/pictures/{name}")
     return 0
 
