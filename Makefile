@@ -97,17 +97,22 @@ lint: ## ruff, mypy --strict, clang-format, sparse, gcc -fanalyzer, coccinelle, 
 	@scripts/setup lint
 	@scripts/lint
 
-bench: ## measure the cost per exit, of searches, recordings, RPC calls and their fairness, of VM statistics, and print tables (not a test)
+bench: ## measure the cost per exit, of searches, recordings, RPC calls and their fairness, of VM statistics, of the live screen, and print tables (not a test)
 	$(PYTHON) -m tests.bench.search
 	$(PYTHON) -m tests.bench.recording
 	$(PYTHON) -m tests.bench.rpc
 	$(PYTHON) -m tests.bench.throughput
 	$(PYTHON) -m tests.bench.fairness
 	$(PYTHON) -m tests.bench.vms
+	$(PYTHON) -m tests.bench.top
 	$(PYTHON) -m tests.bench.vmstats
 	$(PYTHON) -m tests.bench.report
 	$(PYTHON) -m tests.bench.analysis
 	$(PYTHON) -m tests.bench
+
+docs-pictures: ## set up, then make the pictures of README and docs anew, by the program itself
+	@scripts/setup run
+	@$(PYTHON) -m scripts.docs_pictures
 
 soak: ## set up, then what make test runs a hundredth of: races, fuzzing, load; hours
 	@scripts/setup test
@@ -123,4 +128,4 @@ clean: ## remove what was built; keeps .venv and the fetched kernels
 	rm -rf build/guest build/diskless build/install build/kmod build/kmod-analyzed build/native build/native-tests build/native-asan build/tsan build/vm build/stamps build/lib* build/bdist* \
 		*.egg-info bridge/kvmlog/native/_native*.so tests/native/_testing*.so
 
-.PHONY: help setup run check test test-unit test-vm vm vm-sh vm-ssh vm-reload vm-console test-vagrant kmod guest receiver lint bench soak install uninstall clean
+.PHONY: help setup run check test test-unit test-vm vm vm-sh vm-ssh vm-reload vm-console test-vagrant kmod guest receiver lint bench docs-pictures soak install uninstall clean

@@ -343,7 +343,7 @@ struct kvmlog_statistics_question {
 	__u32 regions_count;
 	const struct kvmlog_statistics_region *regions;
 	const __u8 *guests; /* a 1 for each guest of the table that is asked for; NULL: all */
-	/* Room for the octaves of each group, KVMLOG_HISTOGRAM_OCTAVES counts; NULL: not asked for. */
+	/* Room for KVMLOG_HISTOGRAM_OCTAVES counts of each group; NULL: not asked for. */
 	__u64 *octaves;
 };
 

@@ -31,6 +31,7 @@ LAYERS = (
     "client",
     "analysis",
     "rpcserver",
+    "top",
     "cli",
 )
 # The same within kvmlog.rpcserver; "" is the package itself, which has the log.
@@ -69,6 +70,7 @@ FOREIGN = {
     "pyarrow": ("kvmlog.analysis",),
     "duckdb": ("kvmlog.analysis.query",),
     "perfetto": ("kvmlog.analysis.export.perfetto",),
+    "textual": ("kvmlog.top.ui",),
 }
 
 
@@ -183,6 +185,18 @@ def test_what_the_json_port_takes_is_loaded_for_it_alone() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     heavy = {"aiohttp", "apispec", "asyncio", "cattrs", "kvmlog.vmstats", "microversion_parse"}
+    assert heavy & set(done.stdout.split()) == set()
+
+
+def test_the_live_screen_is_loaded_for_it_alone() -> None:
+    """Nor does the screen of this host load what another host takes: it has to be there at once."""
+    names = loaded("kvmlog.cli.top") | loaded("kvmlog.cli.stat.command")
+    assert [name for name in names if name.startswith("top")] == []
+    code = "import sys, kvmlog.top.source.local, kvmlog.top.ui.app; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    heavy = {"xmlrpc", "kvmlog.client", "kvmlog.exits.explain.tables", "kvmlog.vmstats"}
     assert heavy & set(done.stdout.split()) == set()
 
 

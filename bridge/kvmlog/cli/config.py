@@ -16,6 +16,7 @@ from kvmlog.config.load import DEFAULT_CONFIG, Config, ConfigError
 from kvmlog.config.reference import default_file, toml_value
 from kvmlog.config.schema import KEYS
 from kvmlog.rpcserver import preflight as rpc_start
+from kvmlog.util.printable import printable
 from kvmlog.util.secrets import UnreadableError
 from kvmlog.vmstats import preflight as vmstats_start
 
@@ -60,15 +61,15 @@ def _check(path: str | None) -> int:
         config = Config.load(path)
     except ConfigError as error:
         for problem in error.problems:
-            print(f"kvmlog: {table.printable(problem)}", file=sys.stderr)
+            print(f"kvmlog: {printable(problem)}", file=sys.stderr)
         return 1
     where = config.path or "the defaults"
     wrong, unseen = _at_the_start(config)
     for sentence in wrong:
-        print(f"kvmlog: {where}: {table.printable(sentence)}", file=sys.stderr)
+        print(f"kvmlog: {where}: {printable(sentence)}", file=sys.stderr)
     for path in unseen:
         print(
-            f"kvmlog: {table.printable(path)}: not looked at, which takes the right to read it; "
+            f"kvmlog: {printable(path)}: not looked at, which takes the right to read it; "
             "run this as root",
             file=sys.stderr,
         )

@@ -52,9 +52,9 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("kvmlog tail -n 0 --vm web1 --slower-than 500us", "only new and slow exits of one guest"),
     ),
     "stat": (
-        ("kvmlog stat", "all guests, since the statistics began"),
         ("kvmlog stat -i 1 --vm web1", "exits of each second, one guest"),
         ("kvmlog stat --by reason,detail --top 20", "the most expensive ports, addresses, MSRs"),
+        ("kvmlog stat --hist --vm web1", "how long exits took, by powers of two"),
         ("kvmlog stat --json -o out.json -- sleep 10", "exits while a command runs"),
     ),
     "record": (
@@ -65,6 +65,11 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
             "kvmlog record -o slow.kvmlog --freeze-on 'slower-than 10ms' --before 5s --after 1s",
             "only what surrounds the first exit that takes as long",
         ),
+    ),
+    "top": (
+        ("kvmlog top", "all guests, live; h shows the keys"),
+        ("kvmlog top --vm web1 -i 5", "one guest, every five seconds"),
+        ("kvmlog top --host https://host1:50080 --token-file token", "the guests of host1"),
     ),
     "guests": (
         ("kvmlog guests", "running guests"),

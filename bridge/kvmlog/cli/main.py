@@ -36,6 +36,7 @@ COMMANDS: Final = (
         "kvmlog.cli.record.command",
         "record exits into a file, or what surrounds an event",
     ),
+    ("top", "kvmlog.cli.top", "show the exits of all guests live, on a terminal"),
     ("guests", "kvmlog.cli.guests", "list the guests of this host by name and UUID"),
     (
         "vms",

@@ -20,7 +20,8 @@ MEANT: Final[Mapping[str, str]] = {
     "enable": "switch on",
     "follow": "tail",
     "list": "guests",
-    "live": "stat -i 1",
+    "htop": "top",
+    "live": "top",
     "log": "dump",
     "logs": "dump",
     "ls": "guests",
@@ -32,13 +33,17 @@ MEANT: Final[Mapping[str, str]] = {
     "sql": "query",
     "start": "switch on",
     "stop": "switch off",
-    "top": "stat -i 1",
     "trace": "switch on",
     "virt-top": "vms -i 10",
-    "watch": "stat -i 1",
+    "watch": "top",
 }
 # Commands that there are for this host only, and what shows the same of another.
-_MEANT_THERE: Final[Mapping[str, str]] = {"vmstats": "vms"}
+_MEANT_THERE: Final[Mapping[str, str]] = {
+    "live": "stat -i 1",
+    "top": "stat -i 1",
+    "vmstats": "vms",
+    "watch": "stat -i 1",
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,8 +57,12 @@ class Parser(argparse.ArgumentParser):
         shown = repr(word if len(word) <= _SHOWN_CHARACTERS else word[:_SHOWN_CHARACTERS] + "...")
         if isinstance(action, argparse._SubParsersAction):
             # Sub-parsers know their full names: "kvmlog remote HOST stat".
-            known = {**MEANT, **_MEANT_THERE}.get(word.lower(), "").split(" ", 1)
-            meant = known if known[0] in names else [nearest(word, names)]
+            known = [
+                found
+                for table in (MEANT, _MEANT_THERE)
+                if (found := table.get(word.lower(), "").split(" ", 1))[0] in names
+            ]
+            meant = known[0] if known else [nearest(word, names)]
             suggestion = ""
             if meant[0]:
                 full = " ".join((action.choices[meant[0]].prog, *meant[1:]))

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Final, TextIO, TypeAlias
 
 from rich.cells import cell_len, set_cell_size
 
+from kvmlog.util.printable import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
@@ -136,20 +138,6 @@ def styled(blocks: Iterable[Block], width: int) -> Text:
                 whole.append(text, style)
             whole.append("\n")
     return whole
-
-
-def printable(text: str) -> str:
-    """Return the text with control characters, lone surrogates and the like escaped.
-
-    Names of guests and processes are untrusted: none of them may move the cursor.
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else _escaped(c) for c in text)
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
 
 
 def _parts(block: Block, width: int | None) -> Iterator[list[tuple[str, str]]]:

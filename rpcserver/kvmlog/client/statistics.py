@@ -10,11 +10,14 @@ from kvmlog.client.connection import RpcError
 from kvmlog.guests.model import Guest
 from kvmlog.ring.records import NO_VCPU, enum_names
 from kvmlog.ring.statistics.reader import NO_RETURN, By, Row, StatisticsGuest
+from kvmlog.stat import octaves
 from kvmlog.stat.query import BY_WORDS, Query
 from kvmlog.stat.report import GuestFigures, Line, Report
 from kvmlog.stat.serialize import HANDLERS
 from kvmlog.util import units
 
+# The most groups that a reply has with their octaves.
+MOST_TOP_OCTAVES: Final = 2_048
 _KINDS: Final = {
     name: kind
     for kind, name in enum_names(
@@ -48,6 +51,8 @@ def parameters(
         "halts": query.halts,
         "exact": query.exact,
     }
+    if query.octaves:
+        params["octaves"] = True
     if query.top is not None:
         params["top"] = query.top
     if vm:
@@ -105,7 +110,8 @@ def _line(it: Mapping[str, Any], by: By) -> Line:
         values["user_reason"] = NO_RETURN
     row = Row(**values)
     part_ns = row.vmm_ns if By.RETURN in by else row.total_ns
-    return Line(row, it.get("guest", ""), part_ns, int(it["whole_ns"]))
+    counts = octaves.whole([int(one) for one in it["octaves"]]) if "octaves" in it else ()
+    return Line(row, it.get("guest", ""), part_ns, int(it["whole_ns"]), counts)
 
 
 def _guest(it: Mapping[str, Any]) -> GuestFigures:

@@ -16,6 +16,7 @@ from kvmlog.cli.demo.guest import ORDERS, DemoError, DemoGuest, check_host
 from kvmlog.cli.demo.image import KINDS, Orders, read_image
 from kvmlog.cli.demo.server import own_server
 from kvmlog.cli.demo.visibility import EXITS, RETURNS, visibility_for
+from kvmlog.cli.main import main
 from kvmlog.config.load import Config
 from kvmlog.util.errors import KvmlogError
 
@@ -109,3 +110,19 @@ def test_what_a_source_lets_see() -> None:
         EXITS,
         RETURNS,
     )
+
+
+@pytest.mark.parametrize("options", [["--top"], ["--top", "--services", "--every", "3"]])
+def test_the_screen_goes_with_services_of_its_own(
+    options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It reads their files."""
+    assert main(["demo", *options]) == 1
+    said = capsys.readouterr().err
+    assert said == "kvmlog: --top goes with --services, and without --every\n"
+
+
+def test_the_screen_takes_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is started."""
+    assert main(["demo", "--top", "--services"]) == 1
+    assert "kvmlog top needs a terminal as stdin, stdout and stderr" in capsys.readouterr().err

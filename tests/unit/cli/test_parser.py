@@ -25,7 +25,8 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("top", f"there is no command 'top'; did you mean `kvmlog stat -i 1`? {LISTED}"),
+        ("htop", f"there is no command 'htop'; did you mean `kvmlog top`? {LISTED}"),
+        ("watch", f"there is no command 'watch'; did you mean `kvmlog top`? {LISTED}"),
         ("gests", f"there is no command 'gests'; did you mean `kvmlog guests`? {LISTED}"),
         ("STATUS", f"there is no command 'STATUS'; did you mean `kvmlog status`? {LISTED}"),
         ("xyzzy", f"there is no command 'xyzzy'; {LISTED}"),

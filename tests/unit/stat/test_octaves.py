@@ -40,7 +40,7 @@ def test_sums_of_whole_and_shortened_ones() -> None:
 
 
 def test_percentiles_are_the_ends_of_octaves() -> None:
-    """Of 100 exits the slowest decides p99.9, not p99."""
+    """The slowest of 100 exits decides p99.9, not p99."""
     counts = octaves_of({40: 99, 5_000: 1})
     assert octaves.percentile_ns(counts, 500) == 63
     assert octaves.percentile_ns(counts, 990) == 63

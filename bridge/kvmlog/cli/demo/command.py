@@ -16,14 +16,15 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from kvmlog.cli import status, switch, table
+from kvmlog.cli import status, switch, table, top
 from kvmlog.cli.demo.ending import Ended, ended_by_signals, ignore_signals
 from kvmlog.cli.demo.guest import NAME, DemoError, DemoGuest, Linux, check_host
 from kvmlog.cli.demo.rounds import show_rounds
+from kvmlog.cli.demo.screen import show_screen
 from kvmlog.cli.demo.server import own_server
 from kvmlog.cli.demo.services import OwnServices
 from kvmlog.cli.demo.visibility import Visibility, visibility_for
-from kvmlog.cli.remote import command, follow
+from kvmlog.cli.remote import follow, link
 from kvmlog.cli.stat import columns, tables
 from kvmlog.client import Client, RpcFaultError, RpcUnreachableError
 from kvmlog.config.load import DEFAULT_CONFIG, Config
@@ -69,6 +70,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "and the table of all that came meanwhile",
     )
     parser.add_argument(
+        "--top",
+        action="store_true",
+        help="with --services, in place of each exit: kvmlog top on this terminal, until it ends",
+    )
+    parser.add_argument(
         "--kernel",
         type=Path,
         metavar="FILE",
@@ -97,7 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help=f"configuration file (default: {DEFAULT_CONFIG}, where it exists)",
     )
-    command.add_link(parser, TIMEOUT_S)
+    link.add_link(parser, TIMEOUT_S)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -113,9 +119,11 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> None:
     _check(args)
     if args.seconds is None:
-        args.seconds = DEFAULT_S if args.every is None else LONG_S
+        args.seconds = DEFAULT_S if args.every is None and not args.top else LONG_S
     kernel = os.uname().release
-    if args.every is None:
+    if args.top:
+        say(f"why a guest leaves the CPU, seen by the kernel {kernel} that runs it, live")
+    elif args.every is None:
         say(
             f"a tracing session of this host, kernel {kernel}: a guest to look at, tracing on over "
             f"RPC, its exits as they come for {args.seconds:g} s, statistics, and off again"
@@ -130,7 +138,7 @@ def _run(args: argparse.Namespace) -> None:
             args.host = stack.enter_context(OwnServices(args.source)).url
         linux = None if args.kernel is None else Linux(args.kernel, args.initrd)
         client = stack.enter_context(_connected(args))
-        _Session(client, args.seconds, args.every, linux, args.everybody).show()
+        _Session(client, args.seconds, args.every, linux, args.everybody, args.top).show()
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -139,6 +147,10 @@ def _check(args: argparse.Namespace) -> None:
         raise DemoError("--initrd is of the kernel that --kernel names: give both")
     if args.services and args.host is not None:
         raise DemoError(f"--services starts an RPC server: leave out {args.host}")
+    if args.top and (not args.services or args.every is not None):
+        raise DemoError("--top goes with --services, and without --every")
+    if args.top:
+        top.require_terminal()
     if args.every is not None and not 0.1 <= args.every <= 60:
         raise DemoError(f"--every {args.every:g}: give 0.1 to 60 s")
     for path in (args.kernel, args.initrd):
@@ -151,7 +163,7 @@ def _connected(args: argparse.Namespace) -> Client:
     if host is None:
         host, trusted = own_server(Config.load(args.config))
         args.tls_ca = args.tls_ca or trusted
-    return command.connect(args, host)
+    return link.connect(args, host)
 
 
 class _Session:
@@ -164,11 +176,13 @@ class _Session:
         every_s: float | None,
         linux: Linux | None,
         everybody: bool,
+        on_screen: bool,
     ) -> None:
         self._client = client
         self._seconds = seconds
         self._every_s = every_s
         self._linux = linux
+        self._on_screen = on_screen
         # Who is traced; none: all.
         self._vm: list[str] = [] if everybody else [NAME]
         self._ours = False  # tracing was switched on by this demo
@@ -199,7 +213,11 @@ class _Session:
         self._on(before, guest)
         guest.go()
         visible = self._visibility()
-        if self._every_s is None:
+        if self._on_screen:
+            say("opening kvmlog top: q leaves it, and ends the demo; h shows its keys")
+            show_screen(self._seconds, guest.check)
+            exits = counted = self._statistics(guest, visible).shown_exits
+        elif self._every_s is None:
             exits = self._live(guest, visible)
             counted = self._statistics(guest, visible).shown_exits
         else:
@@ -214,7 +232,7 @@ class _Session:
             found = self._client.status()
         except RpcUnreachableError as error:
             raise DemoError(f"{error} As services: {_SERVICES}") from None
-        if self._every_s is None:
+        if self._every_s is None and not self._on_screen:
             say(f"kvmlog rpc at {self._client.name} tells of bridge and ring (kvmlog status):")
             status.show(
                 found.bridge, found.bridge_error, found.ring, found.ring_error, as_json=False

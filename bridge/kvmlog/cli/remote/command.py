@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import sys
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -23,20 +24,19 @@ from kvmlog.cli import (
 )
 from kvmlog.cli.examples import add_examples
 from kvmlog.cli.remote import follow, sentences
+from kvmlog.cli.remote.link import add_link, connect
 from kvmlog.cli.stat import options
 from kvmlog.cli.stat.command import add_options, printer
 from kvmlog.cli.table import Words
 from kvmlog.cli.vms import command as vms
 from kvmlog.client import Client
-from kvmlog.client.connection import MOST_TIMEOUT_S, RpcError, RpcFaultError
+from kvmlog.client.connection import RpcError, RpcFaultError
+from kvmlog.client.statistics import MOST_TOP_OCTAVES
 from kvmlog.exits.format import lines
 from kvmlog.exits.reasons.lookup import ISAS
 from kvmlog.guests.labels import GuestView
 from kvmlog.guests.names import GuestList
 from kvmlog.ring.records import Record
-from kvmlog.util.secrets import read_secret
-
-DEFAULT_TIMEOUT_S: Final = 10.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,31 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         command.set_defaults(act=act, typed=command.prog)
 
 
-def add_link(parser: argparse.ArgumentParser, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
-    """Add credentials, trust and timeout, for connect()."""
-    parser.add_argument(
-        "--token-file", metavar="FILE", help="file that holds only the token to authenticate with"
-    )
-    parser.add_argument(
-        "--tls-ca",
-        metavar="FILE",
-        help="PEM file of the CA to verify the server with (default: the system's)",
-    )
-    parser.add_argument("--tls-cert", metavar="FILE", help="PEM file of the client certificate")
-    parser.add_argument("--tls-key", metavar="FILE", help="PEM file of its key")
-    parser.add_argument(
-        "--timeout",
-        metavar="S",
-        type=float,
-        default=timeout_s,
-        help="seconds to wait for connection and reply (default %(default)g)",
-    )
-    parser.set_defaults(refuse_remote=parser.error)
-
-
 def run(args: argparse.Namespace) -> int:
     """Return the exit status of the command; RpcError when the server refuses or fails."""
-    words = sentences.about(args.host, _COMMANDS)
+    words = words_about(args.host)
     try:
         with connect(args, args.host) as client:
             return int(args.act(client, args, words))
@@ -85,23 +63,9 @@ def run(args: argparse.Namespace) -> int:
         raise RpcError(words(str(error))) from None
 
 
-def connect(args: argparse.Namespace, host: str) -> Client:
-    """Return a client for the options of add_link(); exit with status 2 for a bad timeout."""
-    if not 0 < args.timeout <= MOST_TIMEOUT_S:
-        args.refuse_remote(
-            f"--timeout {args.timeout:g}: give more than 0 s and at most {MOST_TIMEOUT_S:.0f}"
-        )
-    token = None
-    if args.token_file is not None:
-        token = read_secret(args.token_file, "token").decode("ascii", "replace").strip()
-    return Client(
-        host,
-        token=token,
-        tls_ca=args.tls_ca,
-        tls_cert=args.tls_cert,
-        tls_key=args.tls_key,
-        timeout_s=args.timeout,
-    )
+def words_about(host: str) -> Words:
+    """Return the function that words sentences of that host's for here."""
+    return sentences.about(host, _COMMANDS)
 
 
 def _status(client: Client, args: argparse.Namespace, words: Words) -> int:
@@ -143,6 +107,9 @@ def _tail(client: Client, args: argparse.Namespace, _words: Words) -> int:
 
 def _stat(client: Client, args: argparse.Namespace, words: Words) -> int:
     query = options.query(args)
+    if args.heat and query.top is None:
+        # All groups, which are added up: a server gives no more.
+        query = dataclasses.replace(query, top=MOST_TOP_OCTAVES)
     with contextlib.ExitStack() as stack:
         show = printer(args, stack, words)
         said: set[str] = set()

@@ -13,13 +13,13 @@ from collections.abc import Callable
 from typing import Final, TextIO
 
 from kvmlog.cli import interval, records, table
-from kvmlog.cli.stat import columns, csv_rows, options, tables
+from kvmlog.cli.stat import columns, csv_rows, distributions, options, tables
 from kvmlog.cli.table import Block, Words
 from kvmlog.cli.workload import CommandError, running
 from kvmlog.control.client import SwitchClient
 from kvmlog.ring.statistics.reader import SUFFIX, StatisticsReader
 from kvmlog.stat import words as words_of
-from kvmlog.stat.query import DEFAULT_BY, SORTS, Query
+from kvmlog.stat.query import SORTS, Query
 from kvmlog.stat.report import Moment, Report
 from kvmlog.stat.sampler import Sampler
 from kvmlog.stat.serialize import report_object
@@ -56,10 +56,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--by",
         type=options.by,
-        default=DEFAULT_BY,
         metavar="KEY,...",
         help="group by guest, reason, and one of vcpu, detail, return, separated by commas "
-        "(default guest,reason)",
+        "(default guest,reason; for --heat all exits together)",
     )
     parser.add_argument(
         "--vm",
@@ -93,6 +92,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help=f"show these figures: narrow ({', '.join(columns.NARROW)}; in 80 columns), wide "
         f"(all), or some of {', '.join(columns.FIGURES)}, separated by commas (default: on a "
         "terminal as many as fit, otherwise narrow)",
+    )
+    plot = parser.add_mutually_exclusive_group()
+    plot.add_argument(
+        "--hist",
+        action="store_true",
+        help="show how long exits took: a histogram of each group, by powers of two",
+    )
+    plot.add_argument(
+        "--heat",
+        action="store_true",
+        help="with -i: show how long exits took over time: a line for each interval (and group of "
+        "--by), a cell for each power of two",
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object per table, times in ns")
@@ -211,10 +222,16 @@ def printer(
         return lambda report: table.write([json.dumps(report_object(report))], stream)
     if args.csv:
         return _CsvPrinter(stream, words)
+    if args.heat:
+        return distributions.HeatPrinter(stream, words, apart=args.heat_apart)
     figures = args.columns or columns.default(stream)
 
     def blocks(report: Report) -> list[Block]:
-        found = tables.blocks(report, figures)
+        if args.hist:
+            width = table.console(stream).width if stream.isatty() else None
+            found = distributions.blocks(report, width)
+        else:
+            found = tables.blocks(report, figures)
         return [words(one) if isinstance(one, str) else one for one in found]
 
     if args.interval is not None and not args.command and stream.isatty():

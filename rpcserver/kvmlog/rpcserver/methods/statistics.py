@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from kvmlog.guests.names import GuestError
+from kvmlog.ring.statistics.reader import check_octaves
 from kvmlog.rpcserver import faults
 from kvmlog.rpcserver.methods import params
 from kvmlog.rpcserver.methods.call import Call
@@ -32,6 +33,8 @@ DEFAULT_TOP: Final = 100
 MOST_TOP: Final = 4_096
 # Memory for a row of a reply while that is made, as a struct, then as XML.
 _ROW_BYTES: Final = 4 * 1024
+# With octaves it takes twice as much, so that a reply has half as many of them.
+_MOST_TOP_OCTAVES: Final = MOST_TOP // 2
 # A call that waits holds one or two copies of all statistics for seconds; all others share one.
 _WAITING: Final = 8
 _WAITING_PER_CALLER: Final = 4
@@ -45,6 +48,7 @@ _STATISTICS: Final[Mapping[str, Check]] = {
     "top": params.integer(1, MOST_TOP),
     "halts": params.boolean,
     "exact": params.boolean,
+    "octaves": params.boolean,
     "over_s": params.seconds(LEAST_OVER_S, MOST_OVER_S),
     "fresh": params.boolean,
 }
@@ -61,7 +65,14 @@ def statistics(call: Call) -> dict[str, Any]:
             given.get("top", DEFAULT_TOP),
             given.get("halts", False),
             given.get("exact", False),
+            given.get("octaves", False),
         )
+        if query.octaves:
+            check_octaves(by)
+            if query.top is not None and query.top > _MOST_TOP_OCTAVES:
+                raise StatisticsError(
+                    f"top is {query.top}, with octaves; give at most {_MOST_TOP_OCTAVES}"
+                )
     except StatisticsError as error:
         raise faults.fault(faults.INVALID_PARAMETERS, f"kvmStatistics: {error}.") from error
     if "over_s" in given and given.get("fresh"):
@@ -100,7 +111,8 @@ def _reply(call: Call, query: Query, given: dict[str, Any]) -> dict[str, Any]:
                 faults.INVALID_PARAMETERS, f"kvmStatistics: over_s: {error}."
             ) from error
     # Of groups, and of halts besides. Not earlier: a call that waits would keep others from it.
-    call.work.reserve(2 * (query.top or MOST_TOP) * _ROW_BYTES)
+    row_bytes = 2 * _ROW_BYTES if query.octaves else _ROW_BYTES
+    call.work.reserve(2 * (query.top or MOST_TOP) * row_bytes)
     return {
         **report_object(report),
         "rows": _rows(report),

@@ -163,7 +163,8 @@ METHODS: Final[Mapping[str, Method]] = {
         (("struct",), ("struct", "struct")),
         "Exits counted by guest and reason, and who spent the time. Members: by (array of "
         "guest, reason, vcpu, detail, return), vm (array), sort, top, halts (boolean), exact "
-        "(boolean: by detail, each address of a device on its own), over_s (seconds from now; "
+        "(boolean: by detail, each address of a device on its own), octaves (boolean: with the "
+        "distribution of durations), over_s (seconds from now; "
         "without: since the statistics began), fresh (boolean: wait until all exits until now are "
         "counted; without: as the bridge wrote them last, at once).",
     ),

@@ -131,3 +131,41 @@ def test_the_command_has_its_own_options(arguments: tuple[str, ...], expected: l
     args = parsed(*arguments)
     assert args.command == expected
     assert args.json == (arguments[:1] == ("--json",))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--hist",), Query(By.GUEST | By.REASON, "total", octaves=True)),
+        (
+            ("--hist", "--by", "reason", "--halts"),
+            Query(By.REASON, "total", None, True, octaves=True),
+        ),
+        (("--heat", "-i", "1"), Query(By.GUEST, "total", octaves=True)),
+        (("--heat", "-i", "1", "--by", "vcpu"), Query(By.VCPU, "total", octaves=True)),
+    ],
+)
+def test_distributions(arguments: tuple[str, ...], expected: Query) -> None:
+    """Octaves are asked for; a heat map is of all exits unless groups are named."""
+    args = parsed(*arguments)
+    assert options.query(args) == expected
+    assert args.heat_apart == ("--heat" in arguments and "--by" in arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--heat",), "--heat shows a line for each interval; give -i S too"),
+        (("--hist", "--by", "return"), "no distribution of durations is kept by return; group by"),
+        (("--hist", "--columns", "p99"), "--columns is for tables; --hist and --heat are none"),
+        (("--hist", "--heat"), "not allowed with argument --hist"),
+    ],
+)
+def test_distributions_that_there_are_not(
+    arguments: tuple[str, ...], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are refused with the remedy."""
+    with pytest.raises(SystemExit) as error:
+        options.query(parsed(*arguments))
+    assert error.value.code == 2
+    assert sentence in capsys.readouterr().err
