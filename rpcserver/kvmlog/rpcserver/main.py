@@ -28,6 +28,7 @@ from kvmlog.util.errors import KvmlogError, RingError, RingMissingError
 from kvmlog.util.loop import END, signals
 from kvmlog.util.ratelimit import LogLimiter
 from kvmlog.util.sdnotify import Notifier
+from kvmlog.util.version import version
 
 if TYPE_CHECKING:
     from kvmlog.rpcserver.rest.server import JsonServer
@@ -140,7 +141,6 @@ def _json_server(
         yield None
         return
     # Only here: what it takes, aiohttp above all, is as large as the rest of the server.
-    from kvmlog.rpcserver.methods.status import version
     from kvmlog.rpcserver.rest.server import JsonServer
     from kvmlog.rpcserver.vms.documents import vms_of
 
