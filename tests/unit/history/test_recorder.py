@@ -114,6 +114,25 @@ def test_samples_are_taken_once_settled(
     assert len(book.reader.lives()) == 1
 
 
+def test_files_that_cannot_be_used(
+    book: Book, recorder: Recorder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Are told once, in log, state and file, until they can."""
+    (tmp_path / "vms.json").write_text("{}")
+    (tmp_path / "vms.json.events").write_text("{}\n")
+    for _ in range(3):
+        recorder.tick()
+    said = capsys.readouterr().err.splitlines()
+    assert [line.count("restart the collector") for line in said] == [1, 1]
+    assert recorder.state in said[0]
+    assert book.reader.status().warning == recorder.state
+    write_samples(tmp_path, BOOT)
+    (tmp_path / "vms.json.events").unlink()
+    with EventLog(path_of(str(tmp_path / "vms.json")), BOOT):
+        recorder.tick()
+    assert recorder.state.startswith("keeping")
+
+
 def test_heartbeats(
     book: Book, recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
