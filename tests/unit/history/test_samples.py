@@ -133,6 +133,7 @@ def test_a_vm_that_vanishes(book: Book) -> None:
     assert book.life().ended is None
     book.poll(30)
     assert (book.life().ended, book.life().end_source) == (book.stamp(30), Source.SAMPLE)
+    assert book.names() == ["stop"]
     book.poll(200, book.sample(200))
     book.tell(210, Kind.STOPPED, "destroyed")
     book.poll(220)
