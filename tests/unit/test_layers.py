@@ -27,6 +27,7 @@ LAYERS = (
     "engine",
     "bridge",
     "vmstats",
+    "history",
     "why",
     "client",
     "analysis",

@@ -20,6 +20,7 @@ from kvmlog.config.schema import (
     SECTIONS,
     BridgeKeys,
     BudgetKeys,
+    HistoryKeys,
     RecorderKeys,
     RpcKeys,
     UdpKeys,
@@ -63,6 +64,7 @@ class Config:
     budget: BudgetKeys = field(default_factory=BudgetKeys)
     recorder: RecorderKeys = field(default_factory=RecorderKeys)
     vmstats: VmStatsKeys = field(default_factory=VmStatsKeys)
+    history: HistoryKeys = field(default_factory=HistoryKeys)
     origins: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(KEYS, DEFAULT))
     path: str | None = None
 
@@ -148,7 +150,7 @@ def _may_exist(path: str) -> bool:
 
 
 def add_options(parser: argparse.ArgumentParser, command: str) -> None:
-    """Add --config, and the options of all keys that `command` ("bridge", "rpc", "vmstats") uses.
+    """Add --config, and the options of all keys that a command uses: "bridge", "rpc", ...
 
     An option that is not given is None; Config.of() then takes the file's value, or the default.
     Others are the text that was typed, which Config.of() checks.

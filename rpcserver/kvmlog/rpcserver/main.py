@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from kvmlog.config.load import Config, add_options
 from kvmlog.config.reload import Reload
+from kvmlog.history.client import Heartbeat
+from kvmlog.history.model import Binary
 from kvmlog.ring.reader import RingReader
 from kvmlog.rpcserver import log, preflight
 from kvmlog.rpcserver.auth.tokens import ROLES, new_token
@@ -28,6 +30,7 @@ from kvmlog.util.errors import KvmlogError, RingError, RingMissingError
 from kvmlog.util.loop import END, signals
 from kvmlog.util.ratelimit import LogLimiter
 from kvmlog.util.sdnotify import Notifier
+from kvmlog.util.version import version
 
 if TYPE_CHECKING:
     from kvmlog.rpcserver.rest.server import JsonServer
@@ -80,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
         signals() as wake,
         RpcServer(host, port, limits, service, log_sparingly) as server,
         _json_server(config, service, server.accounts, log_sparingly) as json,
+        Heartbeat(config.history.socket, Binary.RPC) as heartbeat,
     ):
         # Everything that takes root has been done: the address is bound.
         if privileges.can_drop(config.rpc.user):
@@ -108,6 +112,7 @@ def run(args: argparse.Namespace) -> int:
         if dropped is not None:
             log(dropped)
         _warn_unless_readable(ring)
+        heartbeat.start()
         notifier.ready(state)
         while True:
             caught = _next_signals(wake, notifier.interval_s)
@@ -140,7 +145,6 @@ def _json_server(
         yield None
         return
     # Only here: what it takes, aiohttp above all, is as large as the rest of the server.
-    from kvmlog.rpcserver.methods.status import version
     from kvmlog.rpcserver.rest.server import JsonServer
     from kvmlog.rpcserver.vms.documents import vms_of
 

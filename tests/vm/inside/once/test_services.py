@@ -14,7 +14,16 @@ from xmlrpc.client import ServerProxy
 import pytest
 
 from kvmlog.config.load import DEFAULT_CONFIG
-from kvmlog.config.schema import DEFAULT_RING, DEFAULT_VMSTATS
+from kvmlog.config.schema import (
+    DEFAULT_HISTORY,
+    DEFAULT_HISTORY_SOCKET,
+    DEFAULT_RING,
+    DEFAULT_VMSTATS,
+)
+from kvmlog.history.client import HistoryClient
+from kvmlog.history.model import Binary
+from kvmlog.history.protocol import Update
+from kvmlog.history.reader import HistoryReader
 from tests.vm.inside import host, libvirt
 from tests.vm.inside.processes import KVMLOG, until
 from tests.vm.inside.sources import KMOD, only
@@ -23,13 +32,17 @@ from tests.vm.inside.systemd import UNITS, Systemd
 pytestmark = only(KMOD)
 
 SOURCES = {"kvmlog-bridge": "bridge/systemd", "kvmlog-rpc": "rpcserver/systemd"}
+HISTORY = "kvmlog-history"
 COLLECTOR = "kvmlog-vmstats"
 RPC = "http://127.0.0.1:50080"
 
 
 def write_units() -> None:
     """The project's own units, where its systemd finds them."""
-    for name, folder in {**SOURCES, COLLECTOR: "rpcserver/systemd"}.items():
+    for name, folder in {
+        **SOURCES,
+        **dict.fromkeys((HISTORY, COLLECTOR), "rpcserver/systemd"),
+    }.items():
         text = (host.PROJECT / folder / f"{name}.service").read_text()
         # The project may stand in a home, or below /tmp, where the services see their own.
         text = text.replace("@bindir@", f"{host.PROJECT}/.venv/bin")
@@ -62,7 +75,7 @@ def systemd(module: Callable[..., None]) -> Iterator[Systemd]:
             # On a busy machine tracing would end itself.
             config.parent.mkdir(exist_ok=True)
             config.write_text("[budget]\ncpu_percent = 0\n")
-            with contextlib.closing(Systemd((*SOURCES, COLLECTOR))) as one:
+            with contextlib.closing(Systemd((*SOURCES, HISTORY, COLLECTOR))) as one:
                 one.ctl("start", *SOURCES)
                 yield one
         finally:
@@ -95,6 +108,30 @@ def test_the_services_work_in_their_sandboxes(systemd: Systemd) -> None:
     assert Path(DEFAULT_RING).stat().st_ino == inode
     with ServerProxy(RPC) as server:
         assert server.kvmLogSwitch("off") == "true"
+
+
+def test_the_history_keeps_in_its_sandbox(systemd: Systemd) -> None:
+    """It finds each service by its heartbeat; what is set stays over a kill.
+
+    The RPC server tells its own, with no right but to use the socket.
+    """
+    systemd.ctl("start", HISTORY)
+    reader, client = HistoryReader(DEFAULT_HISTORY), HistoryClient(DEFAULT_HISTORY_SOCKET)
+    expected = {Binary.BRIDGE, Binary.SOURCE, Binary.SWITCH, Binary.RPC, Binary.HISTORY}
+    until(
+        lambda: {one.binary for one in reader.services()} >= expected,
+        "a service is not found",
+    )
+    client.update_service(Binary.RPC, Update(enabled=False, disabled_reason="maintenance"))
+    process = systemd.value(HISTORY, "MainPID")
+    systemd.ctl("kill", "-s", "KILL", HISTORY)
+    until(lambda: systemd.value(HISTORY, "MainPID") not in (process, "0"), "no restart")
+    (rpc,) = reader.services(binary=Binary.RPC)
+    assert (rpc.enabled, rpc.disabled_reason) == (False, "maintenance")
+    found = Path(DEFAULT_HISTORY).stat()
+    group = grp.getgrnam("kvmlog").gr_gid
+    user = pwd.getpwnam(HISTORY).pw_uid
+    assert (found.st_mode & 0o777, found.st_uid, found.st_gid) == (0o640, user, group)
 
 
 def test_the_collector_reads_libvirt_in_its_sandbox(systemd: Systemd) -> None:
