@@ -21,6 +21,7 @@ from kvmlog.config.schema import (
     BridgeKeys,
     BudgetKeys,
     HistoryKeys,
+    NotifyKeys,
     RpcKeys,
     UdpKeys,
     VmStatsKeys,
@@ -63,6 +64,7 @@ class Config:
     budget: BudgetKeys = field(default_factory=BudgetKeys)
     vmstats: VmStatsKeys = field(default_factory=VmStatsKeys)
     history: HistoryKeys = field(default_factory=HistoryKeys)
+    notify: NotifyKeys = field(default_factory=NotifyKeys)
     origins: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(KEYS, DEFAULT))
     path: str | None = None
 
