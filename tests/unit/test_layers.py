@@ -28,6 +28,7 @@ LAYERS = (
     "bridge",
     "vmstats",
     "history",
+    "notify",
     "why",
     "client",
     "analysis",
@@ -53,7 +54,8 @@ RPC_LAYERS = (
 # What a process that only reads must not load: the writing side, and other servers than its own.
 WRITING = ("engine", "sources", "bridge", "ring.writer", "ring.statistics.writer")
 FOREIGN = {
-    "aiohttp": ("kvmlog.rpcserver.rest",),
+    "aio_pika": ("kvmlog.notify.amqp",),
+    "aiohttp": ("kvmlog.notify.webhook", "kvmlog.rpcserver.rest"),
     "apispec": ("kvmlog.rpcserver.rest.openapi",),
     "microversion_parse": ("kvmlog.rpcserver.rest.microversions",),
     "pyroute2": ("kvmlog.sources.kmod",),

@@ -23,6 +23,7 @@ COMMANDS: Final = (
     ("rpc", "kvmlog.rpcserver.main", "serve the ring and the switch over XML-RPC"),
     ("vmstats", "kvmlog.vmstats.main", "collect what VMs use, through libvirt (the daemon)"),
     ("history", "kvmlog.history.main", "keep what happens to services and VMs (the daemon)"),
+    ("notify", "kvmlog.notify.main", "tell others what happens to VMs (the daemon)"),
     ("status", "kvmlog.cli.status", "show what the bridge and the ring are doing"),
     ("switch", "kvmlog.cli.switch", "switch tracing on or off"),
     ("dump", "kvmlog.cli.dump", "print the newest records"),

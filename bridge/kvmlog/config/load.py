@@ -21,6 +21,7 @@ from kvmlog.config.schema import (
     BridgeKeys,
     BudgetKeys,
     HistoryKeys,
+    NotifyKeys,
     RecorderKeys,
     RpcKeys,
     UdpKeys,
@@ -65,6 +66,7 @@ class Config:
     recorder: RecorderKeys = field(default_factory=RecorderKeys)
     vmstats: VmStatsKeys = field(default_factory=VmStatsKeys)
     history: HistoryKeys = field(default_factory=HistoryKeys)
+    notify: NotifyKeys = field(default_factory=NotifyKeys)
     origins: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(KEYS, DEFAULT))
     path: str | None = None
 

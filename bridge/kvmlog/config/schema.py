@@ -36,6 +36,7 @@ DEFAULT_RECORDINGS: Final = "/var/lib/kvmlog/recordings"
 DEFAULT_VMSTATS: Final = "/run/kvmlog-vmstats/vms.json"
 DEFAULT_HISTORY: Final = "/var/lib/kvmlog-history/history.db"
 DEFAULT_HISTORY_SOCKET: Final = "/run/kvmlog-history/socket"
+DEFAULT_AUDIT: Final = "/var/lib/kvmlog-notify/audit.json"
 
 # Where the BPF programs take an exit's reason from.
 REASONS: Final = ("auto", "vcpu", "event")
@@ -45,9 +46,10 @@ PLAIN: Final = ("off", "owner", "any")
 _BRIDGE: Final = ("bridge",)
 _RPC: Final = ("rpc",)
 _READERS: Final = ("bridge", "rpc", "history")
+_NOTIFY: Final = ("notify",)
 _VMSTATS: Final = ("vmstats",)
 _HISTORY: Final = ("history",)
-_OF_HISTORY: Final = ("history", "rpc")
+_OF_HISTORY: Final = ("history", "rpc", "notify")
 
 
 def _statistics_mib(given: int) -> None:
@@ -414,6 +416,69 @@ class HistoryKeys:
     )
 
 
+@dataclass(frozen=True)
+class NotifyKeys:
+    """Notifications of state changes, faults and what VMs there are."""
+
+    webhook: str = key(
+        "",
+        "URL that gets each notification by POST, as a CloudEvent; empty: none",
+        option="--webhook",
+        commands=_NOTIFY,
+        metavar="URL",
+    )
+    webhook_header_file: str = key(
+        "",
+        "file with a header that the webhook is sent, a secret: Authorization: Bearer ...",
+        option="--webhook-header-file",
+        commands=_NOTIFY,
+        metavar="FILE",
+    )
+    amqp: str = key(
+        "",
+        "broker that gets them as from oslo.messaging, without a password: amqp://USER@HOST/VHOST; "
+        "empty: none",
+        option="--amqp",
+        commands=_NOTIFY,
+        metavar="URL",
+    )
+    amqp_password_file: str = key(
+        "",
+        "file with the password of the broker's user",
+        option="--amqp-password-file",
+        commands=_NOTIFY,
+        metavar="FILE",
+    )
+    tls_ca: str = key(
+        "",
+        "certificates that sign those of webhook and broker; empty: the system's",
+        option="--tls-ca",
+        commands=_NOTIFY,
+        metavar="FILE",
+    )
+    exists: str = key(
+        "never",
+        "after which period of UTC instance.exists of each VM is sent",
+        option="--exists",
+        commands=_NOTIFY,
+        choices=("never", "hour", "day", "month", "year"),
+    )
+    audit_file: str = key(
+        DEFAULT_AUDIT,
+        "file that keeps which periods were told",
+        option="--audit-file",
+        commands=_NOTIFY,
+        metavar="PATH",
+    )
+    user: str = key(
+        "kvmlog-notify",
+        'user to run as when started as root; "root": stay root',
+        option="--user",
+        commands=_NOTIFY,
+        metavar="NAME",
+    )
+
+
 # The names are those of Config's attributes.
 SECTIONS: Final[dict[str, type]] = {
     "bridge": BridgeKeys,
@@ -423,6 +488,7 @@ SECTIONS: Final[dict[str, type]] = {
     "recorder": RecorderKeys,
     "vmstats": VmStatsKeys,
     "history": HistoryKeys,
+    "notify": NotifyKeys,
 }
 KEYS: Final[dict[str, Key]] = {
     one.full: one for section, kind in SECTIONS.items() for one in keys_of(section, kind)

@@ -18,6 +18,7 @@ _OF_SERVICES = {
     "kvmlog-rpc": "-g kvmlog",
     "kvmlog-vmstats": "-g kvmlog -G libvirt",
     "kvmlog-history": "-g kvmlog",
+    "kvmlog-notify": "-g kvmlog",
 }
 # <linux/prctl.h>
 _PR_SET_NO_NEW_PRIVS = 38
