@@ -26,6 +26,7 @@ LAYERS = (
     "engine",
     "bridge",
     "vmstats",
+    "history",
     "client",
     "rpcserver",
     "cli",

@@ -72,3 +72,15 @@ class VmStatsError(KvmlogError):
 
 class VmStatsMissingError(VmStatsError):
     """There is no file of VM statistics at the path."""
+
+
+class HistoryError(KvmlogError):
+    """The history cannot be had or used, or refuses a request."""
+
+
+class HistoryMissingError(HistoryError):
+    """There is no history at the path."""
+
+
+class HistoryMarkerError(HistoryError):
+    """A page of the history is asked for by a marker that is not in it."""
