@@ -20,6 +20,7 @@ from kvmlog.config.schema import (
     SECTIONS,
     BridgeKeys,
     BudgetKeys,
+    HistoryKeys,
     LimitsKeys,
     RpcKeys,
     UdpKeys,
@@ -62,6 +63,7 @@ class Config:
     rpc: RpcKeys = field(default_factory=RpcKeys)
     budget: BudgetKeys = field(default_factory=BudgetKeys)
     vmstats: VmStatsKeys = field(default_factory=VmStatsKeys)
+    history: HistoryKeys = field(default_factory=HistoryKeys)
     limits: LimitsKeys = field(default_factory=LimitsKeys)
     origins: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(KEYS, DEFAULT))
     path: str | None = None

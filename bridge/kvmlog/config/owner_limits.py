@@ -48,7 +48,3 @@ def parse(lines: Iterable[str]) -> dict[str, OwnerLimits]:
         found[owner] = OwnerLimits(**given)
     return found
 
-
-def check(lines: Iterable[str]) -> None:
-    """Check what parse() takes."""
-    parse(lines)

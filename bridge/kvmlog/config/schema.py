@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from kvmlog.config import owner_limits
 from kvmlog.config.keys import (
     Key,
     RefusedValueError,
@@ -50,6 +49,13 @@ def _statistics_mib(given: int) -> None:
     low = lib.KVMLOG_STATISTICS_MIN_MIB
     if given and not low <= given <= MAX_MIB:
         raise RefusedValueError(f"give {low} to {MAX_MIB} MiB, or 0 for no statistics")
+
+
+def _owners(given: tuple[str, ...]) -> None:
+    # Here, since commands that only want a default need none of it.
+    from kvmlog.config import owner_limits
+
+    owner_limits.parse(given)
 
 
 @dataclass(frozen=True)
@@ -300,6 +306,26 @@ class VmStatsKeys:
 
 
 @dataclass(frozen=True)
+class HistoryKeys:
+    """The history."""
+
+    file: str = key(
+        "/var/lib/kvmlog-history/history",
+        "x",
+        option="--history-file",
+        commands=("rpc",),
+        metavar="PATH",
+    )
+    socket: str = key(
+        "/run/kvmlog-history/socket",
+        "x",
+        option="--history-socket",
+        commands=("rpc",),
+        metavar="SOCKET",
+    )
+
+
+@dataclass(frozen=True)
 class LimitsKeys:
     """Limits of VMs' owners, as engines are told them; nothing here refuses a VM."""
 
@@ -308,7 +334,7 @@ class LimitsKeys:
         'limits of owners (Nova\'s project ids, "*": of any other), such as '
         '"c1a2b3d4e5f60718293a4b5c6d7e8f90 cores=20 ram_mib=51200 instances=10"',
         commands=_RPC,
-        check=owner_limits.check,
+        check=_owners,
         live=True,
     )
     cpu_ratio: float = key(
@@ -353,6 +379,7 @@ SECTIONS: Final[dict[str, type]] = {
     "rpc": RpcKeys,
     "budget": BudgetKeys,
     "vmstats": VmStatsKeys,
+    "history": HistoryKeys,
     "limits": LimitsKeys,
 }
 KEYS: Final[dict[str, Key]] = {

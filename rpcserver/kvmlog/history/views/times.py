@@ -8,7 +8,7 @@ from typing import Final
 
 from kvmlog.guests.sanitize import clean
 from kvmlog.history.moment import Stamp
-from kvmlog.util.errors import KvmlogError
+from kvmlog.util.errors import HistoryError
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # What 64 bits of nanoseconds reach.
@@ -16,7 +16,7 @@ _YEARS: Final = (1970, 2261)
 _CHARACTERS: Final = 64
 
 
-class TimeError(KvmlogError):
+class TimeError(HistoryError):
     """A text that is no time."""
 
 

@@ -5,19 +5,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
+from types import MappingProxyType
 from typing import Any, Final
 
 from kvmlog.guests.sanitize import NAME_CHARACTERS, clean
+from kvmlog.history.model import Service
+from kvmlog.history.views import times
 from kvmlog.rpcserver import nearest
-from kvmlog.rpcserver.auth.caller import Caller
+from kvmlog.rpcserver.auth.caller import Caller, Role
 from kvmlog.rpcserver.http.service import RefusalError
 from kvmlog.rpcserver.http.work import Work
 from kvmlog.rpcserver.service import RpcService
+from kvmlog.rpcserver.vms.changes import ServiceChange
 from kvmlog.rpcserver.vms.documents import VM_BYTES, Vms
+from kvmlog.rpcserver.vms.past import Past, past_of
 from kvmlog.rpcserver.vms.source import Poll
 
 _MOST_WORDS: Final = 64
+NO_BODY: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,22 @@ class Question:
     path: Mapping[str, Any]
     query: Mapping[str, Any]
     version: tuple[int, int]  # Nova's microversion, on its paths
+    body: Mapping[str, Any] = NO_BODY
+
+    @property
+    def past(self) -> Past:
+        """Return the history's answers."""
+        history = self.service.history
+        return past_of(history.file, history.socket)
+
+    def vm_of(self, word: str) -> str:
+        """Return the UUID of a VM that there is or was; UnknownVmError, InvalidRequestError."""
+        return self.past.vm(word, lambda word: self.vms.find(self.poll(1), word).sample.uuid)
+
+    def change(self, service: Service, change: ServiceChange) -> dict[str, Any]:
+        """Change a service for the caller; return it as it is then. ServiceNotChangedError."""
+        with self.work.waiting():
+            return self.past.change(service, change, str(self.caller))
 
     def poll(self, count: int | None = None) -> Poll:
         """Return the newest poll, with memory for so many VMs of it, all by default."""
@@ -78,6 +100,10 @@ class Route:
     # Beyond what any route may refuse.
     refusals: tuple[HTTPStatus, ...] = ()
     in_path: tuple[Parameter, ...] = ()
+    method: HTTPMethod = HTTPMethod.GET
+    # Of the body, an object; None: there is none.
+    body: Mapping[str, Any] | None = None
+    role: Role = Role.READ
 
     def question(
         self, path: Mapping[str, str], query: Mapping[str, Sequence[str]]
@@ -115,6 +141,27 @@ def one_of(known: Sequence[str]) -> Callable[[str], str]:
     return check
 
 
+def integer(least: int, most: int) -> Callable[[str], int]:
+    """Accept decimal digits within bounds."""
+
+    def check(value: str) -> int:
+        digits = value.isascii() and value.isdigit() and len(value) <= len(str(most))
+        if not digits or not least <= int(value) <= most:
+            raise ValueError(f"give a whole number from {least} to {most}")
+        return int(value)
+
+    return check
+
+
+def moment(value: str) -> str:
+    """Accept a date or time, ISO 8601; the answer checks what it means."""
+    try:
+        times.parse(value)
+    except times.TimeError as error:
+        raise ValueError(str(error).partition("; ")[2]) from None
+    return value
+
+
 def boolean(value: str) -> bool:
     """Accept true or false, and what OpenStack's clients send for them."""
     found = _BOOLEANS.get(value.lower())
@@ -124,6 +171,7 @@ def boolean(value: str) -> bool:
 
 
 TEXT: Final = {"type": "string", "minLength": 1, "maxLength": NAME_CHARACTERS}
+TIME: Final = {"type": "string", "minLength": 4, "maxLength": 64}
 _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 

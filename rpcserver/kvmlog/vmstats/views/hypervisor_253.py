@@ -68,8 +68,7 @@ def _disk_available_least(host: Host, vms: list[Vm]) -> int | None:
         max(0, disk.block.capacity_bytes - disk.block.allocation_bytes)
         for vm in vms
         for disk in flavors.file_disks(vm)
-        if disk.block.capacity_bytes is not None
-        and disk.block.allocation_bytes is not None
+        if disk.block.capacity_bytes is not None and disk.block.allocation_bytes is not None
     )
     return (host.disk.available_bytes - yet_to_grow) // GIB
 

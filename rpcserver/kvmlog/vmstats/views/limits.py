@@ -8,8 +8,7 @@ absent, and so is each limit that nothing gives.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kvmlog.config.owner_limits import ANY, OwnerLimits
@@ -29,7 +28,7 @@ NONE: Final = "none"
 class Rules:
     """What limits are made of where nothing else is configured, and what is."""
 
-    owners: Mapping[str, OwnerLimits] = MappingProxyType({})  # by project id, or ANY
+    owners: Mapping[str, OwnerLimits] = field(default_factory=dict)  # by project id, or ANY
     cpu_ratio: float = 0.0  # 0: capacity is no limit
     ram_ratio: float = 0.0
     reserved_cpus: int = 0
@@ -65,9 +64,7 @@ def document(
     }
 
 
-def _most(
-    hosts: tuple[Host, ...], project_id: str | None, rules: Rules
-) -> tuple[OwnerLimits, str]:
+def _most(hosts: tuple[Host, ...], project_id: str | None, rules: Rules) -> tuple[OwnerLimits, str]:
     configured = None
     if project_id is not None:
         configured = rules.owners.get(project_id, rules.owners.get(ANY))
