@@ -11,13 +11,13 @@ from typing import Any, Final
 
 from kvmlog.guests.sanitize import NAME_CHARACTERS, clean
 from kvmlog.history.model import Service
+from kvmlog.history.services import Update
 from kvmlog.history.views import times
 from kvmlog.rpcserver import nearest
 from kvmlog.rpcserver.auth.caller import Caller, Role
 from kvmlog.rpcserver.http.service import RefusalError
 from kvmlog.rpcserver.http.work import Work
 from kvmlog.rpcserver.service import RpcService
-from kvmlog.rpcserver.vms.changes import ServiceChange
 from kvmlog.rpcserver.vms.documents import VM_BYTES, Vms
 from kvmlog.rpcserver.vms.past import Past, past_of
 from kvmlog.rpcserver.vms.source import Poll
@@ -75,7 +75,7 @@ class Question:
         """Return the UUID of a VM that there is or was; UnknownVmError, InvalidRequestError."""
         return self.past.vm(word, lambda word: self.vms.find(self.poll(1), word).sample.uuid)
 
-    def change(self, service: Service, change: ServiceChange) -> dict[str, Any]:
+    def change(self, service: Service, change: Update) -> dict[str, Any]:
         """Change a service for the caller; return it as it is then. ServiceNotChangedError."""
         with self.work.waiting():
             return self.past.change(service, change, str(self.caller))

@@ -6,6 +6,7 @@ from __future__ import annotations
 from http import HTTPMethod, HTTPStatus
 from typing import Any, Final
 
+from kvmlog.history.services import REASON_CHARACTERS
 from kvmlog.history.views import services
 from kvmlog.history.views.usage import of_tenant
 from kvmlog.rpcserver.auth.caller import Role
@@ -123,7 +124,7 @@ CHANGE: Final = {
             "type": "string",
             "description": "Why; with status disabled only",
             "minLength": 1,
-            "maxLength": changes.REASON_CHARACTERS,
+            "maxLength": REASON_CHARACTERS,
         },
         "forced_down": {"type": "boolean"},
     },

@@ -4,38 +4,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from kvmlog.guests.sanitize import clean
+from kvmlog.history.services import REASON_CHARACTERS, Update
 from kvmlog.rpcserver import nearest
 from kvmlog.rpcserver.vms.errors import InvalidChangeError
 
-REASON_CHARACTERS: Final = 255
 STATUSES: Final = ("enabled", "disabled")
 MEMBERS: Final = ("status", "disabled_reason", "forced_down")
 
 
-@dataclass(frozen=True)
-class ServiceChange:
-    """The change of a service; None: stays as it is."""
-
-    enabled: bool | None
-    disabled_reason: str | None  # with enabled False only
-    forced_down: bool | None
-
-    def __str__(self) -> str:
-        words = []
-        if self.enabled is not None:
-            words.append(STATUSES[0] if self.enabled else STATUSES[1])
-        if self.disabled_reason is not None:
-            words.append(f"({self.disabled_reason!a})")
-        if self.forced_down is not None:
-            words.append("forced down" if self.forced_down else "no longer forced down")
-        return " ".join(words)
+def words(change: Update) -> str:
+    """Return a change for the log."""
+    found = []
+    if change.enabled is not None:
+        found.append(STATUSES[0] if change.enabled else STATUSES[1])
+    if change.disabled_reason is not None:
+        found.append(f"({ascii(change.disabled_reason)})")
+    if change.forced_down is not None:
+        found.append("forced down" if change.forced_down else "no longer forced down")
+    return " ".join(found)
 
 
-def parse(given: Mapping[str, Any]) -> ServiceChange:
+def parse(given: Mapping[str, Any]) -> Update:
     """Return the change that these members ask for; InvalidChangeError."""
     for name in given:
         if name not in MEMBERS:
@@ -65,7 +57,7 @@ def parse(given: Mapping[str, Any]) -> ServiceChange:
     if status is None and forced is None:
         raise InvalidChangeError("nothing to change; give status or forced_down")
     enabled = None if status is None else status == STATUSES[0]
-    return ServiceChange(enabled, reason, forced)
+    return Update(enabled, reason, forced)
 
 
 def _shown(value: Any) -> str:

@@ -13,13 +13,15 @@ from typing import Any, Final
 
 from kvmlog.guests.sanitize import clean, normal_uuid
 from kvmlog.history import reader
+from kvmlog.history.client import HistoryClient
 from kvmlog.history.model import Binary, Fault, Service
 from kvmlog.history.moment import Stamp
+from kvmlog.history.services import Update
 from kvmlog.history.reader import HistoryReader
 from kvmlog.history.views import faults, instance_actions, services, times, usage
 from kvmlog.ring.reader import boot_id
 from kvmlog.rpcserver import log
-from kvmlog.rpcserver.vms.changes import ServiceChange
+from kvmlog.rpcserver.vms import changes
 from kvmlog.rpcserver.vms.errors import (
     InvalidRequestError,
     NoCollectorError,
@@ -109,22 +111,19 @@ class Past:
             )
         return found[0]
 
-    def change(self, service: Service, change: ServiceChange, caller: str) -> dict[str, Any]:
+    def change(self, service: Service, change: Update, caller: str) -> dict[str, Any]:
         """Have the history change a service, and return it as it is then.
 
         The log says who asked for it, done or not. ServiceNotChangedError: it was not done.
         """
-        wanted = f"{service.binary} on {service.host} to be {change}"
+        wanted = f"{service.binary} on {service.host} to be {changes.words(change)}"
         try:
-            self._ask(service, change)
+            HistoryClient(self._socket_path).update_service(service.binary, change)
         except HistoryError as error:
             log.audit(f"{caller} asked for {wanted}, not done: {error}")
             raise ServiceNotChangedError(str(error)) from error
         log.audit(f"{caller} asked for {wanted}, done")
         return services.document(self.service(service.uuid), _now())
-
-    def _ask(self, service: Service, change: ServiceChange) -> None:
-        raise HistoryError("TBD")
 
     def vm(self, word: str, find: Callable[[str], str]) -> str:
         """Return the UUID of a VM that there is, or was; UnknownVmError, InvalidRequestError.

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import typing
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from kvmlog.vmstats.views import (
 from kvmlog.vmstats.views.errors import NotRunningError
 from kvmlog.vmstats.views.schemas import schema
 from kvmlog.vmstats.views.table import FORMATS, SCHEMAS
+from tests.support.schemas import validate
 from tests.support.vmstats_samples import at, snapshot
 from tests.support.vmstats_strategies import NOW, hosts, vms
 
@@ -53,18 +53,6 @@ def leaves(document: Any, key: str = "") -> Iterator[tuple[str, Any]]:
             yield from leaves(value, key)
     else:
         yield key, document
-
-
-@functools.cache
-def validator(name: str) -> Any:
-    """The validator of a schema, which checks formats too."""
-    kind = jsonschema.Draft202012Validator
-    return kind(schema(name), format_checker=kind.FORMAT_CHECKER)
-
-
-def validate(document: Any, name: str) -> None:
-    """A document has its schema."""
-    validator(name).validate(document)
 
 
 def check(document: Any, name: str) -> None:

@@ -11,6 +11,7 @@ from http import HTTPMethod, HTTPStatus
 from typing import Any, Final
 
 from kvmlog.guests.sanitize import NAME_CHARACTERS, clean
+from kvmlog.history.services import REASON_CHARACTERS
 from kvmlog.rpcserver.auth.caller import Role
 from kvmlog.rpcserver.rest.nova.paths import PREFIX, UUIDS, one
 from kvmlog.rpcserver.rest.routes import TEXT, Parameter, Question, Route, bad_request, text
@@ -96,7 +97,7 @@ _CHANGE: Final = {
         "disabled_reason": {
             "type": "string",
             "minLength": 1,
-            "maxLength": changes.REASON_CHARACTERS,
+            "maxLength": REASON_CHARACTERS,
         },
         "forced_down": {"type": "boolean"},
         "host": TEXT,
