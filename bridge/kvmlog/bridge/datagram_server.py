@@ -4,19 +4,13 @@
 from __future__ import annotations
 
 import socket
-import struct
 from dataclasses import dataclass
 from typing import Any, Final
 
 from kvmlog.bridge.dispatch import Dispatcher
 from kvmlog.control import protocol
-from kvmlog.util import users
+from kvmlog.util import local_socket, users
 from kvmlog.util.log import log
-
-# Of the sender of a Unix datagram, as the kernel knows it: struct ucred, unix(7). No room for
-# more: descriptors that somebody sends along are closed by the kernel.
-_CREDENTIALS: Final = struct.Struct("=iII")
-CREDENTIALS_BYTES: Final = socket.CMSG_LEN(_CREDENTIALS.size)
 
 _AUDITED: Final = (b"on", b"off", b"reset")
 _SHOWN_BYTES: Final = 300
@@ -93,8 +87,7 @@ class DatagramServer:
 
 
 def _credentials(datagram: Datagram) -> str:
-    for level, kind, data in datagram.ancillary:
-        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
-            pid, uid, _ = _CREDENTIALS.unpack(data)
-            return f"{users.user_name(uid)} (uid {uid}, pid {pid})"
-    return "somebody"
+    sender = local_socket.sender(datagram.ancillary)
+    if sender is None:
+        return "somebody"
+    return f"{users.user_name(sender.uid)} (uid {sender.uid}, pid {sender.pid})"

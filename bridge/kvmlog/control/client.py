@@ -3,17 +3,18 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import socket
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from kvmlog.control.protocol import BUDGET, format_on, format_pending
 from kvmlog.control.sampling import EVERY_EXIT, Sampling
-from kvmlog.util import permissions
+from kvmlog.util import local_socket
 from kvmlog.util.errors import BudgetError, SwitchError
+from kvmlog.util.local_socket import Words
 
+# Of the switch's socket, in errors.
+WORDS: Final = Words("bridge", "kvmlog bridge", "--switch", SwitchError)
 _ANSWER_BYTES: Final = 1 << 16
 
 
@@ -29,22 +30,14 @@ class SwitchClient:
 
         SwitchError when no bridge answers.
         """
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as link:
-            link.settimeout(self.timeout_s)
-            try:
-                # Connect first: then only the bridge can send to this socket. Anybody could send
-                # to one that has an address before it is connected.
-                link.connect(self.path)
-                link.bind("")  # the kernel chooses an abstract address for the answer
-                link.send(command.encode())
-                return link.recv(_ANSWER_BYTES).decode("utf-8", "replace")
-            except TimeoutError:
-                raise SwitchError(
-                    f"{self.path}: no answer within {self.timeout_s:g} s; "
-                    "look at the bridge's log or restart it"
-                ) from None
-            except OSError as error:
-                raise SwitchError(_unreachable(self.path, error)) from None
+        answer = local_socket.ask(
+            self.path,
+            command.encode(),
+            WORDS,
+            timeout_s=self.timeout_s,
+            most_bytes=_ANSWER_BYTES,
+        )
+        return answer.decode("utf-8", "replace")
 
     def switch(
         self,
@@ -136,11 +129,3 @@ def _refusal(answer: str) -> SwitchError:
     if sentence.startswith(BUDGET):
         return BudgetError(sentence.removeprefix(BUDGET))
     return SwitchError(sentence)
-
-
-def _unreachable(path: str, error: OSError) -> str:
-    if error.errno in (errno.ENOENT, errno.ECONNREFUSED):
-        return f"{path}: no bridge is running; start it (kvmlog bridge)"
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return f"{path}: no permission; be root or in the group {permissions.GROUP}"
-    return f"{path}: the bridge cannot be reached ({error.strerror or error})"

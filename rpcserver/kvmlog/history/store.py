@@ -86,7 +86,7 @@ class Transaction:
 
     def insert(self, table: str, **columns: Any) -> int:
         """Insert a row; return its id. A Stamp becomes its three columns."""
-        names, values = self._columns(columns)
+        names, values = self.columns(columns)
         cursor = self._connection.execute(
             f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",
             values,
@@ -96,7 +96,7 @@ class Transaction:
 
     def update(self, table: str, row_id: int, **columns: Any) -> None:
         """Change the row of an id. A Stamp becomes its three columns."""
-        names, values = self._columns(columns)
+        names, values = self.columns(columns)
         assigned = ", ".join(f"{name} = ?" for name in names)
         self._connection.execute(f"UPDATE {table} SET {assigned} WHERE id = ?", [*values, row_id])
 
@@ -110,7 +110,18 @@ class Transaction:
         assert found is None or isinstance(found, sqlite3.Row)
         return found
 
-    def _columns(self, columns: dict[str, Any]) -> tuple[list[str], list[Any]]:
+    def pragma(self, name: str) -> int:
+        """Return the value of a pragma that is a number."""
+        (value,) = self._connection.execute(f"PRAGMA {name}").fetchone()
+        return int(value)
+
+    def shrink(self, pages: int) -> None:
+        """Give at most so many free pages back to the file system."""
+        # A step of the statement frees one page.
+        self._connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+
+    def columns(self, columns: dict[str, Any]) -> tuple[list[str], list[Any]]:
+        """Return names and values of columns, of which a Stamp is three."""
         names: list[str] = []
         values: list[Any] = []
         for name, value in columns.items():

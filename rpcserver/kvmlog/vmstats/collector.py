@@ -16,6 +16,7 @@ from kvmlog.util.errors import VmStatsError
 from kvmlog.util.ratelimit import LogLimiter
 from kvmlog.vmstats import log
 from kvmlog.vmstats.cost import Budget
+from kvmlog.vmstats.event_log import EventLog
 from kvmlog.vmstats.libvirt.poller import Poller
 from kvmlog.vmstats.moment import Moment
 from kvmlog.vmstats.snapshot import Collector as CollectorState
@@ -45,7 +46,7 @@ class Settings:
 class Collector(Closeable):
     """Pollers, their cost, and the writer of the file."""
 
-    def __init__(self, settings: Settings, writer: SnapshotWriter) -> None:
+    def __init__(self, settings: Settings, writer: SnapshotWriter, events: EventLog) -> None:
         self._settings = settings
         self._writer = writer
         self._started = Moment.now()
@@ -61,6 +62,7 @@ class Collector(Closeable):
                 balloon_period_s=settings.balloon_period_s,
                 images=settings.images,
                 reported=self._report,
+                note=events.note,
             )
             for uri in settings.uris
         ]

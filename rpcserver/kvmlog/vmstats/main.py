@@ -20,8 +20,9 @@ from kvmlog.util import permissions, privileges
 from kvmlog.util.errors import VmStatsError
 from kvmlog.util.loop import Loop, signals
 from kvmlog.util.sdnotify import Notifier
-from kvmlog.vmstats import log
+from kvmlog.vmstats import events, log
 from kvmlog.vmstats.aside import Aside
+from kvmlog.vmstats.event_log import EventLog
 from kvmlog.vmstats.libvirt import uri
 from kvmlog.vmstats.writer import SnapshotWriter
 
@@ -63,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
     with (
         signals() as wake,
         SnapshotWriter(keys.file) as writer,
-        Collector(settings, writer) as collector,
+        EventLog(events.path_of(keys.file), settings.boot_id) as event_log,
+        Collector(settings, writer, event_log) as collector,
     ):
         reload = Reload("vmstats", config, lambda: Config.of(args), log)
 
@@ -79,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
 
         loop = Loop(tick, read_again)
         loop.add(collector)
+        loop.add(event_log)
         # A poll makes thousands of objects, and no circles of them: what looks for those took a
         # fifth of the CPU time.
         gc.freeze()

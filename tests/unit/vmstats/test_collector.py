@@ -13,6 +13,8 @@ import libvirt
 import pytest
 
 from kvmlog.vmstats.collector import Collector, Settings
+from kvmlog.vmstats.event_log import EventLog
+from kvmlog.vmstats.events import path_of
 from kvmlog.vmstats.libvirt.poller import Poller
 from kvmlog.vmstats.reader import SnapshotReader
 from kvmlog.vmstats.snapshot import Snapshot
@@ -51,12 +53,17 @@ def test_polls_leave_nothing_behind(tmp_path: Path) -> None:
     uri = write_host(tmp_path, 5)
     path = str(tmp_path / "vms.json")
     changing = libvirt.open(uri)
-    with SnapshotWriter(path) as writer, Collector(settings(uri), writer) as collector:
+    with (
+        SnapshotWriter(path) as writer,
+        EventLog(path_of(path), "0") as events,
+        Collector(settings(uri), writer, events) as collector,
+    ):
         collector.start()
 
         def poll(until: int) -> Snapshot:
             while True:
                 collector.handle()
+                events.handle()
                 snapshot = SnapshotReader(path).read()
                 polls = snapshot.collector.connections[0].polls
                 if polls >= until:
@@ -92,7 +99,8 @@ def test_a_failing_poller_ends_the_collector(
     monkeypatch.setattr(Poller, "_poll", fail)
     with (
         SnapshotWriter(str(tmp_path / "vms.json")) as writer,
-        Collector(settings("test:///default"), writer) as collector,
+        EventLog(str(tmp_path / "vms.json.events"), "0") as events,
+        Collector(settings("test:///default"), writer, events) as collector,
     ):
         collector.start()
         select.select([collector], [], [], HANG_S)

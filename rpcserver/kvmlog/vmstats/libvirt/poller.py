@@ -12,6 +12,7 @@ from typing import Final
 
 from kvmlog.util.ratelimit import LogLimiter
 from kvmlog.vmstats import log
+from kvmlog.vmstats.events import Kind, Occurrence
 from kvmlog.vmstats.host import Host
 from kvmlog.vmstats.libvirt import calls, uri
 from kvmlog.vmstats.libvirt.balloon import BalloonPeriod
@@ -47,7 +48,8 @@ class Report:
 class Poller:
     """A thread that polls one libvirt every interval_s, and reports each time.
 
-    reported: called in the thread after each poll. report: the newest one.
+    reported: called in the thread after each poll; note: called, in libvirt's or this thread, for
+    what happens in between. report: the newest one.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Poller:
         balloon_period_s: int,
         images: str,
         reported: Callable[[], None],
+        note: Callable[[Occurrence], None],
     ) -> None:
         self.uri = connection_uri
         self.interval_s = interval_s
@@ -68,7 +71,7 @@ class Poller:
         self._ended = False
         self._lost = False
         self._wake = threading.Event()
-        self._changes = Changes(self._on_lost)
+        self._changes = Changes(self._on_lost, note, connection_uri)
         self._session = Session(
             connection_uri, remote=not uri.is_local(connection_uri), changes=self._changes
         )
@@ -171,6 +174,9 @@ class Poller:
             domains.redefine()
             self._facts.renew()
             self._daemon.find()
+            if self._connections and self._error is None:
+                # Lost and there again, within one poll.
+                self._changes.happened(Kind.CONNECTED)
             self._connections = session.connections
         elif not session.has_events:
             domains.redefine()
@@ -215,6 +221,9 @@ class Poller:
             self._errors.clear()
             if error is None:
                 self._log(f"{self.uri}: connected")
+                self._changes.happened(Kind.CONNECTED)
+            else:
+                self._changes.happened(Kind.DISCONNECTED, None, error)
         self._error = error
         if error is not None:
             self._tell_error(error)

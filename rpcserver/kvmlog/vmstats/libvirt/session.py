@@ -54,6 +54,7 @@ class Session:
         self._connect_s = _CONNECT_REMOTE_S if remote else _CONNECT_S
         self._changes = changes
         self._watch: Lane | None = None
+        self._subscription: Subscription | None = None  # of _watch
         self._figures: Lane | None = None
         self._left: list[Lane] = []
         self._last_s = 0.0  # how long the last figures took
@@ -156,6 +157,7 @@ class Session:
                 self.connections += 1
 
             self._watch = Lane(self._uri, opened_by=begin, closed_by=subscription.end)
+            self._subscription = subscription
         lane = self._watch
         self._opened(lane, self._leave_watch)
         return lane
@@ -205,6 +207,9 @@ class Session:
         )
 
     def _leave_watch(self) -> None:
+        if self._subscription is not None:
+            self._subscription.mute()
+            self._subscription = None
         self._leave(self._watch)
         self._watch = None
 

@@ -67,7 +67,7 @@ class Polls:
     """Polls of the one domain."""
 
     def __init__(self, history_s: float = 600) -> None:
-        self.changes = Changes(lambda: None)
+        self.changes = Changes(lambda: None, lambda _: None, URI)
         self.domains = Domains(URI, history_s, self.changes)
         self.read = 0  # definitions
 

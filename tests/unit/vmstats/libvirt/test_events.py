@@ -7,12 +7,14 @@ from pathlib import Path
 
 import libvirt
 
+from kvmlog.vmstats.events import Kind, Occurrence
 from kvmlog.vmstats.libvirt import binding
 from kvmlog.vmstats.libvirt.events import Changes, Subscription
 from tests.support.bridge_process import until
 from tests.support.libvirt_test_driver import write_host
 
 binding.set_up()
+URI = "test:///default"
 
 
 def nobody() -> None:
@@ -21,7 +23,8 @@ def nobody() -> None:
 
 def test_a_domain_that_stops_is_defined_anew(tmp_path: Path) -> None:
     """Its UUID is there once; another domain's is not."""
-    changes = Changes(nobody)
+    noted: list[Occurrence] = []
+    changes = Changes(nobody, noted.append, URI)
     connection = libvirt.open(write_host(tmp_path, 2))
     subscription = Subscription(changes)
     subscription.begin(connection)
@@ -36,6 +39,15 @@ def test_a_domain_that_stops_is_defined_anew(tmp_path: Path) -> None:
     until(told)
     assert found == {domain.UUIDString()}
     assert changes.take_redefined() == set()
+    (happened,) = noted
+    assert (happened.kind, happened.detail) == (Kind.STOPPED, "destroyed")
+    assert (happened.uri, happened.uuid, happened.name) == (URI, domain.UUIDString(), "vm1")
+    subscription.mute()
+    domain.create()
+    until(lambda: bool(changes.take_redefined()))
+    assert noted == [happened]
+    domain.destroy()
+    until(lambda: bool(changes.take_redefined()))
     subscription.end(connection)
     domain.create()
     del domain
@@ -46,7 +58,7 @@ def test_a_domain_that_stops_is_defined_anew(tmp_path: Path) -> None:
 
 def test_io_errors_are_counted_by_disk() -> None:
     """Of those that are asked for; a domain that has gone is forgotten."""
-    changes = Changes(nobody)
+    changes = Changes(nobody, list[Occurrence]().append, URI)
     for uuid, alias in (("a", "virtio-disk0"), ("a", "virtio-disk0"), ("b", "sata0-0-0")):
         changes.count_io_error(uuid, alias)
     assert changes.io_errors("a", ["virtio-disk0", "virtio-disk1"]) == {

@@ -53,7 +53,13 @@ def test_vms_do_not_wait_for_the_host(slow: Gate, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(host_facts, "_MOMENT_S", 0.01)
     polled = threading.Event()
     poller = Poller(
-        URI, interval_s=0.01, history_s=10, balloon_period_s=0, images="/", reported=polled.set
+        URI,
+        interval_s=0.01,
+        history_s=10,
+        balloon_period_s=0,
+        images="/",
+        reported=polled.set,
+        note=lambda _: None,
     )
     poller.start()
 

@@ -35,6 +35,7 @@ def poller(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Poller]:
         balloon_period_s=0,
         images="/",
         reported=lambda: None,
+        note=lambda _: None,
     )
     yield made
     made._session.close()

@@ -10,6 +10,7 @@ from pathlib import Path
 import libvirt
 import pytest
 
+from kvmlog.vmstats.events import Occurrence
 from kvmlog.vmstats.libvirt import calls
 from kvmlog.vmstats.libvirt import session as sessions
 from kvmlog.vmstats.libvirt.events import Changes
@@ -20,14 +21,15 @@ from tests.support.libvirt_test_driver import write_host
 URI = "test:///default"
 
 
-def nobody() -> None:
-    """Not called: the test driver loses no connection."""
+def changes() -> Changes:
+    """What happens to domains, which nobody looks at; the test driver loses no connection."""
+    return Changes(lambda: None, list[Occurrence]().append, URI)
 
 
 @pytest.fixture
 def session() -> Iterator[Session]:
     """A session, closed at the end."""
-    made = Session(URI, remote=False, changes=Changes(nobody))
+    made = Session(URI, remote=False, changes=changes())
     yield made
     made.close()
     made.join(HANG_S)
@@ -36,7 +38,11 @@ def session() -> Iterator[Session]:
 
 def test_figures_of_all_domains(tmp_path: Path) -> None:
     """As many records as there are domains, running ones with their ids."""
-    made = Session(write_host(tmp_path, 20), remote=False, changes=Changes(nobody))
+    made = Session(
+        write_host(tmp_path, 20),
+        remote=False,
+        changes=changes(),
+    )
     answer = made.figures(2)
     assert {record.name for record in answer.records} == {f"vm{number}" for number in range(20)}
     assert all(record.figures["state.state"] == 1 for record in answer.records)
@@ -103,7 +109,7 @@ def test_a_failing_call_costs_no_connection(session: Session) -> None:
 )
 def test_no_connection(uri: str, said: str) -> None:
     """A sentence with libvirt's reason and a remedy; each try is a new one, and leaves nothing."""
-    made = Session(uri, remote=False, changes=Changes(nobody))
+    made = Session(uri, remote=False, changes=changes())
     for _ in range(3):
         with pytest.raises(UnreachableError, match=said):
             made.figures(2)
