@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kvmlog.history.views import table as history
 from kvmlog.vmstats.host import Host
 from kvmlog.vmstats.snapshot import Snapshot, Vm
 from kvmlog.vmstats.views import (
@@ -68,7 +69,7 @@ def check(document: Any, name: str) -> None:
     assert made_up == []
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
+@pytest.mark.parametrize("name", [*SCHEMAS, *history.SCHEMAS])
 def test_schemas_are_valid_and_say_what_they_are(name: str) -> None:
     """Each is one of draft 2020-12, identified by its file, and describes each field."""
     found = schema(name)
