@@ -24,6 +24,14 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("kvmlog rpc", "as /etc/kvmlog/kvmlog.toml has it"),
         ("kvmlog rpc --listen 127.0.0.1:8080 --user root", "on another port, as root"),
     ),
+    "history": (
+        ("kvmlog history", "as /etc/kvmlog/kvmlog.toml has it"),
+        (
+            "kvmlog history --history-file /tmp/h/history.db --history-socket /tmp/h/socket "
+            "--user root",
+            "to try it, as root",
+        ),
+    ),
     "vmstats": (
         ("kvmlog vmstats", "as /etc/kvmlog/kvmlog.toml has it"),
         ("kvmlog vmstats --uri qemu+ssh://host2/system", "from another host"),

@@ -123,9 +123,9 @@ def key(
     """Return a field of a section's dataclass that describes a key.
 
     help: one phrase, for the default file, docs/operations.md and --help. commands: which of
-    "bridge", "rpc" and "vmstats" use it; option: their command-line option. low and high:
-    inclusive bounds, both or none. check: raises RefusedValueError where type, bounds and choices
-    are not enough. live: SIGHUP applies it.
+    "bridge", "rpc", "vmstats" and "history" use it; option: their option. low and high: inclusive
+    bounds, both or none. check: raises RefusedValueError where type, bounds and choices are not
+    enough. live: SIGHUP applies it.
     """
     return field(
         default=default,

@@ -150,7 +150,7 @@ def _may_exist(path: str) -> bool:
 
 
 def add_options(parser: argparse.ArgumentParser, command: str) -> None:
-    """Add --config, and the options of all keys that `command` ("bridge", "rpc", "vmstats") uses.
+    """Add --config, and the options of all keys that a command uses: "bridge", "rpc", ...
 
     An option that is not given is None; Config.of() then takes the file's value, or the default.
     Others are the text that was typed, which Config.of() checks.

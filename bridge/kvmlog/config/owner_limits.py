@@ -47,4 +47,3 @@ def parse(lines: Iterable[str]) -> dict[str, OwnerLimits]:
             given[name] = int(value)
         found[owner] = OwnerLimits(**given)
     return found
-

@@ -33,6 +33,8 @@ DEFAULT_LISTEN: Final = "127.0.0.1:50080"
 DEFAULT_JSON: Final = "127.0.0.1:50081"
 DEFAULT_USER: Final = "kvmlog-rpc"
 DEFAULT_VMSTATS: Final = "/run/kvmlog-vmstats/vms.json"
+DEFAULT_HISTORY: Final = "/var/lib/kvmlog-history/history.db"
+DEFAULT_HISTORY_SOCKET: Final = "/run/kvmlog-history/socket"
 
 # Where the BPF programs take an exit's reason from.
 REASONS: Final = ("auto", "vcpu", "event")
@@ -41,8 +43,10 @@ PLAIN: Final = ("off", "owner", "any")
 
 _BRIDGE: Final = ("bridge",)
 _RPC: Final = ("rpc",)
-_BOTH: Final = ("bridge", "rpc")
+_READERS: Final = ("bridge", "rpc", "history")
 _VMSTATS: Final = ("vmstats",)
+_HISTORY: Final = ("history",)
+_OF_HISTORY: Final = ("history", "rpc")
 
 
 def _statistics_mib(given: int) -> None:
@@ -78,7 +82,7 @@ class BridgeKeys:
         commands=_BRIDGE,
         choices=REASONS,
     )
-    ring: str = key(DEFAULT_RING, "ring file", option="--ring", commands=_BOTH, metavar="PATH")
+    ring: str = key(DEFAULT_RING, "ring file", option="--ring", commands=_READERS, metavar="PATH")
     slots: int = key(
         DEFAULT_SLOTS,
         "capacity of the ring in records, a power of two",
@@ -98,7 +102,7 @@ class BridgeKeys:
         DEFAULT_SOCKET,
         "local socket for commands to the bridge",
         option="--switch",
-        commands=_BOTH,
+        commands=_READERS,
         metavar="SOCKET",
     )
 
@@ -239,7 +243,7 @@ class VmStatsKeys:
         DEFAULT_VMSTATS,
         "file that the collector writes and all others read",
         option="--vmstats-file",
-        commands=("vmstats", "rpc"),
+        commands=("vmstats", "rpc", "history"),
         metavar="PATH",
     )
     uris: tuple[str, ...] = key(
@@ -307,21 +311,55 @@ class VmStatsKeys:
 
 @dataclass(frozen=True)
 class HistoryKeys:
-    """The history."""
+    """The history: services, lives of VMs, actions, faults."""
 
     file: str = key(
-        "/var/lib/kvmlog-history/history",
-        "x",
+        DEFAULT_HISTORY,
+        "SQLite file that kvmlog history writes and all others read",
         option="--history-file",
-        commands=("rpc",),
+        commands=_OF_HISTORY,
         metavar="PATH",
     )
     socket: str = key(
-        "/run/kvmlog-history/socket",
-        "x",
+        DEFAULT_HISTORY_SOCKET,
+        "local socket for heartbeats of services, and for what is set of them",
         option="--history-socket",
-        commands=("rpc",),
+        commands=_OF_HISTORY,
         metavar="SOCKET",
+    )
+    keep_days: int = key(
+        400,
+        "how long actions, faults and ended lives are kept, in days",
+        option="--keep-days",
+        commands=_HISTORY,
+        low=1,
+        high=36_500,
+        metavar="DAYS",
+        live=True,
+    )
+    max_mib: int = key(
+        256,
+        "size of the file, in MiB, above which the oldest entries go whatever their age",
+        option="--max-mib",
+        commands=_HISTORY,
+        low=1,
+        high=65_536,
+        metavar="MIB",
+        live=True,
+    )
+    zone: str = key(
+        "nova",
+        "availability zone of the services, as engines are told",
+        option="--zone",
+        commands=_HISTORY,
+        metavar="NAME",
+    )
+    user: str = key(
+        "kvmlog-history",
+        'user to run as when started as root; "root": stay root',
+        option="--user",
+        commands=_HISTORY,
+        metavar="NAME",
     )
 
 

@@ -14,7 +14,11 @@ from kvmlog.util.errors import KvmlogError
 
 STAY_ROOT = "root"
 # The users that the services' sysusers.d make, and the groups that each is in.
-_OF_SERVICES = {"kvmlog-rpc": "-g kvmlog", "kvmlog-vmstats": "-g kvmlog -G libvirt"}
+_OF_SERVICES = {
+    "kvmlog-rpc": "-g kvmlog",
+    "kvmlog-vmstats": "-g kvmlog -G libvirt",
+    "kvmlog-history": "-g kvmlog",
+}
 # <linux/prctl.h>
 _PR_SET_NO_NEW_PRIVS = 38
 
@@ -63,6 +67,17 @@ def acting_as(name: str) -> Iterator[None]:
         os.seteuid(0)
         os.setegid(group)
         os.setgroups(groups)
+
+
+def make_folder_of(path: str, user: str) -> None:
+    """Create the missing folder of a file, for the user that this process becomes; KvmlogError."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(folder):
+        return
+    permissions.make_parent(path)
+    if can_drop(user):
+        with contextlib.suppress(OSError):
+            os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
 
 
 def can_drop(name: str) -> bool:

@@ -7,6 +7,7 @@ an exit becomes a record only then: those under way are asked for as well.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import Any, Final
@@ -49,96 +50,108 @@ class _Key:
 
 
 class ExitFaults:
-    """Looks for such exits in the ring at a path, and among those under way."""
+    """Looks for such exits in the ring at a path, and among those under way.
 
-    def __init__(self, ring: str, switch: str, timeout_s: float) -> None:
+    What a look finds is kept until it is committed.
+    """
+
+    def __init__(self, ring: str, switch: SwitchClient) -> None:
         self._path = ring
-        self._switch = SwitchClient(switch, timeout_s=timeout_s)
+        self._switch = switch
         self._names = GuestNames(ring)
         self._labels = GuestLabels(self._names)
         self._ring: RingReader | None = None
-        self._pending: list[Record] = []
-        self._seen: dict[_Key, None] = {}
-        self._noted: list[_Key] = []  # in the transaction that is under way
+        self._ring_id: str | None = None
+        self._after = 0
+        self._found: list[Record] = []
+        self._lost = 0
+        self._seen: dict[_Key, None] = {}  # committed
+
+    def load(self, transaction: Transaction) -> None:
+        """Go on where the history stopped; one that begins looks at what is new."""
+        row = transaction.one("SELECT value FROM position WHERE source = ?", [_POSITION])
+        if row is not None:
+            self._ring_id, self._after = json.loads(row["value"])
+
+    def look(self) -> bool:
+        """Look at the ring; return whether there is something to be taken."""
+        ring = self._current()
+        if ring is not None and len(self._found) < _MOST:
+            # A file that was replaced or cut: the next look opens another.
+            with contextlib.suppress(KvmlogError):
+                self._search(ring)
+        return bool(self._found or self._lost)
 
     def ask(self) -> None:
-        """Ask the bridge for the exits under way; what it tells is taken by the next take()."""
-        self._pending = []
+        """Ask the bridge for the exits under way."""
         try:
             raw, _ = self._switch.pending()
         except KvmlogError:
             return  # no bridge, which its service tells
-        self._pending = [
-            record
-            for record in unpack_records(raw)
-            if isinstance(record, Record) and _is_fault(record)
-        ]
+        self._keep(raw)
 
-    def take(self, transaction: Transaction, boot_id: str) -> int:
-        """Note the faults since the last look; return how many records were lost before it.
-
-        committed() follows, unless the transaction is undone: then they are found again.
-        """
-        self._noted = []
-        ring_id, after = _position(transaction)
-        lost = 0
-        found: list[Record] = list(self._pending)
-        ring = self._current()
-        if ring is not None:
-            if ring_id is None:
-                ring_id, after = _end(ring)
-            part = Search(ring, _SELECTION).since(after, _MOST)
-            if part.ring_id != ring_id:
-                part = Search(ring, _SELECTION).since(0, _MOST)
-            lost = part.overwritten
-            found += [one for one in unpack_records(part.records) if isinstance(one, Record)]
-            value = json.dumps([part.ring_id, part.next_index])
-            transaction.execute("INSERT OR REPLACE INTO position VALUES (?, ?)", [_POSITION, value])
-        if lost:
-            transaction.execute("UPDATE meta SET lost_records = lost_records + ?", [lost])
-        if found:
+    def take(self, transaction: Transaction, boot_id: str) -> None:
+        """Note what has been found; committed() follows, unless the transaction is undone."""
+        if self._lost:
+            transaction.execute("UPDATE meta SET lost_records = lost_records + ?", [self._lost])
+        if self._found:
             self._names.reload()
-            self._labels.learn(found)
-            for record in found:
-                self._note(transaction, record, boot_id)
-        return lost
-
-    def _note(self, transaction: Transaction, record: Record, boot_id: str) -> None:
-        key = _Key(record.guest, record.vcpu, record.exit_ns)
-        if key in self._seen or key in self._noted or not _is_fault(record):
-            return
-        guest = self._labels.guest(record)
-        if guest is None or guest.uuid is None:
-            return  # no VM of libvirt's or an engine's
-        self._noted.append(key)
-        _write(transaction, record, guest, boot_id)
+            self._labels.learn(self._found)
+        noted: set[_Key] = set()
+        for record in self._found:
+            guest = self._labels.guest(record)
+            key = _key(record)
+            # Others are no VMs of libvirt's or an engine's.
+            if guest is not None and guest.uuid is not None and key not in noted:
+                noted.add(key)
+                _write(transaction, record, guest, boot_id)
+        if self._ring_id is not None:
+            value = json.dumps([self._ring_id, self._after])
+            transaction.execute("INSERT OR REPLACE INTO position VALUES (?, ?)", [_POSITION, value])
 
     def committed(self) -> None:
-        """Remember what take() has noted."""
-        self._pending = []
-        for key in self._noted:
-            self._seen[key] = None
-        self._noted = []
+        """Forget what take() has noted."""
+        for record in self._found:
+            self._seen[_key(record)] = None
         while len(self._seen) > _REMEMBERED:
             del self._seen[next(iter(self._seen))]
-
-    def _current(self) -> RingReader | None:
-        """Return the ring; None where there is none that can be read."""
-        if self._ring is None or not self._ring.is_current():
-            if self._ring is not None:
-                self._ring.close()
-                self._ring = None
-            try:
-                self._ring = RingReader(self._path)
-            except KvmlogError:
-                return None
-        return self._ring
+        self._found, self._lost = [], 0
 
     def close(self) -> None:
         """Unmap the ring."""
         if self._ring is not None:
             self._ring.close()
             self._ring = None
+
+    def _search(self, ring: RingReader) -> None:
+        if self._ring_id is None:
+            info = ring.info()
+            self._ring_id, self._after = info.ring_id, info.head
+        part = Search(ring, _SELECTION).since(self._after, _MOST)
+        if part.ring_id != self._ring_id:
+            part = Search(ring, _SELECTION).since(0, _MOST)
+        self._ring_id, self._after = part.ring_id, part.next_index
+        self._lost += part.overwritten
+        self._keep(part.records)
+
+    def _keep(self, records: bytes) -> None:
+        for record in unpack_records(records):
+            if isinstance(record, Record) and _is_fault(record) and _key(record) not in self._seen:
+                self._found.append(record)
+
+    def _current(self) -> RingReader | None:
+        """Return the ring; None where there is none that can be read."""
+        if self._ring is None or not self._ring.is_current():
+            self.close()
+            try:
+                self._ring = RingReader(self._path)
+            except KvmlogError:
+                return None
+        return self._ring
+
+
+def _key(record: Record) -> _Key:
+    return _Key(record.guest, record.vcpu, record.exit_ns)
 
 
 def _is_fault(record: Record) -> bool:
@@ -148,6 +161,8 @@ def _is_fault(record: Record) -> bool:
 def _write(transaction: Transaction, record: Record, guest: Guest, boot_id: str) -> None:
     assert guest.uuid is not None
     kind, message = _KINDS[record.user_reason]
+    if _is_noted(transaction, guest.uuid, kind, record.exit_ns, boot_id):
+        return
     vm = lives.find(transaction, guest.uuid)
     now = transaction.now
     age_ns = max(0, now.monotonic_ns - record.exit_ns)
@@ -172,15 +187,13 @@ def _write(transaction: Transaction, record: Record, guest: Guest, boot_id: str)
     )
 
 
-def _position(transaction: Transaction) -> tuple[str | None, int]:
-    row = transaction.one("SELECT value FROM position WHERE source = ?", [_POSITION])
-    if row is None:
-        return None, 0
-    ring_id, after = json.loads(row["value"])
-    return ring_id, after
-
-
-def _end(ring: RingReader) -> tuple[str, int]:
-    """Return where a history that begins looks on from: what was before is not its time."""
-    info = ring.info()
-    return info.ring_id, info.head
+def _is_noted(
+    transaction: Transaction, uuid: str, kind: FaultKind, exit_ns: int, boot_id: str
+) -> bool:
+    """Return whether a history before this one saw the exit, while it was under way."""
+    row = transaction.one(
+        "SELECT 1 FROM fault JOIN boot ON boot.id = created_boot "
+        "WHERE uuid = ? AND kind = ? AND created_mono = ? AND boot_id = ?",
+        [uuid, kind, exit_ns, boot_id],
+    )
+    return row is not None

@@ -108,7 +108,10 @@ def _take(transaction: Transaction, vm: Vm | None, sample: Sample, boot_id: str)
     before = vm.take(sample.definition, lives.disk_bytes(sample), at)
     if before is not None:
         _did(transaction, vm, "resize", at)
-    began = None if sample.started is None else _stamp(sample.started, boot_id)
+    # Of processes elsewhere it is when the collector first saw them.
+    began = None
+    if sample.started is not None and sample.pid is not None:
+        began = _stamp(sample.started, boot_id)
     if vm.state is None:
         _meet(vm, sample, at, began)
         return

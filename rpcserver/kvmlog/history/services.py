@@ -63,6 +63,12 @@ def beat(
     )
 
 
+def note(transaction: Transaction, binary: Binary, detail: str | None) -> None:
+    """Note what is known of a service that gives no heartbeat, if it was ever seen."""
+    if _find(transaction, binary) is not None:
+        _set(transaction, binary, detail=detail)
+
+
 def update(transaction: Transaction, binary: str, wanted: Update) -> Service:
     """Set what is wanted of a service; return it. HistoryError for one that there is not."""
     row = _find(transaction, binary)

@@ -145,6 +145,7 @@ class Store(Closeable):
         self.path = path
         self._identity = identity
         self._connection: sqlite3.Connection | None = None
+        self._file = (0, 0)
         ownership.check_folder(path, remedy=_PLACE)
         self._lock: int | None = self._locked()
         try:
@@ -160,6 +161,10 @@ class Store(Closeable):
         HistoryError: it cannot be written, with the reason and the remedy. DamagedStoreError.
         """
         connection = self._connection
+        if connection is None or not self.is_named():
+            log(f"{self.path}: the file has been moved or removed; opened anew")
+            self.open_again(now)
+            connection = self._connection
         assert connection is not None
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -172,6 +177,22 @@ class Store(Closeable):
                         connection.execute("ROLLBACK")
         except sqlite3.Error as error:
             raise self._failure(error) from None
+
+    def open_again(self, now: Stamp) -> None:
+        """Open the file of the name anew: one that was damaged, or that somebody has replaced."""
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+            self._connection = None
+        self._connection = self._opened(now)
+
+    def is_named(self) -> bool:
+        """Return whether readers find this file by its path."""
+        try:
+            status = os.stat(self.path)
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self._file
 
     def close(self) -> None:
         if self._connection is not None:
@@ -192,6 +213,8 @@ class Store(Closeable):
             connection = self._connected()
         try:
             self._prepare(connection, now)
+            status = os.stat(self.path)
+            self._file = status.st_dev, status.st_ino
         except sqlite3.Error as error:
             connection.close()
             raise self._failure(error) from None

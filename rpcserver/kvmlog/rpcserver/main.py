@@ -30,8 +30,10 @@ from kvmlog.util.errors import KvmlogError, RingError, RingMissingError
 from kvmlog.util.loop import END, signals
 from kvmlog.util.ratelimit import LogLimiter
 from kvmlog.util.sdnotify import Notifier
+from kvmlog.util.version import version
 
 if TYPE_CHECKING:
+    from kvmlog.history.client import Heartbeat
     from kvmlog.rpcserver.rest.server import JsonServer
 
 _CREDENTIAL_KEYS: Final = (
@@ -85,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
         signals() as wake,
         RpcServer(host, port, limits, service, log_sparingly) as server,
         _json_server(config, service, server.accounts, log_sparingly) as json,
+        _heartbeat(config) as heartbeat,
     ):
         # Everything that takes root has been done: the address is bound.
         if privileges.can_drop(config.rpc.user):
@@ -110,6 +113,7 @@ def run(args: argparse.Namespace) -> int:
         reload.on(*_LIMIT_KEYS, apply=renew_limits)
         thread = threading.Thread(target=server.serve_forever, args=(0.1,))
         thread.start()
+        heartbeat.start()
         state = f"serving {server.url()} from ring {ring}"
         if json is not None:
             json.start()
@@ -141,6 +145,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _heartbeat(config: Config) -> Heartbeat:
+    """Return what will tell the history that this server lives."""
+    # Only here: a process that only parses options needs none of it.
+    from kvmlog.history.client import Heartbeat
+    from kvmlog.history.model import Binary
+
+    return Heartbeat(config.history.socket, Binary.RPC)
+
+
 @contextlib.contextmanager
 def _json_server(
     config: Config, service: RpcService, accounts: Accounts, log_sparingly: LogLimiter
@@ -150,7 +163,6 @@ def _json_server(
         yield None
         return
     # Only here: what it takes, aiohttp above all, is as large as the rest of the server.
-    from kvmlog.rpcserver.methods.status import version
     from kvmlog.rpcserver.rest.server import JsonServer
     from kvmlog.rpcserver.vms.documents import vms_of
 

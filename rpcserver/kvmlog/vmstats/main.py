@@ -4,22 +4,21 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
 import gc
 import os
 import pwd
 import uuid
-from importlib import metadata
 from typing import Final
 
 from kvmlog.config.load import Config, add_options
 from kvmlog.config.reload import Reload
 from kvmlog.ring.reader import boot_id
-from kvmlog.util import permissions, privileges
+from kvmlog.util import privileges
 from kvmlog.util.errors import VmStatsError
 from kvmlog.util.loop import Loop, signals
 from kvmlog.util.sdnotify import Notifier
+from kvmlog.util.version import version
 from kvmlog.vmstats import events, log
 from kvmlog.vmstats.aside import Aside
 from kvmlog.vmstats.event_log import EventLog
@@ -47,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         raise VmStatsError(
             f"libvirt's Python binding cannot be loaded ({error}); install python3-libvirt"
         ) from None
-    _make_folder(keys.file, keys.user)
+    privileges.make_folder_of(keys.file, keys.user)
     dropped = privileges.drop(keys.user, own_groups=True)
     if dropped is not None:
         _move_home()
@@ -58,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         balloon_period_s=keys.balloon_period_s,
         budget_percent=keys.budget_percent,
         images=keys.images,
-        version=_version(),
+        version=version(),
         boot_id=str(uuid.UUID(bytes=boot_id())),
     )
     with (
@@ -99,17 +98,6 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _make_folder(path: str, user: str) -> None:
-    """Create the missing folder of the file, for the user that the collector becomes."""
-    folder = os.path.dirname(os.path.abspath(path))
-    if os.path.isdir(folder):
-        return
-    permissions.make_parent(path)
-    if privileges.can_drop(user):
-        with contextlib.suppress(OSError):
-            os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
-
-
 def _note_missing_images(path: str) -> None:
     """Log why the host's disk is not known, where it is not."""
     try:
@@ -124,10 +112,3 @@ def _note_missing_images(path: str) -> None:
 def _move_home() -> None:
     """Have ssh and TLS find the keys of the user that this process has become."""
     os.environ["HOME"] = pwd.getpwuid(os.geteuid()).pw_dir
-
-
-def _version() -> str:
-    try:
-        return metadata.version("kvmlog")
-    except metadata.PackageNotFoundError:
-        return "unknown"

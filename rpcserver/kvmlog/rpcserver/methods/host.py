@@ -22,8 +22,9 @@ from kvmlog.rpcserver.methods.call import Call
 from kvmlog.rpcserver.methods.params import Check
 from kvmlog.rpcserver.methods.readers import ring_reader
 from kvmlog.rpcserver.methods.records import reasons
-from kvmlog.rpcserver.methods.status import BRIDGE, version
+from kvmlog.rpcserver.methods.status import BRIDGE
 from kvmlog.util.errors import RingError, StatisticsError, SwitchError
+from kvmlog.util.version import version
 
 _GUESTS: Final[Mapping[str, Check]] = {"all": params.boolean}
 # Memory for a guest of a reply while that is made, as a struct, then as XML.

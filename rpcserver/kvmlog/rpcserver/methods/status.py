@@ -7,8 +7,6 @@ and an `..._error` member says why in a sentence.
 
 from __future__ import annotations
 
-import functools
-from importlib import metadata
 from typing import Final
 
 from kvmlog.control.client import SwitchClient
@@ -17,6 +15,7 @@ from kvmlog.rpcserver.methods.bridge import SharedAnswer
 from kvmlog.rpcserver.methods.call import Call
 from kvmlog.rpcserver.methods.readers import ring_reader
 from kvmlog.util.errors import RingError, RingMissingError, SwitchError
+from kvmlog.util.version import version
 
 COUNTERS: Final = ("seen", "emitted", "filtered", "sampled", "dropped", "pending", "notes")
 
@@ -84,12 +83,3 @@ def _ring_members(info: RingInfo) -> dict[str, str]:
     }
     members |= {name: info.counters[name] for name in COUNTERS}
     return {name: str(members[name]) for name in _RING_MEMBERS}
-
-
-@functools.cache
-def version() -> str:
-    """Return the version of kvmlog, of this process: an upgrade restarts the server."""
-    try:
-        return metadata.version("kvmlog")
-    except metadata.PackageNotFoundError:
-        return "unknown"

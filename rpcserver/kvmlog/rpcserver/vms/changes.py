@@ -21,7 +21,7 @@ def words(change: Update) -> str:
     if change.enabled is not None:
         found.append(STATUSES[0] if change.enabled else STATUSES[1])
     if change.disabled_reason is not None:
-        found.append(f"({ascii(change.disabled_reason)})")
+        found.append(f"({change.disabled_reason!a})")
     if change.forced_down is not None:
         found.append("forced down" if change.forced_down else "no longer forced down")
     return " ".join(found)

@@ -10,14 +10,15 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from uuid import UUID
 
 from kvmlog.guests.sanitize import clean, normal_uuid
 from kvmlog.history import reader
 from kvmlog.history.client import HistoryClient
 from kvmlog.history.model import Binary, Fault, Service
 from kvmlog.history.moment import Stamp
-from kvmlog.history.services import Update
 from kvmlog.history.reader import HistoryReader
+from kvmlog.history.services import Update
 from kvmlog.history.views import faults, instance_actions, services, times, usage
 from kvmlog.ring.reader import boot_id
 from kvmlog.rpcserver import log
@@ -255,5 +256,4 @@ def _now() -> Stamp:
 
 @functools.cache
 def _boot() -> str:
-    raw = boot_id().hex()
-    return "-".join((raw[:8], raw[8:12], raw[12:16], raw[16:20], raw[20:]))
+    return str(UUID(bytes=boot_id()))
