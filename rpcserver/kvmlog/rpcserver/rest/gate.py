@@ -25,7 +25,7 @@ from kvmlog.rpcserver.rest import microversions, problems
 from kvmlog.rpcserver.rest.connection import JsonConnection
 from kvmlog.rpcserver.rest.encode import encoded
 from kvmlog.rpcserver.rest.nova.paths import PREFIX
-from kvmlog.rpcserver.rest.routes import NO_BODY, Question, Route, bad_request
+from kvmlog.rpcserver.rest.routes import Question, Route, bad_request
 from kvmlog.rpcserver.service import RpcService
 from kvmlog.rpcserver.vms.documents import Vms
 from kvmlog.util.errors import HistoryError, VmStatsError
@@ -118,7 +118,7 @@ class Gate:
                 query.setdefault(name, []).append(value)
             path, given = route.question(request.match_info, query)
             caller, work = request["caller"], request["work"]
-            sent = NO_BODY if route.body is None else await self._body_of(request)
+            sent = {} if route.body is None else await self._body_of(request)
             question = Question(self._vms, self._service, caller, work, path, given, version, sent)
             headers = microversions.headers_of(version) if of_nova else {}
             try:

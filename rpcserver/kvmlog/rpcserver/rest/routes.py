@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPMethod, HTTPStatus
-from types import MappingProxyType
 from typing import Any, Final
 
 from kvmlog.guests.sanitize import NAME_CHARACTERS, clean
@@ -23,7 +22,6 @@ from kvmlog.rpcserver.vms.past import Past, past_of
 from kvmlog.rpcserver.vms.source import Poll
 
 _MOST_WORDS: Final = 64
-NO_BODY: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ class Question:
     path: Mapping[str, Any]
     query: Mapping[str, Any]
     version: tuple[int, int]  # Nova's microversion, on its paths
-    body: Mapping[str, Any] = NO_BODY
+    body: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def past(self) -> Past:

@@ -185,6 +185,17 @@ class Past:
         except HistoryError:
             return None
 
+    def owners(self) -> dict[str, str | None]:
+        """Return the names of all owners by their project's id; none without a history."""
+        try:
+            lives = self._reader.lives()
+        except HistoryError:
+            return {}
+        found = (span.owner for life in lives for span in life.spans)
+        return {
+            one.project_id: one.project_name for one in found if one and one.project_id is not None
+        }
+
     def usage(
         self,
         period: Period,

@@ -7,7 +7,15 @@ list.
 
 from typing import Final
 
-from kvmlog.rpcserver.rest.nova import actions, hypervisors, owners, servers, services, versions
+from kvmlog.rpcserver.rest.nova import (
+    actions,
+    hypervisors,
+    owners,
+    projects,
+    servers,
+    services,
+    versions,
+)
 from kvmlog.rpcserver.rest.routes import Route
 
 ROUTES: Final[tuple[Route, ...]] = (
@@ -17,4 +25,5 @@ ROUTES: Final[tuple[Route, ...]] = (
     *servers.ROUTES,
     *actions.ROUTES,
     *owners.ROUTES,
+    *projects.ROUTES,
 )

@@ -139,6 +139,9 @@ def _document(question: Question, vm: Vm, host: Host | None) -> dict[str, Any]:
         "OS-EXT-SRV-ATTR:instance_name": sample.name,
         "OS-EXT-SRV-ATTR:host": host and host.hostname,
         "OS-EXT-SRV-ATTR:hypervisor_hostname": host and host.hostname,
+        # As for a server that boots from a volume; a host sees no addresses.
+        "image": _image(vm),
+        "addresses": {},
         "links": _links(vm),
     }
     if question.version >= _FLAVOR_INSIDE:
@@ -148,6 +151,13 @@ def _document(question: Question, vm: Vm, host: Host | None) -> dict[str, Any]:
         if fault is not None:
             found["fault"] = faults.of_server(fault)
     return found
+
+
+def _image(vm: Vm) -> dict[str, str] | str:
+    instance = vm.sample.definition.instance
+    if instance is None or instance.root_kind != "image" or instance.root_id is None:
+        return ""
+    return {"id": instance.root_id}
 
 
 def _flavor(vm: Vm) -> dict[str, Any]:
