@@ -21,7 +21,7 @@ MEMORY_MIB: Final = 128
 _HANG_S: Final = 300
 DISK_BYTES: Final = 32 << 20
 _INIT: Final = Path(__file__).with_name("libvirt_guest.sh")
-_MODULES: Final = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_balloon")
+_MODULES: Final = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_balloon", "i6300esb")
 _DIRECTORIES: Final = ("bin", "dev", "modules", "proc", "sys")
 _DOMAIN: Final = """
 <domain type='qemu'>
@@ -58,6 +58,7 @@ _DOMAIN: Final = """
     </interface>
     <serial type='unix'><source mode='bind' path='{serial}'/></serial>
     <memballoon model='virtio'>{balloon}</memballoon>
+    <watchdog model='i6300esb' action='reset'/>
   </devices>
 </domain>
 """

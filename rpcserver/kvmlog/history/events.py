@@ -73,13 +73,13 @@ class _Happened:
         """Return the name that the event has among an action's."""
         return f"libvirt_domain_{self.what.kind}"
 
-    def did(self, action: str, details: str | None = None) -> None:
+    def did(self, action: str) -> None:
         actions.happened(
-            self.transaction, self.vm, action, self.step, self.at, details=details or self.detail
+            self.transaction, self.vm, action, self.step, self.at, details=self.what.detail
         )
 
     def begins(self, action: str) -> None:
-        actions.begun(self.transaction, self.vm, action, self.step, self.at, self.detail)
+        actions.begun(self.transaction, self.vm, action, self.step, self.at, self.what.detail)
 
     def enters(self, state: State, reason: int | None) -> None:
         self.vm.enter(state, reason, self.at, Source.EVENT)

@@ -70,7 +70,7 @@ class Samples:
                 if first is not None:
                     still[vm.uuid] = first
             # Another collector counts anew.
-            elif first is None or count < first or vm.evident.until(now) < _MARGIN_NS:
+            elif first is None or count < first or not _is_clearly_younger(now, vm.evident):
                 still[vm.uuid] = count
             elif count == first:
                 still[vm.uuid] = first
@@ -115,7 +115,7 @@ def _take(transaction: Transaction, vm: Vm | None, sample: Sample, boot_id: str)
     if vm.state is None:
         _meet(vm, sample, at, began)
         return
-    if vm.evident.until(at) < _MARGIN_NS:
+    if not _is_clearly_younger(at, vm.evident):
         return
     if sample.active and _is_another_run(vm, sample, began):
         _missed_stop(transaction, vm, State.SHUTOFF, None, at if began is None else began)
@@ -202,6 +202,11 @@ def _did(
     transaction: Transaction, vm: Vm, action: str, at: Stamp, start: Stamp | None = None
 ) -> None:
     actions.happened(transaction, vm, action, _STEP, at, source=Source.SAMPLE, start=start)
+
+
+def _is_clearly_younger(at: Stamp, evident: Stamp) -> bool:
+    """Return whether a sample may contradict what was evident: always after a restart."""
+    return at.boot_id != evident.boot_id or evident.until(at) >= _MARGIN_NS
 
 
 def _stamp(moment: Moment, boot_id: str) -> Stamp:
