@@ -55,7 +55,6 @@ _BEGIN_WITH_A_WORD: Final = (
     errors.NotServedError,
     errors.UnknownServiceError,
     errors.UnknownActionError,
-    errors.InvalidChangeError,
     views.NoHypervisorError,
     HistoryMarkerError,
 )
