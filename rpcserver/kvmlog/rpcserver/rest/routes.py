@@ -169,7 +169,7 @@ def boolean(value: str) -> bool:
 
 
 TEXT: Final = {"type": "string", "minLength": 1, "maxLength": NAME_CHARACTERS}
-TIME: Final = {"type": "string", "minLength": 4, "maxLength": 64}
+TIME: Final = {"type": "string", "format": "date-time", "maxLength": 64}
 _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 from http import HTTPMethod, HTTPStatus
 from typing import Any, Final
 
-from kvmlog.history.services import REASON_CHARACTERS
 from kvmlog.history.views import services
 from kvmlog.history.views.usage import of_tenant
 from kvmlog.rpcserver.auth.caller import Role
@@ -116,20 +115,6 @@ def _array(name: str) -> dict[str, Any]:
     return {"type": "array", "items": {"$ref": name}}
 
 
-CHANGE: Final = {
-    "type": "object",
-    "properties": {
-        "status": {"type": "string", "enum": list(changes.STATUSES)},
-        "disabled_reason": {
-            "type": "string",
-            "description": "Why; with status disabled only",
-            "minLength": 1,
-            "maxLength": REASON_CHARACTERS,
-        },
-        "forced_down": {"type": "boolean"},
-    },
-    "additionalProperties": False,
-}
 _MISSING: Final = (HTTPStatus.NOT_FOUND,)
 
 ROUTES: Final = (
@@ -150,7 +135,7 @@ ROUTES: Final = (
         in_path=(_SERVICE,),
         refusals=_MISSING,
         method=HTTPMethod.PUT,
-        body=CHANGE,
+        body=changes.SCHEMA,
         role=Role.SWITCH,
     ),
     Route(

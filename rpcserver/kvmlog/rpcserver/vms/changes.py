@@ -12,7 +12,30 @@ from kvmlog.rpcserver import nearest
 from kvmlog.rpcserver.vms.errors import InvalidChangeError
 
 STATUSES: Final = ("enabled", "disabled")
-MEMBERS: Final = ("status", "disabled_reason", "forced_down")
+PROPERTIES: Final[Mapping[str, Any]] = {
+    "status": {"type": "string", "enum": list(STATUSES)},
+    "disabled_reason": {
+        "type": "string",
+        "description": "Why; with status disabled only",
+        "minLength": 1,
+        "maxLength": REASON_CHARACTERS,
+        "pattern": "^[ -~]+$",
+    },
+    "forced_down": {"type": "boolean"},
+}
+MEMBERS: Final = tuple(PROPERTIES)
+# What parse() takes, as JSON Schema.
+SCHEMA: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "properties": PROPERTIES,
+    "anyOf": [
+        {"required": ["status"]},
+        {"required": ["forced_down"], "properties": {"disabled_reason": False}},
+    ],
+    "if": {"required": ["disabled_reason"]},
+    "then": {"properties": {"status": {"const": STATUSES[1]}}},
+    "additionalProperties": False,
+}
 
 
 def words(change: Update) -> str:

@@ -11,7 +11,6 @@ from http import HTTPMethod, HTTPStatus
 from typing import Any, Final
 
 from kvmlog.guests.sanitize import NAME_CHARACTERS, clean
-from kvmlog.history.services import REASON_CHARACTERS
 from kvmlog.rpcserver.auth.caller import Role
 from kvmlog.rpcserver.rest.nova.paths import PREFIX, UUIDS, one
 from kvmlog.rpcserver.rest.routes import TEXT, Parameter, Question, Route, bad_request, text
@@ -89,22 +88,18 @@ def _name(given: Mapping[str, Any], name: str) -> str:
 
 # Before 2.53 with other ids, before 2.11 without forced_down.
 _SERVICE: Final = {"anyOf": [{"$ref": "service-2.53"}, {"type": "object"}]}
-_CHANGE: Final = {
+# Before 2.53 host and binary, beside what the path asks for.
+_NAMED: Final = {
     "type": "object",
-    "description": "What to change; before 2.53 host and binary beside what the path asks for",
+    "required": list(_NAMES),
     "properties": {
-        "status": {"type": "string", "enum": list(changes.STATUSES)},
-        "disabled_reason": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": REASON_CHARACTERS,
-        },
-        "forced_down": {"type": "boolean"},
         "host": TEXT,
         "binary": TEXT,
+        **{name: changes.PROPERTIES[name] for name in ("disabled_reason", "forced_down")},
     },
     "additionalProperties": False,
 }
+_CHANGE: Final = {"anyOf": [changes.SCHEMA, _NAMED]}
 
 ROUTES: Final = (
     Route(
