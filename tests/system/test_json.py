@@ -98,6 +98,7 @@ PATHS = [
     ("/v1/hypervisors/statistics", "/v1/hypervisors/statistics"),
     ("/v1/vms/{vm}/actions", "/v1/vms/web1/actions?limit=2&since=2026-11-20"),
     ("/v1/vms/{vm}/actions/{request_id}", "/v1/vms/web1/actions/{action}"),
+    ("/v1/actions", "/v1/actions?vm=web1"),
     ("/v1/faults", "/v1/faults?vm=web1&limit=1"),
     ("/v1/usage", "/v1/usage?detailed=true&start=2026-11-01"),
     ("/v1/limits", f"/v1/limits?project={samples.instance().project_id}"),

@@ -35,7 +35,12 @@ NO_SOURCE = shutil.ignore_patterns(
 INSTALL = ("PREFIX=/usr", "UNITDIR=/lib/systemd/system")
 UNITS = "lib/systemd/system"
 # `systemd-analyze security`: 0 safe to 10 unsafe. The bridge is root and loads modules.
-EXPOSURE_AT_MOST = {"kvmlog-bridge": 4.0, "kvmlog-rpc": 2.0, "kvmlog-vmstats": 2.0}
+EXPOSURE_AT_MOST = {
+    "kvmlog-bridge": 4.0,
+    "kvmlog-rpc": 2.0,
+    "kvmlog-history": 2.0,
+    "kvmlog-vmstats": 2.0,
+}
 COLLECTOR_FILES = {
     "lib/systemd/system/kvmlog-vmstats.service",
     "usr/lib/sysusers.d/kvmlog-vmstats.conf",
@@ -44,6 +49,7 @@ COLLECTOR_FILES = {
 PROGRAM_FILES = {
     "etc/kvmlog/kvmlog.toml",
     "lib/systemd/system/kvmlog-bridge.service",
+    "lib/systemd/system/kvmlog-history.service",
     "lib/systemd/system/kvmlog-rpc.service",
     "usr/bin/kvmlog",
     "usr/lib/kvmlog/kvmlog/native/_native.abi3.so",
@@ -51,6 +57,7 @@ PROGRAM_FILES = {
     "usr/lib/kvmlog/kvmlog/sources/bpf/include/uapi/kvmlog/record.h",
     "usr/lib/kvmlog/kvmlog/cli/main.py",
     "usr/lib/kvmlog/kvmlog/cli/demo/payload.rom",
+    "usr/lib/kvmlog/kvmlog/history/main.py",
     "usr/lib/kvmlog/kvmlog/rpcserver/main.py",
     "usr/lib/kvmlog/kvmlog/vmstats/main.py",
     "usr/lib/sysusers.d/kvmlog.conf",
@@ -249,8 +256,13 @@ def test_users_and_directories_are_made(packages: Packages, tmp_path: Path, libv
     run("systemd-tmpfiles", root, "--create", folder=tmp_path, user=0)
     (group,) = fields(tmp_path / "etc/group", "kvmlog")
     (rpc,) = fields(tmp_path / "etc/passwd", "kvmlog-rpc")
+    (history,) = fields(tmp_path / "etc/passwd", "kvmlog-history")
     (collector,) = fields(tmp_path / "etc/passwd", "kvmlog-vmstats")
     assert (rpc[3], rpc[6]) == (group[2], "/usr/sbin/nologin")
+    assert (history[3], history[5:]) == (
+        group[2],
+        ["/var/lib/kvmlog-history", "/usr/sbin/nologin"],
+    )
     assert (collector[3], collector[5:]) == (
         group[2],
         ["/var/lib/kvmlog-vmstats", "/usr/sbin/nologin"],
@@ -258,7 +270,8 @@ def test_users_and_directories_are_made(packages: Packages, tmp_path: Path, libv
     (libvirts,) = fields(tmp_path / "etc/group", "libvirt")
     assert libvirts[3] == "kvmlog-vmstats"
     assert not libvirt or libvirts[2] == "106"
-    for name, owner in (("kvmlog", 0), ("kvmlog-vmstats", int(collector[2]))):
+    owners = {"kvmlog": 0, "kvmlog-history": int(history[2]), "kvmlog-vmstats": int(collector[2])}
+    for name, owner in owners.items():
         made = (tmp_path / "run" / name).stat()
         assert (made.st_mode & 0o7777, made.st_uid, made.st_gid) == (0o750, owner, int(group[2]))
 

@@ -4,9 +4,9 @@
 
 make_users() {
 	local groups=kvmlog,kvm
-	if ! getent passwd kvmlog-rpc >/dev/null || ! getent group kvmlog >/dev/null; then
+	if ! getent passwd kvmlog-rpc kvmlog-history >/dev/null || ! getent group kvmlog >/dev/null; then
 		systemd-sysusers "$PWD/bridge/systemd/kvmlog.sysusers"
-		did "users: made kvmlog-rpc and group kvmlog"
+		did "users: made kvmlog-rpc, kvmlog-history and group kvmlog"
 	fi
 	systemd-tmpfiles --create "$PWD/bridge/systemd/kvmlog.tmpfiles" 2>/dev/null ||
 		install -d -m 750 -g kvmlog /run/kvmlog

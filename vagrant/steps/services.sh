@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2154 # variables of common.sh
 # Sourced by provision.sh and reload.sh: the services, by systemd where it is process 1, else as they are.
 
-services=(kvmlog-bridge kvmlog-rpc)
+services=(kvmlog-bridge kvmlog-rpc kvmlog-history)
 # Logs and process ids of services that run without systemd.
 run=/run/kvmlog-services
 
@@ -63,7 +63,7 @@ start_service() {
 wait_service() {
 	local end=$((SECONDS + 180))
 	! by_systemd || return 0
-	until [[ $(<"$run/$1.log") =~ kvmlog\ (bridge:\ ready|rpc:\ serving|vmstats:\ collecting) ]]; do
+	until [[ $(<"$run/$1.log") =~ kvmlog\ (bridge:\ ready|rpc:\ serving|history:\ keeping|vmstats:\ collecting) ]]; do
 		if ! alive "$1" || ((SECONDS > end)); then
 			cat "$run/$1.log" >&2
 			return 1

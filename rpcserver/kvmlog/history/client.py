@@ -10,8 +10,7 @@ from typing import Any, Final
 
 from kvmlog.history import protocol
 from kvmlog.history.model import Binary
-from kvmlog.history.protocol import Beat, Consumed, Request, ServiceUpdate
-from kvmlog.history.services import Update
+from kvmlog.history.protocol import Beat, Consumed, Request, ServiceUpdate, Update
 from kvmlog.util import local_socket
 from kvmlog.util.closeable import Closeable
 from kvmlog.util.errors import HistoryError

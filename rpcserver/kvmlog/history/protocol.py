@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from kvmlog.history.model import Binary
-from kvmlog.history.services import REASON_CHARACTERS, Update
 from kvmlog.util.errors import HistoryError
 from kvmlog.util.local_socket import Words
 
@@ -19,10 +18,21 @@ WORDS: Final = Words("history", "kvmlog history", "--history-socket", HistoryErr
 REQUEST_BYTES: Final = 8 << 10
 ANSWER_BYTES: Final = 64 << 10
 _DETAIL_CHARACTERS: Final = 255
+# Nova's own limit.
+_REASON_CHARACTERS: Final = 255
 _CONSUMER_CHARACTERS: Final = 80
 _SEQUENCE_MOST: Final = (1 << 63) - 1
 # Services that tell their own heartbeats; those of the others the history finds itself.
 TELLING: Final = (Binary.RPC, Binary.METRICS)
+
+
+@dataclass(frozen=True)
+class Update:
+    """What is to be set of a service; None: it stays."""
+
+    enabled: bool | None = None
+    disabled_reason: str | None = None  # only where it is disabled
+    forced_down: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +111,7 @@ def _service_update(fields: _Fields) -> ServiceUpdate:
     binary = fields.text("binary", 80)
     wanted = Update(
         enabled=fields.maybe_bool("enabled"),
-        disabled_reason=fields.maybe_text("disabled_reason", REASON_CHARACTERS),
+        disabled_reason=fields.maybe_text("disabled_reason", _REASON_CHARACTERS),
         forced_down=fields.maybe_bool("forced_down"),
     )
     if wanted.enabled is None and wanted.forced_down is None:

@@ -5,26 +5,14 @@ from __future__ import annotations
 
 import sqlite3
 import uuid as uuids
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from kvmlog.history import journal, rows
 from kvmlog.history.model import Binary, ChangeKind, Service
 from kvmlog.history.moment import Stamp
+from kvmlog.history.protocol import Update
 from kvmlog.history.store import Transaction
 from kvmlog.util.errors import HistoryError
-
-# Nova's own limit.
-REASON_CHARACTERS: Final = 255
-
-
-@dataclass(frozen=True)
-class Update:
-    """What is to be set of a service; None: it stays."""
-
-    enabled: bool | None = None
-    disabled_reason: str | None = None  # only where it is disabled
-    forced_down: bool | None = None
 
 
 def beat(

@@ -23,6 +23,7 @@ from kvmlog.util.errors import HistoryError
 
 _MODE: Final = 0o640
 _PLACE: Final = "choose another place (--history-file)"
+_MAGIC: Final = b"SQLite format 3\0"
 _BESIDE: Final = ("", "-wal", "-shm")
 # A reader that holds the file longer while a checkpoint wants to reset the log.
 _BUSY_S: Final = 1.0
@@ -239,9 +240,7 @@ class Store(Closeable):
             connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
             (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             if found != "ok":
-                error = sqlite3.DatabaseError(found)
-                error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-                raise error
+                raise _damage(found, sqlite3.SQLITE_CORRUPT)
         except BaseException:
             connection.close()
             raise
@@ -255,9 +254,13 @@ class Store(Closeable):
             raise HistoryError(f"{self.path}: {ownership.open_words(error)}; {_PLACE}") from None
         try:
             ownership.check(self.path, fd, HistoryError, remedy=_PLACE)
-            if os.fstat(fd).st_size == 0:
+            head = os.pread(fd, len(_MAGIC), 0)
+            if not head:
                 os.fchmod(fd, _MODE)
                 permissions.hand_to_group(fd)
+            elif head != _MAGIC:
+                # SQLite itself would overwrite a short one.
+                raise _damage("file is not a database", sqlite3.SQLITE_NOTADB)
         finally:
             os.close(fd)
 
@@ -274,15 +277,15 @@ class Store(Closeable):
 
     def _move_aside(self, now: Stamp, why: str) -> None:
         aside = f"{self.path}.damaged-{now.realtime_ns // 1_000_000_000}"
-        for ending in _BESIDE:
-            with contextlib.suppress(FileNotFoundError):
-                try:
+        try:
+            for ending in _BESIDE:
+                with contextlib.suppress(FileNotFoundError):
                     os.rename(f"{self.path}{ending}", f"{aside}{ending}")
-                except OSError as error:
-                    raise HistoryError(
-                        f"{self.path}: is damaged ({why}) and cannot be moved aside "
-                        f"({error.strerror}); move it away"
-                    ) from error
+        except OSError as error:
+            raise HistoryError(
+                f"{self.path}: is damaged ({why}) and cannot be moved aside ({error.strerror}); "
+                "move it away"
+            ) from error
         log(
             f"{self.path}: was damaged ({why}): it is now {aside}, and another was begun; services "
             "that were disabled are enabled"
@@ -313,6 +316,13 @@ class Store(Closeable):
             os.close(fd)
             raise
         return fd
+
+
+def _damage(what: str, code: int) -> sqlite3.DatabaseError:
+    """Return the error that SQLite itself gives for damage of this kind."""
+    error = sqlite3.DatabaseError(what)
+    error.sqlite_errorcode = code
+    return error
 
 
 def _primary(error: sqlite3.Error) -> int:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final
 from kvmlog.config.load import Config, add_options
 from kvmlog.config.reload import Reload
 from kvmlog.config.schema import KEYS
+from kvmlog.history.client import Heartbeat
+from kvmlog.history.model import Binary
 from kvmlog.ring.reader import RingReader
 from kvmlog.rpcserver import log, preflight
 from kvmlog.rpcserver.auth.tokens import ROLES, new_token
@@ -33,7 +35,6 @@ from kvmlog.util.sdnotify import Notifier
 from kvmlog.util.version import version
 
 if TYPE_CHECKING:
-    from kvmlog.history.client import Heartbeat
     from kvmlog.rpcserver.rest.server import JsonServer
 
 _CREDENTIAL_KEYS: Final = (
@@ -87,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         signals() as wake,
         RpcServer(host, port, limits, service, log_sparingly) as server,
         _json_server(config, service, server.accounts, log_sparingly) as json,
-        _heartbeat(config) as heartbeat,
+        Heartbeat(config.history.socket, Binary.RPC) as heartbeat,
     ):
         # Everything that takes root has been done: the address is bound.
         if privileges.can_drop(config.rpc.user):
@@ -113,7 +114,6 @@ def run(args: argparse.Namespace) -> int:
         reload.on(*_LIMIT_KEYS, apply=renew_limits)
         thread = threading.Thread(target=server.serve_forever, args=(0.1,))
         thread.start()
-        heartbeat.start()
         state = f"serving {server.url()} from ring {ring}"
         if json is not None:
             json.start()
@@ -122,6 +122,7 @@ def run(args: argparse.Namespace) -> int:
         if dropped is not None:
             log(dropped)
         _warn_unless_readable(ring)
+        heartbeat.start()
         notifier.ready(state)
         while True:
             caught = _next_signals(wake, notifier.interval_s)
@@ -143,15 +144,6 @@ def run(args: argparse.Namespace) -> int:
         server.finish_calls()
     log("stopped")
     return 0
-
-
-def _heartbeat(config: Config) -> Heartbeat:
-    """Return what will tell the history that this server lives."""
-    # Only here: a process that only parses options needs none of it.
-    from kvmlog.history.client import Heartbeat
-    from kvmlog.history.model import Binary
-
-    return Heartbeat(config.history.socket, Binary.RPC)
 
 
 @contextlib.contextmanager

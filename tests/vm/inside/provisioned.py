@@ -18,12 +18,13 @@ from tests.vm.inside.processes import HANG_S, KVMLOG, until
 PROVISION = (str(host.PROJECT / "vagrant/provision.sh"), "--from-build")
 RELOAD = (str(host.PROJECT / "vagrant/reload.sh"),)
 UNCHANGED = "nothing had to be changed"
-SERVICES = ("kvmlog-bridge", "kvmlog-rpc")
+SERVICES = ("kvmlog-bridge", "kvmlog-rpc", "kvmlog-history")
 ACCESS = Path("/root/access")
 CONFIG = Path("/etc/kvmlog")
 PIDS = Path("/run/kvmlog-services")
 _MADE = (
     *(CONFIG, ACCESS, PIDS, Path("/run/kvmlog"), Path("/var/lib/kvmlog-vm")),
+    *(Path("/run/kvmlog-history"), Path("/var/lib/kvmlog-history")),
     Path("/usr/local/bin/kvmlog"),
     *(Path(f"/etc/systemd/system/{name}.service") for name in SERVICES),
     *(Path(f"/etc/systemd/system/multi-user.target.wants/{name}.service") for name in SERVICES),

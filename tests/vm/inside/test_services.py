@@ -13,7 +13,16 @@ from xmlrpc.client import ServerProxy
 
 import pytest
 
-from kvmlog.config.schema import DEFAULT_RING, DEFAULT_VMSTATS
+from kvmlog.config.schema import (
+    DEFAULT_HISTORY,
+    DEFAULT_HISTORY_SOCKET,
+    DEFAULT_RING,
+    DEFAULT_VMSTATS,
+)
+from kvmlog.history.client import HistoryClient
+from kvmlog.history.model import Binary
+from kvmlog.history.protocol import Update
+from kvmlog.history.reader import HistoryReader
 from tests.vm.inside import host, libvirt
 from tests.vm.inside.processes import KVMLOG, until
 from tests.vm.inside.sources import KMOD, only
@@ -21,7 +30,11 @@ from tests.vm.inside.systemd import UNITS, Systemd
 
 pytestmark = only(KMOD)
 
-SOURCES = {"kvmlog-bridge": "bridge/systemd", "kvmlog-rpc": "rpcserver/systemd"}
+SOURCES = {
+    "kvmlog-bridge": "bridge/systemd",
+    "kvmlog-rpc": "rpcserver/systemd",
+    "kvmlog-history": "rpcserver/systemd",
+}
 COLLECTOR = "kvmlog-vmstats"
 RPC = "http://127.0.0.1:50080"
 
@@ -80,8 +93,8 @@ def test_the_services_work_in_their_sandboxes(systemd: Systemd) -> None:
         until(lambda: systemd.value("kvmlog-bridge", "StatusText").startswith("on, "), "no status")
         systemd.ctl("reload", *SOURCES)
         assert server.kvmLogSwitch("off") == "true"
-    assert [systemd.value(name, "ActiveState") for name in SOURCES] == ["active"] * 2
-    assert [systemd.value(name, "NRestarts") for name in SOURCES] == ["0"] * 2
+    assert [systemd.value(name, "ActiveState") for name in SOURCES] == ["active"] * 3
+    assert [systemd.value(name, "NRestarts") for name in SOURCES] == ["0"] * 3
 
     systemd.ctl("kill", "-s", "KILL", "kvmlog-bridge")
     until(lambda: systemd.value("kvmlog-bridge", "NRestarts") == "1", "no restart")
@@ -89,6 +102,29 @@ def test_the_services_work_in_their_sandboxes(systemd: Systemd) -> None:
     assert Path(DEFAULT_RING).stat().st_ino == inode
     with ServerProxy(RPC) as server:
         assert server.kvmLogSwitch("off") == "true"
+
+
+def test_the_history_keeps_in_its_sandbox(systemd: Systemd) -> None:
+    """It finds each service by its heartbeat; what is set stays over a kill.
+
+    The RPC server tells its own, with no right but to use the socket.
+    """
+    reader, client = HistoryReader(DEFAULT_HISTORY), HistoryClient(DEFAULT_HISTORY_SOCKET)
+    expected = {Binary.BRIDGE, Binary.SOURCE, Binary.SWITCH, Binary.RPC, Binary.HISTORY}
+    until(
+        lambda: {one.binary for one in reader.services()} >= expected,
+        "a service is not found",
+    )
+    client.update_service(Binary.RPC, Update(enabled=False, disabled_reason="maintenance"))
+    process = systemd.value("kvmlog-history", "MainPID")
+    systemd.ctl("kill", "-s", "KILL", "kvmlog-history")
+    until(lambda: systemd.value("kvmlog-history", "MainPID") not in (process, "0"), "no restart")
+    (rpc,) = reader.services(binary=Binary.RPC)
+    assert (rpc.enabled, rpc.disabled_reason) == (False, "maintenance")
+    found = Path(DEFAULT_HISTORY).stat()
+    group = grp.getgrnam("kvmlog").gr_gid
+    user = pwd.getpwnam("kvmlog-history").pw_uid
+    assert (found.st_mode & 0o777, found.st_uid, found.st_gid) == (0o640, user, group)
 
 
 def test_the_collector_reads_libvirt_in_its_sandbox(systemd: Systemd) -> None:

@@ -19,6 +19,7 @@ def document(action: Action) -> dict[str, Any]:
     return {
         "action": action.action,
         "instance_uuid": action.uuid,
+        "instance_name": action.name,
         "request_id": action.request_id,
         "request_id_generated": True,
         "project_id": action.project_id,

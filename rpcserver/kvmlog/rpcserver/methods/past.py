@@ -24,6 +24,7 @@ _WORD: Final = params.word(NAME_CHARACTERS)
 _LIMIT: Final = params.integer(1, MOST)
 _SERVICES: Final[Mapping[str, Check]] = {"host": _WORD, "binary": _WORD}
 _ACTIONS: Final[Mapping[str, Check]] = {
+    "vm": _WORD,
     "limit": _LIMIT,
     "marker": _WORD,
     "since": _WORD,
@@ -64,15 +65,13 @@ def change(call: Call) -> dict[str, Any]:
 
 
 def actions(call: Call) -> list[Any]:
-    """Serve vmActions: what was done to a VM, newest first."""
-    uuid_of = given_word(call, 0, "vmActions: the VM")
-    given = params.parse(call.parameters[1:], "vmActions", _ACTIONS)
+    """Serve vmActions: what was done to a VM, or to any, newest first."""
+    given = params.parse(call.parameters, "vmActions", _ACTIONS)
     page = Page(given.get("limit", MOST), given.get("marker"))
     with as_faults():
+        uuid = _uuid(call, given["vm"]) if "vm" in given else None
         call.work.reserve(page.limit * _ENTRY_BYTES)
-        return past(call).actions(
-            _uuid(call, uuid_of), page, given.get("since"), given.get("before")
-        )
+        return past(call).actions(uuid, page, given.get("since"), given.get("before"))
 
 
 def action(call: Call) -> dict[str, Any]:

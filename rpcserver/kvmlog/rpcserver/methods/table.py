@@ -301,9 +301,9 @@ METHODS: Final[Mapping[str, Method]] = {
         "past",
         "actions",
         Role.READ,
-        (("array", "string"), ("array", "string", "struct")),
-        "What was done to a VM, newest first, as Nova's instance actions. Members: limit, marker "
-        "(request_id of the last one of the page before), since, before (times, ISO 8601).",
+        (("array",), ("array", "struct")),
+        "What was done to VMs, newest first, as Nova's instance actions. Members: vm, limit, "
+        "marker (request_id of the last one of the page before), since, before (times, ISO 8601).",
     ),
     "vmAction": Method(
         "past",

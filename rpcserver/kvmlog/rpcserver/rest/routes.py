@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from kvmlog.guests.sanitize import NAME_CHARACTERS, clean
 from kvmlog.history.model import Service
-from kvmlog.history.services import Update
+from kvmlog.history.protocol import Update
 from kvmlog.history.views import times
 from kvmlog.rpcserver import nearest
 from kvmlog.rpcserver.auth.caller import Caller, Role

@@ -86,7 +86,9 @@ def _page(question: Question) -> Page:
 
 
 def _actions(question: Question) -> Any:
-    uuid, query = question.vm_of(question.path["vm"]), question.query
+    query = question.query
+    word = question.path.get("vm", query.get("vm"))
+    uuid = None if word is None else question.vm_of(word)
     return question.past.actions(uuid, _page(question), query.get("since"), query.get("before"))
 
 
@@ -178,6 +180,15 @@ ROUTES: Final = (
         _action,
         {"$ref": "instance-action-2.84"},
         in_path=(_VM, _REQUEST),
+        refusals=_MISSING,
+    ),
+    Route(
+        "/v1/actions",
+        "all_actions",
+        "What was done to VMs, newest first, as it was observed",
+        _actions,
+        _array("instance-action-2.84"),
+        query=(_ONE_VM, _LIMIT, _MARKER, _SINCE, _BEFORE),
         refusals=_MISSING,
     ),
     Route(

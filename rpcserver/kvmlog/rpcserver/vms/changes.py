@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from kvmlog.guests.sanitize import clean
-from kvmlog.history.services import REASON_CHARACTERS, Update
+from kvmlog.history.protocol import Update
 from kvmlog.rpcserver import nearest
 from kvmlog.rpcserver.vms.errors import InvalidChangeError
 
+# Nova's own limit.
+REASON_CHARACTERS: Final = 255
 STATUSES: Final = ("enabled", "disabled")
 PROPERTIES: Final[Mapping[str, Any]] = {
     "status": {"type": "string", "enum": list(STATUSES)},

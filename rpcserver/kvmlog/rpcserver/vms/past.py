@@ -17,8 +17,8 @@ from kvmlog.history import reader
 from kvmlog.history.client import HistoryClient
 from kvmlog.history.model import Binary, Fault, Service
 from kvmlog.history.moment import Stamp
+from kvmlog.history.protocol import Update
 from kvmlog.history.reader import HistoryReader
-from kvmlog.history.services import Update
 from kvmlog.history.views import faults, instance_actions, services, times, usage
 from kvmlog.ring.reader import boot_id
 from kvmlog.rpcserver import log
@@ -148,9 +148,9 @@ class Past:
             return gone.pop()
 
     def actions(
-        self, uuid: str, page: Page, since: str | None = None, before: str | None = None
+        self, uuid: str | None, page: Page, since: str | None = None, before: str | None = None
     ) -> list[dict[str, Any]]:
-        """Return a VM's actions, newest first; since and before: when they changed last.
+        """Return the actions of a VM, or of all, newest first; since and before: when they changed last.
 
         HistoryMarkerError, TimeError.
         """

@@ -14,16 +14,19 @@ from kvmlog.history.views import instance_actions
 from tests.support.history_model import PROJECT, action
 from tests.support.schemas import validate
 
+OURS = ("observed_at", "source", "request_id_generated", "instance_name")
+
 
 def test_an_action_is_as_published() -> None:
     """But its user, whom a host does not know; ours is what was observed, and whose id it is."""
     found = instance_actions.detail(action(), "compute")
     validate(found, "instance-action-2.84")
-    ours = {name: found.pop(name) for name in ("observed_at", "source", "request_id_generated")}
+    ours = {name: found.pop(name) for name in OURS}
     assert ours == {
         "observed_at": "2018-04-25T01:26:36.341290",
         "source": "event",
         "request_id_generated": True,
+        "instance_name": "instance-4",
     }
     assert found == {
         "action": "stop",

@@ -10,7 +10,7 @@ from xmlrpc.client import Fault
 
 import pytest
 
-from kvmlog.history import services
+from kvmlog.history import protocol, services
 from kvmlog.history.model import Binary
 from kvmlog.rpcserver import faults
 from kvmlog.rpcserver.methods import table
@@ -80,14 +80,15 @@ def test_services_are_listed_and_filtered(host: Host) -> None:
 
 def test_actions_and_one_with_its_events(host: Host) -> None:
     """Newest first, by name and by UUID, a page at a time; no integer but as text."""
-    found = host.call("vmActions", "web1")
+    found = host.call("vmActions", {"vm": "web1"})
     assert [one["action"] for one in found] == ["pause", "start", "create"]
     assert {one["instance_uuid"] for one in found} == {UUID}
     assert {one["user_id"] for one in found} == {""}
-    assert found == host.call("vmActions", UUID.upper())
-    (first,) = host.call("vmActions", "web1", {"limit": 1})
+    assert found == host.call("vmActions", {"vm": UUID.upper()})
+    assert found == host.call("vmActions")
+    (first,) = host.call("vmActions", {"vm": "web1", "limit": 1})
     assert first == found[0]
-    rest = host.call("vmActions", "web1", {"marker": first["request_id"]})
+    rest = host.call("vmActions", {"vm": "web1", "marker": first["request_id"]})
     assert rest == found[1:]
     one = host.call("vmAction", "web1", first["request_id"])
     assert {**first, "events": one["events"]} == one
@@ -96,11 +97,11 @@ def test_actions_and_one_with_its_events(host: Host) -> None:
 
 def test_actions_by_when_they_changed(host: Host) -> None:
     """Inclusive at both ends."""
-    found = host.call("vmActions", "web1")
+    found = host.call("vmActions", {"vm": "web1"})
     pause = found[0]["updated_at"]
-    assert host.call("vmActions", "web1", {"since": pause}) == found[:1]
-    assert host.call("vmActions", "web1", {"before": "2026-11-20T19:46:05"}) == found[1:]
-    assert host.call("vmActions", "web1", {"since": "2026-11-21"}) == []
+    assert host.call("vmActions", {"vm": "web1", "since": pause}) == found[:1]
+    assert host.call("vmActions", {"vm": "web1", "before": "2026-11-20T19:46:05"}) == found[1:]
+    assert host.call("vmActions", {"vm": "web1", "since": "2026-11-21"}) == []
 
 
 def test_faults_of_one_and_of_all(host: Host) -> None:
@@ -134,11 +135,11 @@ def test_a_vm_that_is_gone_has_its_past(host: Host) -> None:
     host.book.tell(20, Kind.STOPPED, "shutdown")
     host.book.tell(21, Kind.UNDEFINED, "removed")
     host.vms.write_bytes(encode(fresh(samples.snapshot(samples.off_vm()))))
-    whole = host.call("vmActions", UUID)
-    assert host.call("vmActions", "web1") == whole != []
-    assert host.fault("vmActions", "web2").faultCode == faults.NO_GUEST
+    whole = host.call("vmActions", {"vm": UUID})
+    assert host.call("vmActions", {"vm": "web1"}) == whole != []
+    assert host.fault("vmActions", {"vm": "web2"}).faultCode == faults.NO_GUEST
     host.vms.unlink()
-    assert host.call("vmActions", "web1") == whole
+    assert host.call("vmActions", {"vm": "web1"}) == whole
     (owner,) = host.call("projectUsage", {"project": SHOP, "detailed": True})["tenant_usages"]
     assert owner["server_usages"][0]["state"] == "terminated"
 
@@ -148,7 +149,7 @@ def test_a_collector_out_of_use_takes_its_host_with_it(host: Host) -> None:
     assert host.call("hypervisorStatistics")["count"] == "1"
     hosts = [(one["host_name"], one["service"]) for one in host.call("hostList")]
     assert hosts == [("kvm1.example.net", "compute"), ("host1", "rpc"), ("host1", "vmstats")]
-    out = services.Update(enabled=False, disabled_reason="new disks")
+    out = protocol.Update(enabled=False, disabled_reason="new disks")
     with host.book.store.transaction(host.book.stamp(70)) as transaction:
         services.update(transaction, Binary.VMSTATS, out)
     (listed,) = host.call("hypervisorList", {"servers": True, "pattern": "kvm1"})
@@ -165,33 +166,38 @@ def test_a_collector_out_of_use_takes_its_host_with_it(host: Host) -> None:
 @pytest.mark.parametrize(
     ("name", "given", "code", "sentence"),
     [
-        ("vmActions", ("none",), faults.NO_GUEST, "no VM has the name, UUID or pid 'none'"),
-        ("vmActions", ("",), faults.INVALID_PARAMETERS, "the VM is ''; give a string of 1 to 256"),
-        ("vmActions", (7,), faults.INVALID_PARAMETERS, "the VM is 7; give a string"),
+        ("vmActions", ({"vm": "none"},), faults.NO_GUEST, "no VM has the name, UUID or pid 'none'"),
         (
             "vmActions",
-            ("web1", {"limit": 0}),
+            ({"vm": ""},),
+            faults.INVALID_PARAMETERS,
+            "vm is ''; give a string of 1 to 256",
+        ),
+        ("vmActions", (7,), faults.INVALID_PARAMETERS, "vmActions takes a struct, not 7."),
+        (
+            "vmActions",
+            ({"limit": 0},),
             faults.INVALID_PARAMETERS,
             "limit is 0; give a whole number from 1 to 1000",
         ),
-        ("vmActions", ("web1", {"limit": 1001}), faults.INVALID_PARAMETERS, "from 1 to 1000"),
+        ("vmActions", ({"limit": 1001},), faults.INVALID_PARAMETERS, "from 1 to 1000"),
         (
             "vmActions",
-            ("web1", {"marker": "req-x"}),
+            ({"vm": "web1", "marker": "req-x"},),
             faults.INVALID_PARAMETERS,
             "no action has the request_id 'req-x'",
         ),
         (
             "vmActions",
-            ("web1", {"since": "soon"}),
+            ({"since": "soon"},),
             faults.INVALID_PARAMETERS,
             "'soon' is no time; give one like 2026-11-30",
         ),
         (
             "vmActions",
-            ("web1", {"zz": "x"}),
+            ({"zz": "x"},),
             faults.INVALID_PARAMETERS,
-            "vmActions has no member 'zz'; it takes limit, marker, since, before.",
+            "vmActions has no member 'zz'; it takes vm, limit, marker, since, before.",
         ),
         ("vmAction", ("web1", "req-x"), faults.NO_ACTION, "action req-x not found; list the VM's"),
         ("vmFaults", ({"vm": "none"},), faults.NO_GUEST, "no VM has the name"),
@@ -264,7 +270,7 @@ def test_without_a_history_the_rest_goes_on(host: Host) -> None:
         ("serviceList", ()),
         ("vmFaults", ()),
         ("projectUsage", ()),
-        ("vmActions", ("web1",)),
+        ("vmActions", ({"vm": "web1"},)),
         ("serviceUpdate", ("x", {"forced_down": True})),
     ):
         fault = host.fault(name, *given)
