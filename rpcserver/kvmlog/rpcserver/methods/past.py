@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from kvmlog.guests.sanitize import NAME_CHARACTERS
-from kvmlog.history.views import services as views
-from kvmlog.history.views.usage import of_tenant
 from kvmlog.rpcserver import faults as codes
 from kvmlog.rpcserver.methods import params
 from kvmlog.rpcserver.methods.call import Call
@@ -45,7 +43,7 @@ def services(call: Call) -> list[Any]:
     """Serve serviceList: the services of this host."""
     given = params.parse(call.parameters, "serviceList", _SERVICES)
     with as_faults():
-        return past(call).services(given.get("host"), given.get("binary"), views.own)
+        return past(call).own_services(given.get("host"), given.get("binary"))
 
 
 def change(call: Call) -> dict[str, Any]:
@@ -102,7 +100,7 @@ def usage(call: Call) -> dict[str, Any]:
             Period(given.get("start"), given.get("end")),
             page,
             detailed=given.get("detailed", False),
-            of=lambda whole: of_tenant(whole, given["project"]) if "project" in given else whole,
+            project=given.get("project"),
         )
     return {**found.document(), "next_marker": found.next_marker}
 

@@ -6,8 +6,6 @@ from __future__ import annotations
 from http import HTTPMethod, HTTPStatus
 from typing import Any, Final
 
-from kvmlog.history.views import services
-from kvmlog.history.views.usage import of_tenant
 from kvmlog.rpcserver.auth.caller import Role
 from kvmlog.rpcserver.rest.routes import (
     TEXT,
@@ -48,7 +46,7 @@ _PROJECT: Final = Parameter("project", "Only this owner's", TEXT, text)
 
 def _services(question: Question) -> Any:
     query = question.query
-    return question.past.services(query.get("host"), query.get("binary"), services.own)
+    return question.past.own_services(query.get("host"), query.get("binary"))
 
 
 def _change(question: Question) -> Any:
@@ -109,7 +107,7 @@ def _usage(question: Question) -> Any:
         Period(query.get("start"), query.get("end")),
         Page(),
         detailed=query.get("detailed", False),
-        of=lambda whole: of_tenant(whole, query["project"]) if "project" in query else whole,
+        project=query.get("project"),
     ).document()
 
 

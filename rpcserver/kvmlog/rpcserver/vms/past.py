@@ -47,6 +47,9 @@ class Page:
     marker: str | None = None
 
 
+EVERYTHING: Final = Page(reader.LIVES_MOST)
+
+
 @dataclass(frozen=True)
 class Period:
     """A part of the past; None: from the beginning, until now. Texts: ISO 8601."""
@@ -63,15 +66,19 @@ class Past:
         self._reader = HistoryReader(path, "history.file")
         self._socket_path = socket_path
 
-    def services(
-        self,
-        host: str | None,
-        binary: str | None,
-        view: Callable[[Service, Stamp], dict[str, Any]] = services.document,
-    ) -> list[dict[str, Any]]:
-        """Return the services of exactly this host and binary, each as `view` makes it."""
+    def services(self, host: str | None, binary: str | None) -> list[dict[str, Any]]:
+        """Return the services of exactly this host and binary, as Nova has them."""
         now = _now()
-        return [view(one, now) for one in self._reader.services(host=host, binary=binary)]
+        return [
+            services.document(one, now) for one in self._reader.services(host=host, binary=binary)
+        ]
+
+    def own_services(
+        self, host: str | None = None, binary: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Return the services of exactly this host and binary, in our own form."""
+        now = _now()
+        return [services.own(one, now) for one in self._reader.services(host=host, binary=binary)]
 
     def known(self) -> Sequence[Service]:
         """Return all services; none without a history."""
@@ -150,7 +157,7 @@ class Past:
     def actions(
         self, uuid: str | None, page: Page, since: str | None = None, before: str | None = None
     ) -> list[dict[str, Any]]:
-        """Return the actions of a VM, or of all, newest first; since and before: when they changed last.
+        """Return the actions of a VM, or of all, newest first; since, before: when they changed.
 
         HistoryMarkerError, TimeError.
         """
@@ -197,16 +204,11 @@ class Past:
         }
 
     def usage(
-        self,
-        period: Period,
-        page: Page,
-        *,
-        detailed: bool,
-        of: Callable[[list[usage.ServerUsage]], list[usage.ServerUsage]] = lambda whole: whole,
+        self, period: Period, page: Page, *, detailed: bool, project: str | None = None
     ) -> Usage:
-        """Return what each owner used, with that of each VM where it is `detailed`.
+        """Return what each owner used, or one, with that of each VM where it is `detailed`.
 
-        of: chooses among all that was used. TimeError, InvalidRequestError.
+        TimeError, InvalidRequestError.
         """
         now = _now()
         since = self._reader.status().observed_since
@@ -218,7 +220,10 @@ class Past:
             )
         window = usage.until(usage.Window(start_ns, stop_ns), now)
         lives = self._reader.lives(start_ns=window.start_ns, stop_ns=window.stop_ns)
-        servers, more = _page(of(usage.servers(lives, window)), page)
+        whole = usage.servers(lives, window)
+        if project is not None:
+            whole = usage.of_tenant(whole, project)
+        servers, more = _page(whole, page)
         return Usage(
             usage.document(servers, window, now, detailed=detailed),
             servers[-1].life.uuid if more else None,

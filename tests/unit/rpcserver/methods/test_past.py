@@ -171,7 +171,7 @@ def test_a_collector_out_of_use_takes_its_host_with_it(host: Host) -> None:
             "vmActions",
             ({"vm": ""},),
             faults.INVALID_PARAMETERS,
-            "vm is ''; give a string of 1 to 256",
+            "vm is ''; give a string of",
         ),
         ("vmActions", (7,), faults.INVALID_PARAMETERS, "vmActions takes a struct, not 7."),
         (

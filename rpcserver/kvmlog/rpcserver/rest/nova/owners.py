@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from kvmlog.history.views.usage import of_tenant
 from kvmlog.rpcserver.rest.nova.paths import LIMIT, MARKER, PREFIX, next_links, one, page
 from kvmlog.rpcserver.rest.routes import (
     TEXT,
@@ -46,12 +45,7 @@ def _usages(question: Question) -> dict[str, Any]:
 
 def _usage(question: Question) -> dict[str, Any]:
     project = question.path["project"]
-    found = question.past.usage(
-        _period(question),
-        page(question),
-        detailed=True,
-        of=lambda whole: of_tenant(whole, project),
-    )
+    found = question.past.usage(_period(question), page(question), detailed=True, project=project)
     path = f"{PREFIX}/os-simple-tenant-usage/{project}"
     links = next_links(question, path, found.next_marker)
     return {
