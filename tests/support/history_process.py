@@ -88,7 +88,7 @@ def history(
 
     vmstats: the collector's file; prefix: a command that execs what follows it.
     """
-    with (folder / "history.log").open("ab") as output:
+    with (folder / "history.log").open("wb") as output:
         process = subprocess.Popen(
             [*prefix, *command(folder, vmstats, options)],
             stdin=subprocess.DEVNULL,
@@ -97,7 +97,8 @@ def history(
     with process:
         try:
             made = History(process, folder)
-            made.until(lambda reader: made.socket.exists() and reader.status())
+            # A socket's file may be that of one that was killed.
+            made.until(lambda _: "keeping what happens" in made.log())
             yield made
         finally:
             process.kill()

@@ -50,6 +50,9 @@ EXITS: Final = _number("EXITS", 20_000)
 KILLS: Final = _number("KILLS", 2)
 """Times that a bridge is killed under load, one after the other."""
 
+HISTORY_KILLS: Final = _number("HISTORY_KILLS", 3)
+"""Times that a history is killed while it writes, one after the other."""
+
 SLEEPS: Final = _number("SLEEPS", 1)
 """Times that a host sleeps in each of two ways, while it traces."""
 

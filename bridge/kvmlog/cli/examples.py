@@ -27,10 +27,10 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
     "history": (
         ("kvmlog history", "as /etc/kvmlog/kvmlog.toml has it"),
         (
-            "kvmlog history --history-file /tmp/h/history.db --history-socket /tmp/h/socket "
-            "--user root",
+            "kvmlog history --history-file /tmp/h/db --history-socket /tmp/h/socket --user root",
             "to try it, as root",
         ),
+        ("kvmlog history --keep-days 30 --max-mib 64", "on a small host"),
     ),
     "vmstats": (
         ("kvmlog vmstats", "as /etc/kvmlog/kvmlog.toml has it"),

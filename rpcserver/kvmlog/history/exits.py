@@ -192,8 +192,9 @@ def _is_noted(
 ) -> bool:
     """Return whether a history before this one saw the exit, while it was under way."""
     row = transaction.one(
-        "SELECT 1 FROM fault JOIN boot ON boot.id = created_boot "
-        "WHERE uuid = ? AND kind = ? AND created_mono = ? AND boot_id = ?",
+        f"SELECT 1 FROM (SELECT * FROM fault WHERE uuid = ? ORDER BY id DESC LIMIT {_REMEMBERED}) "
+        "JOIN boot ON boot.id = created_boot "
+        "WHERE kind = ? AND created_mono = ? AND boot_id = ?",
         [uuid, kind, exit_ns, boot_id],
     )
     return row is not None

@@ -14,6 +14,8 @@ from kvmlog.history.store import Transaction
 
 MESSAGE_CHARACTERS: Final = 255
 _TOGETHER_NS: Final = 5 * NS_PER_S
+# Of the VM's last faults; a VM may have very many.
+_LOOKED_AT: Final = 32
 
 
 def happened(
@@ -32,7 +34,8 @@ def happened(
     """Note a fault, or count it to one of the same kind and details that came a moment ago."""
     text = json.dumps(details, ensure_ascii=False, sort_keys=True)
     last = transaction.one(
-        "SELECT * FROM fault WHERE uuid = ? AND kind = ? AND details = ? ORDER BY id DESC LIMIT 1",
+        f"SELECT * FROM (SELECT * FROM fault WHERE uuid = ? ORDER BY id DESC LIMIT {_LOOKED_AT}) "
+        "WHERE kind = ? AND details = ? ORDER BY id DESC LIMIT 1",
         [uuid, kind, text],
     )
     if last is not None and rows.stamp(last, "created", transaction.boots).until(at) < _TOGETHER_NS:

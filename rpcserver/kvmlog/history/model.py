@@ -92,6 +92,16 @@ class Span:
     owner: Owner | None  # None: a definition without Nova's metadata
     size: Size
 
+    def within(self, start_ns: int, stop_ns: int, now: Stamp) -> int:
+        """Return how many ns of a window (ns since 1970) it covers, by the clock as it is now.
+
+        Its beginning may have been told by a clock that was set since (Stamp.as_seen_from).
+        """
+        ended = self.ended or now
+        seen_from = now if now.boot_id == ended.boot_id else ended
+        first = max(start_ns, self.began.as_seen_from(seen_from))
+        return max(0, min(stop_ns, ended.as_seen_from(seen_from)) - first)
+
 
 @dataclass(frozen=True)
 class Run:

@@ -70,7 +70,7 @@ class Recorder(Closeable):
         self._trim_due = 0.0
         self._log = LogLimiter(log)
         self._trouble: str | None = None  # with the file
-        self._warning: str | None = None  # with a source
+        self._warnings: dict[str, str] = {}  # of each file that cannot be used
         with store.transaction(self._now()) as transaction:
             self._begin(transaction)
 
@@ -184,8 +184,9 @@ class Recorder(Closeable):
         except VmStatsMissingError:
             return  # no collector, which its service tells
         except VmStatsError as error:
-            self._warn(str(error))
+            self._warn(self._event_reader.path, str(error))
             return
+        self._warnings.pop(self._event_reader.path, None)
         if self._header is not None and header.log_id != self._header.log_id:
             # What was not written yet belongs to the log before.
             if self._events:
@@ -202,9 +203,9 @@ class Recorder(Closeable):
         except VmStatsMissingError:
             return
         except VmStatsError as error:
-            self._warn(str(error))
+            self._warn(self._snapshot_reader.path, str(error))
             return
-        self._warning = None
+        self._warnings.pop(self._snapshot_reader.path, None)
         if self._snapshot.boot_id != self._settings.boot_id:
             # A file of before the host's start: the collector has not begun yet.
             self._snapshot = self._last_snapshot = None
@@ -215,9 +216,13 @@ class Recorder(Closeable):
         age_ns = time.monotonic_ns() - self._snapshot.collector.written.monotonic_ns
         return age_ns > _SETTLED_S * 1e9
 
-    def _warn(self, sentence: str) -> None:
-        if sentence != self._warning:
-            self._warning = sentence
+    @property
+    def _warning(self) -> str | None:
+        return next(iter(self._warnings.values()), None)
+
+    def _warn(self, path: str, sentence: str) -> None:
+        if sentence != self._warnings.get(path):
+            self._warnings[path] = sentence
             self._log(sentence)
 
     def _now(self) -> Stamp:

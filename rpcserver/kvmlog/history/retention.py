@@ -55,6 +55,7 @@ def trim(transaction: Transaction, limits: Limits) -> bool:
         used, size = _bytes(transaction)
     if size > used:
         transaction.shrink(_PAGES)
+        more |= size > limits.bytes
     return more
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from kvmlog.history import samples as history_samples
-from kvmlog.history.model import FaultKind, Owner, Size, Source
+from kvmlog.history.model import FaultKind, Owner, Size, Source, Span
 from kvmlog.history.moment import Stamp
 from kvmlog.vmstats.events import Kind
 from kvmlog.vmstats.sample import State
@@ -194,6 +194,13 @@ def test_two_clocks() -> None:
     assert began.until(later) == 2 * hour
     assert began.as_seen_from(later) == (500_000 - 2) * hour
     assert later.until(began) == 0
+    size = Size(1, 1 << 30, None, None, None)
+    span = Span(began, None, None, size)
+    assert span.within(0, 10**24, later) == 2 * hour
+    assert span.within(0, (500_000 - 1) * hour, later) == hour
+    assert Span(began, later, None, size).within(499_999 * hour, 10**24, later) == hour
     other = Stamp(500_003 * hour, hour, "b")
     assert later.until(other) == 3 * hour
     assert later.as_seen_from(other) == later.realtime_ns
+    assert Span(began, later, None, size).within(0, 10**24, other) == 2 * hour
+    assert Span(later, None, None, size).within(0, 10**24, other) == 3 * hour
