@@ -153,7 +153,8 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ),
     ),
     "remote usage": (
-        ("kvmlog remote host1 usage --since 30d --vms", "what was used there, by each VM"),
+        ("kvmlog remote host1 usage --since 30d", "what owners used there"),
+        ("kvmlog remote host1 usage --since 30d --vms", "the same, by each VM"),
     ),
     "remote pending": (
         ("kvmlog remote host1 pending", "its vCPUs that are in an exit now"),
