@@ -193,6 +193,40 @@ def test_a_service_is_changed_as_described(host: JsonHost, path: str, sent: dict
     until(lambda: line in "".join(host.server._lines))
 
 
+def test_the_remote_commands_show_and_change(host: JsonHost) -> None:
+    """Through XML-RPC and the typed client, beside JSON: the same documents."""
+
+    def remote(*words: str, status: int = 0) -> str:
+        done = kvmlog("remote", f"127.0.0.1:{host.server.port}", *words)
+        assert done.returncode == status, done.stderr
+        return done.stderr if status else done.stdout
+
+    shown = remote("services", "--disable", "kvmlog-rpc", "--reason", "new disks", "--json")
+    changed = json.loads(shown)
+    assert (changed["status"], changed["disabled_reason"]) == ("disabled", "new disks")
+    now = service(host, "kvmlog-rpc")
+    same = now.keys() - {"last_seen_up", "report_count", "updated_at"}
+    assert {name: changed[name] for name in same} == {name: now[name] for name in same}
+    assert json.loads(remote("services", "--enable", "kvmlog-rpc", "--json"))["status"] == "enabled"
+    refused = remote("services", "--enable", "rpc", status=1)
+    assert "no service 'rpc' has been seen there; give one of kvmlog-rpc" in refused
+    events = [json.loads(line) for line in remote("events", "--vm", "web1", "--json").splitlines()]
+    assert [one["event"] for one in events if one["kind"] == "fault"] == ["io-error"]
+    listed = host.get("/v1/vms/web1/actions").json
+    assert [one["event"] for one in events if one["kind"] == "action"] == [
+        one["action"] for one in reversed(listed)
+    ]
+    usage = json.loads(remote("usage", "--since", "2026-11-01", "--json"))
+    assert usage["observed_since"] == host.get("/v1/usage").json["observed_since"]
+    web1 = [
+        one
+        for tenant in usage["tenant_usages"]
+        for one in tenant["server_usages"]
+        if one["instance_id"] == samples.WEB1
+    ]
+    assert sum(one["vcpus"] for one in web1) == 2 * len(web1) > 0
+
+
 def test_services_by_names_before_microversion_253(host: JsonHost) -> None:
     """As Nova's older clients: the path says what, the body of which service."""
     named = {"host": service(host, "kvmlog-rpc")["host"], "binary": "kvmlog-rpc"}

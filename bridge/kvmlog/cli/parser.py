@@ -38,7 +38,7 @@ MEANT: Final[Mapping[str, str]] = {
     "watch": "stat -i 1",
 }
 # Commands that there are for this host only, and what shows the same of another.
-_MEANT_THERE: Final[Mapping[str, str]] = {"vmstats": "vms"}
+_MEANT_THERE: Final[Mapping[str, str]] = {"history": "events", "vmstats": "vms"}
 
 
 class Parser(argparse.ArgumentParser):

@@ -6,6 +6,7 @@ XML-RPC carries their integers as text, and what is not known as "".
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from kvmlog.client.connection import RpcError
@@ -40,6 +41,13 @@ _INTEGERS: Final = frozenset(
     )
 )
 
+_TOTALS: Final = (
+    "total_hours",
+    "total_local_gb_usage",
+    "total_memory_mb_usage",
+    "total_vcpus_usage",
+)
+
 
 def documents(reply: Any) -> list[dict[str, Any]]:
     """Return an array of documents; RpcError for anything else."""
@@ -57,6 +65,21 @@ def document(reply: Any) -> dict[str, Any]:
     except ValueError:
         raise _foreign() from None
     return found
+
+
+def merged(pages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the pages of a usage as one: an owner's VMs may be on several."""
+    tenants: dict[str | None, dict[str, Any]] = {}
+    for page in pages:
+        for one in page["tenant_usages"]:
+            whole = tenants.get(one["tenant_id"])
+            if whole is None:
+                tenants[one["tenant_id"]] = dict(one)
+                continue
+            for name in _TOTALS:
+                whole[name] += one[name]
+            whole["server_usages"] = [*whole["server_usages"], *one["server_usages"]]
+    return {**pages[-1], "tenant_usages": list(tenants.values())}
 
 
 def _restored(value: Any, name: str) -> Any:

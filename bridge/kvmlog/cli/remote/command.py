@@ -32,6 +32,7 @@ from kvmlog.cli.table import Words
 from kvmlog.cli.vms import command as vms
 from kvmlog.client import Client
 from kvmlog.client.connection import MOST_TIMEOUT_S, RpcError, RpcFaultError
+from kvmlog.client.past import merged
 from kvmlog.exits.format import lines
 from kvmlog.exits.reasons.lookup import ISAS
 from kvmlog.guests.labels import GuestView
@@ -215,8 +216,8 @@ def _events(client: Client, args: argparse.Namespace, _words: Words) -> int:
 
 
 def _services(client: Client, args: argparse.Namespace, _words: Words) -> int:
-    found = client.services()
     change = services.change_of(args)
+    found = client.services()
     if change is not None:
         binary, wanted = change
         client.update_service(services.id_of(binary, found), **wanted)
@@ -226,7 +227,13 @@ def _services(client: Client, args: argparse.Namespace, _words: Words) -> int:
 
 def _usage(client: Client, args: argparse.Namespace, _words: Words) -> int:
     def ask(start: str | None, end: str | None, project: str | None, *, detailed: bool) -> Any:
-        return client.usage(start, end, project=project, detailed=detailed)
+        pages: list[dict[str, Any]] = []
+        while not pages or pages[-1]["next_marker"] is not None:
+            marker = pages[-1]["next_marker"] if pages else None
+            pages.append(
+                client.usage(start, end, project=project, detailed=detailed, marker=marker)
+            )
+        return merged(pages)
 
     return usage.show(args, ask)
 
