@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Iterable
@@ -11,7 +10,7 @@ from typing import Final
 
 from kvmlog.guests import model
 from kvmlog.guests.model import Guest, GuestError
-from kvmlog.util import ownership, permissions
+from kvmlog.util import ownership, whole_file
 from kvmlog.util.log import log
 
 _MODE: Final = 0o640
@@ -67,14 +66,4 @@ def foreign(path: str) -> str:
 
 def save(path: str, boot_id: bytes, guests: Iterable[Guest]) -> None:
     """Replace the file, so that readers see either the old or the new one. OSError."""
-    fd, temporary = ownership.create_temporary(path, os.O_WRONLY, _MODE)
-    try:
-        with open(fd, "wb") as file:
-            os.fchmod(fd, _MODE)
-            permissions.hand_to_group(fd)
-            file.write(model.encode(boot_id, guests, time.monotonic_ns()))
-        os.rename(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+    whole_file.replace(path, model.encode(boot_id, guests, time.monotonic_ns()), _MODE)

@@ -8,7 +8,6 @@ Readers are never waited for, and never wait.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,7 @@ from typing import Any, Final
 
 from kvmlog.history import log, schema
 from kvmlog.history.moment import Stamp
-from kvmlog.util import ownership, permissions
+from kvmlog.util import ownership, permissions, whole_file
 from kvmlog.util.closeable import Closeable
 from kvmlog.util.errors import HistoryError
 
@@ -148,7 +147,9 @@ class Store(Closeable):
         self._connection: sqlite3.Connection | None = None
         self._file = (0, 0)
         ownership.check_folder(path, remedy=_PLACE)
-        self._lock: int | None = self._locked()
+        self._lock: int | None = whole_file.lock(
+            path, HistoryError, writer="another kvmlog history", place=_PLACE
+        )
         try:
             self._connection = self._opened(now)
         except BaseException:
@@ -297,25 +298,6 @@ class Store(Closeable):
             return DamagedStoreError(f"{self.path}: is damaged ({error})")
         remedy = _REMEDIES.get(code, "it is tried again")
         return HistoryError(f"{self.path}: cannot be written ({error}): {remedy}")
-
-    def _locked(self) -> int:
-        name = f"{self.path}.lock"
-        try:
-            fd = os.open(name, os.O_RDWR | os.O_CREAT | ownership.OPEN_FLAGS, 0o600)
-        except OSError as error:
-            raise HistoryError(f"{name}: {ownership.open_words(error)}; {_PLACE}") from None
-        try:
-            ownership.check(name, fd, HistoryError, remedy=f"remove it or {_PLACE}")
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            raise HistoryError(
-                f"{self.path}: another kvmlog history writes it; end that one, or {_PLACE}"
-            ) from None
-        except BaseException:
-            os.close(fd)
-            raise
-        return fd
 
 
 def _damage(what: str, code: int) -> sqlite3.DatabaseError:

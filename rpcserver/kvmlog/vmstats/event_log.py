@@ -11,7 +11,7 @@ import threading
 import uuid
 from typing import Final
 
-from kvmlog.util import ownership, permissions
+from kvmlog.util import ownership, whole_file
 from kvmlog.util.closeable import Closeable
 from kvmlog.util.errors import VmStatsError
 from kvmlog.util.ratelimit import LogLimiter
@@ -119,17 +119,7 @@ class EventLog(Closeable):
         """Put a new file in the place of the old one; return its size."""
         self._check_name()
         content = events.encode_header(self._header) + b"".join(lines)
-        fd, temporary = ownership.create_temporary(self.path, os.O_WRONLY, _MODE)
-        try:
-            with open(fd, "wb") as new:
-                os.fchmod(fd, _MODE)
-                permissions.hand_to_group(fd)
-                new.write(content)
-            os.rename(temporary, self.path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
+        whole_file.replace(self.path, content, _MODE)
         return len(content)
 
     def _before(self, boot_id: str) -> tuple[Header, list[Event]]:

@@ -3,19 +3,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 from typing import Final
 
-from kvmlog.util import ownership, permissions
+from kvmlog.util import ownership, whole_file
 from kvmlog.util.closeable import Closeable
 from kvmlog.util.errors import VmStatsError
 from kvmlog.vmstats import file
 from kvmlog.vmstats.snapshot import Snapshot
 
 _MODE: Final = 0o640
-_REMEDY: Final = "remove it or choose another place (--vmstats-file)"
+_PLACE: Final = "choose another place (--vmstats-file)"
 
 
 class SnapshotWriter(Closeable):
@@ -27,9 +25,11 @@ class SnapshotWriter(Closeable):
 
     def __init__(self, path: str) -> None:
         self.path = path
-        ownership.check_folder(path, remedy="choose another place (--vmstats-file)")
+        ownership.check_folder(path, remedy=_PLACE)
         self._check_name()
-        self._lock: int | None = self._locked()
+        self._lock: int | None = whole_file.lock(
+            path, VmStatsError, writer="another collector", place=_PLACE
+        )
 
     def write(self, snapshot: Snapshot) -> int:
         """Replace the file; return how many bytes it has."""
@@ -41,17 +41,7 @@ class SnapshotWriter(Closeable):
             )
         self._check_name()
         try:
-            fd, temporary = ownership.create_temporary(self.path, os.O_WRONLY, _MODE)
-            try:
-                with open(fd, "wb") as new:
-                    os.fchmod(fd, _MODE)
-                    permissions.hand_to_group(fd)
-                    new.write(content)
-                os.rename(temporary, self.path)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary)
-                raise
+            whole_file.replace(self.path, content, _MODE)
         except OSError as error:
             raise VmStatsError(f"{self.path}: cannot be written ({error.strerror})") from None
         return len(content)
@@ -64,26 +54,4 @@ class SnapshotWriter(Closeable):
     def _check_name(self) -> None:
         objection = ownership.name_objection(self.path)
         if objection:
-            raise VmStatsError(f"{self.path}: {objection}; {_REMEDY}")
-
-    def _locked(self) -> int:
-        name = f"{self.path}.lock"
-        try:
-            fd = os.open(name, os.O_RDWR | os.O_CREAT | ownership.OPEN_FLAGS, 0o600)
-        except OSError as error:
-            raise VmStatsError(
-                f"{name}: {ownership.open_words(error)}; choose another place (--vmstats-file)"
-            ) from None
-        try:
-            ownership.check(name, fd, VmStatsError, remedy=_REMEDY)
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            raise VmStatsError(
-                f"{self.path}: another collector writes it; end that one, or choose another place "
-                "(--vmstats-file)"
-            ) from None
-        except BaseException:
-            os.close(fd)
-            raise
-        return fd
+            raise VmStatsError(f"{self.path}: {objection}; remove it or {_PLACE}")

@@ -141,7 +141,7 @@ def test_strangers(kept: History, tmp_path: Path) -> None:
 
 
 def test_a_second_history(kept: History, tmp_path: Path) -> None:
-    """Of the same file is refused."""
+    """Is refused where the first one writes the same file."""
     done = subprocess.run(
         command(tmp_path), capture_output=True, text=True, timeout=HANG_S, check=False
     )
@@ -151,7 +151,7 @@ def test_a_second_history(kept: History, tmp_path: Path) -> None:
 
 @without_module
 def test_the_bridge_is_found(kept: History, tmp_path: Path) -> None:
-    """With its switch; its source, which is not there, is no service yet."""
+    """Its switch too; its source, which is not there, is no service yet."""
     with running_bridge(tmp_path):
         kept.until(lambda reader: len(reader.services()) >= 3)
     found = {one.binary for one in kept.reader.services()}

@@ -48,7 +48,7 @@ def test_a_shutdown_has_a_beginning_and_an_end(book: Book) -> None:
     [("destroyed", "stop", 2), ("saved", "suspend", 5), ("from_snapshot", "stop", 7)],
 )
 def test_ways_to_stop(book: Book, detail: str, action: str, reason: int) -> None:
-    """By Nova's names of actions; the state's reason is libvirt's."""
+    """Actions have Nova's names; the state's reason is libvirt's."""
     book.started()
     book.tell(10, Kind.STOPPED, detail)
     assert book.names()[-1] == action
@@ -191,7 +191,7 @@ def test_devices(book: Book) -> None:
 
 
 def test_connections(book: Book) -> None:
-    """To libvirt, in the journal."""
+    """The journal tells when libvirt was lost, and when it was there again."""
     book.take(
         book.event(1, Kind.DISCONNECTED, "it has gone; it is tried again", uuid=None),
         book.event(2, Kind.CONNECTED, uuid=None),

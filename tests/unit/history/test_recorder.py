@@ -182,7 +182,7 @@ def test_ids_of_services_last(book: Book, recorder: Recorder) -> None:
 
 
 def test_updates(book: Book, recorder: Recorder) -> None:
-    """Of what is known; each change is told."""
+    """What is set is there, and told."""
     recorder.tick()
     recorder.carry_out(
         ServiceUpdate(Binary.HISTORY, Update(enabled=False, disabled_reason="moving"))

@@ -81,7 +81,7 @@ def test_a_resize(book: Book) -> None:
 def test_a_stop_that_no_event_told(
     book: Book, reason: int, actions: list[str], faults: list[FaultKind]
 ) -> None:
-    """By the state's reason."""
+    """The state's reason says what it was."""
     book.poll(10, book.sample(10))
     book.poll(
         20, book.sample(20, state=State.SHUTOFF, state_reason=reason, pid=None, domain_id=None)

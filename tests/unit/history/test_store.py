@@ -46,7 +46,7 @@ def noted(book: Book) -> list[int]:
 
 
 def test_a_file_goes_on(book: Book) -> None:
-    """With its numbers, in the next process, under another version."""
+    """The next process continues its numbers, under another version."""
     note(book, 1)
     book.store.close()
     book.boot = NEXT_BOOT
