@@ -68,7 +68,7 @@ def test_events_are_actions_and_faults_in_their_order(
 def test_events_of_one_vm(
     capsys: pytest.CaptureFixture[str], book: Book, words: tuple[str, ...]
 ) -> None:
-    """By name and UUID; JSON and CSV have the same."""
+    """Name and UUID find it; JSON and CSV have the same."""
     lines = shown(capsys, book, "events", *words, "--json", "-n", "2").splitlines()
     found = [json.loads(line) for line in lines]
     assert [(one["event"], one["kind"], one["failed"]) for one in found] == [
@@ -129,7 +129,7 @@ def test_usage_of_owners_and_of_vms(capsys: pytest.CaptureFixture[str], book: Bo
 def test_what_cannot_be_answered_is_a_sentence(
     capsys: pytest.CaptureFixture[str], book: Book, words: tuple[str, ...], sentence: str
 ) -> None:
-    """On stderr, with status 1."""
+    """The status is 1, the sentence on stderr."""
     assert sentence in shown(capsys, book, *words, status=1)
 
 

@@ -50,7 +50,7 @@ def test_documents_are_as_before_they_were_sent(name: str) -> None:
 
 @pytest.mark.parametrize("reply", [None, "x", [], {"count": "x"}])
 def test_another_reply_is_refused(reply: Any) -> None:
-    """With what to do."""
+    """The error says what to do."""
     with pytest.raises(RpcError, match="use client and server of one version"):
         past.document(reply)
     with pytest.raises(RpcError, match="use client and server of one version"):

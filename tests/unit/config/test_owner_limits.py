@@ -45,7 +45,7 @@ def test_each_owner_has_its_limits() -> None:
     ],
 )
 def test_anything_else_is_refused_in_a_sentence(lines: list[str], sentence: str) -> None:
-    """With the word that is wrong."""
+    """The sentence has the word that is wrong."""
     with pytest.raises(RefusedValueError) as caught:
         owner_limits.parse(lines)
     assert sentence in str(caught.value)

@@ -18,7 +18,7 @@ from kvmlog.rpcserver.http.service import RefusalError
 from kvmlog.rpcserver.http.work import Work
 from kvmlog.rpcserver.service import RpcService
 from kvmlog.rpcserver.vms.documents import VM_BYTES, Vms
-from kvmlog.rpcserver.vms.past import Past, past_of
+from kvmlog.rpcserver.vms.past import MOST, Page, Past, past_of
 from kvmlog.rpcserver.vms.source import Poll
 
 _MOST_WORDS: Final = 64
@@ -68,6 +68,11 @@ class Question:
         """Return the history's answers."""
         history = self.service.history
         return past_of(history.file, history.socket)
+
+    @property
+    def page(self) -> Page:
+        """Return the part of a list that is asked for by LIMIT and MARKER."""
+        return Page(self.query.get(LIMIT.name, MOST), self.query.get(MARKER.name))
 
     def vm_of(self, word: str) -> str:
         """Return the UUID of a VM that there is or was; UnknownVmError, InvalidRequestError."""
@@ -171,6 +176,14 @@ def boolean(value: str) -> bool:
 TEXT: Final = {"type": "string", "minLength": 1, "maxLength": NAME_CHARACTERS}
 TIME: Final = {"type": "string", "format": "date-time", "maxLength": 64}
 _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
+
+LIMIT: Final = Parameter(
+    "limit",
+    f"How many at most; {MOST} without",
+    {"type": "integer", "minimum": 1, "maximum": MOST},
+    integer(1, MOST),
+)
+MARKER: Final = Parameter("marker", "The last one of the page before", TEXT, text)
 
 
 def _unknown(name: str, known: Mapping[str, Parameter]) -> str:

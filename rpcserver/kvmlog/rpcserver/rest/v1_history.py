@@ -8,13 +8,14 @@ from typing import Any, Final
 
 from kvmlog.rpcserver.auth.caller import Role
 from kvmlog.rpcserver.rest.routes import (
+    LIMIT,
+    MARKER,
     TEXT,
     TIME,
     Parameter,
     Question,
     Route,
     boolean,
-    integer,
     moment,
     text,
 )
@@ -29,13 +30,6 @@ _HOST: Final = Parameter("host", "Only those of exactly this host", TEXT, text)
 _BINARY: Final = Parameter("binary", "Only those of exactly this name", TEXT, text)
 _PATTERN: Final = Parameter("pattern", "Part of the host's name", TEXT, text)
 _WITH_SERVERS: Final = Parameter("servers", "With the host's VMs", {"type": "boolean"}, boolean)
-_LIMIT: Final = Parameter(
-    "limit",
-    f"How many at most; {MOST} without",
-    {"type": "integer", "minimum": 1, "maximum": MOST},
-    integer(1, MOST),
-)
-_MARKER: Final = Parameter("marker", "The last one of the page before", TEXT, text)
 _SINCE: Final = Parameter("since", "Not before that", TIME, moment)
 _BEFORE: Final = Parameter("before", "Not after that", TIME, moment)
 _START: Final = Parameter("start", "Since when; all that is known without", TIME, moment)
@@ -79,15 +73,11 @@ def _limits(question: Question) -> Any:
     return computes.limits(question.poll(), project, question.service.limits)
 
 
-def _page(question: Question) -> Page:
-    return Page(question.query.get("limit", MOST), question.query.get("marker"))
-
-
 def _actions(question: Question) -> Any:
     query = question.query
     word = question.path.get("vm", query.get("vm"))
     uuid = None if word is None else question.vm_of(word)
-    return question.past.actions(uuid, _page(question), query.get("since"), query.get("before"))
+    return question.past.actions(uuid, question.page, query.get("since"), query.get("before"))
 
 
 def _action(question: Question) -> Any:
@@ -168,7 +158,7 @@ ROUTES: Final = (
         _actions,
         _array("instance-action-2.84"),
         in_path=(_VM,),
-        query=(_LIMIT, _MARKER, _SINCE, _BEFORE),
+        query=(LIMIT, MARKER, _SINCE, _BEFORE),
         refusals=_MISSING,
     ),
     Route(
@@ -186,7 +176,7 @@ ROUTES: Final = (
         "What was done to VMs, newest first, as it was observed",
         _actions,
         _array("instance-action-2.84"),
-        query=(_ONE_VM, _LIMIT, _MARKER, _SINCE, _BEFORE),
+        query=(_ONE_VM, LIMIT, MARKER, _SINCE, _BEFORE),
         refusals=_MISSING,
     ),
     Route(
@@ -195,7 +185,7 @@ ROUTES: Final = (
         "Faults of VMs, newest first",
         _faults,
         _array("fault"),
-        query=(_ONE_VM, _LIMIT, _SINCE),
+        query=(_ONE_VM, LIMIT, _SINCE),
         refusals=_MISSING,
     ),
     Route(

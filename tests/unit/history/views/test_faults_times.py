@@ -43,7 +43,7 @@ def test_a_servers_fault_is_novas() -> None:
     ],
 )
 def test_times_are_utc_unless_they_say_otherwise(given: str) -> None:
-    """In the forms that Nova's clients send."""
+    """Nova's clients send these forms."""
     assert times.parse(given) == at("2026-11-30T17:00:00").realtime_ns
 
 
@@ -61,7 +61,7 @@ def test_what_cannot_be_kept_is_as_far_as_it_can_be(given: str, ns: int) -> None
 
 
 def test_what_is_written_can_be_read() -> None:
-    """To the microsecond."""
+    """Nothing is lost, to the microsecond."""
     moment = at("2018-04-25T01:26:36.036697")
     assert times.parse(times.text(moment)) == moment.realtime_ns
 
@@ -76,7 +76,7 @@ def test_what_is_written_can_be_read() -> None:
     ],
 )
 def test_what_is_no_time_is_refused(given: str, sentence: str) -> None:
-    """With what would be one."""
+    """The sentence says what would be one."""
     with pytest.raises(times.TimeError) as caught:
         times.parse(given)
     assert sentence in str(caught.value)

@@ -18,7 +18,7 @@ OURS = ("observed_at", "source", "request_id_generated", "instance_name")
 
 
 def test_an_action_is_as_published() -> None:
-    """But its user, whom a host does not know; ours is what was observed, and whose id it is."""
+    """Only its user is not known; ours is what was observed, and whose id it is."""
     found = instance_actions.detail(action(), "compute")
     validate(found, "instance-action-2.84")
     ours = {name: found.pop(name) for name in OURS}
@@ -53,7 +53,7 @@ def test_an_action_is_as_published() -> None:
 
 
 def test_the_id_of_the_host_is_novas() -> None:
-    """As nova/tests/functional/api_sample_tests has it: 56 digits of a SHA-224."""
+    """The published one: 56 digits of a SHA-224."""
     (event,) = instance_actions.detail(action(), "compute")["events"]
     assert event["hostId"] == "2091634baaccdc4c5a1d57069c833e402921df696b7f970791b12ec6"
 
@@ -76,7 +76,7 @@ def test_no_beginning_is_made_up() -> None:
 
 
 def test_the_list_has_no_events() -> None:
-    """As doc/api_samples/os-instance-actions/v2.84/instance-actions-list-resp.json."""
+    """The published instance-actions-list-resp.json has none either."""
     found = instance_actions.document(action())
     validate(found, "instance-action-2.84")
     assert "events" not in found

@@ -52,13 +52,13 @@ def test_one_that_is_down_and_enabled() -> None:
     ],
 )
 def test_up_is_heard_of_within_a_minute(now: str, forced_down: bool, state: str) -> None:
-    """And not forced down, whatever the heartbeat."""
+    """One that is forced down is down, whatever the heartbeat."""
     found = services.document(service(forced_down=forced_down), at(now))
     assert (found["state"], found["forced_down"]) == (state, forced_down)
 
 
 def test_our_own_form_has_the_heartbeats() -> None:
-    """Which Nova shows in a notification only."""
+    """Nova shows them in a notification only."""
     found = services.own(service(detail="the module is not loaded"), NOW)
     validate(found, "service")
     assert found["report_count"] == 17

@@ -42,7 +42,7 @@ def tenants(
 
 
 def test_one_tenant_is_as_published() -> None:
-    """With each server; only `observed_since` is ours."""
+    """Each server is there; only `observed_since` is ours."""
     one = life(span("2012-10-08T20:10:44.541277"))
     (found,) = tenants(one, now=at("2012-10-08T21:10:44.587336"))
     (server,) = found["server_usages"]
@@ -102,7 +102,7 @@ def test_all_tenants_are_as_published() -> None:
     ],
 )
 def test_hours_are_those_within_the_period(began: str, ended: str | None, hours: float) -> None:
-    """While uptime is that of the whole life."""
+    """The uptime is that of the whole life."""
     (found,) = tenants(life(span(began, ended)))
     (server,) = found["server_usages"]
     assert server["hours"] == found["total_hours"] == hours

@@ -105,7 +105,7 @@ def test_actions_by_when_they_changed(host: Host) -> None:
 
 
 def test_faults_of_one_and_of_all(host: Host) -> None:
-    """With what libvirt told of it."""
+    """Each has what libvirt told of it."""
     (found,) = host.call("vmFaults", {"vm": "web1", "limit": 5, "since": SINCE})
     assert (found["kind"], found["code"], found["count"]) == ("io-error", "500", "1")
     assert found["details"]["alias"] == "virtio-disk0"
@@ -115,7 +115,7 @@ def test_faults_of_one_and_of_all(host: Host) -> None:
 
 
 def test_usage_of_owners(host: Host) -> None:
-    """Of web1 from its definition at 1 until now, at 100."""
+    """web1 counts from its definition at 1 until now, at 100."""
     found = host.call("projectUsage", {"detailed": True})
     assert found["observed_since"] == SINCE
     (owner,) = [one for one in found["tenant_usages"] if one["tenant_id"] == SHOP]
@@ -131,7 +131,7 @@ def test_usage_of_owners(host: Host) -> None:
 
 
 def test_a_vm_that_is_gone_has_its_past(host: Host) -> None:
-    """By UUID, and by the name that it had; without a collector too."""
+    """Its UUID finds it, and the name that it had; no collector is needed."""
     host.book.tell(20, Kind.STOPPED, "shutdown")
     host.book.tell(21, Kind.UNDEFINED, "removed")
     host.vms.write_bytes(encode(fresh(samples.snapshot(samples.off_vm()))))
@@ -292,7 +292,7 @@ def test_a_file_that_is_no_history(host: Host, tmp_path: Path) -> None:
 def test_a_change_takes_the_process_that_writes(
     host: Host, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without it the fault says so, and the log who asked for what."""
+    """The fault says that it is not there, and the log who asked for what."""
     (service,) = host.call("serviceList", {"binary": "kvmlog-rpc"})
     fault = host.fault("serviceUpdate", service["id"], {"forced_down": True})
     assert fault.faultCode == faults.SERVICE_NOT_CHANGED

@@ -81,7 +81,7 @@ def test_limits_of_any_other_owner() -> None:
 
 
 def test_capacity_times_ratio_less_what_is_reserved() -> None:
-    """Of 8 CPUs and 64 GiB; it is a limit for all together, and says so."""
+    """8 CPUs and 64 GiB make a limit for all together, which says so."""
     document = found(cpu_ratio=4.0, ram_ratio=1.5, reserved_cpus=2, reserved_ram_mib=512)
     assert document["source"] == "host capacity × ratio − reserved"
     assert document["absolute"]["maxTotalCores"] == 8 * 4 - 2

@@ -79,14 +79,14 @@ def test_a_service_takes_its_host_out_of_use() -> None:
 
 @pytest.mark.parametrize("pattern", ["fake-mini", "mini", "-", "f"])
 def test_search_takes_any_part_of_a_name(pattern: str) -> None:
-    """As SQL's LIKE %part% does in Nova."""
+    """SQL's LIKE %part% does so in Nova."""
     one, other = published(), published(hostname="ost")
     assert hypervisors.matching((one, other), pattern) == [one]
 
 
 @pytest.mark.parametrize("pattern", ["maxi", "FAKE", "fake%", "%"])
 def test_nothing_found_is_refused(pattern: str) -> None:
-    """With the names that there are."""
+    """The sentence has the names that there are."""
     with pytest.raises(NoHypervisorError) as caught:
         hypervisors.matching((published(),), pattern)
     assert str(caught.value) == (
@@ -106,7 +106,7 @@ def statistics(*hosts: Host, services: dict[str, Service] | None = None) -> dict
 
 
 def test_statistics_are_as_published() -> None:
-    """But the workload, Nova's own tasks, which a host cannot know."""
+    """Only the workload, Nova's own tasks, is not known."""
     assert statistics(published()) == {
         "count": 1,
         "current_workload": None,

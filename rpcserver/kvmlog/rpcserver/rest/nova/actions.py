@@ -6,9 +6,11 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any, Final
 
-from kvmlog.rpcserver.rest.nova.paths import LIMIT, MARKER, PREFIX, next_links, one, page
+from kvmlog.rpcserver.rest.nova.paths import PREFIX, next_links, one
 from kvmlog.rpcserver.rest.nova.servers import SERVER
 from kvmlog.rpcserver.rest.routes import (
+    LIMIT,
+    MARKER,
     TEXT,
     TIME,
     Parameter,
@@ -29,7 +31,7 @@ _BEFORE: Final = Parameter("changes-before", "Only those that changed then or be
 
 def _list(question: Question) -> dict[str, Any]:
     since, before = (question.query.get(one.name) for one in (_SINCE, _BEFORE))
-    uuid, asked = question.vm_of(question.path["id"]), page(question)
+    uuid, asked = question.vm_of(question.path["id"]), question.page
     found = question.past.actions(uuid, asked, since, before)
     links = []
     if "limit" in question.query and len(found) == asked.limit:

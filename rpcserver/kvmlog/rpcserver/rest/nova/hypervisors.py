@@ -9,17 +9,17 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from kvmlog.guests.sanitize import clean
-from kvmlog.rpcserver.rest.nova.paths import (
+from kvmlog.rpcserver.rest.nova.paths import PREFIX, UUIDS, next_links, one, until
+from kvmlog.rpcserver.rest.routes import (
     LIMIT,
     MARKER,
-    PREFIX,
-    UUIDS,
-    next_links,
-    one,
-    page,
-    until,
+    TEXT,
+    Parameter,
+    Question,
+    Route,
+    boolean,
+    text,
 )
-from kvmlog.rpcserver.rest.routes import TEXT, Parameter, Question, Route, boolean, text
 from kvmlog.rpcserver.vms import computes
 from kvmlog.rpcserver.vms.errors import InvalidRequestError
 from kvmlog.vmstats.views.errors import NoHypervisorError
@@ -85,7 +85,7 @@ def _searched(question: Question) -> list[dict[str, Any]]:
 
 
 def _page(question: Question, path: str, found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    asked, start = page(question), 0
+    asked, start = question.page, 0
     if asked.marker is not None:
         ids = [str(one["id"]) for one in found]
         if asked.marker not in ids:

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from kvmlog.rpcserver.rest.nova.paths import LIMIT, MARKER, PREFIX, next_links, one, page
+from kvmlog.rpcserver.rest.nova.paths import PREFIX, next_links, one
 from kvmlog.rpcserver.rest.routes import (
+    LIMIT,
+    MARKER,
     TEXT,
     TIME,
     Parameter,
@@ -35,7 +37,7 @@ def _period(question: Question) -> Period:
 
 def _usages(question: Question) -> dict[str, Any]:
     detailed = question.query.get("detailed", False)
-    found = question.past.usage(_period(question), page(question), detailed=detailed)
+    found = question.past.usage(_period(question), question.page, detailed=detailed)
     links = next_links(question, f"{PREFIX}/os-simple-tenant-usage", found.next_marker)
     return {
         "tenant_usages": found.tenants,
@@ -45,7 +47,7 @@ def _usages(question: Question) -> dict[str, Any]:
 
 def _usage(question: Question) -> dict[str, Any]:
     project = question.path["project"]
-    found = question.past.usage(_period(question), page(question), detailed=True, project=project)
+    found = question.past.usage(_period(question), question.page, detailed=True, project=project)
     path = f"{PREFIX}/os-simple-tenant-usage/{project}"
     links = next_links(question, path, found.next_marker)
     return {

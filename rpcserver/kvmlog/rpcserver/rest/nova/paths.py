@@ -8,21 +8,13 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from kvmlog.rpcserver.rest.microversions import shown
-from kvmlog.rpcserver.rest.routes import TEXT, Parameter, Question, integer, text
+from kvmlog.rpcserver.rest.routes import Question
 from kvmlog.rpcserver.vms.errors import NotServedError
-from kvmlog.rpcserver.vms.past import MOST, Page
+from kvmlog.rpcserver.vms.past import MOST
 
 PREFIX: Final = "/v2.1"
 # Hypervisors and services have UUIDs for ids; searching is a parameter.
 UUIDS: Final = (2, 53)
-
-LIMIT: Final = Parameter(
-    "limit",
-    f"How many at most; {MOST} without",
-    {"type": "integer", "minimum": 1, "maximum": MOST},
-    integer(1, MOST),
-)
-MARKER: Final = Parameter("marker", "The last one of the page before", TEXT, text)
 
 
 def one(name: str, schema: Mapping[str, Any], **more: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,12 +29,6 @@ def until(question: Question, last: tuple[int, int], instead: str) -> None:
             f"this path is served until microversion {shown(last)}, not {shown(question.version)}; "
             f"{instead}"
         )
-
-
-def page(question: Question) -> Page:
-    """Return the part of a list that is asked for."""
-    query = question.query
-    return Page(query.get("limit", MOST), query.get("marker"))
 
 
 def next_links(question: Question, path: str, marker: str | None) -> list[dict[str, str]]:

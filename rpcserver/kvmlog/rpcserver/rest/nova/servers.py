@@ -9,15 +9,17 @@ from typing import Any, Final
 
 from kvmlog.guests.sanitize import clean
 from kvmlog.history.views import faults
-from kvmlog.rpcserver.rest.nova.paths import (
+from kvmlog.rpcserver.rest.nova.paths import PREFIX, next_links, one
+from kvmlog.rpcserver.rest.routes import (
     LIMIT,
     MARKER,
-    PREFIX,
-    next_links,
-    one,
-    page,
+    TEXT,
+    Parameter,
+    Question,
+    Route,
+    boolean,
+    text,
 )
-from kvmlog.rpcserver.rest.routes import TEXT, Parameter, Question, Route, boolean, text
 from kvmlog.rpcserver.vms.errors import InvalidRequestError
 from kvmlog.vmstats.host import Host
 from kvmlog.vmstats.sample import State
@@ -89,7 +91,7 @@ def _found(question: Question) -> tuple[Snapshot, list[Vm], str | None]:
         and query.get("name", "") in name(vm)
         and all(_EXACT[known](vm, snapshot.host_of(vm)) == value for known, value in wanted.items())
     ]
-    asked, start = page(question), 0
+    asked, start = question.page, 0
     if asked.marker is not None:
         uuids = [vm.sample.uuid for vm in found]
         if asked.marker not in uuids:
