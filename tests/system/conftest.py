@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Fixtures of the tests of the source bpf on this machine (bpf_process.py)."""
+"""Fixtures of the tests of the source bpf on this machine (bpf_process.py), and a libvirt."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from kvmlog.sources.bpf import plan
 from kvmlog.sources.bpf.headers import VARIABLE
 from tests.support.bpf_process import Traced, kernel_source
 from tests.support.bridge_process import running_bridge
+from tests.support.libvirt_host import LibvirtHost, libvirt_host
 
 
 @pytest.fixture
@@ -47,3 +49,12 @@ def event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "format").write_text("".join(lines), encoding="ascii")
     (folder / "id").write_text("1\n", encoding="ascii")
     monkeypatch.setattr(plan, "_TRACEFS", (tmp_path,))
+
+
+@pytest.fixture(scope="module")
+def libvirtd() -> Iterator[LibvirtHost]:
+    """A libvirtd."""
+    if os.geteuid() != 0:
+        pytest.skip("libvirt with namespaces and a bridge of its own takes root")
+    with libvirt_host() as host:
+        yield host

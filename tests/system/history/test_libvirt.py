@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from kvmlog.history.reader import HistoryReader
 from kvmlog.vmstats.sample import State
 from tests.support.history_process import History, history
 from tests.support.libvirt_guest import LibvirtGuest, libvirt_guest
-from tests.support.libvirt_host import LibvirtHost, libvirt_host
+from tests.support.libvirt_host import LibvirtHost, wait_for_state
 from tests.support.vmstats_process import collector
 
 _OWNED = """
@@ -44,15 +45,6 @@ _OWNED = """
 
 
 @pytest.fixture(scope="module")
-def libvirtd() -> Iterator[LibvirtHost]:
-    """A libvirtd."""
-    if os.geteuid() != 0:
-        pytest.skip("libvirt with namespaces and a bridge of its own takes root")
-    with libvirt_host() as host:
-        yield host
-
-
-@pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the files of collector and history are."""
     return tmp_path_factory.mktemp("history")
@@ -61,8 +53,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Scene:
     """A guest, defined and started while a collector and a history look on."""
 
-    def __init__(self, host: LibvirtHost, folder: Path, kept: History, guest: LibvirtGuest) -> None:
+    def __init__(
+        self,
+        host: LibvirtHost,
+        folder: Path,
+        kept: History,
+        guest: LibvirtGuest,
+        collectors: contextlib.ExitStack,
+    ) -> None:
         self.host, self.folder, self.kept, self.guest = host, folder, kept, guest
+        self.collectors = collectors  # the one that runs
         self._done = 0  # actions before the test
 
     def begin(self) -> None:
@@ -105,11 +105,12 @@ def _life(reader: HistoryReader, guest: LibvirtGuest) -> Life:
 def running(libvirtd: LibvirtHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """The one scene of all tests here, which leave the guest running."""
     folder = tmp_path_factory.mktemp("history")
-    with history(folder) as kept, collector(folder, libvirtd.read_only_uri) as vmstats:
-        vmstats.until(lambda now: now.collector.connections[0].connected)
+    with history(folder) as kept, contextlib.ExitStack() as collectors:
+        first = collectors.enter_context(collector(folder, libvirtd.read_only_uri))
+        first.until(lambda now: now.collector.connections[0].connected)
         with libvirt_guest(libvirtd, "web1", metadata=_OWNED) as guest:
             kept.until(lambda reader: reader.last_life(guest.uuid))
-            yield Scene(libvirtd, folder, kept, guest)
+            yield Scene(libvirtd, folder, kept, guest, collectors)
 
 
 @pytest.fixture
@@ -223,6 +224,34 @@ def test_a_qemu_that_dies_while_libvirtd_is_away(scene: Scene) -> None:
     assert fault.source is Source.SAMPLE
     guest.start()
     scene.actions("start")
+
+
+def test_a_qemu_that_dies_while_the_collector_is_away(scene: Scene) -> None:
+    """Found by the next collector, whose events go on in the same file."""
+    guest, host, kept = scene.guest, scene.host, scene.kept
+    scene.collectors.close()
+    os.kill(guest.pid, signal.SIGKILL)
+    wait_for_state(host, guest.name, "shut off")
+    scene.collectors.enter_context(collector(scene.folder, host.read_only_uri))
+    fault = scene.fault(FaultKind.QEMU_DIED, 3)
+    assert fault.source is Source.SAMPLE
+    guest.start()
+    scene.actions("start")
+    assert kept.reader.status().lost_events == 0
+
+
+def test_a_life_ends(scene: Scene) -> None:
+    """Undefined while it runs, it lives until it is destroyed."""
+    guest, host, kept = scene.guest, scene.host, scene.kept
+    host.virsh("undefine", guest.name)
+    scene.actions("delete")
+    assert _life(kept.reader, guest).ended is None
+    host.virsh("destroy", guest.name)
+    (stop,) = scene.actions("stop")
+    kept.until(lambda reader: _life(reader, guest).ended)
+    life = _life(kept.reader, guest)
+    assert (life.ended, life.end_source) == (stop.observed, Source.EVENT)
+    assert life.spans[-1].ended == life.runs[-1].ended == life.ended
 
 
 def _connections(reader: HistoryReader, after: int) -> list[bool]:

@@ -4,24 +4,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.libvirt_guest import LibvirtGuest, libvirt_guest
-from tests.support.libvirt_host import LibvirtHost, libvirt_host
+from tests.support.libvirt_host import LibvirtHost
 from tests.support.vmstats_process import Collector, collector
-
-
-@pytest.fixture(scope="module")
-def libvirtd() -> Iterator[LibvirtHost]:
-    """A libvirtd."""
-    if os.geteuid() != 0:
-        pytest.skip("libvirt with namespaces and a bridge of its own takes root")
-    with libvirt_host() as host:
-        yield host
 
 
 @pytest.fixture(scope="module")
