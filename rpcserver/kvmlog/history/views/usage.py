@@ -31,11 +31,9 @@ class Window:
     start_ns: int
     stop_ns: int
 
-    def hours(self, span: Span) -> float:
+    def hours(self, span: Span, now: Stamp) -> float:
         """Return how long a span was within it."""
-        ended_ns = self.stop_ns if span.ended is None else span.ended.realtime_ns
-        begun_ns = max(self.start_ns, span.began.realtime_ns)
-        return max(0, min(self.stop_ns, ended_ns) - begun_ns) / _NS_PER_HOUR
+        return span.within(self.start_ns, self.stop_ns, now) / _NS_PER_HOUR
 
     def meets(self, span: Span) -> bool:
         """Return whether a span reaches into it."""
@@ -92,7 +90,7 @@ def _tenant(
     *,
     detailed: bool,
 ) -> dict[str, Any]:
-    spans = [(span.size, window.hours(span)) for one in owned for span in one.spans]
+    spans = [(span.size, window.hours(span, now)) for one in owned for span in one.spans]
     whole: dict[str, Any] = {
         "tenant_id": project,
         "start": times.of_ns(window.start_ns),
@@ -122,7 +120,7 @@ def _server(usage: ServerUsage, window: Window, now: Stamp) -> dict[str, Any]:
         "local_gb": None if size.disk_bytes is None else size.disk_bytes // GIB,
         "started_at": times.text(life.began),
         "ended_at": times.maybe(life.ended),
-        "hours": sum(map(window.hours, usage.spans)),
+        "hours": sum(window.hours(span, now) for span in usage.spans),
         "uptime": life.uptime_ns(now) // 10**9,
         "state": _state(life),
         "observed_since": None if life.witnessed else times.text(life.began),

@@ -102,7 +102,7 @@ def usage(call: Call) -> dict[str, Any]:
             detailed=given.get("detailed", False),
             project=given.get("project"),
         )
-    return {**found.document(), "next_marker": found.next_marker}
+    return found.document()
 
 
 def _uuid(call: Call, word: str) -> str:

@@ -20,7 +20,7 @@ from kvmlog.rpcserver.rest.routes import (
     text,
 )
 from kvmlog.rpcserver.vms import changes, computes
-from kvmlog.rpcserver.vms.past import MOST, Page, Period
+from kvmlog.rpcserver.vms.past import MOST, Period
 
 _VM: Final = Parameter("vm", "Name, UUID or pid; one that is gone by its UUID or name", TEXT, text)
 _ONE_VM: Final = Parameter("vm", "Only those of this VM", TEXT, text)
@@ -95,7 +95,7 @@ def _usage(question: Question) -> Any:
     query = question.query
     return question.past.usage(
         Period(query.get("start"), query.get("end")),
-        Page(),
+        question.page,
         detailed=query.get("detailed", False),
         project=query.get("project"),
     ).document()
@@ -195,16 +195,20 @@ ROUTES: Final = (
         _usage,
         {
             "type": "object",
-            "required": ["observed_since", "tenant_usages"],
+            "required": ["observed_since", "tenant_usages", "next_marker"],
             "properties": {
                 "observed_since": {
                     "type": "string",
                     "description": "Before that nothing is known",
                 },
                 "tenant_usages": _array("tenant-usage-2.40"),
+                "next_marker": {
+                    "type": ["string", "null"],
+                    "description": "The last instance_id of this page; null for the last page",
+                },
             },
         },
-        query=(_START, _END, _DETAILED, _PROJECT),
+        query=(_START, _END, _DETAILED, _PROJECT, LIMIT, MARKER),
     ),
     Route(
         "/v1/limits",

@@ -144,15 +144,15 @@ class Past:
         try:
             return find(word)
         except (NoCollectorError, UnknownVmError):
-            gone = {one.uuid for one in self._reader.lives() if one.name == word}
+            gone = self._reader.uuids_named(word)
             if len(gone) > 1:
                 raise InvalidRequestError(
                     f"'{clean(word)}' was the name of {len(gone)} VMs; give the UUID of one: "
-                    f"{', '.join(sorted(gone)[:20])}"
+                    f"{', '.join(gone[:20])}"
                 ) from None
             if not gone:
                 raise
-            return gone.pop()
+            return gone[0]
 
     def actions(
         self, uuid: str | None, page: Page, since: str | None = None, before: str | None = None
@@ -195,13 +195,9 @@ class Past:
     def owners(self) -> dict[str, str | None]:
         """Return the names of all owners by their project's id; none without a history."""
         try:
-            lives = self._reader.lives()
+            return self._reader.owners()
         except HistoryError:
             return {}
-        found = (span.owner for life in lives for span in life.spans)
-        return {
-            one.project_id: one.project_name for one in found if one and one.project_id is not None
-        }
 
     def usage(
         self, period: Period, page: Page, *, detailed: bool, project: str | None = None
@@ -241,7 +237,11 @@ class Usage:
 
     def document(self) -> dict[str, Any]:
         """Return our own form."""
-        return {"observed_since": self.observed_since, "tenant_usages": self.tenants}
+        return {
+            "observed_since": self.observed_since,
+            "tenant_usages": self.tenants,
+            "next_marker": self.next_marker,
+        }
 
 
 @functools.lru_cache(maxsize=4)

@@ -299,3 +299,14 @@ def test_a_change_takes_the_process_that_writes(
     assert "kvmlog history" in fault.faultString
     logged = capsys.readouterr().err
     assert "(root) asked for kvmlog-rpc on host1 to be forced down, not done: " in logged
+
+
+def test_owners_have_the_last_name_that_was_seen(host: Host) -> None:
+    """The reader of the file has those of all VMs that there are or were."""
+    known = host.book.reader.owners()
+    assert known == {SHOP: "shop"}
+    renamed = samples.definition(instance=samples.instance(project_name="market"))
+    host.book.poll(50, host.book.sample(50, definition=renamed))
+    assert host.book.reader.owners() == {SHOP: "market"}
+    assert host.book.reader.uuids_named("web1") == (UUID,)
+    assert host.book.reader.uuids_named("web") == ()
