@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import asdict
-from typing import Any, Final
+from dataclasses import asdict, replace
+from typing import Any, Final, TypeVar
 
 from kvmlog.history import journal, rows
 from kvmlog.history.model import NS_PER_S, ChangeKind, Owner, Size, Source
 from kvmlog.history.moment import Stamp
-from kvmlog.history.store import Transaction
+from kvmlog.history.store import Transaction, storable
 from kvmlog.vmstats.definition import Definition, Instance
 from kvmlog.vmstats.sample import ACTIVE, Sample, State
+
+_T = TypeVar("_T", Owner, Size)
 
 _MIB: Final = 1 << 20
 _GIB: Final = 1 << 30
@@ -94,7 +96,7 @@ class Vm:
 
     def take(self, definition: Definition, disk_bytes: int | None, at: Stamp) -> Size | None:
         """Note owner and size; return the size before, where it was another one."""
-        owner, size = _owner(definition.instance), _size(definition, disk_bytes)
+        owner, size = _owner(definition.instance), _storable(_size(definition, disk_bytes))
         row = self._last("span")
         if row is None:
             self._begin_span(self.began, owner, size)
@@ -258,7 +260,9 @@ def is_active(state: State | None) -> bool:
 def _owner(instance: Instance | None) -> Owner | None:
     if instance is None:
         return None
-    return Owner(instance.project_id, instance.project_name, instance.user_id, instance.user_name)
+    return _storable(
+        Owner(instance.project_id, instance.project_name, instance.user_id, instance.user_name)
+    )
 
 
 def _size(definition: Definition, disks: int | None) -> Size:
@@ -273,6 +277,11 @@ def _size(definition: Definition, disks: int | None) -> Size:
     if instance.flavor_disk_gib is not None:
         disks = (instance.flavor_disk_gib + (instance.flavor_ephemeral_gib or 0)) * _GIB
     return Size(vcpus, memory, disks, instance.flavor_id, instance.flavor_name)
+
+
+def _storable(described: _T) -> _T:
+    """Return an owner or a size as it will be read again, to be compared with that."""
+    return replace(described, **{name: storable(value) for name, value in vars(described).items()})
 
 
 def _with_disk(size: Size, disks: int | None) -> Size:

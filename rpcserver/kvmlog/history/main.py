@@ -81,8 +81,8 @@ def run(args: argparse.Namespace) -> int:
         log(f"keeping what happens in {keys.file}, commands on {keys.socket}")
         if dropped is not None:
             log(dropped)
-        recorder.tick()
         notifier.ready(recorder.state)
+        recorder.tick()
         loop.run(wake)
         notifier.stopping()
         recorder.tick()

@@ -49,6 +49,7 @@ class Samples:
             if sample.uri in polls and not sample.timed_out:
                 _take(transaction, known.get(sample.uuid), sample, snapshot.boot_id)
         self._end_missing(
+            transaction,
             (vm for uuid, vm in known.items() if uuid not in there),
             polls,
             {one.uri for one in snapshot.collector.connections},
@@ -56,7 +57,12 @@ class Samples:
         )
 
     def _end_missing(
-        self, missing: Iterable[Vm], polls: dict[str, int], uris: set[str], now: Stamp
+        self,
+        transaction: Transaction,
+        missing: Iterable[Vm],
+        polls: dict[str, int],
+        uris: set[str],
+        now: Stamp,
     ) -> None:
         """End the lives of VMs that two polls did not find, or whose libvirt nobody asks now."""
         still: dict[str, int] = {}
@@ -77,6 +83,8 @@ class Samples:
             else:
                 # A transient domain ends with its run.
                 at = vm.last_run_ended() if vm.state is State.SHUTOFF else None
+                if lives.is_active(vm.state):
+                    _missed_stop(transaction, vm, State.SHUTOFF, None, now)
                 vm.end(at or now, Source.SAMPLE)
         self._missing = still
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from kvmlog.history import log, protocol
-from kvmlog.history.protocol import Beat, Request
+from kvmlog.history.protocol import Request, ServiceUpdate
 from kvmlog.util import local_socket, permissions, users
 from kvmlog.util.closeable import Closeable
 from kvmlog.util.errors import HistoryError
@@ -68,7 +68,7 @@ class HistoryServer(Closeable):
             answer = self._carry_out(request)
         except HistoryError as error:
             return json.dumps({"error": str(error)}).encode()
-        if not isinstance(request, Beat):
+        if isinstance(request, ServiceUpdate):
             who = f"{users.user_name(sender.uid)} (uid {sender.uid}, pid {sender.pid})"
             self._audit(f"{who}: {request!a}")
         return json.dumps({"ok": answer}).encode()

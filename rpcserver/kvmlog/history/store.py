@@ -22,6 +22,7 @@ from kvmlog.util.errors import HistoryError
 
 _MODE: Final = 0o640
 _PLACE: Final = "choose another place (--history-file)"
+_INTEGER_MOST: Final = (1 << 63) - 1
 _MAGIC: Final = b"SQLite format 3\0"
 _BESIDE: Final = ("", "-wal", "-shm")
 # A reader that holds the file longer while a checkpoint wants to reset the log.
@@ -130,7 +131,7 @@ class Transaction:
                 values += self.moment(value)
             else:
                 names.append(name)
-                values.append(value)
+                values.append(storable(value))
         return names, values
 
 
@@ -228,9 +229,7 @@ class Store(Closeable):
     def _connected(self) -> sqlite3.Connection:
         """Return a connection to the file, which is sound; sqlite3.DatabaseError."""
         self._create()
-        connection = sqlite3.connect(
-            self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
-        )
+        connection = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None)
         try:
             connection.row_factory = sqlite3.Row
             # Before there are tables, or it takes a VACUUM.
@@ -298,6 +297,18 @@ class Store(Closeable):
             return DamagedStoreError(f"{self.path}: is damaged ({error})")
         remedy = _REMEDIES.get(code, "it is tried again")
         return HistoryError(f"{self.path}: cannot be written ({error}): {remedy}")
+
+
+def storable(value: Any) -> Any:
+    """Return a value as SQLite takes it: of what a foreign file may hold, nothing ends the writer.
+
+    Integers have 64 bits, and text has no half of a pair of surrogates.
+    """
+    if isinstance(value, int):
+        return max(-_INTEGER_MOST, min(_INTEGER_MOST, value))
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    return value
 
 
 def _damage(what: str, code: int) -> sqlite3.DatabaseError:

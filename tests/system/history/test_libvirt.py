@@ -243,14 +243,17 @@ def test_a_qemu_that_dies_while_the_collector_is_away(scene: Scene) -> None:
 def test_a_life_ends(scene: Scene) -> None:
     """Undefined while it runs, it lives until it is destroyed."""
     guest, host, kept = scene.guest, scene.host, scene.kept
+    before = kept.reader.status().newest_sequence
     host.virsh("undefine", guest.name)
     scene.actions("delete")
     assert _life(kept.reader, guest).ended is None
     host.virsh("destroy", guest.name)
-    (stop,) = scene.actions("stop")
+    scene.actions("stop")
     kept.until(lambda reader: _life(reader, guest).ended)
     life = _life(kept.reader, guest)
-    assert (life.ended, life.end_source) == (stop.observed, Source.EVENT)
+    # On a machine so busy that the connection is given up, a sample tells it.
+    lost = False in _connections(kept.reader, before)
+    assert life.end_source is (Source.SAMPLE if lost else Source.EVENT)
     assert life.spans[-1].ended == life.runs[-1].ended == life.ended
 
 

@@ -133,6 +133,7 @@ def test_a_vm_that_vanishes(book: Book) -> None:
     assert book.life().ended is None
     book.poll(30)
     assert (book.life().ended, book.life().end_source) == (book.stamp(30), Source.SAMPLE)
+    assert book.names() == ["stop"]
     book.poll(200, book.sample(200))
     book.tell(210, Kind.STOPPED, "destroyed")
     book.poll(220)
@@ -177,6 +178,18 @@ def test_the_host_went_down(book: Book) -> None:
     ]
     assert life.runs[1].began == book.stamp(90)
     assert book.names() == ["start"]
+
+
+def test_figures_of_a_damaged_file(book: Book) -> None:
+    """What SQLite could not hold is bounded, and nobody ends by it."""
+    odd = made.definition(
+        instance=made.instance(project_name="a\ud800b", flavor_memory_mib=1 << 70)
+    )
+    book.poll(10, book.sample(10, definition=odd, state_reason=1 << 70))
+    assert book.life().size.memory_bytes == (1 << 63) - 1
+    assert book.life().owner == replace(OWNER, project_name="a?b")
+    book.poll(20, book.sample(20, definition=odd, state_reason=1 << 70))
+    assert (len(book.life().spans), book.names()) == (1, [])
 
 
 def test_a_renamed_vm(book: Book) -> None:

@@ -31,18 +31,18 @@ from tests.vm.inside.systemd import UNITS, Systemd
 
 pytestmark = only(KMOD)
 
-SOURCES = {
-    "kvmlog-bridge": "bridge/systemd",
-    "kvmlog-rpc": "rpcserver/systemd",
-    "kvmlog-history": "rpcserver/systemd",
-}
+SOURCES = {"kvmlog-bridge": "bridge/systemd", "kvmlog-rpc": "rpcserver/systemd"}
+HISTORY = "kvmlog-history"
 COLLECTOR = "kvmlog-vmstats"
 RPC = "http://127.0.0.1:50080"
 
 
 def write_units() -> None:
     """The project's own units, where its systemd finds them."""
-    for name, folder in {**SOURCES, COLLECTOR: "rpcserver/systemd"}.items():
+    for name, folder in {
+        **SOURCES,
+        **dict.fromkeys((HISTORY, COLLECTOR), "rpcserver/systemd"),
+    }.items():
         text = (host.PROJECT / folder / f"{name}.service").read_text()
         # The project may stand in a home, or below /tmp, where the services see their own.
         text = text.replace("@bindir@", f"{host.PROJECT}/.venv/bin")
@@ -75,7 +75,7 @@ def systemd(module: Callable[..., None]) -> Iterator[Systemd]:
             # On a busy machine tracing would end itself.
             config.parent.mkdir(exist_ok=True)
             config.write_text("[budget]\ncpu_percent = 0\n")
-            with contextlib.closing(Systemd((*SOURCES, COLLECTOR))) as one:
+            with contextlib.closing(Systemd((*SOURCES, HISTORY, COLLECTOR))) as one:
                 one.ctl("start", *SOURCES)
                 yield one
         finally:
@@ -99,8 +99,8 @@ def test_the_services_work_in_their_sandboxes(systemd: Systemd) -> None:
         until(lambda: systemd.value("kvmlog-bridge", "StatusText").startswith("on, "), "no status")
         systemd.ctl("reload", *SOURCES)
         assert server.kvmLogSwitch("off") == "true"
-    assert [systemd.value(name, "ActiveState") for name in SOURCES] == ["active"] * 3
-    assert [systemd.value(name, "NRestarts") for name in SOURCES] == ["0"] * 3
+    assert [systemd.value(name, "ActiveState") for name in SOURCES] == ["active"] * 2
+    assert [systemd.value(name, "NRestarts") for name in SOURCES] == ["0"] * 2
 
     systemd.ctl("kill", "-s", "KILL", "kvmlog-bridge")
     until(lambda: systemd.value("kvmlog-bridge", "NRestarts") == "1", "no restart")
@@ -115,6 +115,7 @@ def test_the_history_keeps_in_its_sandbox(systemd: Systemd) -> None:
 
     The RPC server tells its own, with no right but to use the socket.
     """
+    systemd.ctl("start", HISTORY)
     reader, client = HistoryReader(DEFAULT_HISTORY), HistoryClient(DEFAULT_HISTORY_SOCKET)
     expected = {Binary.BRIDGE, Binary.SOURCE, Binary.SWITCH, Binary.RPC, Binary.HISTORY}
     until(
@@ -122,14 +123,14 @@ def test_the_history_keeps_in_its_sandbox(systemd: Systemd) -> None:
         "a service is not found",
     )
     client.update_service(Binary.RPC, Update(enabled=False, disabled_reason="maintenance"))
-    process = systemd.value("kvmlog-history", "MainPID")
-    systemd.ctl("kill", "-s", "KILL", "kvmlog-history")
-    until(lambda: systemd.value("kvmlog-history", "MainPID") not in (process, "0"), "no restart")
+    process = systemd.value(HISTORY, "MainPID")
+    systemd.ctl("kill", "-s", "KILL", HISTORY)
+    until(lambda: systemd.value(HISTORY, "MainPID") not in (process, "0"), "no restart")
     (rpc,) = reader.services(binary=Binary.RPC)
     assert (rpc.enabled, rpc.disabled_reason) == (False, "maintenance")
     found = Path(DEFAULT_HISTORY).stat()
     group = grp.getgrnam("kvmlog").gr_gid
-    user = pwd.getpwnam("kvmlog-history").pw_uid
+    user = pwd.getpwnam(HISTORY).pw_uid
     assert (found.st_mode & 0o777, found.st_uid, found.st_gid) == (0o640, user, group)
 
 
