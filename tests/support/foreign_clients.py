@@ -6,7 +6,9 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from tests.support.json_process import JsonHost
@@ -17,13 +19,22 @@ BIN: Final = Path(__file__).resolve().parents[2] / "build" / "clients" / "bin"
 WAIT_S: Final = 300 + 10 * OPENAPI_EXAMPLES
 
 
-def run(host: JsonHost, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run a program of the venv, without anything of this user's environment or folders."""
+def run(
+    host: JsonHost,
+    *command: str,
+    typed: str = "",
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> subprocess.CompletedProcess[str]:
+    """Run a program of the venv, without anything of this user's environment or folders.
+
+    typed: its standard input; variables: of its environment.
+    """
     assert (BIN / command[0]).exists(), f"{BIN / command[0]}: not there; run scripts/setup test"
     environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
     return subprocess.run(
         [str(BIN / command[0]), *command[1:]],
-        env=environment,
+        env={**environment, **variables},
+        input=typed,
         cwd=host.vms.parent,
         capture_output=True,
         text=True,
@@ -50,3 +61,24 @@ def openstack(host: JsonHost, *words: str, token: bool = False, version: str = "
     done = run(host, "openstack", *options, *words, "-f", "json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def openstack_session(host: JsonHost, *lines: str, version: str) -> list[Any]:
+    """Return what each of these lines prints as JSON, typed into one session of the command.
+
+    Lines without -f json print nothing. One process for all: each takes seconds to begin.
+    """
+    variables = {
+        "OS_AUTH_TYPE": "none",
+        "OS_ENDPOINT": f"{host.url}/v2.1",
+        "OS_COMPUTE_API_VERSION": version,
+        "OS_IDENTITY_API_VERSION": "3",
+    }
+    done = run(host, "openstack", typed="".join(f"{one}\n" for one in lines), variables=variables)
+    text, decoder, found = done.stdout.strip(), json.JSONDecoder(), []
+    while text.startswith(("[", "{")):
+        document, end = decoder.raw_decode(text)
+        found.append(document)
+        text = text[end:].lstrip()
+    assert len(found) == sum(one.endswith(" json") for one in lines), (text, done.stderr)
+    return found

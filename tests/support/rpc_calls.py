@@ -6,31 +6,43 @@ from __future__ import annotations
 from typing import Any
 from xmlrpc.client import loads
 
+from kvmlog.config.schema import LimitsKeys
 from kvmlog.rpcserver.auth.caller import ALL_ROLES, Caller
 from kvmlog.rpcserver.http.work import Accounts, Work
 from kvmlog.rpcserver.limits import Limits
 from kvmlog.rpcserver.methods import table
-from kvmlog.rpcserver.methods.call import Call
+from kvmlog.rpcserver.methods.call import NO_HISTORY, Call, HistoryPaths
 from kvmlog.rpcserver.methods.reply import reply_pieces
-from kvmlog.rpcserver.service import RpcService
+from kvmlog.rpcserver.service import NO_LIMITS, RpcService
 
 ROOT = Caller("root", ALL_ROLES, "root", "127.0.0.1:9")
 
 
-def call_of(ring: str, *parameters: Any, switch: str = "", vmstats: str = "") -> Call:
+def call_of(
+    ring: str,
+    *parameters: Any,
+    switch: str = "",
+    vmstats: str = "",
+    history: HistoryPaths = NO_HISTORY,
+    limits: LimitsKeys = NO_LIMITS,
+) -> Call:
     """Return root's call with these parameters.
 
     switch: the bridge's socket, if there is one; vmstats: the collector's file, if there is one.
     """
 
     def dispatch(name: object, parameters: tuple[Any, ...]) -> object:
-        inner = call_of(ring, *parameters, switch=switch, vmstats=vmstats)
+        inner = call_of(
+            ring, *parameters, switch=switch, vmstats=vmstats, history=history, limits=limits
+        )
         return table.run(name, table.find(name), inner)
 
     return Call(
         ring,
         switch or f"{ring}.switch",
         vmstats or f"{ring}.vms",
+        history,
+        limits,
         str(ROOT),
         parameters,
         ROOT.key,

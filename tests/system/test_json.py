@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import signal
 import socket
 from collections.abc import Iterator
@@ -20,7 +21,9 @@ from kvmlog.rpcserver.limits import BURST_S, Limits
 from tests.support import vmstats_samples as samples
 from tests.support.bridge_process import kvmlog, until
 from tests.support.certificates import Authority
-from tests.support.json_process import JsonHost, ask, fresh, json_server, write_vms
+from tests.support.json_history import served_history
+from tests.support.json_paths import CHANGED, PATHS
+from tests.support.json_process import JsonHost, Reply, ask, fresh, json_server, write_vms
 from tests.support.rpc_process import post, read_all, status_of
 from tests.support.users import MEMBER, MEMBER_UID, NOBODY, as_root, group_file, run_as
 
@@ -46,7 +49,11 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JsonHost]:
     (folder / "token").write_text(made.stdout.strip(), encoding="ascii")
     extra = ["--token-file", str(folder / "tokens"), "--requests-per-s", "0"]
     prefix = group_file(folder, f"kvmlog:x:64998:{MEMBER}\n")
-    with json_server(folder, extra=extra, prefix=prefix) as running:
+    with (
+        served_history(folder, folder / "vms") as (past, options),
+        json_server(folder, extra=[*extra, *options], prefix=prefix) as running,
+    ):
+        past.until(lambda reader: len(reader.services()) == len(SERVICES))
         yield running
 
 
@@ -60,39 +67,17 @@ def description(host: JsonHost) -> Any:
     return host.get("/v1/openapi.json").json
 
 
-PATHS = [
-    ("/v1/vms", "/v1/vms"),
-    ("/v1/vms", "/v1/vms?vm=web1&groups=cpu,memory"),
-    ("/v1/vms/{vm}", "/v1/vms/web1"),
-    ("/v1/vms/{vm}", f"/v1/vms/{samples.WEB1.upper()}?groups=rates"),
-    ("/v1/vms/{vm}", "/v1/vms/db1"),
-    ("/v1/vms/{vm}/diagnostics", "/v1/vms/web1/diagnostics"),
-    ("/v1/vms/{vm}/diagnostics", "/v1/vms/4300/diagnostics?format=nova"),
-    ("/v1/vms/{vm}/diagnostics", "/v1/vms/web1/diagnostics?format=kvmlog"),
-    ("/v1/vms/{vm}/vdsm", "/v1/vms/db1/vdsm"),
-    ("/v1/vms/cloudstack", "/v1/vms/cloudstack?caller=a"),
-    ("/v1/samples", "/v1/samples"),
-    ("/v1/host", "/v1/host"),
-    ("/v1/hypervisor", "/v1/hypervisor"),
-    ("/v1/hypervisor", "/v1/hypervisor?format=nova-2.53"),
-    ("/v1/status", "/v1/status"),
-    ("/v2.1", "/v2.1"),
-    ("/v2.1/", "/v2.1/"),
-    ("/v2.1/os-hypervisors", "/v2.1/os-hypervisors?with_servers=true"),
-    ("/v2.1/os-hypervisors/detail", "/v2.1/os-hypervisors/detail"),
-    ("/v2.1/os-hypervisors/{id}", "/v2.1/os-hypervisors/1"),
-    ("/v2.1/os-hypervisors/{id}/uptime", "/v2.1/os-hypervisors/1/uptime"),
-    ("/v2.1/os-aggregates", "/v2.1/os-aggregates"),
-    ("/v2.1/servers/{id}", f"/v2.1/servers/{samples.WEB1}"),
-    ("/v2.1/servers/{id}/diagnostics", f"/v2.1/servers/{samples.WEB1}/diagnostics"),
-    ("/v1/openapi.json", "/v1/openapi.json"),
-]
+SERVICES = ["kvmlog-rpc", "kvmlog-vmstats", "kvmlog-history"]
+UUIDS = {"OpenStack-API-Version": "compute 2.53"}
 
 
 @pytest.mark.parametrize(("path", "asked"), PATHS, ids=[asked for _, asked in PATHS])
 def test_each_path_gives_what_its_description_says(host: JsonHost, path: str, asked: str) -> None:
     """A document that its schema allows, and as HEAD the same without it."""
     found = description(host)
+    if "{action}" in asked:
+        action = host.get("/v1/vms/web1/actions?limit=1").json[0]["request_id"]
+        asked = asked.replace("{action}", action)
     reply = host.get(asked)
     assert (reply.status, reply.headers.get_content_type()) == (200, "application/json")
     answers = found["paths"][path]["get"]["responses"]["200"]
@@ -105,8 +90,215 @@ def test_each_path_gives_what_its_description_says(host: JsonHost, path: str, as
 
 
 def test_no_path_is_without_a_test(host: JsonHost) -> None:
-    """The table above has all that there are."""
-    assert description(host)["paths"].keys() == {path for path, _ in PATHS}
+    """The tables above have all that there are."""
+    tested = {("get", path) for path, _ in PATHS} | {("put", path) for path, _ in CHANGED}
+    paths = description(host)["paths"]
+    assert {(method, path) for path in paths for method in paths[path]} == tested
+
+
+def service(host: JsonHost, binary: str) -> Any:
+    """A service as it is now."""
+    (found,) = host.get(f"/v1/services?binary={binary}").json
+    return found
+
+
+@pytest.mark.parametrize(("path", "sent"), CHANGED, ids=[path for path, _ in CHANGED])
+def test_a_service_is_changed_as_described(host: JsonHost, path: str, sent: dict[str, Any]) -> None:
+    """The reply is the service as it is then, and so is the next list; the log says who."""
+    found = description(host)
+    asked = path.replace("{id}", service(host, "kvmlog-vmstats")["id"])
+    reply = host.get(asked, "PUT", json.dumps(sent).encode(), UUIDS)
+    assert reply.status == 200, reply.body
+    operation = found["paths"][path]["put"]
+    for document, described in (
+        (reply.json, operation["responses"]["200"]),
+        (sent, operation["requestBody"]),
+    ):
+        schema = described["content"]["application/json"]["schema"]
+        jsonschema.Draft202012Validator({**schema, "components": found["components"]}).validate(
+            document
+        )
+    changed = reply.json.get("service", reply.json)
+    now = service(host, "kvmlog-vmstats")
+    assert {name: now[name] for name in changed} == {**changed, "updated_at": now["updated_at"]}
+    expected = {"disabled_reason": None, "forced_down": False, **sent}
+    assert {name: now[name] for name in expected} == expected
+    line = f"(root) asked for kvmlog-vmstats on {now['host']} to be {sent['status']}"
+    until(lambda: line in "".join(host.server._lines))
+
+
+def test_the_remote_commands_show_and_change(host: JsonHost) -> None:
+    """Through XML-RPC and the typed client, beside JSON: the same documents."""
+
+    def remote(*words: str, status: int = 0) -> str:
+        done = kvmlog("remote", f"127.0.0.1:{host.server.port}", *words)
+        assert done.returncode == status, done.stderr
+        return done.stderr if status else done.stdout
+
+    shown = remote("services", "--disable", "kvmlog-rpc", "--reason", "new disks", "--json")
+    changed = json.loads(shown)
+    assert (changed["status"], changed["disabled_reason"]) == ("disabled", "new disks")
+    now = service(host, "kvmlog-rpc")
+    same = now.keys() - {"last_seen_up", "report_count", "updated_at"}
+    assert {name: changed[name] for name in same} == {name: now[name] for name in same}
+    assert json.loads(remote("services", "--enable", "kvmlog-rpc", "--json"))["status"] == "enabled"
+    refused = remote("services", "--enable", "rpc", status=1)
+    assert "no service 'rpc' has been seen there; give one of kvmlog-rpc" in refused
+    events = [json.loads(line) for line in remote("events", "--vm", "web1", "--json").splitlines()]
+    assert [one["event"] for one in events if one["kind"] == "fault"] == ["io-error"]
+    listed = host.get("/v1/vms/web1/actions").json
+    assert [one["event"] for one in events if one["kind"] == "action"] == [
+        one["action"] for one in reversed(listed)
+    ]
+    usage = json.loads(remote("usage", "--since", "2026-11-01", "--json"))
+    assert usage["observed_since"] == host.get("/v1/usage").json["observed_since"]
+    web1 = [
+        one
+        for tenant in usage["tenant_usages"]
+        for one in tenant["server_usages"]
+        if one["instance_id"] == samples.WEB1
+    ]
+    assert sum(one["vcpus"] for one in web1) == 2 * len(web1) > 0
+
+
+def test_services_by_names_before_microversion_253(host: JsonHost) -> None:
+    """As Nova's older clients: the path says what, the body of which service."""
+    named = {"host": service(host, "kvmlog-rpc")["host"], "binary": "kvmlog-rpc"}
+
+    def put(action: str, version: str = "2.11", **more: Any) -> Reply:
+        body = json.dumps({**named, **more}).encode()
+        headers = {"OpenStack-API-Version": f"compute {version}"}
+        return host.get(f"/v2.1/os-services/{action}", "PUT", body, headers)
+
+    done = put("disable-log-reason", disabled_reason="x").json
+    assert done == {"service": {**named, "disabled_reason": "x", "status": "disabled"}}
+    assert service(host, "kvmlog-rpc")["disabled_reason"] == "x"
+    assert put("disable").json == {"service": {**named, "status": "disabled"}}
+    assert service(host, "kvmlog-rpc")["disabled_reason"] is None
+    assert put("force-down", forced_down=True).json["service"]["forced_down"] is True
+    assert service(host, "kvmlog-rpc")["state"] == "down"
+    assert put("force-down", forced_down=False).status == 200
+    assert put("enable").json == {"service": {**named, "status": "enabled"}}
+    assert service(host, "kvmlog-rpc")["status"] == "enabled"
+    for refused, status, sentence in (
+        (put("start"), 404, "There is no action start; put one of enable, disable,"),
+        (put("force-down", "2.10", forced_down=True), 404, "There is no action force-down"),
+        (put("disable-log-reason"), 400, "The member disabled_reason is missing; give host,"),
+        (put("enable", x=1), 400, "There is no member 'x' here; give host, binary."),
+        (put("enable", host=1), 400, "host is no string of 1 to 256 characters; give one."),
+        (put("enable", host="h9"), 404, "There is no kvmlog-rpc on h9; known are: kvmlog-rpc on"),
+        (put("force-down", forced_down="yes"), 400, "forced_down is 'yes'; give true or false."),
+    ):
+        assert (refused.status, sentence in refused.sentence) == (status, True), refused.body
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "sentence"),
+    [
+        (b"", 400, "The body is no JSON; send an object."),
+        (b"{", 400, "The body is no JSON; send an object."),
+        (b"[]", 400, "The body is no JSON object; send one."),
+        (b"[" * 4000, 400, "The body is no JSON; send an object."),
+        (b"{}", 400, "nothing to change; give status or forced_down."),
+        (b'{"status": "off"}', 400, "status is 'off'; give one of enabled, disabled."),
+        (b'{"x": 1}', 400, "there is no member 'x' here; give status, disabled_reason,"),
+        (b'{"forced_down": 1}', 400, "forced_down is 1; give true or false."),
+        (
+            b'{"status": "disabled", "disabled_reason": "a\\u0000"}',
+            400,
+            "give printable characters only.",
+        ),
+        (b'{"status": "disabled", "x": "' + b"x" * 4096 + b'"}', 413, "more than 4096 bytes"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/services", "/v2.1/os-services"])
+def test_a_bad_body_is_a_sentence(
+    host: JsonHost, path: str, body: bytes, status: int, sentence: str
+) -> None:
+    """And changes nothing."""
+    before = service(host, "kvmlog-history")
+    reply = host.get(f"{path}/{before['id']}", "PUT", body, UUIDS)
+    assert (reply.status, sentence in reply.sentence) == (status, True), reply.body
+    after = service(host, "kvmlog-history")
+    assert (after["status"], after["forced_down"]) == ("enabled", False)
+
+
+def test_changing_takes_the_right_to_switch(host: JsonHost) -> None:
+    """A token that may read may not; the log says who tried."""
+    found = service(host, "kvmlog-rpc")
+    headers = {"Authorization": f"Bearer {token(host)}"}
+    assert host.get("/v1/services", headers=headers).status == 200
+    reply = host.get(f"/v1/services/{found['id']}", "PUT", b'{"forced_down": true}', headers)
+    assert (reply.status, "it takes the right to switch." in reply.sentence) == (403, True)
+    assert not service(host, "kvmlog-rpc")["forced_down"]
+    line = "may not call service_update: no right to switch"
+    until(lambda: line in "".join(host.server._lines))
+
+
+@pytest.mark.parametrize(
+    ("path", "version", "sentence"),
+    [
+        ("os-hypervisors/statistics", "2.88", "served until microversion 2.87, not 2.88; add up"),
+        ("os-hypervisors/kvm1/search", "2.53", "give hypervisor_hostname_pattern to os-hyperv"),
+        ("os-hypervisors/kvm1/servers", "2.53", "served until microversion 2.52, not 2.53"),
+        ("os-hosts", "2.43", "served until microversion 2.42, not 2.43; list os-services."),
+        ("os-hosts/kvm1.example.net", "2.43", "list os-hypervisors."),
+    ],
+)
+def test_what_nova_has_no_more_is_404(
+    host: JsonHost, path: str, version: str, sentence: str
+) -> None:
+    """The sentence says what there is instead."""
+    reply = host.get(f"/v2.1/{path}", headers={"OpenStack-API-Version": f"compute {version}"})
+    assert (reply.status, sentence in reply.sentence) == (404, True), reply.body
+
+
+def test_lists_go_on_where_a_page_ends(host: JsonHost) -> None:
+    """Links lead on, relative to the server; the last page has none."""
+    for path, name, links, key, version in (
+        ("/v2.1/servers?limit=1", "servers", "servers_links", "id", "2.1"),
+        (
+            f"/v2.1/servers/{samples.WEB1}/os-instance-actions?limit=2",
+            "instanceActions",
+            "links",
+            "request_id",
+            "2.58",
+        ),
+    ):
+        headers = {"OpenStack-API-Version": f"compute {version}"}
+        whole = host.get(path.partition("?")[0], headers=headers).json[name]
+        found, asked = [], path
+        while asked:
+            page = host.get(asked, headers=headers).json
+            found += page[name]
+            (asked,) = [one["href"] for one in page.get(links, ())] or [""]
+        assert [one[key] for one in found] == [one[key] for one in whole]
+        assert len(whole) >= 2
+
+
+def test_older_microversions_have_fewer_members(host: JsonHost) -> None:
+    """Each since when Nova has it."""
+    path = f"/v2.1/servers/{samples.WEB1}/os-instance-actions"
+
+    def at(path: str, version: str) -> Any:
+        return host.get(path, headers={"OpenStack-API-Version": f"compute {version}"}).json
+
+    (first, *_) = at(path, "2.84")["instanceActions"]
+    assert "updated_at" in first
+    assert "updated_at" not in at(path, "2.57")["instanceActions"][0]
+    one = f"{path}/{first['request_id']}"
+    for version, more in (("2.84", {"details", "host", "hostId"}), ("2.83", {"host", "hostId"})):
+        (event, *_) = at(one, version)["instanceAction"]["events"]
+        assert event.keys() & {"details", "host", "hostId"} == more
+    assert "hostId" not in at(one, "2.61")["instanceAction"]["events"][0]
+    services = {
+        version: at("/v2.1/os-services", version)["services"][0]
+        for version in ("2.10", "2.11", "2.53")
+    }
+    assert [services[version]["id"] for version in ("2.10", "2.11")] == [1, 1]
+    assert services["2.53"]["id"] == service(host, "kvmlog-rpc")["id"]
+    assert "forced_down" not in services["2.10"]
+    assert services["2.11"]["forced_down"] is False
 
 
 def test_integers_are_numbers_of_any_size(host: JsonHost) -> None:
@@ -149,7 +341,9 @@ def test_what_any_path_may_answer_is_described(host: JsonHost) -> None:
     """Another method and a body among it; the documents that say more are there."""
     found = description(host)
     for path in found["paths"].values():
-        assert {"400", "401", "403", "405", "408", "413", "429"} <= set(path["get"]["responses"])
+        for operation in path.values():
+            described = set(operation["responses"])
+            assert {"400", "401", "403", "405", "408", "413", "429", "503"} <= described
     named = [word for word in found["info"]["description"].split() if word.startswith("docs/")]
     assert named == ["docs/json.md", "docs/vmstats.md,"]
     assert all((ROOT / word.rstrip(",")).is_file() for word in named)
@@ -176,6 +370,25 @@ def test_what_any_path_may_answer_is_described(host: JsonHost) -> None:
         (f"/v1/vms?{'vm=a&' * 65}", 400, "give 64 at most."),
         (f"/v1/vms?groups={'cpu,' * 65}", 400, "give 64 at most."),
         ("/v2.1/none", 404, "There is no such path"),
+        ("/v1/vms/none/actions", 404, "No VM has the name, UUID or pid 'none'"),
+        ("/v1/vms/web1/actions/req-x", 404, "Action req-x not found; list the VM's actions."),
+        ("/v1/vms/web1/actions?limit=0", 400, "limit is '0'; give a whole number from 1 to 1000."),
+        ("/v1/vms/web1/actions?since=soon", 400, "since is 'soon'; give one like 2026-11-30,"),
+        ("/v1/vms/web1/actions?marker=x", 400, "No action has the request_id 'x'; give one of"),
+        ("/v1/faults?vm=none", 404, "No VM has the name, UUID or pid 'none'"),
+        ("/v1/usage?start=2026-11-30&end=2026-11-29", 400, "the start is not before the end;"),
+        ("/v1/hypervisors?pattern=x9", 404, "No hypervisor matching 'x9' could be found; there"),
+        ("/v2.1/os-hosts/none", 404, "Compute host none could not be found; known are: kvm1."),
+        ("/v2.1/os-hypervisors/x9/search", 404, "No hypervisor matching 'x9' could be found"),
+        ("/v2.1/os-hypervisors?marker=x", 400, "marker [x] not found; give an id."),
+        (
+            "/v2.1/os-hypervisors?hypervisor_hostname_pattern=k&limit=1",
+            400,
+            "hypervisor_hostname_pattern with limit or marker; give it by itself.",
+        ),
+        ("/v2.1/servers?marker=x", 400, "marker [x] not found; give a server's id."),
+        ("/v2.1/os-simple-tenant-usage?marker=x", 400, "marker x not found; give the last"),
+        ("/v2.1/projects/none", 404, "No VM known here belongs to the project none; list"),
         ("/v2.1/servers/none", 404, "No VM has the name, UUID or pid 'none'"),
         ("/v2.1/servers/db1/diagnostics", 409, "db1: its state is shutdown"),
         ("/v2.1/os-hypervisors/7", 404, "Compute host 7 could not be found"),

@@ -100,6 +100,18 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("kvmlog why web1 --json", "with all figures, for programs"),
         ("kvmlog why web1 --from boot.kvmlog", "from the exits of a recording"),
     ),
+    "events": (
+        ("kvmlog events --since 1d", "what happened to VMs within the last day"),
+        ("kvmlog events --vm web1 --json", "of one VM, for programs"),
+    ),
+    "services": (
+        ("kvmlog services", "which run, and which an operator has disabled"),
+        ("kvmlog services --json", "the same for programs"),
+    ),
+    "usage": (
+        ("kvmlog usage --since 30d", "each owner's VMs, CPUs and memory, times hours"),
+        ("kvmlog usage --since 2026-11-01 --until 2026-12-01 --csv", "each VM, for a bill"),
+    ),
     "pending": (
         ("kvmlog pending", "vCPUs that are in an exit now, longest first"),
         ("kvmlog pending --vm web1 --json", "those of one guest, for programs"),
@@ -180,6 +192,21 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
     "remote why": (
         ("kvmlog remote host1 why web1", "what slows down a VM there"),
         ("kvmlog remote host1 why web1 --for 30s --trace", "for longer, with its exits"),
+    ),
+    "remote events": (
+        ("kvmlog remote host1 events --since 1d", "what happened to its VMs"),
+        ("kvmlog remote host1 events --vm web1", "to one of them"),
+    ),
+    "remote services": (
+        ("kvmlog remote host1 services", "which of its services run"),
+        (
+            "kvmlog remote host1 services --disable kvmlog-vmstats --reason disks",
+            "take it out of use, and say why",
+        ),
+    ),
+    "remote usage": (
+        ("kvmlog remote host1 usage --since 30d", "what owners used there"),
+        ("kvmlog remote host1 usage --since 30d --vms", "the same, by each VM"),
     ),
     "remote pending": (
         ("kvmlog remote host1 pending", "its vCPUs that are in an exit now"),

@@ -45,6 +45,13 @@ COMMANDS: Final = (
         "kvmlog.cli.vms.command",
         "show what the VMs of this host use, and their exits, a line each",
     ),
+    (
+        "events",
+        "kvmlog.cli.events",
+        "show what was done to the VMs of this host, and what went wrong with them",
+    ),
+    ("services", "kvmlog.cli.services", "show kvmlog's services on this host, and their state"),
+    ("usage", "kvmlog.cli.usage", "show what owners used of this host over a period"),
     ("why", "kvmlog.cli.why", "watch a VM for some seconds, and say what slows it down"),
     ("pending", "kvmlog.cli.pending", "print the vCPUs that are in an exit now"),
     ("report", "kvmlog.cli.report", "make a page of a recording, or of what changed between two"),

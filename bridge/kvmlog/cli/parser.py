@@ -39,6 +39,7 @@ MEANT: Final[Mapping[str, str]] = {
 }
 # Commands that there are for this host only, and what shows the same of another.
 _MEANT_THERE: Final[Mapping[str, str]] = {
+    "history": "events",
     "live": "stat -i 1",
     "top": "stat -i 1",
     "vmstats": "vms",

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from kvmlog.config.schema import DEFAULT_RING, DEFAULT_SOCKET
+from kvmlog.config.schema import DEFAULT_HISTORY, DEFAULT_RING, DEFAULT_SOCKET
 from kvmlog.exits.format.lines import format_record, sentence_line
 from kvmlog.exits.format.notes import counted
 from kvmlog.guests.labels import GuestView, Label
@@ -100,6 +100,16 @@ def add_switch(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_SOCKET,
         metavar="SOCKET",
         help="the bridge's local socket (default: %(default)s)",
+    )
+
+
+def add_history(parser: argparse.ArgumentParser) -> None:
+    """Add --history-file."""
+    parser.add_argument(
+        "--history-file",
+        default=DEFAULT_HISTORY,
+        metavar="PATH",
+        help="the history's file (default: %(default)s)",
     )
 
 

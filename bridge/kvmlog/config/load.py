@@ -21,6 +21,7 @@ from kvmlog.config.schema import (
     BridgeKeys,
     BudgetKeys,
     HistoryKeys,
+    LimitsKeys,
     NotifyKeys,
     RecorderKeys,
     RpcKeys,
@@ -67,6 +68,7 @@ class Config:
     vmstats: VmStatsKeys = field(default_factory=VmStatsKeys)
     history: HistoryKeys = field(default_factory=HistoryKeys)
     notify: NotifyKeys = field(default_factory=NotifyKeys)
+    limits: LimitsKeys = field(default_factory=LimitsKeys)
     origins: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(KEYS, DEFAULT))
     path: str | None = None
 

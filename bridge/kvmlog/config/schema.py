@@ -58,6 +58,13 @@ def _statistics_mib(given: int) -> None:
         raise RefusedValueError(f"give {low} to {MAX_MIB} MiB, or 0 for no statistics")
 
 
+def _owners(given: tuple[str, ...]) -> None:
+    # Here, since commands that only want a default need none of it.
+    from kvmlog.config import owner_limits
+
+    owner_limits.parse(given)
+
+
 @dataclass(frozen=True)
 class BridgeKeys:
     """The bridge, and the two paths by which others find it."""
@@ -479,6 +486,53 @@ class NotifyKeys:
     )
 
 
+@dataclass(frozen=True)
+class LimitsKeys:
+    """Limits of VMs' owners, as engines are told them; nothing here refuses a VM."""
+
+    owners: tuple[str, ...] = key(
+        (),
+        'limits of owners (Nova\'s project ids, "*": of any other), such as '
+        '"c1a2b3d4e5f60718293a4b5c6d7e8f90 cores=20 ram_mib=51200 instances=10"',
+        commands=_RPC,
+        check=_owners,
+        live=True,
+    )
+    cpu_ratio: float = key(
+        4.0,
+        "virtual CPUs for each CPU of the host: without limits of the owner's own the host's "
+        "capacity times this, less what is reserved, is the limit; 0: there is none",
+        commands=_RPC,
+        low=0,
+        high=1_000,
+        live=True,
+    )
+    ram_ratio: float = key(
+        1.0,
+        "the same for memory",
+        commands=_RPC,
+        low=0,
+        high=1_000,
+        live=True,
+    )
+    reserved_cpus: int = key(
+        0,
+        "virtual CPUs that are not for VMs",
+        commands=_RPC,
+        low=0,
+        high=1_000_000,
+        live=True,
+    )
+    reserved_ram_mib: int = key(
+        512,
+        "memory that is not for VMs, MiB",
+        commands=_RPC,
+        low=0,
+        high=2**31 - 1,
+        live=True,
+    )
+
+
 # The names are those of Config's attributes.
 SECTIONS: Final[dict[str, type]] = {
     "bridge": BridgeKeys,
@@ -489,6 +543,7 @@ SECTIONS: Final[dict[str, type]] = {
     "vmstats": VmStatsKeys,
     "history": HistoryKeys,
     "notify": NotifyKeys,
+    "limits": LimitsKeys,
 }
 KEYS: Final[dict[str, Key]] = {
     one.full: one for section, kind in SECTIONS.items() for one in keys_of(section, kind)

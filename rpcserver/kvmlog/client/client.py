@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from kvmlog.client import replies
+from kvmlog.client import past, replies
 from kvmlog.client.connection import (
     CONNECT_TRIES,
     DEFAULT_PORT,
@@ -167,12 +167,110 @@ class Client(Closeable):
         given = parameters(vm, for_s, trace=trace)
         return parse_why(self._connection.call("kvmWhy", given, longer_s=for_s))
 
+    def services(self, host: str | None = None, binary: str | None = None) -> list[dict[str, Any]]:
+        """Return the services of the host, as docs/schemas/service.json; exactly these."""
+        params = _given(host=host, binary=binary)
+        return past.documents(self._connection.call("serviceList", params))
+
+    def update_service(
+        self,
+        service_id: str,
+        *,
+        enabled: bool | None = None,
+        disabled_reason: str | None = None,
+        forced_down: bool | None = None,
+    ) -> dict[str, Any]:
+        """Enable, disable or force down a service; return it as docs/schemas/service-2.53.json."""
+        status = None if enabled is None else "enabled" if enabled else "disabled"
+        params = _given(status=status, disabled_reason=disabled_reason, forced_down=forced_down)
+        return past.document(self._connection.call("serviceUpdate", service_id, params))
+
+    def hosts(self) -> list[dict[str, Any]]:
+        """Return hosts of VMs and of enabled services, as docs/schemas/host-service.json."""
+        return past.documents(self._connection.call("hostList"))
+
+    def hypervisors(
+        self, pattern: str | None = None, *, servers: bool = False
+    ) -> list[dict[str, Any]]:
+        """Return the hosts of VMs, as docs/schemas/hypervisor-listed.json.
+
+        pattern: those with it in their names; servers: with their VMs.
+        """
+        params = _given(pattern=pattern, servers=servers or None)
+        return past.documents(self._connection.call("hypervisorList", params))
+
+    def hypervisor_statistics(self) -> dict[str, Any]:
+        """Return the sums over all enabled hosts, as docs/schemas/hypervisor-statistics.json."""
+        return past.document(self._connection.call("hypervisorStatistics"))
+
+    def limits(self, project: str | None = None) -> dict[str, Any]:
+        """Return the limits of an owner, without one of all VMs, as docs/schemas/limits.json."""
+        given = () if project is None else (project,)
+        return past.document(self._connection.call("projectLimits", *given))
+
+    def actions(
+        self,
+        vm: str | None = None,
+        *,
+        limit: int | None = None,
+        marker: str | None = None,
+        since: str | None = None,
+        before: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return what was done to VMs, newest first, as docs/schemas/instance-action-2.84.json.
+
+        marker: the request_id of the last one of the page before; since, before: ISO 8601.
+        """
+        params = _given(vm=vm, limit=limit, marker=marker, since=since, before=before)
+        return past.documents(self._connection.call("vmActions", params))
+
+    def action(self, vm: str, request_id: str) -> dict[str, Any]:
+        """Return one of a VM's actions with its events."""
+        return past.document(self._connection.call("vmAction", vm, request_id))
+
+    def faults(
+        self, vm: str | None = None, *, limit: int | None = None, since: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Return what went wrong with VMs, newest first, as docs/schemas/fault.json."""
+        params = _given(vm=vm, limit=limit, since=since)
+        return past.documents(self._connection.call("vmFaults", params))
+
+    def usage(
+        self,
+        start: str | None = None,
+        end: str | None = None,
+        *,
+        project: str | None = None,
+        detailed: bool = False,
+        limit: int | None = None,
+        marker: str | None = None,
+    ) -> dict[str, Any]:
+        """Return what owners used over a period, ISO 8601, and since when anything is known.
+
+        tenant_usages: as docs/schemas/tenant-usage-2.40.json; detailed: with each VM. next_marker:
+        of the next page, None for the last.
+        """
+        params = _given(
+            start=start,
+            end=end,
+            project=project,
+            detailed=detailed or None,
+            limit=limit,
+            marker=marker,
+        )
+        return past.document(self._connection.call("projectUsage", params))
+
     def explain(
         self, reason: str | None = None, isa: Literal["vmx", "svm", "arm64"] | None = None
     ) -> list[Explained]:
         """Return the exit reasons that a name or number means; None: all."""
         given = [word for word in (reason, isa) if word is not None]
         return replies.parse_explain(self._connection.call("kvmExplain", *given))
+
+
+def _given(**params: Any) -> dict[str, Any]:
+    """Return the parameters that are given."""
+    return {name: value for name, value in params.items() if value is not None}
 
 
 def _tls(ca: str | None, cert: str | None, key: str | None) -> ssl.SSLContext:

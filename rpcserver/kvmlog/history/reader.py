@@ -121,6 +121,22 @@ class HistoryReader:
             found = file.lives(f" WHERE uuid = ? AND {_SAMPLED} ORDER BY id DESC LIMIT 1", [uuid])
             return found[0] if found else None
 
+    def uuids_named(self, name: str) -> tuple[str, ...]:
+        """Return the UUIDs of all VMs that have, or had in the end, this name."""
+        with self._open() as file:
+            found = file.all("SELECT DISTINCT uuid FROM life WHERE name = ? ORDER BY uuid", [name])
+            return tuple(row["uuid"] for row in found)
+
+    def owners(self) -> dict[str, str | None]:
+        """Return the names of all owners, the last ones, by their project's id."""
+        with self._open() as file:
+            found = file.all(
+                # max() has SQLite take the name from the same row.
+                "SELECT project_id, project_name, max(id) FROM span "
+                "WHERE project_id IS NOT NULL GROUP BY project_id"
+            )
+            return {row["project_id"]: row["project_name"] for row in found}
+
     def actions(
         self,
         *,

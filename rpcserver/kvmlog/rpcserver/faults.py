@@ -62,6 +62,24 @@ VM_STATISTICS_LATE: Final = 116
 VM_NOT_RUNNING: Final = 117
 """The VM does not run, and the format tells of running ones only."""
 
+NO_HISTORY: Final = 130
+"""There is no history of this host: kvmlog history has never run here."""
+
+HISTORY_UNREADABLE: Final = 131
+"""The history is there and cannot be used: permissions, format, damage."""
+
+NO_SERVICE: Final = 132
+"""No service has that id, or that host and binary."""
+
+NO_ACTION: Final = 133
+"""A request_id of no action of that VM."""
+
+NO_HYPERVISOR: Final = 134
+"""No host has that pattern in its name."""
+
+SERVICE_NOT_CHANGED: Final = 135
+"""The process that writes the history is not there, or did not change the service."""
+
 
 def fault(code: int, sentence: str) -> Fault:
     """Return a Fault whose text any XML parser accepts: ASCII without control characters."""

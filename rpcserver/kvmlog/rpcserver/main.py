@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from kvmlog.config.load import Config, add_options
 from kvmlog.config.reload import Reload
+from kvmlog.config.schema import KEYS
 from kvmlog.history.client import Heartbeat
 from kvmlog.history.model import Binary
 from kvmlog.ring.reader import RingReader
@@ -24,6 +25,7 @@ from kvmlog.rpcserver.http.server import RpcServer
 from kvmlog.rpcserver.http.work import Accounts
 from kvmlog.rpcserver.limits import Limits
 from kvmlog.rpcserver.methods import table
+from kvmlog.rpcserver.methods.call import HistoryPaths
 from kvmlog.rpcserver.service import RpcService
 from kvmlog.util import privileges
 from kvmlog.util.errors import KvmlogError, RingError, RingMissingError
@@ -42,6 +44,7 @@ _CREDENTIAL_KEYS: Final = (
     "rpc.switch_names",
     "rpc.token_file",
 )
+_LIMIT_KEYS: Final = tuple(name for name in KEYS if name.startswith("limits."))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
         credentials,
         limits.depth,
         log_sparingly,
+        HistoryPaths(config.history.file, config.history.socket),
+        config.limits,
     )
     with (
         signals() as wake,
@@ -102,6 +107,11 @@ def run(args: argparse.Namespace) -> int:
 
         # Always, since the contents of the files may have changed.
         reload.on(*_CREDENTIAL_KEYS, apply=renew_credentials, always=True)
+
+        def renew_limits(changed: Config) -> None:
+            service.limits = changed.limits
+
+        reload.on(*_LIMIT_KEYS, apply=renew_limits)
         thread = threading.Thread(target=server.serve_forever, args=(0.1,))
         thread.start()
         state = f"serving {server.url()} from ring {ring}"

@@ -8,9 +8,10 @@ import ssl
 import traceback
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from xmlrpc.client import Fault, dumps
 
+from kvmlog.config.schema import LimitsKeys
 from kvmlog.rpcserver import faults, log
 from kvmlog.rpcserver.auth.caller import Caller, Role
 from kvmlog.rpcserver.auth.credentials import Credentials
@@ -18,9 +19,11 @@ from kvmlog.rpcserver.http.parse import parse_call
 from kvmlog.rpcserver.http.peers import Peer
 from kvmlog.rpcserver.http.service import RefusalError, Work
 from kvmlog.rpcserver.methods import table
-from kvmlog.rpcserver.methods.call import Call
+from kvmlog.rpcserver.methods.call import NO_HISTORY, Call, HistoryPaths
 from kvmlog.rpcserver.methods.reply import reply_pieces
 from kvmlog.util.shortage import shortage
+
+NO_LIMITS: Final = LimitsKeys()
 
 
 class RpcService:
@@ -37,8 +40,15 @@ class RpcService:
         credentials: Credentials,
         depth: int,
         log_sparingly: Callable[[str], None],
+        history: HistoryPaths = NO_HISTORY,
+        limits: LimitsKeys = NO_LIMITS,
     ) -> None:
-        """depth: nested XML elements in a request at most; log_sparingly: takes refusals."""
+        """depth: nested XML elements in a request at most; log_sparingly: takes refusals.
+
+        limits: of owners, which may be replaced as the credentials.
+        """
+        self.history = history
+        self.limits = limits
         self.credentials = credentials
         self._ring_path = ring_path
         self._switch_path = switch_path
@@ -86,6 +96,8 @@ class RpcService:
             self._ring_path,
             self._switch_path,
             self._vmstats_path,
+            self.history,
+            self.limits,
             str(caller),
             parameters,
             caller.key,

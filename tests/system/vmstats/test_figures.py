@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The collector's figures of two real guests: those of libvirt, and what the guests did."""
+"""The collector's figures of two real guests: those of libvirt, and what the guests did.
+
+What OpenStack's own clients make of them, and of their history, is here too: guests take long to
+boot.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -17,14 +23,45 @@ from kvmlog.vmstats.snapshot import Vm
 from kvmlog.vmstats.views import ceilometer, nova_diagnostics
 from kvmlog.vmstats.views.schemas import schema
 from kvmlog.vmstats.views.table import FORMATS
-from tests.support.foreign_clients import openstack
-from tests.support.json_process import json_server_of
+from tests.support.foreign_clients import auth, openstack, openstack_session, run
+from tests.support.history_process import History, history
+from tests.support.json_process import JsonHost, json_server_of
 from tests.support.libvirt_guest import DISK_BYTES, MEMORY_MIB, LibvirtGuest
 from tests.support.libvirt_host import LibvirtHost
 from tests.support.scale import REPEATS
 from tests.support.vmstats_process import Collector
 
 Guests = tuple[LibvirtGuest, LibvirtGuest]
+_NOVA: Final = "http://openstack.org/xmlns/libvirt/nova/1.1"
+_OWNED: Final = (
+    "<instance><name>web</name><flavor name='m1.tiny'><memory>256</memory><disk>1</disk>"
+    "<swap>0</swap><ephemeral>2</ephemeral><vcpus>3</vcpus></flavor>"
+    "<owner><user uuid='u-1'>ann</user><project uuid='p-1'>shop</project></owner></instance>"
+)
+# Prints what OpenStack's own library makes of the replies.
+_SDK: Final = """
+import json, sys
+import openstack
+connection = openstack.connect(
+    **json.loads(sys.argv[1]), load_yaml_config=False, load_envvars=False
+)
+compute, uuid = connection.compute, sys.argv[2]
+(service,) = compute.services(binary="kvmlog-vmstats")
+compute.update_service_forced_down(service, service.host, service.binary, True)
+(down,) = compute.services(binary="kvmlog-vmstats")
+was = [down.state, down.is_forced_down]
+compute.update_service_forced_down(down, down.host, down.binary, False)
+pages = list(compute.server_actions(uuid, limit=1))
+action = compute.get_server_action(pages[0].request_id, uuid)
+print(json.dumps({
+    "down": was,
+    "pages": [one.to_dict() for one in pages],
+    "action": action.to_dict(),
+    "limits": compute.get_limits(tenant_id="p-1").to_dict(),
+    "usage": compute.get_usage("p-1").to_dict(),
+    "servers": [one.id for one in compute.servers(details=False, limit=1)],
+}))
+"""
 # How long a guest is busy, and how near its time comes to that.
 _BUSY_NS, _NEAR = (60_000_000_000, 0.01) if REPEATS > 1 else (8_000_000_000, 0.05)
 # virsh domstats' keys and our figures, and what one of theirs is in our unit.
@@ -149,6 +186,112 @@ def test_stock_clients_read_them(
             assert before["net.0.rx.bytes"] <= nic["rx_octets"] <= after["net.0.rx.bytes"]
             (cpu,) = found["cpu_details"]
             assert before["vcpu.0.time"] <= cpu["time"] <= after["vcpu.0.time"]
+
+
+@pytest.fixture
+def kept(
+    libvirtd: LibvirtHost,
+    guests: Guests,
+    vmstats: Collector,
+    tmp_path: Path,
+) -> Iterator[History]:
+    """A history of them, in which web1 belongs to somebody, was paused, and went on."""
+    web = guests[0]
+    metadata = ("metadata", web.name, "--uri", _NOVA, "--live")
+    libvirtd.virsh(*metadata, "--key", "nova", "--set", _OWNED)
+    try:
+        with history(tmp_path, vmstats.file) as made:
+            made.until(lambda reader: len(reader.lives()) == len(guests))
+            libvirtd.virsh("suspend", web.name)
+            made.until(lambda _: made.names(web.uuid)[-1:] == ["pause"])
+            libvirtd.virsh("resume", web.name)
+            made.until(lambda _: made.names(web.uuid)[-1:] == ["unpause"])
+            made.until(lambda reader: any(life.owner for life in reader.lives(uuid=web.uuid)))
+            yield made
+    finally:
+        libvirtd.virsh(*metadata, "--remove")
+
+
+@pytest.fixture
+def server(kept: History, vmstats: Collector, tmp_path: Path) -> Iterator[JsonHost]:
+    """A server of both."""
+    options = ["--history-file", str(kept.file), "--history-socket", str(kept.socket)]
+    with json_server_of(vmstats.file, tmp_path, options) as found:
+        kept.until(lambda reader: reader.services(binary="kvmlog-rpc"))
+        yield found
+
+
+def test_the_openstack_command_and_the_library_show_what_happened(
+    guests: Guests, kept: History, vmstats: Collector, server: JsonHost
+) -> None:
+    """Services, hosts, totals, actions, usage and limits, each with a stock client; and changes."""
+    web, data = guests
+    vmstats.until_vm("web1", lambda vm: vm.sample.definition.instance is not None)
+    host = vmstats.snapshot().hosts[0].hostname
+    kept_host = kept.reader.status().host
+    pause = next(one for one in kept.actions(web.uuid) if one.action == "pause")
+    shown = openstack_session(
+        server,
+        "compute service list --long -f json",
+        f"compute service set --disable --disable-reason disks {kept_host} kvmlog-vmstats",
+        "compute service list --service kvmlog-vmstats --long -f json",
+        "hypervisor stats show -f json",
+        "host list -f json",
+        f"compute service set --enable {kept_host} kvmlog-vmstats",
+        "hypervisor list -f json",
+        "hypervisor stats show -f json",
+        f"host show {host} -f json",
+        f"server list --host {host} -n -f json",
+        "server event list web1 -f json",
+        f"server event show {web.uuid} {pause.request_id} -f json",
+        "usage list -f json",
+        "usage show --project shop -f json",
+        "limits show --absolute --project p-1 -f json",
+        version="2.84",
+    )
+    found = iter(shown)
+    services = {one["Binary"]: one for one in next(found)}
+    assert services.keys() == {"kvmlog-rpc", "kvmlog-vmstats", "kvmlog-history"}
+    assert {one["State"] for one in services.values()} == {"up"}
+    (disabled,) = next(found)
+    assert (disabled["Status"], disabled["Disabled Reason"]) == ("disabled", "disks")
+    assert next(found)["count"] == 0
+    assert "compute" not in {one["Service"] for one in next(found)}
+    (hypervisor,) = next(found)
+    assert (hypervisor["Hypervisor Hostname"], hypervisor["State"]) == (host, "up")
+    totals = next(found)
+    # web1's flavor, and data1's definition.
+    assert (totals["count"], totals["running_vms"], totals["vcpus_used"]) == (1, 2, 3 + 1)
+    assert totals["memory_mb_used"] == 512 + 256 + MEMORY_MIB
+    by_project = {one["Project"]: one for one in next(found)}
+    assert (by_project["p-1"]["CPU"], by_project[None]["CPU"]) == (3, 1)
+    assert {one["Name"]: one["Status"] for one in next(found)} == {
+        "web": "ACTIVE",
+        "data1": "ACTIVE",
+    }
+    listed = next(found)
+    assert [one["Action"] for one in listed][:2] == ["unpause", "pause"]
+    event = next(found)
+    assert (event["action"], event["request_id"]) == ("pause", pause.request_id)
+    assert [one["result"] for one in event["events"]] == ["Success"]
+    assert event["events"][0]["host"] == kept_host
+    usages = {one["Project"]: one for one in next(found)}
+    assert "p-1" in usages
+    assert data.uuid in {server["instance_id"] for server in usages[None]["Servers"]}
+    assert next(found)["Project"] == "p-1"
+    limits = {one["Name"]: one["Value"] for one in next(found)}
+    assert (limits["total_cores_used"], limits["instances_used"]) == (3, 1)
+
+    done = run(server, "python", "-c", _SDK, json.dumps(auth(server, "none")), web.uuid)
+    assert done.returncode == 0, done.stderr
+    sdk = json.loads(done.stdout)
+    assert sdk["down"] == ["down", True]
+    assert [one["action"] for one in sdk["pages"]] == list(reversed(kept.names(web.uuid)))
+    assert sdk["action"]["action"] == "unpause"
+    assert sdk["limits"]["absolute"]["total_cores_used"] == 3
+    (usage,) = [one for one in sdk["usage"]["server_usages"] if one["instance_id"] == web.uuid]
+    assert (usage["vcpus"], usage["memory_mb"], usage["flavor"]) == (3, 256, "m1.tiny")
+    assert sorted(sdk["servers"]) == sorted(guest.uuid for guest in guests)
 
 
 def test_who_it_is(libvirtd: LibvirtHost, guests: Guests, vmstats: Collector) -> None:

@@ -23,11 +23,13 @@ from kvmlog.rpcserver import log
 from kvmlog.rpcserver.auth.credentials import Credentials
 from kvmlog.rpcserver.limits import Limits
 from kvmlog.rpcserver.methods import readers
+from kvmlog.rpcserver.methods.call import HistoryPaths
 from kvmlog.rpcserver.methods.table import METHODS
 from kvmlog.rpcserver.service import RpcService
 from kvmlog.vmstats.file import encode
 from kvmlog.vmstats.moment import Moment
 from tests.support import fuzzing, vmstats_samples
+from tests.support.json_history import past
 from tests.support.records import exit_bytes, switch_bytes
 from tests.support.rpc_calls import answer
 from tests.support.scale import FUZZ_CASES
@@ -50,8 +52,10 @@ def service(tmp_path: Path) -> Iterator[RpcService]:
         snapshot = vmstats_samples.snapshot(collector=collector)
         Path(f"{path}.vms").write_bytes(encode(snapshot))
         switch = str(tmp_path / "switch")
+        past(tmp_path)
+        history = HistoryPaths(str(tmp_path / "history.db"), str(tmp_path / "history.socket"))
         yield RpcService(
-            str(path), switch, f"{path}.vms", Credentials(Config()), Limits().depth, log
+            str(path), switch, f"{path}.vms", Credentials(Config()), Limits().depth, log, history
         )
     defusedxml.xmlrpc.unmonkey_patch()
 

@@ -8,19 +8,22 @@ import contextlib
 import dataclasses
 import sys
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Any, Final
 
 from kvmlog.cli import (
     dump,
+    events,
     explain,
     guests,
     interval,
     pending,
     records,
     selection,
+    services,
     status,
     switch,
     tail,
+    usage,
 )
 from kvmlog.cli.examples import add_examples
 from kvmlog.cli.remote import follow, sentences
@@ -31,6 +34,7 @@ from kvmlog.cli.table import Words
 from kvmlog.cli.vms import command as vms
 from kvmlog.client import Client
 from kvmlog.client.connection import RpcError, RpcFaultError
+from kvmlog.client.past import merged
 from kvmlog.client.statistics import MOST_TOP_OCTAVES
 from kvmlog.exits.format import lines
 from kvmlog.exits.reasons.lookup import ISAS
@@ -176,6 +180,39 @@ def _pending(client: Client, args: argparse.Namespace, words: Words) -> int:
     return 0
 
 
+def _events(client: Client, args: argparse.Namespace, _words: Words) -> int:
+    def ask(vm: str | None, count: int, since: str | None) -> tuple[list[Any], list[Any]]:
+        return (
+            client.actions(vm, limit=count, since=since),
+            client.faults(vm, limit=count, since=since),
+        )
+
+    return events.show(args, ask)
+
+
+def _services(client: Client, args: argparse.Namespace, _words: Words) -> int:
+    change = services.change_of(args)
+    found = client.services()
+    if change is not None:
+        binary, wanted = change
+        client.update_service(services.id_of(binary, found), **wanted)
+        found = client.services(binary=binary)
+    return services.show(found, args.json)
+
+
+def _usage(client: Client, args: argparse.Namespace, _words: Words) -> int:
+    def ask(start: str | None, end: str | None, project: str | None, *, detailed: bool) -> Any:
+        pages: list[dict[str, Any]] = []
+        while not pages or pages[-1]["next_marker"] is not None:
+            marker = pages[-1]["next_marker"] if pages else None
+            pages.append(
+                client.usage(start, end, project=project, detailed=detailed, marker=marker)
+            )
+        return merged(pages)
+
+    return usage.show(args, ask)
+
+
 def _explain(client: Client, args: argparse.Namespace, _words: Words) -> int:
     found = client.explain(args.reason, args.isa)
     explain.show(found, args.json, args.as_list or args.reason is None)
@@ -210,6 +247,11 @@ def _add_pending(parser: argparse.ArgumentParser) -> None:
     _json(parser)
 
 
+def _add_services(parser: argparse.ArgumentParser) -> None:
+    services.add_options(parser)
+    services.add_change(parser)
+
+
 def _add_explain(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "reason",
@@ -239,6 +281,9 @@ _COMMANDS: Final[
     "stat": (add_options, _stat, "count exits by guest and reason"),
     "guests": (_add_guests, _guests, "list its guests"),
     "vms": (vms.add_options, _vms, "show what its VMs use, and their exits"),
+    "events": (events.add_options, _events, "show what happened to its VMs"),
+    "services": (_add_services, _services, "show its services, or change one"),
+    "usage": (usage.add_options, _usage, "show what owners used of it"),
     "why": (_add_why, _why, "watch a VM there, and say what slows it down"),
     "pending": (_add_pending, _pending, "print the vCPUs that are in an exit now"),
     "explain": (_add_explain, _explain, "say what an exit reason is"),

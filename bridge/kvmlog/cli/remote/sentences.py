@@ -17,7 +17,7 @@ from kvmlog.cli.table import Words
 _ADVICE: Final = re.compile(r"\bkvmlog (?P<command>[a-z]+)\b(?P<rest>(?: -{1,2}[a-z][-a-z]*)*)")
 # What a sentence about a connection of libvirt's begins with.
 _CONNECTION: Final = re.compile(r"^[a-z][a-z0-9+]*://\S*(?=: )")
-_LOCAL: Final = frozenset(("bridge", "config", "demo", "rpc", "vmstats"))
+_LOCAL: Final = frozenset(("bridge", "config", "demo", "history", "rpc", "vmstats"))
 
 
 def about(host: str, commands: Collection[str]) -> Words:

@@ -12,10 +12,10 @@ class Role(enum.Flag):
     """A right that a caller has; each method names the one that it needs."""
 
     READ = enum.auto()
-    """See records, statistics, guests and what the bridge does."""
+    """See records, statistics, guests, VMs, what happened and what the bridge does."""
 
     SWITCH = enum.auto()
-    """Switch tracing, for all guests or some."""
+    """Switch tracing, for all guests or some; enable, disable and force down services."""
 
 
 ALL_ROLES: Final = Role.READ | Role.SWITCH

@@ -105,6 +105,17 @@ def words(known: Sequence[str]) -> Check:
     return check
 
 
+def word(characters: int) -> Check:
+    """Accept a string of 1 to so many characters."""
+
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or not 1 <= len(value) <= characters:
+            raise ValueError(f"give a string of 1 to {characters} characters")
+        return value
+
+    return check
+
+
 def strings(most: int, characters: int) -> Check:
     """Accept an array of 1 to `most` strings of 1 to `characters` characters."""
 

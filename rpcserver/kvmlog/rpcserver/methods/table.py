@@ -256,11 +256,86 @@ METHODS: Final[Mapping[str, Method]] = {
         "costs.",
     ),
     "hypervisorDetail": Method(
-        "vms",
-        "hypervisors",
+        "computes",
+        "details",
         Role.READ,
         (("array",), ("array", "string")),
         "Each host as Nova's hypervisor detail. First: nova-2.88 or nova-2.53 (with capacities).",
+    ),
+    "hypervisorList": Method(
+        "computes",
+        "listed",
+        Role.READ,
+        (("array",), ("array", "struct")),
+        "The hosts of the VMs as Nova lists hypervisors. Members: pattern (part of the name; none "
+        "found is a fault), servers (boolean: with their VMs).",
+    ),
+    "hypervisorStatistics": Method(
+        "computes",
+        "statistics",
+        Role.READ,
+        (("struct",),),
+        "Sums over all hosts that are enabled, whether they are up or down.",
+    ),
+    "hostList": Method(
+        "computes",
+        "hosts",
+        Role.READ,
+        (("array",),),
+        "Hosts of VMs and of enabled services, as Nova's os-hosts.",
+    ),
+    "projectLimits": Method(
+        "computes",
+        "limits",
+        Role.READ,
+        (("struct",), ("struct", "string")),
+        "The limits of an owner (a project's id; without: all VMs together) on these hosts, and "
+        "what is used of them.",
+    ),
+    "serviceList": Method(
+        "past",
+        "services",
+        Role.READ,
+        (("array",), ("array", "struct")),
+        "The services of this host, as Nova's os-services. Members: host, binary (exactly).",
+    ),
+    "serviceUpdate": Method(
+        "past",
+        "change",
+        Role.SWITCH,
+        (("struct", "string", "struct"),),
+        "Changes the service of an id. Members: status (enabled, disabled), disabled_reason, "
+        "forced_down (boolean). Returns it as it is then.",
+    ),
+    "vmActions": Method(
+        "past",
+        "actions",
+        Role.READ,
+        (("array",), ("array", "struct")),
+        "What was done to VMs, newest first, as Nova's instance actions. Members: vm, limit, "
+        "marker (request_id of the last one of the page before), since, before (times, ISO 8601).",
+    ),
+    "vmAction": Method(
+        "past",
+        "action",
+        Role.READ,
+        (("struct", "string", "string"),),
+        "One action of a VM, by its request_id, with its events.",
+    ),
+    "vmFaults": Method(
+        "past",
+        "faults",
+        Role.READ,
+        (("array",), ("array", "struct")),
+        "What went wrong with VMs, newest first. Members: vm, limit, since (a time, ISO 8601).",
+    ),
+    "projectUsage": Method(
+        "past",
+        "usage",
+        Role.READ,
+        (("struct",), ("struct", "struct")),
+        "What each owner used over a period, as Nova's simple tenant usage. Members: start, end "
+        "(times, ISO 8601), project, detailed (boolean: with each VM), limit, marker.",
     ),
     "system.listMethods": Method(
         "system",

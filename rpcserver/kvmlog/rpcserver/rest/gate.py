@@ -6,8 +6,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import json
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from http import HTTPMethod, HTTPStatus
@@ -20,19 +21,22 @@ from kvmlog.guests.sanitize import clean
 from kvmlog.rpcserver.auth.caller import Caller, Role
 from kvmlog.rpcserver.http.service import RefusalError, StaleCredentialsError
 from kvmlog.rpcserver.http.work import Accounts, Work
-from kvmlog.rpcserver.rest import microversions, nova, problems, v1
+from kvmlog.rpcserver.rest import microversions, problems
 from kvmlog.rpcserver.rest.connection import JsonConnection
-from kvmlog.rpcserver.rest.routes import Question, Route
+from kvmlog.rpcserver.rest.encode import encoded
+from kvmlog.rpcserver.rest.nova.paths import PREFIX
+from kvmlog.rpcserver.rest.routes import Question, Route, bad_request
 from kvmlog.rpcserver.service import RpcService
 from kvmlog.rpcserver.vms.documents import Vms
-from kvmlog.util.errors import VmStatsError
+from kvmlog.util.errors import HistoryError, VmStatsError
 
 # Requests are not for web pages: the ones of browsers carry one of these (Fetch, 3.1 and 5.2).
 _NOT_OF_PAGES: Final = ("", "none")
 # keystoneauth's plugin `none` sends it, as a token has to be something.
 _NO_TOKEN: Final = "notused"
 _JSON: Final = "application/json"
-_SERVED: Final = (HTTPMethod.GET, HTTPMethod.HEAD)
+_WITHOUT_BODY: Final = (HTTPMethod.GET, HTTPMethod.HEAD)
+_BODY_BYTES: Final = 4 * 1024
 
 
 @dataclass
@@ -90,7 +94,7 @@ class Gate:
             answer = problems.response(refusal, request.path)
         except web.HTTPException as error:
             answer = problems.response(problems.not_routed(error, request.path), request.path)
-        except (VmStatsError, Fault) as error:
+        except (HistoryError, VmStatsError, Fault) as error:
             answer = problems.response(problems.refusal_of(error), request.path)
         except Exception as error:  # noqa: BLE001 - a defect must not take the connection with it
             defect = problems.defect(request.get("caller"), error)
@@ -104,20 +108,22 @@ class Gate:
 
     def handler(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         """Return what serves a route behind the gate."""
-        of_nova = route.path.startswith(nova.PREFIX)
+        of_nova = route.path.startswith(PREFIX)
 
         async def serve(request: web.Request) -> web.StreamResponse:
+            self._check_role(request["caller"], route)
             version = microversions.negotiate(request.headers) if of_nova else microversions.MOST
             query: dict[str, list[str]] = {}
             for name, value in request.query.items():
                 query.setdefault(name, []).append(value)
             path, given = route.question(request.match_info, query)
             caller, work = request["caller"], request["work"]
-            question = Question(self._vms, self._service, caller, work, path, given, version)
+            sent = {} if route.body is None else await self._body_of(request)
+            question = Question(self._vms, self._service, caller, work, path, given, version, sent)
             headers = microversions.headers_of(version) if of_nova else {}
             try:
                 body = await self._compute(caller.key, lambda: _body(route, question))
-            except (VmStatsError, Fault) as error:
+            except (HistoryError, VmStatsError, Fault) as error:
                 found = problems.response(problems.refusal_of(error), request.path)
                 found.headers.update(headers)
                 return found
@@ -143,11 +149,46 @@ class Gate:
             raise
         connection.entry.authenticated = True
         self._accounts.count_request(caller.key)
-        if request.method in _SERVED and request.body_exists:
+        if request.method in _WITHOUT_BODY and request.body_exists:
             raise RefusalError(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "A GET has no body here; send none."
             )
         return caller
+
+    def _check_role(self, caller: Caller, route: Route) -> None:
+        if not caller.may(route.role):
+            rights = " and ".join(str(one.name).lower() for one in route.role)
+            self._log_sparingly(f"{caller} may not call {route.name}: no right to {rights}")
+            raise RefusalError(
+                HTTPStatus.FORBIDDEN,
+                f"{caller.name} ({caller.how}) is not allowed to do that; it takes the right to "
+                f"{rights}.",
+            )
+
+    async def _body_of(self, request: web.Request) -> Mapping[str, Any]:
+        """Return the object that a request has as its body; RefusalError."""
+        raw = b""
+        try:
+            async with asyncio.timeout(self._limits.request_s):
+                while len(raw) <= _BODY_BYTES and (part := await request.content.readany()):
+                    raw += part
+        except TimeoutError:
+            raise RefusalError(
+                HTTPStatus.REQUEST_TIMEOUT,
+                f"The body did not arrive within {self._limits.request_s:g} s.",
+            ) from None
+        if len(raw) > _BODY_BYTES:
+            raise RefusalError(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"The body has more than {_BODY_BYTES} bytes; send less.",
+            )
+        try:
+            found = json.loads(raw)
+        except (ValueError, RecursionError):
+            raise bad_request("The body is no JSON; send an object.") from None
+        if not isinstance(found, dict):
+            raise bad_request("The body is no JSON object; send one.")
+        return found
 
     async def _compute(self, key: Hashable, make: Callable[[], bytes]) -> bytes:
         """Return what `make` returns in a thread, one at a time for each caller."""
@@ -200,7 +241,7 @@ def _body(route: Route, question: Question) -> bytes:
     """Return the reply to a question, on its caller's account; called in a thread."""
     with question.work as work:
         found = route.answer(question)
-        body = found if isinstance(found, bytes) else v1.encoded(found)
+        body = found if isinstance(found, bytes) else encoded(found)
         work.made(len(body))
         return body
 

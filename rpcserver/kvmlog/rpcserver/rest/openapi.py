@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import apispec
 
-from kvmlog.rpcserver.rest import nova
+from kvmlog.history.views import table as history
+from kvmlog.rpcserver.rest.nova.paths import PREFIX
 from kvmlog.rpcserver.rest.problems import PROBLEM
 from kvmlog.rpcserver.rest.routes import Parameter, Route
 from kvmlog.vmstats.views.schemas import schema
@@ -57,9 +58,9 @@ def document(routes: Iterable[Route], version: str) -> dict[str, Any]:
         version,
         "3.1.0",
         info={
-            "description": "State and use of the VMs of a host, read-only, in our own form and in "
-            "those of OpenStack, oVirt and CloudStack. docs/json.md says who may ask, and what is "
-            "refused; docs/vmstats.md, what the figures mean."
+            "description": "State and use of the VMs of a host, and what happened to them, in our "
+            "own form and in those of OpenStack, oVirt and CloudStack. docs/json.md says who may "
+            "ask, and what is refused; docs/vmstats.md, what the figures mean."
         },
         security=[{"bearer": []}, {"openstack": []}, {}],
     )
@@ -69,20 +70,21 @@ def document(routes: Iterable[Route], version: str) -> dict[str, Any]:
     )
     spec.components.schema("problem", _PROBLEM)
     spec.components.schema("nova-fault", _NOVA_FAULT)
-    for name in SCHEMAS:
+    for name in (*SCHEMAS, *history.SCHEMAS):
         _add(spec, name, schema(name))
     for route in routes:
-        spec.path(route.path, operations={"get": _operation(route)})
+        spec.path(route.path, operations={route.method.lower(): _operation(route)})
     made: dict[str, Any] = spec.to_dict()
     return made
 
 
 def _operation(route: Route) -> dict[str, Any]:
-    of_nova = route.path.startswith(nova.PREFIX)
+    of_nova = route.path.startswith(PREFIX)
     fault, kind = ("nova-fault", "application/json") if of_nova else ("problem", PROBLEM)
     own = (HTTPStatus.NOT_ACCEPTABLE,) if of_nova else ()
     refusals = dict.fromkeys((*_ALWAYS, *own, *route.refusals))
     headers = [_MICROVERSION] if of_nova else []
+    body = {} if route.body is None else {"requestBody": _body(route.body)}
     return {
         "operationId": route.name,
         "summary": route.about,
@@ -91,6 +93,7 @@ def _operation(route: Route) -> dict[str, Any]:
             *(_parameter(one, "query") for one in route.query),
             *headers,
         ],
+        **body,
         "responses": {
             "200": {
                 "description": route.about,
@@ -105,6 +108,11 @@ def _operation(route: Route) -> dict[str, Any]:
             },
         },
     }
+
+
+def _body(schema: Mapping[str, Any]) -> dict[str, Any]:
+    content = {"application/json": {"schema": _linked(schema, "")}}
+    return {"required": True, "content": content}
 
 
 _MICROVERSION: Final = {

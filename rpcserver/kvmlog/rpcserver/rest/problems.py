@@ -6,23 +6,29 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Mapping
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from typing import Any, Final
 from xmlrpc.client import Fault
 
 from aiohttp import web
 
+from kvmlog.history.views.times import TimeError
 from kvmlog.rpcserver import log
 from kvmlog.rpcserver.auth.caller import Caller
 from kvmlog.rpcserver.http.service import RefusalError
-from kvmlog.rpcserver.rest.nova import PREFIX
+from kvmlog.rpcserver.rest.nova.paths import PREFIX
 from kvmlog.rpcserver.vms import errors
-from kvmlog.util.errors import VmStatsError
+from kvmlog.util.errors import (
+    HistoryError,
+    HistoryMarkerError,
+    HistoryMissingError,
+    KvmlogError,
+)
 from kvmlog.util.shortage import shortage
 from kvmlog.vmstats.views import errors as views
 
 PROBLEM: Final = "application/problem+json"
-_STATUSES: Final[Mapping[type[VmStatsError], HTTPStatus]] = {
+_STATUSES: Final[Mapping[type[KvmlogError], HTTPStatus]] = {
     errors.NoCollectorError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.UnusableStatisticsError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.LateCollectorError: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -31,9 +37,27 @@ _STATUSES: Final[Mapping[type[VmStatsError], HTTPStatus]] = {
     views.NotRunningError: HTTPStatus.CONFLICT,
     views.UnknownFormatError: HTTPStatus.BAD_REQUEST,
     views.UnknownGroupError: HTTPStatus.BAD_REQUEST,
+    views.NoHypervisorError: HTTPStatus.NOT_FOUND,
+    errors.NotServedError: HTTPStatus.NOT_FOUND,
+    errors.UnknownServiceError: HTTPStatus.NOT_FOUND,
+    errors.UnknownActionError: HTTPStatus.NOT_FOUND,
+    errors.InvalidChangeError: HTTPStatus.BAD_REQUEST,
+    errors.ServiceNotChangedError: HTTPStatus.SERVICE_UNAVAILABLE,
+    TimeError: HTTPStatus.BAD_REQUEST,
+    HistoryMarkerError: HTTPStatus.BAD_REQUEST,
+    HistoryMissingError: HTTPStatus.SERVICE_UNAVAILABLE,
+    HistoryError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 # The others begin with a path, or with the name of a VM, which stay as they are.
-_BEGIN_WITH_A_WORD: Final = (errors.LateCollectorError, errors.UnknownVmError)
+_BEGIN_WITH_A_WORD: Final = (
+    errors.LateCollectorError,
+    errors.UnknownVmError,
+    errors.NotServedError,
+    errors.UnknownServiceError,
+    errors.UnknownActionError,
+    views.NoHypervisorError,
+    HistoryMarkerError,
+)
 _RETRY_S: Final = "10"
 # nova/api/openstack/wsgi.py, Fault: the member that has the sentence.
 _NOVA_NAMES: Final[Mapping[HTTPStatus, str]] = {
@@ -49,7 +73,7 @@ _NOVA_NAMES: Final[Mapping[HTTPStatus, str]] = {
 }
 
 
-def refusal_of(error: VmStatsError | Fault) -> RefusalError:
+def refusal_of(error: KvmlogError | Fault) -> RefusalError:
     """Return the refusal of a request that cannot be answered."""
     if isinstance(error, Fault):
         return RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, error.faultString)
@@ -64,11 +88,11 @@ def refusal_of(error: VmStatsError | Fault) -> RefusalError:
 def not_routed(error: web.HTTPException, path: str) -> RefusalError:
     """Return the refusal of a path or a method that is not served."""
     if isinstance(error, web.HTTPMethodNotAllowed):
-        return RefusalError(
-            HTTPStatus.METHOD_NOT_ALLOWED,
-            "This is read-only: send GET. XML-RPC switches tracing.",
-            {"Allow": error.headers["Allow"]},
-        )
+        allowed = error.headers["Allow"]
+        sentence = "This is read-only: send GET. XML-RPC switches tracing."
+        if HTTPMethod.GET not in error.allowed_methods:
+            sentence = f"This path takes changes only: send {allowed}."
+        return RefusalError(HTTPStatus.METHOD_NOT_ALLOWED, sentence, {"Allow": allowed})
     if error.status == HTTPStatus.NOT_FOUND:
         return RefusalError(
             HTTPStatus.NOT_FOUND, "There is no such path; /v1/openapi.json describes all of them."

@@ -4,17 +4,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from http import HTTPStatus
+from dataclasses import dataclass, field
+from http import HTTPMethod, HTTPStatus
 from typing import Any, Final
 
 from kvmlog.guests.sanitize import NAME_CHARACTERS, clean
+from kvmlog.history.model import Service
+from kvmlog.history.protocol import Update
+from kvmlog.history.views import times
 from kvmlog.rpcserver import nearest
-from kvmlog.rpcserver.auth.caller import Caller
+from kvmlog.rpcserver.auth.caller import Caller, Role
 from kvmlog.rpcserver.http.service import RefusalError
 from kvmlog.rpcserver.http.work import Work
 from kvmlog.rpcserver.service import RpcService
 from kvmlog.rpcserver.vms.documents import VM_BYTES, Vms
+from kvmlog.rpcserver.vms.past import MOST, Page, Past, past_of
 from kvmlog.rpcserver.vms.source import Poll
 
 _MOST_WORDS: Final = 64
@@ -57,6 +61,27 @@ class Question:
     path: Mapping[str, Any]
     query: Mapping[str, Any]
     version: tuple[int, int]  # Nova's microversion, on its paths
+    body: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def past(self) -> Past:
+        """Return the history's answers."""
+        history = self.service.history
+        return past_of(history.file, history.socket)
+
+    @property
+    def page(self) -> Page:
+        """Return the part of a list that is asked for by LIMIT and MARKER."""
+        return Page(self.query.get(LIMIT.name, MOST), self.query.get(MARKER.name))
+
+    def vm_of(self, word: str) -> str:
+        """Return the UUID of a VM that there is or was; UnknownVmError, InvalidRequestError."""
+        return self.past.vm(word, lambda word: self.vms.find(self.poll(1), word).sample.uuid)
+
+    def change(self, service: Service, change: Update) -> dict[str, Any]:
+        """Change a service for the caller; return it as it is then. ServiceNotChangedError."""
+        with self.work.waiting():
+            return self.past.change(service, change, str(self.caller))
 
     def poll(self, count: int | None = None) -> Poll:
         """Return the newest poll, with memory for so many VMs of it, all by default."""
@@ -78,6 +103,10 @@ class Route:
     # Beyond what any route may refuse.
     refusals: tuple[HTTPStatus, ...] = ()
     in_path: tuple[Parameter, ...] = ()
+    method: HTTPMethod = HTTPMethod.GET
+    # Of the body, an object; None: there is none.
+    body: Mapping[str, Any] | None = None
+    role: Role = Role.READ
 
     def question(
         self, path: Mapping[str, str], query: Mapping[str, Sequence[str]]
@@ -115,6 +144,27 @@ def one_of(known: Sequence[str]) -> Callable[[str], str]:
     return check
 
 
+def integer(least: int, most: int) -> Callable[[str], int]:
+    """Accept decimal digits within bounds."""
+
+    def check(value: str) -> int:
+        digits = value.isascii() and value.isdigit() and len(value) <= len(str(most))
+        if not digits or not least <= int(value) <= most:
+            raise ValueError(f"give a whole number from {least} to {most}")
+        return int(value)
+
+    return check
+
+
+def moment(value: str) -> str:
+    """Accept a date or time, ISO 8601; the answer checks what it means."""
+    try:
+        times.parse(value)
+    except times.TimeError as error:
+        raise ValueError(str(error).partition("; ")[2]) from None
+    return value
+
+
 def boolean(value: str) -> bool:
     """Accept true or false, and what OpenStack's clients send for them."""
     found = _BOOLEANS.get(value.lower())
@@ -124,7 +174,16 @@ def boolean(value: str) -> bool:
 
 
 TEXT: Final = {"type": "string", "minLength": 1, "maxLength": NAME_CHARACTERS}
+TIME: Final = {"type": "string", "format": "date-time", "maxLength": 64}
 _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
+
+LIMIT: Final = Parameter(
+    "limit",
+    f"How many at most; {MOST} without",
+    {"type": "integer", "minimum": 1, "maximum": MOST},
+    integer(1, MOST),
+)
+MARKER: Final = Parameter("marker", "The last one of the page before", TEXT, text)
 
 
 def _unknown(name: str, known: Mapping[str, Parameter]) -> str:

@@ -10,13 +10,15 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPMethod
 from typing import Final, Self
 
 from aiohttp import web
 
 from kvmlog.rpcserver.http.server import ServerError
 from kvmlog.rpcserver.http.work import Accounts
-from kvmlog.rpcserver.rest import nova, openapi, v1
+from kvmlog.rpcserver.rest import nova, openapi, v1, v1_history
+from kvmlog.rpcserver.rest.encode import encoded
 from kvmlog.rpcserver.rest.gate import Gate
 from kvmlog.rpcserver.rest.listener import Listener
 from kvmlog.rpcserver.rest.routes import Route
@@ -104,7 +106,11 @@ class JsonServer:
     async def _serve(self) -> None:
         app = web.Application(middlewares=[self._gate.serve])
         for route in self._routes:
-            app.router.add_get(route.path, self._gate.handler(route), name=route.name)
+            handler, method = self._gate.handler(route), route.method
+            if method == HTTPMethod.GET:
+                app.router.add_get(route.path, handler, name=route.name)
+            else:
+                app.router.add_route(method, route.path, handler, name=route.name)
         runner = web.AppRunner(app, handle_signals=False, access_log=None)
         await runner.setup()
         assert runner.server is not None
@@ -131,10 +137,10 @@ class JsonServer:
 def routes(version: str) -> list[Route]:
     """Return all routes, with that of their own description."""
     about = "This description, OpenAPI 3.1"
-    found = [*v1.ROUTES, *nova.ROUTES]
+    found = [*v1.ROUTES, *v1_history.ROUTES, *nova.ROUTES]
     found.append(Route(DESCRIPTION, "openapi", about, lambda _: made, {"type": "object"}))
     # Now, since the user that the server becomes may not be able to read the schemas.
-    made = v1.encoded(openapi.document(found, version))
+    made = encoded(openapi.document(found, version))
     return found
 
 

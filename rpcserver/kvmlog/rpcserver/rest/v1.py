@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
+from kvmlog.rpcserver.rest.encode import encoded
 from kvmlog.rpcserver.rest.routes import TEXT, Parameter, Question, Route, one_of, text
-from kvmlog.rpcserver.vms.documents import DIAGNOSTICS, GROUPS, HYPERVISORS
+from kvmlog.rpcserver.vms import computes
+from kvmlog.rpcserver.vms.computes import HYPERVISORS
+from kvmlog.rpcserver.vms.documents import DIAGNOSTICS, GROUPS
 
 _LATE: Final = {
     "type": ["string", "null"],
@@ -50,11 +52,6 @@ _CALLER: Final = Parameter(
 )
 
 
-def encoded(value: Any) -> bytes:
-    """Return a value as JSON, in ASCII."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
-
-
 def _vms(question: Question) -> bytes:
     words = question.query.get("vm", ())
     poll = question.poll(len(words) or None)
@@ -93,7 +90,8 @@ def _host(question: Question) -> Any:
 
 def _hypervisor(question: Question) -> Any:
     kind = question.query.get("format", HYPERVISORS[-1])
-    return question.vms.hypervisors(question.poll(), kind)
+    poll = question.poll()
+    return computes.details(poll, kind, question.past.of_hosts(poll.snapshot.hosts))
 
 
 def _status(question: Question) -> Any:

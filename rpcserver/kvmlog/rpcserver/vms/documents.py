@@ -9,22 +9,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from kvmlog.rpcserver.vms.cursors import Cursors
 from kvmlog.rpcserver.vms.source import Poll, PollSource, Waiting, require_fresh
 from kvmlog.vmstats import file
-from kvmlog.vmstats.host import Host
 from kvmlog.vmstats.moment import Moment
 from kvmlog.vmstats.reader import lateness
-from kvmlog.vmstats.snapshot import Snapshot, Vm
+from kvmlog.vmstats.snapshot import Vm
 from kvmlog.vmstats.views import (
     ceilometer,
     cloudstack,
     collector,
     host,
-    hypervisor_253,
-    hypervisor_288,
     vdsm_host,
     vmstats,
 )
@@ -39,17 +36,6 @@ GROUPS: Final = tuple(vmstats.GROUPS)
 _OWN: Final = "kvmlog"
 
 
-class _OfHost(Protocol):
-    def __call__(
-        self, host: Host, snapshot: Snapshot, now: Moment, *, with_servers: bool = False
-    ) -> dict[str, Any]: ...
-
-
-_HYPERVISORS: Final[dict[str, _OfHost]] = {
-    "nova-2.53": hypervisor_253.document,
-    "nova-2.88": hypervisor_288.document,
-}
-HYPERVISORS: Final = tuple(_HYPERVISORS)
 DIAGNOSTICS: Final = tuple(FORMATS)
 
 
@@ -142,15 +128,6 @@ class Vms:
             "hosts": [host.document(one, now) for one in hosts],
             "vdsm": [vdsm_host.document(one, now) for one in hosts],
         }
-
-    def hypervisors(
-        self, poll: Poll, kind: str, *, with_servers: bool = False
-    ) -> list[dict[str, Any]]:
-        """Return Nova's detail of each host, kind: of HYPERVISORS; they tell that they are late."""
-        make, now = _known(_HYPERVISORS, kind), Moment.now()
-        return [
-            make(one, poll.snapshot, now, with_servers=with_servers) for one in poll.snapshot.hosts
-        ]
 
     def cloudstack(self, poll: Poll, caller: Hashable, word: str) -> dict[str, Any]:
         """Return CloudStack's entries: growth since this caller's call before, and all of it."""

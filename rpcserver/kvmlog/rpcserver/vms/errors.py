@@ -6,7 +6,7 @@ What a format refuses (kvmlog.vmstats.views.errors) has them too.
 
 from __future__ import annotations
 
-from kvmlog.util.errors import VmStatsError
+from kvmlog.util.errors import HistoryError, VmStatsError
 
 
 class NoCollectorError(VmStatsError):
@@ -27,3 +27,23 @@ class UnknownVmError(VmStatsError):
 
 class InvalidRequestError(VmStatsError):
     """A parameter that means nothing, or more than one thing."""
+
+
+class UnknownServiceError(HistoryError):
+    """No service has that id, or that host and binary."""
+
+
+class UnknownActionError(HistoryError):
+    """A request_id of no action of that VM."""
+
+
+class ServiceNotChangedError(HistoryError):
+    """The history did not change a service: it is not there, or refuses."""
+
+
+class InvalidChangeError(HistoryError):
+    """A change of a service that means nothing."""
+
+
+class NotServedError(VmStatsError):
+    """A path that there is in other microversions only."""

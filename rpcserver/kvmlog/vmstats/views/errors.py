@@ -16,3 +16,7 @@ class UnknownFormatError(VmStatsError):
 
 class UnknownGroupError(VmStatsError):
     """Our own sample has no group of that name (400)."""
+
+
+class NoHypervisorError(VmStatsError):
+    """No host has that id, or that pattern in its name (404)."""

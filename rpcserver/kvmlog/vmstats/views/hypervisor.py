@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, Final
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
 
 from kvmlog.guests.sanitize import normal_uuid
 from kvmlog.vmstats.host import Host
@@ -17,22 +20,42 @@ _DOWN_S: Final = 60.0
 _SERVICE: Final = "nova-compute"
 
 
-def identity(host: Host, snapshot: Snapshot, now: Moment) -> dict[str, Any]:
-    """Return the fields that the list has too, and the service, which nothing disables here."""
+@dataclass(frozen=True)
+class Service:
+    """The service by which an operator takes a host out of use."""
+
+    id: str  # UUID
+    disabled: bool
+    disabled_reason: str | None
+    forced_down: bool
+
+
+# By the name of the host.
+Services: TypeAlias = Mapping[str, Service]
+NO_SERVICES: Final[Services] = MappingProxyType({})
+
+
+def identity(
+    host: Host, snapshot: Snapshot, now: Moment, service: Service | None = None
+) -> dict[str, Any]:
+    """Return the fields that the list has too, and the service; without one nothing disables it."""
     own = normal_uuid(host.uuid or "") or str(uuid.uuid5(uuid.NAMESPACE_DNS, host.hostname))
+    if service is None:
+        service = Service(str(uuid.uuid5(uuid.UUID(own), _SERVICE)), False, None, False)
     late_s = max(_DOWN_S, 2 * snapshot.collector.effective_interval_s)
+    up = not service.forced_down and seconds_between(host.taken, now) <= late_s
     return {
         "id": own,
         "hypervisor_hostname": host.hostname,
-        "state": "up" if seconds_between(host.taken, now) <= late_s else "down",
-        "status": "enabled",
+        "state": "up" if up else "down",
+        "status": "disabled" if service.disabled else "enabled",
         "host_ip": host.address,
         "hypervisor_type": host.hypervisor_type,
         "hypervisor_version": host.hypervisor_version,
         "service": {
             "host": host.hostname,
-            "id": str(uuid.uuid5(uuid.UUID(own), _SERVICE)),
-            "disabled_reason": None,
+            "id": service.id,
+            "disabled_reason": service.disabled_reason,
         },
     }
 

@@ -9,14 +9,19 @@ from typing import Any
 from kvmlog.vmstats.host import Host
 from kvmlog.vmstats.moment import Moment
 from kvmlog.vmstats.snapshot import Snapshot
-from kvmlog.vmstats.views.hypervisor import identity, servers
+from kvmlog.vmstats.views.hypervisor import Service, identity, servers
 
 
 def document(
-    host: Host, snapshot: Snapshot, now: Moment, *, with_servers: bool = False
+    host: Host,
+    snapshot: Snapshot,
+    now: Moment,
+    *,
+    with_servers: bool = False,
+    service: Service | None = None,
 ) -> dict[str, Any]:
     """Return the detail; uptime is null where only the host itself could tell it."""
-    detail = {**identity(host, snapshot, now), "uptime": _uptime(host)}
+    detail = {**identity(host, snapshot, now, service), "uptime": _uptime(host)}
     return detail | ({"servers": servers(host, snapshot)} if with_servers else {})
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A domain's state in Nova's words, and which states have diagnostics."""
+"""A domain's state in Nova's words and numbers, and which states have diagnostics."""
 
 from __future__ import annotations
 
@@ -20,6 +20,41 @@ _STATES: Final = {
     State.CRASHED: "crashed",
     State.PMSUSPENDED: "suspended",
 }
+
+
+# nova/compute/power_state.py, and the status that the API makes of it when nothing is under way.
+_SERVERS: Final = {
+    State.NOSTATE: (0, "UNKNOWN"),
+    State.RUNNING: (1, "ACTIVE"),
+    State.BLOCKED: (1, "ACTIVE"),
+    State.PAUSED: (3, "PAUSED"),
+    State.SHUTDOWN: (4, "ACTIVE"),
+    State.SHUTOFF: (4, "SHUTOFF"),
+    State.CRASHED: (6, "SHUTOFF"),
+    State.PMSUSPENDED: (7, "SUSPENDED"),
+}
+_VM_STATES: Final = {
+    "UNKNOWN": None,
+    "ACTIVE": "active",
+    "PAUSED": "paused",
+    "SHUTOFF": "stopped",
+    "SUSPENDED": "suspended",
+}
+
+
+def power_number(state: State) -> int:
+    """Return Nova's number of a state."""
+    return _SERVERS[state][0]
+
+
+def status(state: State) -> str:
+    """Return the status of a server in this state: ACTIVE, PAUSED, ..."""
+    return _SERVERS[state][1]
+
+
+def vm_state(state: State) -> str | None:
+    """Return what Nova keeps of a server in this state: active, paused, ...; None: nothing fits."""
+    return _VM_STATES[status(state)]
 
 
 def power_state(state: State) -> str:

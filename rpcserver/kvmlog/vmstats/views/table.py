@@ -58,6 +58,10 @@ SCHEMAS: Final = (
     "ceilometer",
     "hypervisor-2.53",
     "hypervisor-2.88",
+    "hypervisor-listed",
+    "hypervisor-statistics",
+    "host-resource",
+    "limits",
     "host",
     "collector",
 )

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import typing
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kvmlog.history.views import table as history
 from kvmlog.vmstats.host import Host
 from kvmlog.vmstats.snapshot import Snapshot, Vm
 from kvmlog.vmstats.views import (
@@ -29,6 +29,7 @@ from kvmlog.vmstats.views import (
 from kvmlog.vmstats.views.errors import NotRunningError
 from kvmlog.vmstats.views.schemas import schema
 from kvmlog.vmstats.views.table import FORMATS, SCHEMAS
+from tests.support.schemas import validate
 from tests.support.vmstats_samples import at, snapshot
 from tests.support.vmstats_strategies import NOW, hosts, vms
 
@@ -55,18 +56,6 @@ def leaves(document: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield key, document
 
 
-@functools.cache
-def validator(name: str) -> Any:
-    """The validator of a schema, which checks formats too."""
-    kind = jsonschema.Draft202012Validator
-    return kind(schema(name), format_checker=kind.FORMAT_CHECKER)
-
-
-def validate(document: Any, name: str) -> None:
-    """A document has its schema."""
-    validator(name).validate(document)
-
-
 def check(document: Any, name: str) -> None:
     """A document is JSON, has its schema, and no 0 or -1 that stands for "unknown"."""
     json.dumps(document, allow_nan=False)
@@ -80,7 +69,7 @@ def check(document: Any, name: str) -> None:
     assert made_up == []
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
+@pytest.mark.parametrize("name", [*SCHEMAS, *history.SCHEMAS])
 def test_schemas_are_valid_and_say_what_they_are(name: str) -> None:
     """Each is one of draft 2020-12, identified by its file, and describes each field."""
     found = schema(name)

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The tables of Nova's own paths, /v2.1, as far as a host can answer them (Compute API reference).
+
+Before microversion 2.53 hypervisors and services have numbers for ids, here their place in the
+list.
+"""
+
+from typing import Final
+
+from kvmlog.rpcserver.rest.nova import (
+    actions,
+    hypervisors,
+    owners,
+    projects,
+    servers,
+    services,
+    versions,
+)
+from kvmlog.rpcserver.rest.routes import Route
+
+ROUTES: Final[tuple[Route, ...]] = (
+    *versions.ROUTES,
+    *services.ROUTES,
+    *hypervisors.ROUTES,
+    *servers.ROUTES,
+    *actions.ROUTES,
+    *owners.ROUTES,
+    *projects.ROUTES,
+)
