@@ -8,8 +8,8 @@ from typing import Final
 
 from kvmlog.why.evidence import Evidence
 
-# Less than this part of one CPU is a VM that does nothing: its few exits are nearly all it does. Our
-# own choice: an idle guest stays below it even on a host that is itself emulated.
+# Less than this part of one CPU is a VM that does nothing: its few exits are nearly all it does.
+# Our own choice: an idle guest stays below it even on a host that is itself emulated.
 LEAST_WANTED: Final = 0.05
 
 
