@@ -20,7 +20,8 @@ from kvmlog.vmstats.reader import SnapshotReader
 from kvmlog.vmstats.snapshot import Snapshot, Vm
 from kvmlog.why import words as text
 from kvmlog.why.gather.recorded import evidence_of
-from kvmlog.why.gather.watch import DEFAULT_S, LEAST_S, MOST_S, Places, watch
+from kvmlog.why.gather.target import Places
+from kvmlog.why.gather.watch import DEFAULT_S, LEAST_S, MOST_S, watch
 from kvmlog.why.serialize import verdict_object
 from kvmlog.why.verdict import Verdict, judge
 

@@ -9,7 +9,7 @@ from typing import Final
 from kvmlog.why.evidence import Evidence
 
 # Less than this part of one CPU is a VM that does nothing: its few exits are nearly all it does.
-# Debian's idle guests use 0.5 to 2 % of one vCPU (see docs/cli.md).
+# Our own choice: an idle guest stays below it even on a host that is itself emulated.
 LEAST_WANTED: Final = 0.05
 
 

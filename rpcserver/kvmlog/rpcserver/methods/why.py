@@ -20,7 +20,8 @@ from kvmlog.rpcserver.methods.shared_snapshot import SharedSnapshot
 from kvmlog.rpcserver.vms.documents import vms_of
 from kvmlog.rpcserver.vms.source import Poll
 from kvmlog.vmstats.snapshot import Snapshot, Vm
-from kvmlog.why.gather.watch import DEFAULT_S, LEAST_S, MOST_S, Places, UnknownVmError, watch
+from kvmlog.why.gather.target import Places, UnknownVmError
+from kvmlog.why.gather.watch import DEFAULT_S, LEAST_S, MOST_S, watch
 from kvmlog.why.serialize import verdict_object
 from kvmlog.why.verdict import judge
 

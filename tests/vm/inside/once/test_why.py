@@ -15,7 +15,8 @@ from kvmlog.client import Client
 from kvmlog.guests.names import GuestNames
 from kvmlog.util.errors import VmStatsMissingError
 from kvmlog.vmstats.snapshot import Snapshot, Vm
-from kvmlog.why.gather.watch import Places, watch
+from kvmlog.why.gather.target import Places
+from kvmlog.why.gather.watch import watch
 from kvmlog.why.verdict import Verdict, judge
 from tests.vm.inside import host, slow_guests, sources
 from tests.vm.inside.payload import Orders
