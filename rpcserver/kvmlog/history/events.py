@@ -13,7 +13,7 @@ from typing import Final
 
 from kvmlog.history import actions, faults, journal, lives
 from kvmlog.history.lives import Vm
-from kvmlog.history.model import ChangeKind, FaultKind, Source
+from kvmlog.history.model import NS_PER_S, ChangeKind, FaultKind, Source
 from kvmlog.history.moment import Stamp
 from kvmlog.history.store import Transaction
 from kvmlog.vmstats.events import Event, Header, Kind, Occurrence
@@ -50,6 +50,8 @@ _SHUTOFF: Final = {
     "from_snapshot": 7,
 }
 _INCOMING: Final = 2  # VIR_DOMAIN_PAUSED_MIGRATION
+# From the start of its process until libvirt tells it; a busy host takes long.
+_ONE_START_NS: Final = 60 * NS_PER_S
 _PANICKED: Final = 1  # VIR_DOMAIN_CRASHED_PANICKED
 MIGRATION: Final = "live-migration"
 _MIGRATED: Final = "migrated"
@@ -182,13 +184,19 @@ def _undefined(one: _Happened) -> None:
 
 
 def _started(one: _Happened) -> None:
+    began = one.vm.run_began()
+    # A sample may have told it while libvirt still was about to.
+    is_told = began is not None and began.until(one.at) < _ONE_START_NS
+    if not is_told:
+        one.vm.end_run(one.at, Source.SAMPLE)
     one.vm.begin_run(one.at, witnessed=True)
     if one.detail == _MIGRATED:
         one.enters(State.PAUSED, _INCOMING)
         one.begins(MIGRATION)
         return
     one.enters(State.RUNNING, _RUNNING.get(one.detail))
-    one.did("resume" if one.detail == "restored" else "start")
+    if not is_told:
+        one.did("resume" if one.detail == "restored" else "start")
 
 
 def _suspended(one: _Happened) -> None:
@@ -202,8 +210,9 @@ def _suspended(one: _Happened) -> None:
 
 
 def _resumed(one: _Happened) -> None:
-    # Of one that is about to start: STARTED follows.
     if one.vm.run() is None:
+        # One that is about to start: STARTED follows, and samples wait for it.
+        one.vm.note(evident=one.at)
         return
     was_paused = one.vm.state is State.PAUSED
     incoming = one.vm.reason == _INCOMING

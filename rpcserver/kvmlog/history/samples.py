@@ -23,6 +23,7 @@ from kvmlog.vmstats.snapshot import Snapshot
 # libvirt has so long to answer (kvmlog.vmstats.libvirt.session).
 _MARGIN_NS: Final = 2 * NS_PER_S
 _STEP: Final = "kvmlog_sample"
+_STARTING_UP: Final = 11  # VIR_DOMAIN_PAUSED_STARTING_UP
 # virDomainShutoffReason
 _CRASHED: Final = 3
 _MIGRATED: Final = 4
@@ -120,6 +121,8 @@ def _take(transaction: Transaction, vm: Vm | None, sample: Sample, boot_id: str)
     began = None
     if sample.started is not None and sample.pid is not None:
         began = _stamp(sample.started, boot_id)
+    if sample.state is State.PAUSED and sample.state_reason == _STARTING_UP:
+        return  # an event tells when it runs
     if vm.state is None:
         _meet(vm, sample, at, began)
         return

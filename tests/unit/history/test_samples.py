@@ -103,6 +103,25 @@ def test_a_restart_between_two_looks(book: Book) -> None:
     ]
 
 
+def test_a_start_that_takes_long(book: Book) -> None:
+    """Samples while libvirt prepares it say nothing; one that tells first is the same start."""
+    book.defined(1)
+    starting = {"state": State.PAUSED, "state_reason": 11, "started": made.at(2)}
+    for seconds in (5, 8):
+        book.poll(seconds, book.sample(seconds, **starting))
+    assert (book.names(), book.life().state) == (["create"], State.SHUTOFF)
+    book.poll(12, book.sample(12, started=made.at(2)))
+    book.tell(13, Kind.RESUMED, "unpaused")
+    book.tell(14, Kind.STARTED, "booted")
+    assert book.names() == ["create", "start"]
+    (run,) = book.life().runs
+    assert (run.began, run.ended) == (book.stamp(2), None)
+    # A stop that nobody saw lies between this start and the one before.
+    book.tell(500, Kind.STARTED, "booted")
+    assert book.names() == ["create", "start", "start"]
+    assert [one.ended for one in book.life().runs] == [book.stamp(500), None]
+
+
 def test_a_sample_older_than_an_event(book: Book) -> None:
     """Is not believed, nor one that is hardly younger: libvirt may have answered before it."""
     book.started()
