@@ -27,7 +27,7 @@ _CHANGES: Final = {
     "disable": "take a service out of use, and with kvmlog-vmstats its host",
     "enable": "take it into use again",
     "force-down": "have it be down, whatever it says",
-    "unforce": "no longer",
+    "unforce": "no longer force it down",
 }
 
 
