@@ -118,7 +118,7 @@ def test_a_missing_package_is_named(tmp_path: Path, package: str, words: tuple[s
     made = exported.made(tmp_path / "r", 50)
     hidden = tmp_path / "hidden" / package
     hidden.mkdir(parents=True)
-    (hidden / "__init__.py").write_text(f"raise ImportError('No module named {package!r}')")
+    (hidden / "__init__.py").write_text(f"raise ImportError('there is no {package}')")
     environment = {**os.environ, "PYTHONPATH": str(hidden.parent)}
     given = [str(made) if word == "RECORDING" else word for word in words]
     error = failed(*given, cwd=tmp_path, env=environment)

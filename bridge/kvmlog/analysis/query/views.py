@@ -27,7 +27,10 @@ _PERCENTILES: Final = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999
 # The least of the values that so much of them do not exceed, which `kvmlog stat` shows, too.
 _PERCENTILE: Final[Mapping[str, Callable[[str, float], str]]] = {
     DUCKDB: lambda value, part: f"percentile_disc({part}) WITHIN GROUP (ORDER BY {value})",
-    SPARK: lambda value, part: f"percentile_disc({part}) WITHIN GROUP (ORDER BY {value})",
+    # Spark's is a double.
+    SPARK: lambda value, part: (
+        f"CAST(percentile_disc({part}) WITHIN GROUP (ORDER BY {value}) AS BIGINT)"
+    ),
     # Trino has approximate ones only.
     TRINO: lambda value, part: f"approx_percentile({value}, {part})",
     CLICKHOUSE: lambda value, part: f"quantileExactLow({part})({value})",
