@@ -130,7 +130,7 @@ def test_an_outlier_leads_to_its_exit(page: Page) -> None:
 
 
 def test_tables_are_sorted_and_opened(page: Page) -> None:
-    """By a click on a title, numbers as numbers, down and up; long ones show all rows."""
+    """A click on a title sorts numbers as numbers, down and up; long tables show all rows."""
     page.run("document.querySelectorAll('#reasons-table thead button')[3].click()")
     cells = "[...document.querySelectorAll('#reasons-table tbody tr')]"
     cells += ".map(row => Number(row.cells[3].dataset.v))"
@@ -172,7 +172,7 @@ def test_without_scripts_every_figure_is_there(tab: Page, page_path: Path) -> No
 
 
 def test_it_prints_on_white(tab: Page, page_path: Path, tmp_path: Path) -> None:
-    """From a dark window too, into a PDF of a few pages; the window is dark again after it."""
+    """A dark window becomes a white PDF, and is dark again after it."""
     tab.resize(1_280, 900, dark=True)
     tab.open(page_path)
     tab.run(

@@ -88,7 +88,7 @@ def test_what_is_no_recording_is_refused(
 def test_one_that_was_cut_is_shown(
     recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With what is there; the page and stderr say that it was cut."""
+    """The page has what is there, and says, as stderr does, that it was cut."""
     cut = tmp_path / "cut.kvmlog"
     cut.write_bytes(recording.read_bytes()[:-20])
     assert main.main(["report", str(cut), "-o", str(tmp_path / "page.html")]) == 0
@@ -98,7 +98,7 @@ def test_one_that_was_cut_is_shown(
 
 
 def test_a_full_disk_is_told(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With how much room the page takes."""
+    """The sentence says how much room the page takes."""
     said = refused(capsys, recording, "-o", "/dev/full")
     assert said.startswith("kvmlog: /dev/full: no space is left for ")
 
@@ -119,7 +119,7 @@ def test_a_missing_package_is_named(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With how to install it."""
+    """The sentence says how to install it."""
     # What the interpreter takes for a package that is not there.
     monkeypatch.setitem(sys.modules, package, None)  # type: ignore[misc]
     said = refused(capsys, recording, "-o", tmp_path / "page.html")

@@ -43,7 +43,7 @@ def test_words_are_those_of_dump() -> None:
 
 
 def test_rare_details_share_their_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a million addresses the page has the most frequent; the reason of all."""
+    """The page has the most frequent of a million addresses, and the reason of all."""
     monkeypatch.setattr(codes, "CODES_MOST", 3)
     details = [0x1000] * 5 + [0x2000] * 4 + list(range(0x10000, 0x10100))
     records = exits(len(details), reason=NPF, detail=details, flags=DETAIL)

@@ -32,7 +32,7 @@ def test_the_fields_are_those_of_a_record() -> None:
 
 
 def test_halts_are_those_of_the_statistics(tmp_path: Path) -> None:
-    """Of records with any isa, reason, return and flags, as many as the C code counts."""
+    """Records with any isa, reason, return and flags: as many as the C code counts."""
     random = np.random.default_rng(3)
     count = 4_000
     records = exits(
@@ -68,7 +68,7 @@ def test_returns_are_those_of_the_statistics(tmp_path: Path) -> None:
 
 
 def test_the_part_in_the_vmm_leaves_out_pauses() -> None:
-    """In percent, never more than 100 however damaged the record is."""
+    """It is in percent, never more than 100 however damaged the record is."""
     records = exits(
         4,
         total_ns=[1_000, 1_000, 0, 10],

@@ -273,7 +273,7 @@ def test_losses_of_unknown_size_are_told(tmp_path: Path) -> None:
 
 
 def test_a_recording_that_was_cut_says_so(tmp_path: Path) -> None:
-    """With all that came before the cut."""
+    """All that came before the cut is there."""
     path = busy_host.recording(tmp_path / "cut.kvmlog", 900, ended=False)
     _, page = page_of(path)
     assert "Incomplete:" in page.text
@@ -308,7 +308,7 @@ def test_outliers_come_with_what_surrounds_them(tmp_path: Path) -> None:
 
 
 def test_exits_without_a_reason_are_shown(tmp_path: Path) -> None:
-    """Of a KVM that shows only returns to the VMM."""
+    """A KVM that shows only returns to the VMM has such ones."""
     records = exits(
         300,
         isa=lib.KVMLOG_ISA_NONE,

@@ -54,7 +54,7 @@ def unpacked(line: Timeline) -> dict[str, Array]:
 
 
 def test_the_exits_come_out_as_they_went_in() -> None:
-    """By guest and vCPU, to the nanosecond, with only the kinds that there are."""
+    """They stand by guest and vCPU, to the nanosecond, with only the kinds that there are."""
     given = exits(5_000)
     line = timeline(given, 5_000, BEGUN, TRACKS, KINDS)
     assert (line.tick_ns, line.exits) == (1, 5_000)

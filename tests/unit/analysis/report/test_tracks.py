@@ -35,7 +35,7 @@ def test_a_number_that_is_given_again_belongs_to_its_guest_of_then() -> None:
 
 
 def test_unknown_guests_and_vcpus_have_tracks_too() -> None:
-    """By the source's number; a vCPU that is not known has no number."""
+    """They go by the source's number; a vCPU that is not known has no number."""
     tracks = Tracks(GuestTable([]), {}, {})
     found = names(tracks, exits(2, guest=[7, 8], vcpu=[NO_VCPU, 3]))
     assert found == [Track("#7", None), Track("#8", 3)]
