@@ -152,13 +152,6 @@ static int make_groups(struct kvmlog_query *query)
 	return 0;
 }
 
-static __u8 key_handler(__u8 flags)
-{
-	if (flags & KVMLOG_STATISTICS_L0)
-		return KVMLOG_HANDLER_L0;
-	return flags & KVMLOG_STATISTICS_L1 ? KVMLOG_HANDLER_L1 : KVMLOG_HANDLER_UNTOLD;
-}
-
 static void tell(struct kvmlog_query *query, struct kvmlog_query_group *group,
 		 struct kvmlog_statistics_group *out)
 {
@@ -169,7 +162,7 @@ static void tell(struct kvmlog_query *query, struct kvmlog_query_group *group,
 	out->isa = group->key.isa;
 	out->reason = group->key.reason;
 	out->nested = !!(group->key.flags & KVMLOG_STATISTICS_NESTED);
-	out->handler = key_handler(group->key.flags);
+	out->handler = kvmlog_key_handler(group->key.flags);
 	out->halt = !!(group->key.flags & KVMLOG_STATISTICS_HALT);
 	out->detail = group->key.detail;
 	out->detail_kind = group->key.detail_kind;
