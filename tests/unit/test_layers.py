@@ -28,6 +28,7 @@ LAYERS = (
     "vmstats",
     "client",
     "rpcserver",
+    "metrics",
     "cli",
 )
 # The same within kvmlog.rpcserver; "" is the package itself, which has the log.
@@ -48,7 +49,7 @@ RPC_LAYERS = (
 # What a process that only reads must not load: the writing side, and other servers than its own.
 WRITING = ("engine", "sources", "bridge", "ring.writer", "ring.statistics.writer")
 FOREIGN = {
-    "aiohttp": ("kvmlog.rpcserver.rest",),
+    "aiohttp": ("kvmlog.rpcserver.rest", "kvmlog.metrics.server"),
     "apispec": ("kvmlog.rpcserver.rest.openapi",),
     "microversion_parse": ("kvmlog.rpcserver.rest.microversions",),
     "pyroute2": ("kvmlog.sources.kmod",),
@@ -60,6 +61,9 @@ FOREIGN = {
         "kvmlog.vmstats.libvirt.host",
     ),
     "libvirt": ("kvmlog.vmstats.libvirt",),
+    "nagiosplugin": ("kvmlog.cli.check",),
+    "opentelemetry": ("kvmlog.metrics.otlp",),
+    "prometheus_client": ("kvmlog.metrics",),
 }
 
 

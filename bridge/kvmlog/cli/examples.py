@@ -32,6 +32,11 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
             "to try it, without libvirt's daemon",
         ),
     ),
+    "metrics": (
+        ("kvmlog metrics", "as /etc/kvmlog/kvmlog.toml has it"),
+        ("kvmlog metrics --listen 127.0.0.1:9100 --user root", "on another port, as root"),
+        ("kvmlog metrics --listen '' --otlp-url http://collector:4318/v1/metrics", "push only"),
+    ),
     "status": (
         ("kvmlog status", "bridge, source and ring, and where every exit went"),
         ("kvmlog status --json", "the same for programs"),

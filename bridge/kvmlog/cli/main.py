@@ -22,6 +22,7 @@ COMMANDS: Final = (
     ("bridge", "kvmlog.bridge.main", "receive records and write the ring (the daemon)"),
     ("rpc", "kvmlog.rpcserver.main", "serve the ring and the switch over XML-RPC"),
     ("vmstats", "kvmlog.vmstats.main", "collect what VMs use, through libvirt (the daemon)"),
+    ("metrics", "kvmlog.metrics.main", "serve metrics to Prometheus, or push them (the daemon)"),
     ("status", "kvmlog.cli.status", "show what the bridge and the ring are doing"),
     ("switch", "kvmlog.cli.switch", "switch tracing on or off"),
     ("dump", "kvmlog.cli.dump", "print the newest records"),

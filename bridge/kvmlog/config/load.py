@@ -20,6 +20,7 @@ from kvmlog.config.schema import (
     SECTIONS,
     BridgeKeys,
     BudgetKeys,
+    MetricsKeys,
     RpcKeys,
     UdpKeys,
     VmStatsKeys,
@@ -61,6 +62,7 @@ class Config:
     rpc: RpcKeys = field(default_factory=RpcKeys)
     budget: BudgetKeys = field(default_factory=BudgetKeys)
     vmstats: VmStatsKeys = field(default_factory=VmStatsKeys)
+    metrics: MetricsKeys = field(default_factory=MetricsKeys)
     origins: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(KEYS, DEFAULT))
     path: str | None = None
 
@@ -146,7 +148,7 @@ def _may_exist(path: str) -> bool:
 
 
 def add_options(parser: argparse.ArgumentParser, command: str) -> None:
-    """Add --config, and the options of all keys that `command` ("bridge", "rpc", "vmstats") uses.
+    """Add --config, and the options of all keys that `command` ("bridge", "rpc", ...) uses.
 
     An option that is not given is None; Config.of() then takes the file's value, or the default.
     Others are the text that was typed, which Config.of() checks.

@@ -14,7 +14,11 @@ from kvmlog.util.errors import KvmlogError
 
 STAY_ROOT = "root"
 # The users that the services' sysusers.d make, and the groups that each is in.
-_OF_SERVICES = {"kvmlog-rpc": "-g kvmlog", "kvmlog-vmstats": "-g kvmlog -G libvirt"}
+_OF_SERVICES = {
+    "kvmlog-metrics": "-g kvmlog",
+    "kvmlog-rpc": "-g kvmlog",
+    "kvmlog-vmstats": "-g kvmlog -G libvirt",
+}
 # <linux/prctl.h>
 _PR_SET_NO_NEW_PRIVS = 38
 

@@ -51,7 +51,7 @@ def service(tmp_path: Path) -> Iterator[RpcService]:
         Path(f"{path}.vms").write_bytes(encode(snapshot))
         switch = str(tmp_path / "switch")
         yield RpcService(
-            str(path), switch, f"{path}.vms", Credentials(Config()), Limits().depth, log
+            str(path), switch, f"{path}.vms", Credentials(Config().rpc), Limits().depth, log
         )
     defusedxml.xmlrpc.unmonkey_patch()
 

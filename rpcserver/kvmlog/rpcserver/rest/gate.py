@@ -11,13 +11,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from http import HTTPMethod, HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from xmlrpc.client import Fault
 
 from aiohttp import web
 
 from kvmlog.guests.sanitize import clean
 from kvmlog.rpcserver.auth.caller import Caller, Role
+from kvmlog.rpcserver.auth.credentials import Credentials
 from kvmlog.rpcserver.http.service import RefusalError, StaleCredentialsError
 from kvmlog.rpcserver.http.work import Accounts, Work
 from kvmlog.rpcserver.rest import microversions, nova, problems, v1
@@ -43,20 +44,26 @@ class _Queue:
     users: int = 0
 
 
+class Guarded(Protocol):
+    """What is behind the gate."""
+
+    @property
+    def credentials(self) -> Credentials:
+        """Those that are accepted now."""
+
+
 class Gate:
     """What all requests pass; its methods run in the event loop."""
 
     def __init__(
         self,
-        service: RpcService,
-        vms: Vms,
+        service: Guarded,
         accounts: Accounts,
         executor: Executor,
         log_sparingly: Callable[[str], None],
     ) -> None:
         """executor: has a thread for each caller at a time."""
         self._service = service
-        self._vms = vms
         self._accounts = accounts
         self._limits = accounts.limits
         self._executor = executor
@@ -89,7 +96,7 @@ class Gate:
             )
             answer = problems.response(refusal, request.path)
         except web.HTTPException as error:
-            answer = problems.response(problems.not_routed(error, request.path), request.path)
+            answer = problems.response(self._not_routed(error, request.path), request.path)
         except (VmStatsError, Fault) as error:
             answer = problems.response(problems.refusal_of(error), request.path)
         except Exception as error:  # noqa: BLE001 - a defect must not take the connection with it
@@ -102,28 +109,25 @@ class Gate:
                 work.sent()
             connection.answered()
 
-    def handler(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        """Return what serves a route behind the gate."""
-        of_nova = route.path.startswith(nova.PREFIX)
+    async def compute(self, request: web.Request, make: Callable[[], bytes]) -> bytes:
+        """Return what `make` returns in a thread, on its caller's account, one at a time for each.
 
-        async def serve(request: web.Request) -> web.StreamResponse:
-            version = microversions.negotiate(request.headers) if of_nova else microversions.MOST
-            query: dict[str, list[str]] = {}
-            for name, value in request.query.items():
-                query.setdefault(name, []).append(value)
-            path, given = route.question(request.match_info, query)
-            caller, work = request["caller"], request["work"]
-            question = Question(self._vms, self._service, caller, work, path, given, version)
-            headers = microversions.headers_of(version) if of_nova else {}
-            try:
-                body = await self._compute(caller.key, lambda: _body(route, question))
-            except (VmStatsError, Fault) as error:
-                found = problems.response(problems.refusal_of(error), request.path)
-                found.headers.update(headers)
-                return found
-            return web.Response(body=body, content_type=_JSON, headers=headers)
+        To be called by what serves a request behind the gate.
+        """
+        work: Work = request["work"]
 
-        return serve
+        def made() -> bytes:
+            with work:
+                body = make()
+                work.made(len(body))
+                return body
+
+        async with self._turn(request["caller"].key):
+            return await asyncio.get_running_loop().run_in_executor(self._executor, made)
+
+    def _not_routed(self, error: web.HTTPException, path: str) -> RefusalError:
+        """Return the refusal of a path or a method that is not served."""
+        return problems.not_routed(error, path)
 
     def _caller(self, request: web.Request, connection: JsonConnection) -> Caller:
         """Return who calls, and count it; RefusalError, StaleCredentialsError."""
@@ -148,11 +152,6 @@ class Gate:
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "A GET has no body here; send none."
             )
         return caller
-
-    async def _compute(self, key: Hashable, make: Callable[[], bytes]) -> bytes:
-        """Return what `make` returns in a thread, one at a time for each caller."""
-        async with self._turn(key):
-            return await asyncio.get_running_loop().run_in_executor(self._executor, make)
 
     @contextlib.asynccontextmanager
     async def _turn(self, key: Hashable) -> AsyncIterator[None]:
@@ -196,13 +195,49 @@ class Gate:
         return answer
 
 
+class JsonGate(Gate):
+    """The gate of the JSON port."""
+
+    def __init__(
+        self,
+        service: RpcService,
+        vms: Vms,
+        accounts: Accounts,
+        executor: Executor,
+        log_sparingly: Callable[[str], None],
+    ) -> None:
+        super().__init__(service, accounts, executor, log_sparingly)
+        self._rpc = service
+        self._vms = vms
+
+    def handler(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """Return what serves a route behind the gate."""
+        of_nova = route.path.startswith(nova.PREFIX)
+
+        async def serve(request: web.Request) -> web.StreamResponse:
+            version = microversions.negotiate(request.headers) if of_nova else microversions.MOST
+            query: dict[str, list[str]] = {}
+            for name, value in request.query.items():
+                query.setdefault(name, []).append(value)
+            path, given = route.question(request.match_info, query)
+            caller, work = request["caller"], request["work"]
+            question = Question(self._vms, self._rpc, caller, work, path, given, version)
+            headers = microversions.headers_of(version) if of_nova else {}
+            try:
+                body = await self.compute(request, lambda: _body(route, question))
+            except (VmStatsError, Fault) as error:
+                found = problems.response(problems.refusal_of(error), request.path)
+                found.headers.update(headers)
+                return found
+            return web.Response(body=body, content_type=_JSON, headers=headers)
+
+        return serve
+
+
 def _body(route: Route, question: Question) -> bytes:
-    """Return the reply to a question, on its caller's account; called in a thread."""
-    with question.work as work:
-        found = route.answer(question)
-        body = found if isinstance(found, bytes) else v1.encoded(found)
-        work.made(len(body))
-        return body
+    """Return the reply to a question; called in a thread."""
+    found = route.answer(question)
+    return found if isinstance(found, bytes) else v1.encoded(found)
 
 
 def _tls_of(request: web.Request) -> ssl.SSLObject | None:
