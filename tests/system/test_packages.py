@@ -35,11 +35,15 @@ NO_SOURCE = shutil.ignore_patterns(
 INSTALL = ("PREFIX=/usr", "UNITDIR=/lib/systemd/system")
 UNITS = "lib/systemd/system"
 # `systemd-analyze security`: 0 safe to 10 unsafe. The bridge is root and loads modules.
-EXPOSURE_AT_MOST = {"kvmlog-bridge": 4.0, "kvmlog-rpc": 2.0, "kvmlog-vmstats": 2.0}
+EXPOSURE_AT_MOST = {"kvmlog-bridge": 4.0, "kvmlog-rpc": 2.0, "kvmlog-vmstats": 2.0, "kvmlog-metrics": 2.0}
 COLLECTOR_FILES = {
     "lib/systemd/system/kvmlog-vmstats.service",
     "usr/lib/sysusers.d/kvmlog-vmstats.conf",
     "usr/lib/tmpfiles.d/kvmlog-vmstats.conf",
+}
+METRICS_FILES = {
+    "lib/systemd/system/kvmlog-metrics.service",
+    "usr/lib/sysusers.d/kvmlog-metrics.conf",
 }
 PROGRAM_FILES = {
     "etc/kvmlog/kvmlog.toml",
@@ -51,12 +55,14 @@ PROGRAM_FILES = {
     "usr/lib/kvmlog/kvmlog/sources/bpf/include/uapi/kvmlog/record.h",
     "usr/lib/kvmlog/kvmlog/cli/main.py",
     "usr/lib/kvmlog/kvmlog/cli/demo/payload.rom",
+    "usr/lib/kvmlog/kvmlog/metrics/main.py",
     "usr/lib/kvmlog/kvmlog/rpcserver/main.py",
     "usr/lib/kvmlog/kvmlog/vmstats/main.py",
     "usr/lib/sysusers.d/kvmlog.conf",
     "usr/lib/tmpfiles.d/kvmlog.conf",
     "usr/share/bash-completion/completions/kvmlog",
     "usr/share/doc/kvmlog/operations.md",
+    "usr/share/doc/kvmlog/prometheus/alerts.yml",
     "usr/share/doc/kvmlog/schemas/vmstats.json",
     "usr/share/fish/vendor_completions.d/kvmlog.fish",
     "usr/share/man/man1/kvmlog.1.gz",
@@ -115,7 +121,7 @@ def packages() -> Iterator[Packages]:
         run("dpkg-buildpackage", "-us", "-uc", "-b", folder=sources)
         root = place / "root"
         paths = {path.name.split("_")[0]: path for path in place.glob("*.deb")}
-        assert paths.keys() == {"kvmlog", "kvmlog-dkms", "kvmlog-vmstats"}
+        assert paths.keys() == {"kvmlog", "kvmlog-dkms", "kvmlog-metrics", "kvmlog-vmstats"}
         for path in paths.values():
             run("dpkg", "-x", str(path), str(root), folder=sources)
         (changes,) = place.glob("*.changes")

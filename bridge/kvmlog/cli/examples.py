@@ -71,6 +71,11 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("kvmlog vms -i 10 --sort write", "every ten seconds, those that write most first"),
         ("kvmlog vms --vm web1 --json", "all figures of one VM, for programs"),
     ),
+    "check": (
+        ("kvmlog check cpu --vm web1 -w 80 -c 95", "one VM's CPU time"),
+        ("kvmlog check latency -c 5 --over 10", "the slowest exits of all VMs, in ten seconds"),
+        ("kvmlog check service -H https://host1:50080 --token-file token", "another host"),
+    ),
     "pending": (
         ("kvmlog pending", "vCPUs that are in an exit now, longest first"),
         ("kvmlog pending --vm web1 --json", "those of one guest, for programs"),
