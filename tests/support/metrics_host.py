@@ -10,7 +10,8 @@ import signal
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,13 +36,20 @@ REASONS = (0x72, 0x7C, 0x78, 0x7B, 0x400, 0x60, 0x64, 0x77, 0x61, 0x6E, 0x81, 0x
 class MetricsHost:
     """Files of one host in a folder, and the process that serves their metrics."""
 
-    def __init__(self, folder: Path, counting: Counting) -> None:
+    def __init__(self, folder: Path, counting: Counting | None = None) -> None:
+        """counting: None: another process writes ring and statistics."""
         self.folder = folder
-        self.counting = counting
+        self._counting = counting
         self.guests: list[Guest] = []
         self.address, self.port = "127.0.0.1", 0
         self.process: subprocess.Popen[str] | None = None
         self.lines: list[str] = []
+
+    @property
+    def counting(self) -> Counting:
+        """Ring and statistics, to be fed."""
+        assert self._counting is not None
+        return self._counting
 
     def list_guests(self, *guests: Guest) -> None:
         """Write the bridge's file of guests."""
@@ -53,6 +61,14 @@ class MetricsHost:
     def write_vms(self, snapshot: Snapshot) -> None:
         """Write the collector's file, as of now."""
         write_vms(self.folder / "vms", fresh(snapshot))
+
+    def new_token(self, path: Path) -> str:
+        """Add a token to a file; return it."""
+        command = [*KVMLOG, "metrics", "--user", "root", "--token-file", str(path)]
+        done = subprocess.run(
+            [*command, "--new-token", "prometheus"], capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
 
     def options(self) -> list[str]:
         """Return the paths of the files, as options."""
@@ -116,6 +132,13 @@ class MetricsHost:
         status, _, body = self.get()
         assert status == 200, body
         return body.decode("utf-8")
+
+    def until(self, condition: Callable[[str], bool]) -> None:
+        """Scrape until the text fulfils a condition; fails only when it hangs."""
+        limit = time.monotonic() + START_S
+        while not condition(self.text()):
+            assert time.monotonic() < limit, self.lines
+            time.sleep(0.2)
 
     def cpu_s(self) -> float:
         """Return the CPU time that the process has taken."""

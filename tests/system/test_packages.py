@@ -35,7 +35,12 @@ NO_SOURCE = shutil.ignore_patterns(
 INSTALL = ("PREFIX=/usr", "UNITDIR=/lib/systemd/system")
 UNITS = "lib/systemd/system"
 # `systemd-analyze security`: 0 safe to 10 unsafe. The bridge is root and loads modules.
-EXPOSURE_AT_MOST = {"kvmlog-bridge": 4.0, "kvmlog-rpc": 2.0, "kvmlog-vmstats": 2.0, "kvmlog-metrics": 2.0}
+EXPOSURE_AT_MOST = {
+    "kvmlog-bridge": 4.0,
+    "kvmlog-rpc": 2.0,
+    "kvmlog-vmstats": 2.0,
+    "kvmlog-metrics": 2.0,
+}
 COLLECTOR_FILES = {
     "lib/systemd/system/kvmlog-vmstats.service",
     "usr/lib/sysusers.d/kvmlog-vmstats.conf",

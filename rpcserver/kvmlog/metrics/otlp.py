@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -40,6 +40,8 @@ _TIMEOUT_S: Final = 10.0
 _CUMULATIVE: Final = AggregationTemporality.CUMULATIVE
 _UNITS: Final = {"seconds": "s", "bytes": "By", "percent": "%", "ratio": "1"}
 _BUCKET: Final = "_bucket"
+# Left out of the message.
+_NOT_KNOWN: Final[Any] = None
 
 
 def metrics_data(
@@ -163,8 +165,8 @@ def _histograms(family: Metric, started_ns: int, now_ns: int) -> list[HistogramD
                         more - before for more, before in zip(up_to, [0, *up_to], strict=False)
                     ],
                     explicit_bounds=[float(bucket.labels["le"]) for bucket in buckets[:-1]],
-                    min=0.0,
-                    max=0.0,
+                    min=_NOT_KNOWN,
+                    max=_NOT_KNOWN,
                 )
             )
             buckets = []

@@ -16,7 +16,7 @@ _NO_COLLECTOR: Final = 114
 
 
 def measure(connect: Callable[[], Client]) -> Measured:
-    """Return how many services are down, and which; RpcError, but for a server that is not there."""
+    """Return how many services are down, and which; RpcError where the server cannot tell."""
     try:
         with connect() as client:
             found = list(_services(client))

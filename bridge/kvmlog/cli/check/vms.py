@@ -174,4 +174,6 @@ def _of(
     about: str = "",
     extras: Iterable[Extra] = (),
 ) -> Figure:
-    return Figure(vm.sample.name, value, unit, 0, high, why, about, tuple(extras))
+    return Figure(
+        vm.sample.name, value, unit, high=high, why=why, about=about, extras=tuple(extras)
+    )
