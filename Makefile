@@ -97,13 +97,14 @@ lint: ## ruff, mypy --strict, clang-format, sparse, gcc -fanalyzer, coccinelle, 
 	@scripts/setup lint
 	@scripts/lint
 
-bench: ## measure the cost per exit, of searches, RPC calls and their fairness, of VM statistics, and print tables (not a test)
+bench: ## measure the cost per exit, of searches, RPC calls and their fairness, of VM statistics and metrics, and print tables (not a test)
 	$(PYTHON) -m tests.bench.search
 	$(PYTHON) -m tests.bench.rpc
 	$(PYTHON) -m tests.bench.throughput
 	$(PYTHON) -m tests.bench.fairness
 	$(PYTHON) -m tests.bench.vms
 	$(PYTHON) -m tests.bench.vmstats
+	$(PYTHON) -m tests.bench.metrics
 	$(PYTHON) -m tests.bench
 
 soak: ## set up, then what make test runs a hundredth of: races, fuzzing, load; hours

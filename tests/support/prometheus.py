@@ -56,6 +56,14 @@ class Prometheus:
         assert found["status"] == "success", found
         return found["data"]
 
+    def snapshot(self, folder: Path) -> Path:
+        """Have it write all samples as blocks; return their folder, below that of its data."""
+        url = f"http://127.0.0.1:{self.port}/api/v1/admin/tsdb/snapshot"
+        request = urllib.request.Request(url, method="POST")
+        with urllib.request.urlopen(request, timeout=HANG_S) as reply:
+            name = json.load(reply)["data"]["name"]
+        return folder / "data/snapshots" / str(name)
+
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Return the result of a query, as of now."""
         found = self.api("query", query=expression)["result"]
@@ -106,6 +114,7 @@ def prometheus(folder: Path, scrape: str, port_scraped: int) -> Iterator[Prometh
     log = folder / "prometheus.log"
     command = [
         str(PROGRAMS / "prometheus"),
+        "--web.enable-admin-api",
         f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",

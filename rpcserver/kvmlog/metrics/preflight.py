@@ -46,11 +46,12 @@ def headers(config: Config) -> dict[str, str]:
         if not line.strip() or line.startswith("#"):
             continue
         header = _HEADER.fullmatch(line.rstrip())
-        if header is None or len(found) == _HEADERS_MOST:
+        twice = header is not None and header[1].lower() in found
+        if header is None or twice or len(found) == _HEADERS_MOST:
             # Not the line itself, which may hold a secret.
             raise MetricsError(
-                f"{keys.otlp_headers_file}: line {number} is no header; give NAME: VALUE, in "
-                f"ASCII, on {_HEADERS_MOST} lines at most"
+                f"{keys.otlp_headers_file}: line {number} is no header; give NAME: VALUE, each "
+                f"name once, in ASCII, on {_HEADERS_MOST} lines at most"
             )
         # Their names are in lower case on the wire of HTTP/2.
         found[header[1].lower()] = header[2]
