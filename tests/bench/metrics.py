@@ -12,8 +12,8 @@ and a collector's file with as many domains of two vCPUs, two disks and an inter
 from __future__ import annotations
 
 import gzip
-import json
 import http.client
+import json
 import re
 import statistics
 import sys
@@ -53,6 +53,7 @@ def store(host: MetricsHost, vms: int, seconds: float) -> None:
     """Have Prometheus scrape, and print what it takes for a series and for a sample."""
     folder = host.folder / "prometheus"
     with prometheus(folder, "", host.port) as server:
+        server.until(lambda: bool(server.query("up")), "Prometheus")
         empty = _value(server, "process_resident_memory_bytes")
         end = time.monotonic() + seconds
         while time.monotonic() < end:

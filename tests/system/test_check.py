@@ -145,7 +145,7 @@ def test_without_the_library_it_is_unknown(
     host: JsonHost, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sentence names the package."""
-    monkeypatch.setitem(sys.modules, "nagiosplugin", None)
+    monkeypatch.setitem(sys.modules, "nagiosplugin", None)  # type: ignore[misc]
     status, (line,) = check(host, capsys, "cpu", "-w", "5")
     assert status == 3
     assert "install python3-nagiosplugin, or kvmlog[check] with pip" in line

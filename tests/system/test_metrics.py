@@ -7,6 +7,7 @@ import gzip
 import os
 import re
 import signal
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -147,7 +148,7 @@ def test_hostile_names_survive_the_text(host: MetricsHost) -> None:
         host.get(headers={"Accept": OPENMETRICS})
     found = {
         one.labels["domain"]
-        for family in plain(text)
+        for family in plain(text)  # type: ignore[no-untyped-call]
         for one in family.samples
         if one.name == "libvirt_domain_info_virtual_cpus"
     }
@@ -237,3 +238,13 @@ def test_reload_takes_new_tokens(host: MetricsHost) -> None:
         host.process.send_signal(signal.SIGHUP)
         until(lambda: any("configuration read again" in line for line in host.lines))
         assert host.get(headers={"Authorization": f"Bearer {first}"})[0] == 401
+
+
+def test_clients_that_give_up_hold_up_nobody(host: MetricsHost) -> None:
+    """Requests that were left behind are not worked off one by one, and are no malformed ones."""
+    with host.serving():
+        for _ in range(40):
+            with socket.create_connection((host.address, host.port)) as left:
+                left.sendall(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert "kvmlog_exits_total" in host.text()
+    assert "no HTTP request" not in "".join(host.lines)

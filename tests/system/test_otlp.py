@@ -156,7 +156,7 @@ def test_a_push_has_what_a_scrape_has(host: MetricsHost) -> None:
                 )
             ),
         ): one.value
-        for family in text_string_to_metric_families(text)
+        for family in text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
         for one in family.samples
     }
 

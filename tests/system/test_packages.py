@@ -146,7 +146,7 @@ def version() -> str:
 def test_the_packages_hold_what_they_should(packages: Packages) -> None:
     """Program, services, configuration, documentation; the module's source with all its headers."""
     found = files(packages.root)
-    assert found >= PROGRAM_FILES | COLLECTOR_FILES
+    assert found >= PROGRAM_FILES | COLLECTOR_FILES | METRICS_FILES
     module = {name for name in found if name.startswith("usr/src/")}
     here = f"usr/src/kvmlog-{version()}"
     sources = {f"{here}/{path.relative_to(PROJECT / 'kmod')}" for path in c_files("kmod")}
@@ -155,12 +155,25 @@ def test_the_packages_hold_what_they_should(packages: Packages) -> None:
     assert [name for name in found if name.endswith((".pyc", ".orig"))] == []
 
 
-def test_the_collector_is_a_package_of_its_own(packages: Packages) -> None:
-    """Its service and user, nothing else; only it takes libvirt, which a host may lack."""
-    listed = packages.run("dpkg", "-c", str(packages.paths["kvmlog-vmstats"])).stdout
+@pytest.mark.parametrize(
+    ("package", "own"),
+    [("kvmlog-vmstats", COLLECTOR_FILES), ("kvmlog-metrics", METRICS_FILES)],
+)
+def test_optional_services_are_packages_of_their_own(
+    packages: Packages, package: str, own: set[str]
+) -> None:
+    """Each has its service and its user, nothing else, and makes the user before it starts."""
+    listed = packages.run("dpkg", "-c", str(packages.paths[package])).stdout
     names = {line.split()[-1].removeprefix("./") for line in listed.splitlines()}
-    own = {name for name in names if name and not name.endswith("/")}
-    assert {name for name in own if not name.startswith("usr/share/doc/")} == COLLECTOR_FILES
+    files = {name for name in names if name and not name.endswith("/")}
+    assert {name for name in files if not name.startswith("usr/share/doc/")} == own
+    scripts = packages.run("dpkg", "-I", str(packages.paths[package]), "postinst").stdout
+    assert "systemd-sysusers" in scripts
+    assert f"{package}.service" in scripts
+
+
+def test_what_few_hosts_need_is_taken_by_those_packages(packages: Packages) -> None:
+    """Only the collector takes libvirt, only metrics prometheus_client."""
 
     def depends(package: str) -> set[str]:
         found = packages.run("dpkg", "-f", str(packages.paths[package]), "Depends").stdout
@@ -169,10 +182,8 @@ def test_the_collector_is_a_package_of_its_own(packages: Packages) -> None:
     assert depends("kvmlog-vmstats") >= {"kvmlog", "python3-libvirt"}
     imported = {"python3-aiohttp", "python3-apispec", "python3-cattr", "python3-defusedxml"}
     assert depends("kvmlog") >= imported
-    assert "python3-libvirt" not in depends("kvmlog")
-    scripts = packages.run("dpkg", "-I", str(packages.paths["kvmlog-vmstats"]), "postinst").stdout
-    assert "systemd-sysusers" in scripts
-    assert "kvmlog-vmstats.service" in scripts
+    assert depends("kvmlog-metrics") >= {"kvmlog", "python3-prometheus-client"}
+    assert {"python3-libvirt", "python3-prometheus-client"} & depends("kvmlog") == set()
 
 
 def c_files(folder: str) -> set[Path]:
@@ -251,17 +262,21 @@ def test_users_and_directories_are_made(packages: Packages, tmp_path: Path, libv
     if libvirt:
         (tmp_path / "etc/group").write_text("libvirt:x:106:\n")
     for kind in ("sysusers", "tmpfiles"):
-        for name in ("kvmlog", "kvmlog-vmstats"):
+        for name in ("kvmlog", "kvmlog-vmstats", "kvmlog-metrics"):
             conf = f"usr/lib/{kind}.d/{name}.conf"
-            (tmp_path / conf).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / conf).write_bytes((packages.root / conf).read_bytes())
+            # Metrics have no folder of their own.
+            if (name, kind) != ("kvmlog-metrics", "tmpfiles"):
+                (tmp_path / conf).parent.mkdir(parents=True, exist_ok=True)
+                (tmp_path / conf).write_bytes((packages.root / conf).read_bytes())
     root = f"--root={tmp_path}"
     run("systemd-sysusers", root, folder=tmp_path, user=0)
     run("systemd-tmpfiles", root, "--create", folder=tmp_path, user=0)
     (group,) = fields(tmp_path / "etc/group", "kvmlog")
     (rpc,) = fields(tmp_path / "etc/passwd", "kvmlog-rpc")
     (collector,) = fields(tmp_path / "etc/passwd", "kvmlog-vmstats")
-    assert (rpc[3], rpc[6]) == (group[2], "/usr/sbin/nologin")
+    (metrics,) = fields(tmp_path / "etc/passwd", "kvmlog-metrics")
+    for one in (rpc, metrics):
+        assert (one[3], one[6]) == (group[2], "/usr/sbin/nologin")
     assert (collector[3], collector[5:]) == (
         group[2],
         ["/var/lib/kvmlog-vmstats", "/usr/sbin/nologin"],

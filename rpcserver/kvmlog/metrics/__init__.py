@@ -7,6 +7,7 @@ tracing   ring, bridge and its budget: what was lost, what tracing costs
 domains   what VMs use, in the names of prometheus-libvirt-exporter, from the collector's file
 sources   the files, and the bridge's newest answer
 host      all of it together, and what making it took
+scrapes   it as bytes, once for all who wait
 server    GET /metrics
 otlp      the same families as OTLP, pushed
 preflight, main   start-up

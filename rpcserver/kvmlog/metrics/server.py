@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import gzip
 import ssl
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from kvmlog.metrics.host import HostMetrics
+from kvmlog.metrics.scrapes import Scrapes
 from kvmlog.rpcserver.auth.credentials import Credentials
 from kvmlog.rpcserver.http.service import RefusalError
 from kvmlog.rpcserver.http.work import Accounts
@@ -24,7 +25,6 @@ from kvmlog.rpcserver.rest.loop_server import LoopServer, listen
 PATH: Final = "/metrics"
 # A scrape may be as large as series_most allows, and takes a while to make; nobody needs many.
 LIMITS: Final = Limits(requests_per_s=20, connections_per_peer=8, reply_s=30.0)
-_FAST: Final = 1
 
 
 class MetricsService:
@@ -66,9 +66,10 @@ class MetricsServer(LoopServer):
         remedy = "is another kvmlog metrics running? --listen takes another port"
         super().__init__(listen(host, port, remedy), "metrics", service, limits, log_sparingly)
         self._gate = _MetricsGate(service, Accounts(limits), self._executor, log_sparingly)
-        self._registry = CollectorRegistry(auto_describe=False)
-        # Without describe() it would be collected once to learn its names.
-        self._registry.register(metrics)
+        # It would be collected once more, to learn its names.
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(metrics)
+        self._scrapes = Scrapes(registry)
 
     def _app(self) -> web.Application:
         app = web.Application(middlewares=[self._gate.serve])
@@ -76,15 +77,15 @@ class MetricsServer(LoopServer):
         return app
 
     def _tidy(self) -> None:
-        """Nothing is kept between scrapes."""
+        self._scrapes.tidy()
 
     async def _scrape(self, request: web.Request) -> web.StreamResponse:
         encode, content_type = choose_encoder(", ".join(request.headers.getall("Accept", [])))
         packed = _takes_gzip(", ".join(request.headers.getall("Accept-Encoding", [])))
+        asked_s = time.monotonic()
 
         def make() -> bytes:
-            body = encode(self._registry)
-            return gzip.compress(body, _FAST) if packed else body
+            return self._scrapes.get(encode, packed, asked_s)
 
         headers = {"Content-Type": content_type}
         if packed:

@@ -57,7 +57,7 @@ def test_what_is_optional_is_named(
     """Where a package is not installed, the process says which one."""
     for name in [one for one in sys.modules if one.startswith(("kvmlog.metrics.", missing))]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.setitem(sys.modules, missing, None)  # type: ignore[misc]
     files = ["--ring", str(tmp_path / "ring"), "--listen", "127.0.0.1:0"]
     assert main(["metrics", "--user", "root", *files, *options]) == 1
     assert sentence in capsys.readouterr().err

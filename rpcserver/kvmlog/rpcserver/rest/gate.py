@@ -192,6 +192,8 @@ class Gate:
             self._log_sparingly(f"{connection.entry.peer.address} did not accept its reply")
             if request.transport is not None:
                 request.transport.abort()
+        except ConnectionError:
+            self._log_sparingly(f"{connection.entry.peer.address} went before its reply came")
         return answer
 
 
