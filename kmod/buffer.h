@@ -55,6 +55,7 @@ struct kvmlog_buffer {
 	u64 lost_reported;			   /* `lost` as the newest batch has it */
 	unsigned long sent;			   /* jiffies of that batch */
 	bool flush_due;				   /* what is part-full goes out too */
+	bool losses_due;			   /* they are reported now, not within a second */
 	struct page **spare; /* pages that went out: ours again when nobody else holds them */
 	u32 nr_spare;
 };

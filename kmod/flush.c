@@ -150,14 +150,19 @@ static int deliver(int cpu, const struct kvmlog_subbuf *subbuf)
 	return 0;
 }
 
-/* The CPU has nothing to send: what it lost since its last batch is reported without records. */
+/*
+ * The CPU has nothing to send: what it lost since its last batch is reported without records,
+ * within a second, and at the end.
+ */
 static int deliver_losses(int cpu)
 {
 	static const struct kvmlog_subbuf nothing;
 	const struct kvmlog_buffer *buffer = per_cpu_ptr(&kvmlog_buffers, cpu);
 	int err;
 
-	if (READ_ONCE(buffer->lost) == buffer->lost_reported ||
+	if (READ_ONCE(buffer->lost) == buffer->lost_reported)
+		return 0;
+	if (!buffer->losses_due &&
 	    time_before(jiffies, buffer->sent + msecs_to_jiffies(KVMLOG_FLUSH_LOSSES_MS)))
 		return 0;
 	err = deliver(cpu, &nothing);
@@ -331,6 +336,7 @@ int kvmlog_flush_start(void)
 		buffer->lost_reported = 0;
 		buffer->sent = jiffies;
 		buffer->flush_due = false;
+		buffer->losses_due = false;
 	}
 	for_each_present_cpu(cpu) {
 		int err = kvmlog_buffer_alloc(cpu);
@@ -375,10 +381,12 @@ void kvmlog_flush_end(void)
 
 bool kvmlog_flush_drain(void)
 {
-	int err;
+	int cpu, err;
 
 	mutex_lock(&flush_mutex);
 	set_flush_due();
+	for_each_possible_cpu(cpu)
+		per_cpu(kvmlog_buffers, cpu).losses_due = true;
 	err = deliver_all();
 	mutex_unlock(&flush_mutex);
 	return !err;

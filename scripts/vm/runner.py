@@ -289,7 +289,7 @@ class Machine:
             *("qemu-system-x86_64", "-machine", "q35", *accel, "-cpu", "max,+svm"),
             *("-smp", str(options.cpus), "-m", options.memory),
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
-            *("-kernel", str(self._kernel.vmlinux)),
+            *("-kernel", str(self._kernel.image)),
             *("-initrd", str(self._directory / "initramfs"), "-append", append),
             *("-serial", f"file:{self._directory / 'console.log'}"),
             *_share("root", Path("/"), readonly=True),

@@ -3,12 +3,12 @@
 
 Every test in tests/vm/inside/ appears once for each kernel, as "test_name[6.1]"; those
 in inside/once/ do not depend on it, and appear for the first; those in inside/debug/ for the
-kernel "debug" only. For each kernel one VM is booted, in which pytest runs all of that
-kernel's items, and two others for those of once/, by source: a VM keeps one CPU busy, so that
-none must have much more to do than the others. Here items only read their outcome. The VMs begin
-before any test does, and run beside all others and each other, as many as there are CPUs:
-most of those others wait more than they compute. Nothing in tests/vm/inside is imported on
-the host.
+kernel "debug" only; those in inside/soak/ in `make soak` only. For each kernel one VM is booted,
+in which pytest runs all of that kernel's items, and two others for those of once/, by source: a
+VM keeps one CPU busy, so that none must have much more to do than the others. Here items only
+read their outcome. The VMs begin before any test does, and run beside all others and each other,
+as many as there are CPUs: most of those others wait more than they compute. Nothing in
+tests/vm/inside is imported on the host.
 
     KVMLOG_KERNELS="6.1"         only these kernels (default: 6.1 6.12)
     KVMLOG_VM_TIMEOUT_S=4500     for one VM
@@ -38,6 +38,7 @@ from tests.vm import reporting
 
 INSIDE = Path(__file__).with_name("inside")
 _ONCE = INSIDE / "once"
+_SOAK = INSIDE / "soak"
 _DEBUG = INSIDE / "debug"
 _BPF = re.compile(r"\[bpf\b")
 _IN_VM = "KVMLOG_IN_VM"
@@ -218,6 +219,8 @@ def boots_of(path: Path, test: str) -> list[Boot]:
     once = _ONCE in path.parents
     if _DEBUG in path.parents:
         kernels = [kernel for kernel in kernels if kernel == DEBUG]
+    elif _SOAK in path.parents and not scale.EVERY_KERNEL:
+        kernels = []
     elif once and not scale.EVERY_KERNEL:
         kernels = kernels[:1]
     bpf = once and (_BPF.search(test) is not None or path.name.startswith("test_bpf"))

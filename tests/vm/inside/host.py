@@ -23,6 +23,7 @@ TRACING = Path("/sys/kernel/tracing")
 MODULE_DIRECTORY = PROJECT / "build/kmod" / os.uname().release
 MODULE = MODULE_DIRECTORY / "kvmlog.ko"
 EMIT_TEST_MODULE = MODULE_DIRECTORY / "kvmlog_emit_test.ko"
+REFUSE_TEST_MODULE = MODULE_DIRECTORY / "kvmlog_refuse_test.ko"
 # Generous: reached only when something hangs.
 HANG_S = 600
 

@@ -12,6 +12,7 @@ import json
 import os
 import pwd
 import re
+import signal
 import uuid as uuids
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,12 +75,15 @@ def libvirtd() -> Iterator[None]:
     log = Process(Path("/run/virtlogd.log"), command=["virtlogd"])
     with ended(log):
         daemon = Process(Path("/run/libvirtd.log"), command=["libvirtd"])
-        with ended(daemon):
+        try:
             until(lambda: _SOCKET.exists() or daemon.process.poll() is not None, "libvirtd")
             assert daemon.process.poll() is None, daemon.log()
             left = virsh("list", "--all").strip()
             assert left == "", f"domains of someone else: {left}"
             yield
+        finally:
+            # It may still be asking QEMU, for longer than it takes to end when told to.
+            daemon.end(signal.SIGKILL)
 
 
 class Domain:

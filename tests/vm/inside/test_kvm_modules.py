@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -87,6 +88,41 @@ def test_kvm_amd_alone_may_be_reloaded_while_on(control: Control, receiver: Rece
         host.run("modprobe", "kvm_amd")
         assert control.status().attached
         assert traced_exits(control, receiver) > 100
+
+
+def resolutions() -> int:
+    """Return how often kvmlog has looked for kvm_amd's function, and found it."""
+    return host.kernel_log().count("[kvm_amd] will be called")
+
+
+def test_kvm_amd_that_another_module_refused(control: Control, receiver: Receiver) -> None:
+    """It was there for a while, and switching on found it; nothing is called there afterwards.
+
+    Nobody tells kvmlog that it went: its notifier comes after the one that refused.
+    """
+    parameters = Path("/sys/module/kvmlog_refuse_test/parameters")
+    host.run("rmmod", "kvm_amd")
+    host.run("insmod", str(host.REFUSE_TEST_MODULE))
+    try:
+        with subprocess.Popen(("modprobe", "kvm_amd"), stderr=subprocess.DEVNULL) as loading:
+            deadline = time.monotonic() + host.HANG_S
+            while (parameters / "holding").read_text() != "Y\n":
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            before = resolutions()
+            control.switch_on()
+            assert control.status().text(lib.KVMLOG_A_WAITING_FOR) is None
+            assert resolutions() == before + 1
+            (parameters / "released").write_text("Y")
+        assert loading.returncode != 0
+        assert not host.loaded("kvm_amd")
+        host.run("modprobe", "kvm_amd")
+        # Its code may be at another address now.
+        assert resolutions() == before + 2
+        assert traced_exits(control, receiver) > 100
+    finally:
+        (parameters / "released").write_text("Y")
+        host.run("rmmod", host.REFUSE_TEST_MODULE.stem)
 
 
 def test_loaded_and_switched_on_before_kvm(module: Callable[..., None]) -> None:

@@ -86,10 +86,11 @@ def test_a_halt_that_goes_on_after_the_pause_is_no_part_of_it(
     """An idle vCPU is interrupted, held, and halts again: halt and pause do not overlap."""
     options = ("--turns", "7", "--kinds", "hlt", "--hlt", "timer", "--halt-us", "400000")
     report = trace_guest(control, *options, "--interrupt", "run", "--interrupt-ms", "60")
-    halts = [record for record in interrupted(receiver) if record.reason == SVM_HLT]
+    held = interrupted(receiver)
+    halts = [record for record in held if record.reason == SVM_HLT]
     assert len(halts) >= 5
-    paused_ns = sum(record.paused_ns for record in halts)
-    assert paused_ns >= report["held_ns"] > 0
+    # A signal that came late found the vCPU in another exit.
+    assert sum(record.paused_ns for record in held) >= report["held_ns"] > 0
     assert {record.vmm_ns for record in halts} == {0}
     assert all(record.halt_ns for record in halts)
 

@@ -3,8 +3,8 @@
 
 The kernel counts it only while asked to (BPF_ENABLE_STATS), for all programs of the host, and that
 costs two readings of the clock a run: so it is asked for short windows. What an exit costs in them
-is taken for all exits: in the middle one of the newest windows, since in any of them a hypervisor
-below may have taken the CPU away.
+is taken for all exits: in the middle one of a window's parts, and of the newest windows, since in
+any of them a hypervisor below may have taken the CPU away.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Final
 from kvmlog.native import ffi, lib
 
 WINDOW_S: Final = 0.1
+PARTS: Final = 10  # of a window
 PERIOD_S: Final = 10.0
 WINDOWS: Final = 5  # of which the middle one counts
 
@@ -79,13 +80,18 @@ class CostMeter:
             )
             return
         try:
-            before_ns, before = self._run_ns(), self._seen()
-            self._end.wait(WINDOW_S)
-            ns, exits = self._run_ns() - before_ns, self._seen() - before
+            parts = [cost for _ in range(PARTS) if (cost := self._part()) is not None]
         finally:
             os.close(enabled)
-        if exits > 0:
-            self._windows = (*self._windows, ns / exits)[-WINDOWS:]
+        if parts:
+            self._windows = (*self._windows, statistics.median_low(parts))[-WINDOWS:]
+
+    def _part(self) -> float | None:
+        """Return what an exit costs in a part of a window, in ns; None without exits."""
+        before_ns, before = self._run_ns(), self._seen()
+        self._end.wait(WINDOW_S / PARTS)
+        ns, exits = self._run_ns() - before_ns, self._seen() - before
+        return ns / exits if exits > 0 else None
 
     def _run_ns(self) -> int:
         total = 0

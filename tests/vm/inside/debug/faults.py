@@ -6,7 +6,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -47,18 +48,33 @@ def failing_pages(order: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def failing_slabs(percent: int, *processes: int) -> Iterator[None]:
-    """Let these processes' allocations of small objects fail."""
+def failing_slabs(
+    percent: int, processes: Callable[[], Iterable[int]] = lambda: ()
+) -> Iterator[None]:
+    """Let allocations of small objects fail: of these, also of those that come, and who asks."""
+    ended = threading.Event()
+
+    def keep_marking() -> None:
+        while not ended.wait(0.05):
+            _mark(processes(), True)
+
+    marking = threading.Thread(target=keep_marking)
     with _settings():
         _set("failslab", verbose=0, task_filter="Y", probability=percent)
         try:
-            for pid in processes:
-                Path(f"/proc/{pid}/make-it-fail").write_text("1")
+            _mark(processes(), True)
+            marking.start()
             yield
         finally:
-            for pid in processes:
-                with contextlib.suppress(OSError):
-                    Path(f"/proc/{pid}/make-it-fail").write_text("0")
+            ended.set()
+            marking.join()
+            _mark(processes(), False)
+
+
+def _mark(processes: Iterable[int], failing: bool) -> None:
+    for pid in processes:
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{pid}/make-it-fail").write_text("1" if failing else "0")
 
 
 class KernelLog:
