@@ -141,15 +141,18 @@ def families(snapshot: Snapshot | None, late: bool, now: Moment, room: Room) -> 
     _collector(made, snapshot, now, late)
     if late:
         return made.metrics()
-    several = len(snapshot.collector.connections) > 1
+    # As labels: of two that are cut, their ends may be all that differs.
+    uris = {label(one.uri) for one in snapshot.collector.connections}
+    uris |= {label(vm.sample.uri) for vm in snapshot.vms}
     taken: dict[str, set[str]] = {}
     # In the same order each time: whose name gets something added, and who finds room.
     for vm in sorted(snapshot.vms, key=lambda vm: (vm.sample.uri, vm.sample.uuid)):
         sample = vm.sample
-        uri = {"uri": label(sample.uri)} if several else {}
-        name = apart(taken.setdefault(sample.uri, set()), label(sample.name), label(sample.uuid))
+        uri = label(sample.uri)
+        name = apart(taken.setdefault(uri, set()), label(sample.name), label(sample.uuid))
+        labels = {"domain": name, **({"uri": uri} if len(uris) > 1 else {})}
         if room.admit(_series(sample)):
-            _domain(made, vm, {"domain": name, **uri})
+            _domain(made, vm, labels)
     return made.metrics()
 
 
