@@ -180,7 +180,7 @@ def test_a_server_that_says_nothing_cannot_hang_it(capsys: pytest.CaptureFixture
 def test_the_whole_has_a_deadline(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, host: JsonHost
 ) -> None:
-    """Whatever each call may take: the alarm ends it, and is taken back."""
+    """The alarm ends it, whatever each call may take, and is taken back."""
     monkeypatch.setattr(command, "_GRACE_S", -1.5)
     monkeypatch.setattr(command, "_measure", lambda _: time.sleep(HANG_S))
     status, (line,) = check(host, capsys, "cpu", "-t", "0.6")

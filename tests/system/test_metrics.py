@@ -87,7 +87,7 @@ def test_exits_are_those_of_kvmlog_stat(host: MetricsHost) -> None:
 
 
 def test_a_vm_that_left_has_no_series(host: MetricsHost) -> None:
-    """Neither of its exits nor of what it used."""
+    """Its exits go, and so does what it used."""
     with host.serving():
         assert 'name="web1"' in host.text()
         ended = replace(guest(FIRST_PID + 1, "web1", samples.WEB1), ended_realtime_ns=5)
@@ -182,7 +182,7 @@ def test_a_bridge_is_asked_aside(tmp_path: Path) -> None:
 
 
 def test_who_may_scrape(host: MetricsHost) -> None:
-    """By their socket's owner on loopback, with a token, with a certificate; nobody else."""
+    """The group's members on loopback and whoever has a token may; nobody else."""
     tokens = host.folder / "tokens"
     token = host.new_token(tokens)
     program = (
@@ -199,7 +199,7 @@ def test_who_may_scrape(host: MetricsHost) -> None:
 
 
 def test_tls_and_certificates(host: MetricsHost) -> None:
-    """As the RPC server has them, from the section's own keys."""
+    """The server takes them as RPC does, from the section's own keys."""
     authority = Authority(host.folder)
     certificate, key = authority.issue("server")
     options = ["--tls-cert", str(certificate), "--tls-key", str(key)]

@@ -38,7 +38,7 @@ class Receiver(http.server.ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where to push."""
+        """The address to push to."""
         return f"http://127.0.0.1:{self.server_address[1]}/v1/metrics"
 
 

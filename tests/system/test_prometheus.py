@@ -111,7 +111,7 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
 
 
 def test_all_targets_are_up(scraped: Prometheus) -> None:
-    """With no error, no duplicate and no sample left out."""
+    """The scrape has no error, no duplicate, and no sample left out."""
     (target,) = scraped.api("targets")["activeTargets"]
     assert (target["health"], target["lastError"]) == ("up", "")
     assert "duplicate" not in scraped.log()
@@ -136,7 +136,7 @@ def expressions() -> list[tuple[str, str]]:
 def test_every_query_of_the_dashboard_returns_data(
     scraped: Prometheus, title: str, expression: str
 ) -> None:
-    """With all hosts and VMs selected, over the last seconds."""
+    """Each has some with all hosts and VMs selected, over the last seconds."""
     for variable, value in (("$host", ".*"), ("$vm", ".*"), ("$__rate_interval", "20s")):
         expression = expression.replace(variable, value)
     assert "$" not in expression
@@ -168,7 +168,7 @@ def test_every_recorded_series_is_there(scraped: Prometheus) -> None:
     ],
 )
 def test_an_alert_fires(scraped: Prometheus, alert: str, labels: dict[str, str]) -> None:
-    """For what is wrong on this host, with what it is wrong with."""
+    """It does for what is wrong on this host, and says where."""
 
     def firing() -> bool:
         return any(
@@ -201,7 +201,7 @@ def test_promtool_has_nothing_to_say() -> None:
 
 
 def test_each_alert_fires_when_it_should_and_not_before() -> None:
-    """By promtool's own test of rules, with samples of hours in no time; each alert is in it."""
+    """promtool tests them with samples of hours in no time; each alert is in it."""
     done = promtool("test", "rules", str(TESTED_RULES))
     assert done.returncode == 0, done.stdout
     alerts = set(re.findall(r"alert: (\w+)", (RULES / "alerts.yml").read_text()))

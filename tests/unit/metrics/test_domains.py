@@ -110,7 +110,7 @@ def test_the_dialect_is_inovex() -> None:
     ],
 )
 def test_figures(name: str, labels: str, value: float) -> None:
-    """In base units, as the guest sees them."""
+    """Each is in base units, as the guest sees it."""
     full = ",".join(["domain=web1", *filter(None, [labels])])
     assert of(make.vm())[f"libvirt_domain_{name}", full] == pytest.approx(value, rel=1e-12)
 

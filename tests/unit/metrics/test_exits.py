@@ -147,7 +147,7 @@ def test_nested_exits_are_apart(fed: Fed) -> None:
 
 
 def test_a_vm_that_left_has_no_series(fed: Fed) -> None:
-    """As soon as the bridge notes its end; its exits stay in the statistics."""
+    """They go as soon as the bridge notes its end; its exits stay in the statistics."""
     fed.listed(guest(PID, "web1", uuid_of(1)), guest(PID + 1, "db1", uuid_of(2)))
     for number in (1, 2):
         fed.counting.feed(feed.note(number, PID + number - 1), feed.exits(1, guest=number))

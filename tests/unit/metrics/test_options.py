@@ -54,7 +54,7 @@ def test_what_is_optional_is_named(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """Where a package is not installed, the process says which one."""
+    """The process says which package is not installed."""
     for name in [one for one in sys.modules if one.startswith(("kvmlog.metrics.", missing))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)  # type: ignore[misc]

@@ -47,7 +47,7 @@ def test_each_question_has_a_newer_scrape() -> None:
 
 
 def test_all_who_waited_share_one() -> None:
-    """Of twenty who came while one was made, the first has another made, for all of them."""
+    """The first of twenty who came while one was made has another made, for all of them."""
     counted, found = scrapes()
     counted.goes_on.clear()
     bodies: list[bytes] = []

@@ -80,7 +80,7 @@ def test_without_a_figure_it_is_ok() -> None:
 
 
 def test_long_outcomes_stay_whole() -> None:
-    """Of thousands of VMs the first ones have perfdata, and each item is complete."""
+    """The first ones of thousands of VMs have perfdata, and each item is complete."""
     figures = [figure(float(number), f"instance {number}") for number in range(4_000)]
     first, *others = judge(Measured(figures), WARN, CRITICAL).lines("cpu")
     assert len(first.encode()) < 8_192
@@ -104,7 +104,7 @@ MEASURES = [vms.cpu, vms.memory, vms.disk, vms.network, vms.steal]
 @settings(max_examples=30)
 @given(vm=vmstats_strategies.vms())
 def test_samples_without_some_groups_are_measured_or_not(measure: object, vm: Vm) -> None:
-    """Whatever a VM lacks, the outcome is one of the four states, and says something."""
+    """The outcome is one of the four states, whatever a VM lacks, and says something."""
     assert callable(measure)
     found = measure(vm)
     outcome = judge(Measured([found]), WARN, CRITICAL)

@@ -54,7 +54,7 @@ def test_what_is_no_range_is_refused(text: str) -> None:
 
 
 def test_a_range_that_ends_before_it_starts_is_refused() -> None:
-    """In a sentence; at equal ends it is a range of one value."""
+    """It is refused in a sentence; at equal ends it is a range of one value."""
     with pytest.raises(UsageError, match=r"^-w 20:10: its end is below its start$"):
         Threshold("20:10", "-w")
     with pytest.raises(UsageError):
@@ -83,7 +83,7 @@ def test_another_plugin_reads_the_same_range(text: str) -> None:
 
 @given(st.floats(allow_nan=False, allow_infinity=False, width=32))
 def test_numbers_have_a_point_and_no_exponent(value: float) -> None:
-    """As the guidelines have it: of the class [-0-9.]; within a millionth."""
+    """They are of the class [-0-9.], as the guidelines have it, and within a millionth."""
     text = number(value)
     assert re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text)
     assert float(text) == pytest.approx(value, rel=1e-6, abs=1e-6)
@@ -91,7 +91,7 @@ def test_numbers_have_a_point_and_no_exponent(value: float) -> None:
 
 @given(st.text(max_size=300))
 def test_labels_are_quoted_and_close_their_quotes(label: str) -> None:
-    """Whatever a VM is called, what stands between the quotes has none, and no equals sign."""
+    """What stands between the quotes has none, and no equals sign, whatever a VM is called."""
     found = perfdata(label, 1.5, "ms", Threshold("10", "-w"), None, 0)
     match = re.fullmatch(r"'([^'=]{1,128})'=1\.5ms;10;;0", found, re.DOTALL)
     assert match, found
