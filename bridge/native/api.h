@@ -352,6 +352,24 @@ __s64 kvmlog_statistics_query(const struct kvmlog_statistics_map *now,
 			      const struct kvmlog_statistics_question *question,
 			      struct kvmlog_statistics_group *groups, __u32 capacity);
 
+/* --- statistics/histograms.c --- */
+
+/* A reason of a guest; octave k counts exits of (32 << k) / 2 to (32 << k) - 1 ns, 0 those below. */
+struct kvmlog_statistics_histogram {
+	__u32 guest;
+	__u32 reason;
+	__u8 isa;
+	__u8 nested;
+	__u8 handler; /* enum kvmlog_handler */
+	__u8 halt;
+	__u32 reserved;
+	struct kvmlog_statistics_sums sums;
+	__u64 octaves[KVMLOG_HISTOGRAM_OCTAVES];
+};
+
+__u32 kvmlog_statistics_histograms(const struct kvmlog_statistics_map *copy,
+				   struct kvmlog_statistics_histogram *out, __u32 capacity);
+
 /* --- statistics/tally.c: statistics of records that no pump brings --- */
 
 struct kvmlog_tally;

@@ -41,11 +41,16 @@ EXPOSURE_AT_MOST = {
     "kvmlog-rpc": 2.0,
     "kvmlog-history": 2.0,
     "kvmlog-vmstats": 2.0,
+    "kvmlog-metrics": 2.0,
 }
 COLLECTOR_FILES = {
     "lib/systemd/system/kvmlog-vmstats.service",
     "usr/lib/sysusers.d/kvmlog-vmstats.conf",
     "usr/lib/tmpfiles.d/kvmlog-vmstats.conf",
+}
+METRICS_FILES = {
+    "lib/systemd/system/kvmlog-metrics.service",
+    "usr/lib/sysusers.d/kvmlog-metrics.conf",
 }
 PROGRAM_FILES = {
     "etc/kvmlog/kvmlog.toml",
@@ -62,12 +67,14 @@ PROGRAM_FILES = {
     "usr/lib/kvmlog/kvmlog/cli/main.py",
     "usr/lib/kvmlog/kvmlog/cli/demo/payload.rom",
     "usr/lib/kvmlog/kvmlog/history/main.py",
+    "usr/lib/kvmlog/kvmlog/metrics/main.py",
     "usr/lib/kvmlog/kvmlog/rpcserver/main.py",
     "usr/lib/kvmlog/kvmlog/vmstats/main.py",
     "usr/lib/sysusers.d/kvmlog.conf",
     "usr/lib/tmpfiles.d/kvmlog.conf",
     "usr/share/bash-completion/completions/kvmlog",
     "usr/share/doc/kvmlog/operations.md",
+    "usr/share/doc/kvmlog/prometheus/alerts.yml",
     "usr/share/doc/kvmlog/schemas/vmstats.json",
     "usr/share/fish/vendor_completions.d/kvmlog.fish",
     "usr/share/man/man1/kvmlog.1.gz",
@@ -132,7 +139,7 @@ def packages() -> Iterator[Packages]:
         run("dpkg-buildpackage", "-us", "-uc", "-b", folder=sources)
         root = place / "root"
         paths = {path.name.split("_")[0]: path for path in place.glob("*.deb")}
-        assert paths.keys() == {"kvmlog", "kvmlog-dkms", "kvmlog-vmstats"}
+        assert paths.keys() == {"kvmlog", "kvmlog-dkms", "kvmlog-metrics", "kvmlog-vmstats"}
         for path in paths.values():
             run("dpkg", "-x", str(path), str(root), folder=sources)
         (changes,) = place.glob("*.changes")
@@ -152,7 +159,7 @@ def version() -> str:
 def test_the_packages_hold_what_they_should(packages: Packages) -> None:
     """Program, services, configuration, documentation; the module's source with all its headers."""
     found = files(packages.root)
-    assert found >= PROGRAM_FILES | COLLECTOR_FILES
+    assert found >= PROGRAM_FILES | COLLECTOR_FILES | METRICS_FILES
     module = {name for name in found if name.startswith("usr/src/")}
     here = f"usr/src/kvmlog-{version()}"
     sources = {f"{here}/{path.relative_to(PROJECT / 'kmod')}" for path in c_files("kmod")}
@@ -161,12 +168,25 @@ def test_the_packages_hold_what_they_should(packages: Packages) -> None:
     assert [name for name in found if name.endswith((".pyc", ".orig"))] == []
 
 
-def test_the_collector_is_a_package_of_its_own(packages: Packages) -> None:
-    """Its service and user, nothing else; only it takes libvirt, which a host may lack."""
-    listed = packages.run("dpkg", "-c", str(packages.paths["kvmlog-vmstats"])).stdout
+@pytest.mark.parametrize(
+    ("package", "own"),
+    [("kvmlog-vmstats", COLLECTOR_FILES), ("kvmlog-metrics", METRICS_FILES)],
+)
+def test_optional_services_are_packages_of_their_own(
+    packages: Packages, package: str, own: set[str]
+) -> None:
+    """Each has its service and its user, nothing else, and makes the user before it starts."""
+    listed = packages.run("dpkg", "-c", str(packages.paths[package])).stdout
     names = {line.split()[-1].removeprefix("./") for line in listed.splitlines()}
-    own = {name for name in names if name and not name.endswith("/")}
-    assert {name for name in own if not name.startswith("usr/share/doc/")} == COLLECTOR_FILES
+    files = {name for name in names if name and not name.endswith("/")}
+    assert {name for name in files if not name.startswith("usr/share/doc/")} == own
+    scripts = packages.run("dpkg", "-I", str(packages.paths[package]), "postinst").stdout
+    assert "systemd-sysusers" in scripts
+    assert f"{package}.service" in scripts
+
+
+def test_what_few_hosts_need_is_taken_by_those_packages(packages: Packages) -> None:
+    """Only the collector takes libvirt, only metrics prometheus_client."""
 
     def depends(package: str) -> set[str]:
         found = packages.run("dpkg", "-f", str(packages.paths[package]), "Depends").stdout
@@ -175,10 +195,8 @@ def test_the_collector_is_a_package_of_its_own(packages: Packages) -> None:
     assert depends("kvmlog-vmstats") >= {"kvmlog", "python3-libvirt"}
     imported = {"python3-aiohttp", "python3-apispec", "python3-cattr", "python3-defusedxml"}
     assert depends("kvmlog") >= imported
-    assert "python3-libvirt" not in depends("kvmlog")
-    scripts = packages.run("dpkg", "-I", str(packages.paths["kvmlog-vmstats"]), "postinst").stdout
-    assert "systemd-sysusers" in scripts
-    assert "kvmlog-vmstats.service" in scripts
+    assert depends("kvmlog-metrics") >= {"kvmlog", "python3-prometheus-client"}
+    assert {"python3-libvirt", "python3-prometheus-client"} & depends("kvmlog") == set()
 
 
 def c_files(folder: str) -> set[Path]:
@@ -257,10 +275,12 @@ def test_users_and_directories_are_made(packages: Packages, tmp_path: Path, libv
     if libvirt:
         (tmp_path / "etc/group").write_text("libvirt:x:106:\n")
     for kind in ("sysusers", "tmpfiles"):
-        for name in ("kvmlog", "kvmlog-vmstats"):
+        for name in ("kvmlog", "kvmlog-vmstats", "kvmlog-metrics"):
             conf = f"usr/lib/{kind}.d/{name}.conf"
-            (tmp_path / conf).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / conf).write_bytes((packages.root / conf).read_bytes())
+            # Metrics have no folder of their own.
+            if (name, kind) != ("kvmlog-metrics", "tmpfiles"):
+                (tmp_path / conf).parent.mkdir(parents=True, exist_ok=True)
+                (tmp_path / conf).write_bytes((packages.root / conf).read_bytes())
     root = f"--root={tmp_path}"
     run("systemd-sysusers", root, folder=tmp_path, user=0)
     run("systemd-tmpfiles", root, "--create", folder=tmp_path, user=0)
@@ -268,7 +288,9 @@ def test_users_and_directories_are_made(packages: Packages, tmp_path: Path, libv
     (rpc,) = fields(tmp_path / "etc/passwd", "kvmlog-rpc")
     (history,) = fields(tmp_path / "etc/passwd", "kvmlog-history")
     (collector,) = fields(tmp_path / "etc/passwd", "kvmlog-vmstats")
-    assert (rpc[3], rpc[6]) == (group[2], "/usr/sbin/nologin")
+    (metrics,) = fields(tmp_path / "etc/passwd", "kvmlog-metrics")
+    for one in (rpc, metrics):
+        assert (one[3], one[6]) == (group[2], "/usr/sbin/nologin")
     assert (history[3], history[5:]) == (
         group[2],
         ["/var/lib/kvmlog-history", "/usr/sbin/nologin"],

@@ -50,7 +50,7 @@ class Serving:
     def __init__(self, ring: str, limits: Limits, config: Config) -> None:
         self.config = config
         paths = (ring, f"{ring}.switch", f"{ring}.vms")
-        self.service = RpcService(*paths, Credentials(config), limits.depth, log.audit)
+        self.service = RpcService(*paths, Credentials(config.rpc), limits.depth, log.audit)
         self.server = RpcServer("127.0.0.1", 0, limits, self.service, log.audit)
         self._thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
         self._thread.start()
@@ -75,7 +75,7 @@ class Serving:
 
     def renew_credentials(self) -> None:
         """Reads them anew, as kvmlog rpc does at SIGHUP."""
-        self.service.credentials = Credentials(self.config)
+        self.service.credentials = Credentials(self.config.rpc)
         self.server.renew_connections()
 
     def stop(self) -> None:

@@ -33,6 +33,7 @@ LAYERS = (
     "client",
     "analysis",
     "rpcserver",
+    "metrics",
     "top",
     "cli",
 )
@@ -55,7 +56,7 @@ RPC_LAYERS = (
 WRITING = ("engine", "sources", "bridge", "ring.writer", "ring.statistics.writer")
 FOREIGN = {
     "aio_pika": ("kvmlog.notify.amqp",),
-    "aiohttp": ("kvmlog.notify.webhook", "kvmlog.rpcserver.rest"),
+    "aiohttp": ("kvmlog.notify.webhook", "kvmlog.rpcserver.rest", "kvmlog.metrics.server"),
     "apispec": ("kvmlog.rpcserver.rest.openapi",),
     "microversion_parse": ("kvmlog.rpcserver.rest.microversions",),
     "pyroute2": ("kvmlog.sources.kmod",),
@@ -74,6 +75,9 @@ FOREIGN = {
     "duckdb": ("kvmlog.analysis.query",),
     "perfetto": ("kvmlog.analysis.export.perfetto",),
     "textual": ("kvmlog.top.ui",),
+    "nagiosplugin": ("kvmlog.cli.check",),
+    "opentelemetry": ("kvmlog.metrics.otlp",),
+    "prometheus_client": ("kvmlog.metrics",),
 }
 
 
@@ -187,7 +191,15 @@ def test_what_the_json_port_takes_is_loaded_for_it_alone() -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
-    heavy = {"aiohttp", "apispec", "asyncio", "cattrs", "kvmlog.vmstats", "microversion_parse"}
+    heavy = {
+        "aiohttp",
+        "apispec",
+        "asyncio",
+        "prometheus_client",
+        "cattrs",
+        "kvmlog.vmstats",
+        "microversion_parse",
+    }
     assert heavy & set(done.stdout.split()) == set()
 
 

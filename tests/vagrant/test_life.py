@@ -19,7 +19,7 @@ from tests.support.demo_output import whole_session
 from tests.vagrant.daemons import virsh
 from tests.vagrant.machine import ACCESS, CONSOLE, COPY, NAME, Machine
 
-SERVICES = ("kvmlog-bridge", "kvmlog-rpc", "kvmlog-history", "kvmlog-vmstats")
+SERVICES = ("kvmlog-bridge", "kvmlog-rpc", "kvmlog-history", "kvmlog-vmstats", "kvmlog-metrics")
 IS_ACTIVE = " ".join(("systemctl is-active", *SERVICES))
 LIMIT_S = 300
 # What `systemd-analyze security` calls OK begins at 4.9; below 2 it is SAFE.

@@ -16,6 +16,10 @@ make_users() {
 			did "users: made kvmlog-vmstats, in group libvirt"
 		fi
 		groups+=,libvirt
+		if ! getent passwd kvmlog-metrics >/dev/null; then
+			systemd-sysusers "$PWD/rpcserver/systemd/kvmlog-metrics.sysusers"
+			did "users: made kvmlog-metrics"
+		fi
 	fi
 	! getent passwd vagrant >/dev/null || usermod -aG "$groups" vagrant
 }

@@ -8,7 +8,7 @@ run=/run/kvmlog-services
 
 # choose_services: with the collector where there is a libvirt of the VM's own; it waits for its daemon.
 choose_services() {
-	[[ $mode == project ]] || services+=(kvmlog-vmstats)
+	[[ $mode == project ]] || services+=(kvmlog-vmstats kvmlog-metrics)
 }
 
 by_systemd() {
@@ -63,7 +63,7 @@ start_service() {
 wait_service() {
 	local end=$((SECONDS + 180))
 	! by_systemd || return 0
-	until [[ $(<"$run/$1.log") =~ kvmlog\ (bridge:\ ready|rpc:\ serving|history:\ keeping|vmstats:\ collecting) ]]; do
+	until [[ $(<"$run/$1.log") =~ kvmlog\ (bridge:\ ready|(rpc|metrics):\ serving|history:\ keeping|vmstats:\ collecting) ]]; do
 		if ! alive "$1" || ((SECONDS > end)); then
 			cat "$run/$1.log" >&2
 			return 1

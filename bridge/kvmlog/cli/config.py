@@ -15,6 +15,7 @@ from kvmlog.cli.table import Column, Table
 from kvmlog.config.load import DEFAULT_CONFIG, Config, ConfigError
 from kvmlog.config.reference import default_file, toml_value
 from kvmlog.config.schema import KEYS
+from kvmlog.metrics import preflight as metrics_start
 from kvmlog.rpcserver import preflight as rpc_start
 from kvmlog.util.printable import printable
 from kvmlog.util.secrets import UnreadableError
@@ -87,8 +88,9 @@ def _at_the_start(config: Config) -> tuple[list[str], list[str]]:
     wrong, unseen = [], []
     for service, problems, sees in (
         ("bridge", bridge_start.problems(config), os.geteuid() == 0),
-        ("rpc", rpc_start.problems(config), rpc_start.is_reader(config)),
+        ("rpc", rpc_start.problems(config), rpc_start.is_reader(config.rpc)),
         ("vmstats", vmstats_start.problems(config), True),
+        ("metrics", metrics_start.problems(config), rpc_start.is_reader(config.metrics)),
     ):
         for error in problems:
             if isinstance(error, UnreadableError) and not sees:

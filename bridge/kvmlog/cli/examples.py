@@ -46,6 +46,11 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
             "to try it, without libvirt's daemon",
         ),
     ),
+    "metrics": (
+        ("kvmlog metrics", "as /etc/kvmlog/kvmlog.toml has it"),
+        ("kvmlog metrics --listen 127.0.0.1:9100 --user root", "on another port, as root"),
+        ("kvmlog metrics --listen '' --otlp-url http://collector:4318/v1/metrics", "push only"),
+    ),
     "status": (
         ("kvmlog status", "bridge, source and ring, and where every exit went"),
         ("kvmlog status --json", "the same for programs"),
@@ -111,6 +116,11 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
     "usage": (
         ("kvmlog usage --since 30d", "each owner's VMs, CPUs and memory, times hours"),
         ("kvmlog usage --since 2026-11-01 --until 2026-12-01 --csv", "each VM, for a bill"),
+    ),
+    "check": (
+        ("kvmlog check cpu --vm web1 -w 80 -c 95", "one VM's CPU time"),
+        ("kvmlog check latency -c 5 --over 10", "the slowest exits of all VMs, in ten seconds"),
+        ("kvmlog check service -H https://host1:50080 --token-file token", "another host"),
     ),
     "pending": (
         ("kvmlog pending", "vCPUs that are in an exit now, longest first"),

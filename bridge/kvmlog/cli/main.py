@@ -24,6 +24,7 @@ COMMANDS: Final = (
     ("vmstats", "kvmlog.vmstats.main", "collect what VMs use, through libvirt (the daemon)"),
     ("history", "kvmlog.history.main", "keep what happens to services and VMs (the daemon)"),
     ("notify", "kvmlog.notify.main", "tell others what happens to VMs (the daemon)"),
+    ("metrics", "kvmlog.metrics.main", "serve metrics to Prometheus, or push them (the daemon)"),
     ("status", "kvmlog.cli.status", "show what the bridge and the ring are doing"),
     ("switch", "kvmlog.cli.switch", "switch tracing on or off"),
     ("dump", "kvmlog.cli.dump", "print the newest records"),
@@ -44,6 +45,11 @@ COMMANDS: Final = (
         "vms",
         "kvmlog.cli.vms.command",
         "show what the VMs of this host use, and their exits, a line each",
+    ),
+    (
+        "check",
+        "kvmlog.cli.check.command",
+        "compare a figure with thresholds, as a plugin of Nagios or Icinga",
     ),
     (
         "events",
@@ -70,6 +76,8 @@ COMMANDS: Final = (
     ),
     ("config", "kvmlog.cli.config", "check or show the configuration"),
 )
+# The name by which the command is `kvmlog check`: a symbolic link in a folder of plugins.
+PLUGIN: Final = "check_kvmlog"
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2  # argparse's own
 EXIT_INTERRUPTED: Final = 130
@@ -80,6 +88,7 @@ exit status:
   0         success
   1         failure, with a message on stderr that says what to do
   2         invalid option or argument
+  0 to 3    kvmlog check: OK, WARNING, CRITICAL, UNKNOWN (invalid options, too)
   74        kvmlog bridge: its ring or statistics were cut short by somebody else
   126, 127  kvmlog stat, record: their command cannot be run; is not found
   128 + n   kvmlog stat, record: signal n ended their command (otherwise the command's own exit
@@ -91,6 +100,8 @@ exit status:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a sub-command; return its exit status, 1 with a message on stderr if it failed."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None and os.path.basename(sys.argv[0]) == PLUGIN:
+        given.insert(0, "check")
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding lacks is no reason to fail.
         if isinstance(stream, io.TextIOWrapper):
@@ -159,6 +170,10 @@ def _parser(chosen: Collection[str]) -> Parser:
             module = importlib.import_module(module_name)
             module.add_arguments(command)
             command.set_defaults(run=module.run, typed=command.prog)
+            # argparse's status 2 means something else to whoever runs a plugin.
+            command.on_error = getattr(module, "usage_error", None)
+            if len(chosen) == 1:
+                parser.on_error = command.on_error
             add_examples(command, name)
     return parser
 

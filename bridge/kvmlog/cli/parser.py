@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, NoReturn
 
 _NEAR_ENOUGH: Final = 0.62
 _SHOWN_CHARACTERS: Final = 64
@@ -48,7 +48,18 @@ _MEANT_THERE: Final[Mapping[str, str]] = {
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's, for the command and each of its sub-commands."""
+    """argparse's, for the command and each of its sub-commands.
+
+    on_error: takes the message for a wrong option in place of argparse, and does not return.
+    """
+
+    on_error: Callable[[str], NoReturn] | None = None
+
+    def error(self, message: str) -> NoReturn:
+        """End the process for a wrong option."""
+        if self.on_error is not None:
+            self.on_error(message)
+        super().error(message)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Refuse a command, or a value that is none of those to choose from."""

@@ -11,6 +11,7 @@ import types
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Final, get_type_hints
+from urllib.parse import urlsplit
 
 from kvmlog.util.errors import KvmlogError
 
@@ -123,9 +124,9 @@ def key(
     """Return a field of a section's dataclass that describes a key.
 
     help: one phrase, for the default file, docs/operations.md and --help. commands: which of
-    "bridge", "rpc", "vmstats" and "history" use it; option: their option. low and high: inclusive
-    bounds, both or none. check: raises RefusedValueError where type, bounds and choices are not
-    enough. live: SIGHUP applies it.
+    "bridge", "rpc", ... use it; option: their option. low and high: inclusive bounds, both or
+    none. check: raises RefusedValueError where type, bounds and choices are not enough. live:
+    SIGHUP applies it.
     """
     return field(
         default=default,
@@ -181,6 +182,23 @@ def optional_address(given: str) -> None:
     """Check for "" or what address() takes."""
     if given:
         address(given)
+
+
+def optional_url(given: str) -> None:
+    """Check for "" or a URL of HTTP, with a host and nothing secret in it."""
+    if not given:
+        return
+    try:
+        parts = urlsplit(given)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname)
+        # Raises for a port that is none.
+        sound = sound and (parts.port is None or parts.port > 0)
+    except ValueError:
+        sound = False
+    if not sound or " " in given:
+        raise RefusedValueError("give http://HOST:PORT/PATH, or https://")
+    if parts.username is not None or parts.password is not None:
+        raise RefusedValueError("give no password in a URL, which everybody sees; use a header")
 
 
 def absolute(given: str) -> None:

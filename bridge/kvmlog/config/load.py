@@ -22,6 +22,7 @@ from kvmlog.config.schema import (
     BudgetKeys,
     HistoryKeys,
     LimitsKeys,
+    MetricsKeys,
     NotifyKeys,
     RecorderKeys,
     RpcKeys,
@@ -69,6 +70,7 @@ class Config:
     history: HistoryKeys = field(default_factory=HistoryKeys)
     notify: NotifyKeys = field(default_factory=NotifyKeys)
     limits: LimitsKeys = field(default_factory=LimitsKeys)
+    metrics: MetricsKeys = field(default_factory=MetricsKeys)
     origins: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(KEYS, DEFAULT))
     path: str | None = None
 

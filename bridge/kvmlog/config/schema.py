@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every key of /etc/kvmlog/kvmlog.toml: to add one, add a field here.
 
-The check of the file, the attributes of Config, the options of `kvmlog bridge` and `kvmlog rpc`,
+The check of the file, the attributes of Config, the options of the services,
 the default file and the tables of docs/operations.md (compared by a test) all come from these.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from kvmlog.config.keys import (
     Key,
@@ -18,6 +18,7 @@ from kvmlog.config.keys import (
     key,
     keys_of,
     optional_address,
+    optional_url,
     power_of_two,
 )
 from kvmlog.native import lib
@@ -31,6 +32,7 @@ DEFAULT_UDP: Final = "127.0.0.1:50000"
 DEFAULT_PERCENT: Final = 2.0
 DEFAULT_LISTEN: Final = "127.0.0.1:50080"
 DEFAULT_JSON: Final = "127.0.0.1:50081"
+DEFAULT_METRICS: Final = "127.0.0.1:50082"
 DEFAULT_USER: Final = "kvmlog-rpc"
 DEFAULT_RECORDINGS: Final = "/var/lib/kvmlog/recordings"
 DEFAULT_VMSTATS: Final = "/run/kvmlog-vmstats/vms.json"
@@ -45,11 +47,12 @@ PLAIN: Final = ("off", "owner", "any")
 
 _BRIDGE: Final = ("bridge",)
 _RPC: Final = ("rpc",)
-_READERS: Final = ("bridge", "rpc", "history")
+_READERS: Final = ("bridge", "rpc", "history", "metrics")
 _NOTIFY: Final = ("notify",)
 _VMSTATS: Final = ("vmstats",)
 _HISTORY: Final = ("history",)
 _OF_HISTORY: Final = ("history", "rpc", "notify")
+_METRICS: Final = ("metrics",)
 
 
 def _statistics_mib(given: int) -> None:
@@ -303,7 +306,7 @@ class VmStatsKeys:
         DEFAULT_VMSTATS,
         "file that the collector writes and all others read",
         option="--vmstats-file",
-        commands=("vmstats", "rpc", "history"),
+        commands=("vmstats", "rpc", "history", "metrics"),
         metavar="PATH",
     )
     uris: tuple[str, ...] = key(
@@ -533,6 +536,103 @@ class LimitsKeys:
     )
 
 
+@dataclass(frozen=True)
+class MetricsKeys:
+    """Metrics for Prometheus, and pushed as OTLP."""
+
+    # Names of certificates that may switch, as rpc has them: here nothing is switched.
+    switch_names: ClassVar[tuple[str, ...]] = ()
+
+    listen: str = key(
+        DEFAULT_METRICS,
+        "address to serve /metrics on; port 0: any free port; empty: none",
+        option="--listen",
+        commands=_METRICS,
+        metavar="HOST:PORT",
+        check=optional_address,
+    )
+    user: str = key(
+        "kvmlog-metrics",
+        'user to run as when started as root; "root": stay root',
+        option="--user",
+        commands=_METRICS,
+        metavar="NAME",
+    )
+    tls_cert: str = key(
+        "",
+        "TLS certificate with its chain, PEM",
+        option="--tls-cert",
+        commands=_METRICS,
+        metavar="FILE",
+        live=True,
+    )
+    tls_key: str = key(
+        "",
+        "private key of the certificate, PEM",
+        option="--tls-key",
+        commands=_METRICS,
+        metavar="FILE",
+        live=True,
+    )
+    tls_ca: str = key(
+        "",
+        "CAs of client certificates, PEM; without token_file every client needs a certificate",
+        option="--tls-ca",
+        commands=_METRICS,
+        metavar="FILE",
+        live=True,
+    )
+    token_file: str = key(
+        "",
+        "file with the tokens of clients (kvmlog metrics --new-token)",
+        option="--token-file",
+        commands=_METRICS,
+        metavar="FILE",
+        live=True,
+    )
+    series_most: int = key(
+        100_000,
+        "series of VMs at most, half of them of exits, half of what VMs use; VMs that find no "
+        "room are left out whole, and counted",
+        option="--series-most",
+        commands=_METRICS,
+        low=100,
+        high=10_000_000,
+    )
+    otlp_url: str = key(
+        "",
+        "where to push the same metrics as OTLP over HTTP: https://HOST:4318/v1/metrics; empty: "
+        "nowhere (takes opentelemetry-exporter-otlp-proto-http)",
+        option="--otlp-url",
+        commands=_METRICS,
+        metavar="URL",
+        check=optional_url,
+    )
+    otlp_interval_s: float = key(
+        60.0,
+        "seconds between two pushes",
+        option="--otlp-interval",
+        commands=_METRICS,
+        low=1,
+        high=3_600,
+        metavar="SECONDS",
+    )
+    otlp_ca: str = key(
+        "",
+        "CAs to verify the receiver with, PEM; empty: the system's",
+        option="--otlp-ca",
+        commands=_METRICS,
+        metavar="FILE",
+    )
+    otlp_headers_file: str = key(
+        "",
+        "file with the headers of pushes, NAME: VALUE on lines of their own (Authorization)",
+        option="--otlp-headers",
+        commands=_METRICS,
+        metavar="FILE",
+    )
+
+
 # The names are those of Config's attributes.
 SECTIONS: Final[dict[str, type]] = {
     "bridge": BridgeKeys,
@@ -544,6 +644,7 @@ SECTIONS: Final[dict[str, type]] = {
     "history": HistoryKeys,
     "notify": NotifyKeys,
     "limits": LimitsKeys,
+    "metrics": MetricsKeys,
 }
 KEYS: Final[dict[str, Key]] = {
     one.full: one for section, kind in SECTIONS.items() for one in keys_of(section, kind)

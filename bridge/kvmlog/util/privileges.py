@@ -19,6 +19,7 @@ _OF_SERVICES = {
     "kvmlog-vmstats": "-g kvmlog -G libvirt",
     "kvmlog-history": "-g kvmlog",
     "kvmlog-notify": "-g kvmlog",
+    "kvmlog-metrics": "-g kvmlog",
 }
 # <linux/prctl.h>
 _PR_SET_NO_NEW_PRIVS = 38

@@ -152,13 +152,6 @@ static int make_groups(struct kvmlog_query *query)
 	return 0;
 }
 
-static __u8 key_handler(__u8 flags)
-{
-	if (flags & KVMLOG_STATISTICS_L0)
-		return KVMLOG_HANDLER_L0;
-	return flags & KVMLOG_STATISTICS_L1 ? KVMLOG_HANDLER_L1 : KVMLOG_HANDLER_UNTOLD;
-}
-
 static void tell(struct kvmlog_query *query, __u32 number, struct kvmlog_statistics_group *out)
 {
 	struct kvmlog_query_group *group = &query->groups[number];
@@ -175,7 +168,7 @@ static void tell(struct kvmlog_query *query, __u32 number, struct kvmlog_statist
 	out->isa = group->key.isa;
 	out->reason = group->key.reason;
 	out->nested = !!(group->key.flags & KVMLOG_STATISTICS_NESTED);
-	out->handler = key_handler(group->key.flags);
+	out->handler = kvmlog_key_handler(group->key.flags);
 	out->halt = !!(group->key.flags & KVMLOG_STATISTICS_HALT);
 	out->detail = group->key.detail;
 	out->detail_kind = group->key.detail_kind;

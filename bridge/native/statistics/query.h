@@ -50,6 +50,14 @@ static inline int kvmlog_is_rest(const struct kvmlog_statistics_key *key)
 	return key->detail_kind == KVMLOG_STATISTICS_DETAIL_OTHER;
 }
 
+/* Who handled exits that have these flags: enum kvmlog_handler. */
+static inline __u8 kvmlog_key_handler(__u8 flags)
+{
+	if (flags & KVMLOG_STATISTICS_L0)
+		return KVMLOG_HANDLER_L0;
+	return flags & KVMLOG_STATISTICS_L1 ? KVMLOG_HANDLER_L1 : KVMLOG_HANDLER_UNTOLD;
+}
+
 /* source.c */
 void kvmlog_query_take(struct kvmlog_query *query, const struct kvmlog_statistics_key *key,
 		       __u32 number);

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import os
 import pwd
+from collections.abc import Callable
 
 from kvmlog.config.load import DEFAULT, Config
 from kvmlog.config.problems import collect_problems
 from kvmlog.config.schema import DEFAULT_JSON, DEFAULT_LISTEN
 from kvmlog.rpcserver.auth import tls
 from kvmlog.rpcserver.auth.credentials import Credentials
+from kvmlog.rpcserver.auth.tls import CredentialKeys
 from kvmlog.rpcserver.auth.tokens import Tokens
 from kvmlog.rpcserver.http.listen import is_loopback, parse_listen
 from kvmlog.util import privileges
@@ -19,7 +21,7 @@ from kvmlog.util.errors import KvmlogError
 
 def credentials(config: Config) -> Credentials:
     """Return the credentials to accept; KvmlogError when these do not suffice for the addresses."""
-    found = Credentials(config)
+    found = Credentials(config.rpc)
     _addresses(config)
     return found
 
@@ -30,25 +32,41 @@ def problems(config: Config) -> list[KvmlogError]:
     Only root can become that user; for anybody else it is as they see it, UnreadableError included.
     Not checked: whether the address is free, and one of this machine.
     """
+    return problems_as_user(config, "rpc", _addresses, _tls, _tokens)
+
+
+def problems_as_user(
+    config: Config, section: str, *checks: Callable[[Config], object]
+) -> list[KvmlogError]:
+    """Return what these checks raise, as the user of a server's section sees files."""
     found: list[KvmlogError] = []
-    user = config.rpc.user
+    user = getattr(config, section).user
     try:
         privileges.find(user)
     except KvmlogError as error:
         # The default user comes with the installation: the file is not to blame for it.
-        if config.origins["rpc.user"] != DEFAULT:
+        if config.origins[f"{section}.user"] != DEFAULT:
             found.append(error)
         user = privileges.STAY_ROOT
     with privileges.acting_as(user):
-        return found + collect_problems(config, _addresses, tls.server_context, _tokens)
+        return found + collect_problems(config, *checks)
 
 
-def is_reader(config: Config) -> bool:
+def is_reader(keys: CredentialKeys) -> bool:
     """Return whether problems() sees files as the server does."""
     try:
-        return os.geteuid() in (0, pwd.getpwnam(config.rpc.user).pw_uid)
+        return os.geteuid() in (0, pwd.getpwnam(keys.user).pw_uid)
     except KeyError:
         return os.geteuid() == 0
+
+
+def check_address(
+    keys: CredentialKeys, given: str, default: str, option: str = "--listen"
+) -> tuple[str, int]:
+    """Return host and port; KvmlogError unless remote callers have TLS and a credential."""
+    host, port = parse_listen(given, option)
+    _check_reach(keys, given, host, default)
+    return host, port
 
 
 def _addresses(config: Config) -> None:
@@ -58,18 +76,25 @@ def _addresses(config: Config) -> None:
         ("--json-listen", keys.json_listen, DEFAULT_JSON),
     ):
         if given:
-            host, _ = parse_listen(given, option)
-            _check_reach(config, given, host, default)
+            check_address(keys, given, default, option)
+
+
+def _tls(config: Config) -> None:
+    tls.server_context(config.rpc)
 
 
 def _tokens(config: Config) -> None:
-    if config.rpc.token_file:
-        Tokens.read(config.rpc.token_file, config.rpc.user)
+    read_tokens(config.rpc)
 
 
-def _check_reach(config: Config, given: str, host: str, default: str) -> None:
+def read_tokens(keys: CredentialKeys) -> None:
+    """Read the token file, where there is one; KvmlogError."""
+    if keys.token_file:
+        Tokens.read(keys.token_file, keys.user)
+
+
+def _check_reach(keys: CredentialKeys, given: str, host: str, default: str) -> None:
     """Raise KvmlogError unless remote callers have TLS and a way to prove who they are."""
-    keys = config.rpc
     if is_loopback(host):
         return
     if not keys.tls_cert and not keys.tls_key:

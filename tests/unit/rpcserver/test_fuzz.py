@@ -55,7 +55,13 @@ def service(tmp_path: Path) -> Iterator[RpcService]:
         past(tmp_path)
         history = HistoryPaths(str(tmp_path / "history.db"), str(tmp_path / "history.socket"))
         yield RpcService(
-            str(path), switch, f"{path}.vms", Credentials(Config()), Limits().depth, log, history
+            str(path),
+            switch,
+            f"{path}.vms",
+            Credentials(Config().rpc),
+            Limits().depth,
+            log,
+            history,
         )
     defusedxml.xmlrpc.unmonkey_patch()
 

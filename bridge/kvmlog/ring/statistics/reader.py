@@ -89,6 +89,34 @@ class Row(NamedTuple):
     rough: bool
 
 
+class Histogram(NamedTuple):
+    """One reason of one guest since the statistics began; times in ns.
+
+    octaves: exits by duration, octave k those of up to OCTAVE_ENDS_NS[k]; they may be fewer than
+    `count`, where the file had no room (Snapshot.overflow_histogram).
+    """
+
+    guest: int  # key in Snapshot.guests
+    isa: int  # enum kvmlog_isa
+    reason: int  # without the flags of VMX
+    nested: bool
+    handler: int  # HANDLER_*, of nested exits
+    halt: bool
+    count: int  # type: ignore[assignment]  # hides tuple.count, which no histogram needs
+    total_ns: int
+    kvm_ns: int
+    vmm_ns: int
+    wait_ns: int
+    idle_ns: int
+    paused_ns: int
+    octaves: tuple[int, ...]
+
+
+OCTAVE_ENDS_NS: Final = tuple(
+    (lib.KVMLOG_HISTOGRAM_STEPS << octave) - 1 for octave in range(lib.KVMLOG_HISTOGRAM_OCTAVES)
+)
+
+
 class StatisticsGuest(NamedTuple):
     """A guest of the table; tgid 0: it has not been announced yet."""
 
@@ -215,6 +243,30 @@ class Snapshot:
             raise StatisticsError(f"{self.path}: {os.strerror(-count)}")
         rows = list(map(Row._make, _GROUP.iter_unpack(ffi.buffer(groups, count * _GROUP.size))))
         return rows, ffi.buffer(counts, count * _COUNTS.size if octaves else 0)
+
+    def histograms(self) -> list[Histogram]:
+        """Return each reason of each guest, as finely as the file keeps them apart."""
+        found = _new_uninitialized("struct kvmlog_statistics_histogram[]", self._rows_used + 1)
+        count = lib.kvmlog_statistics_histograms(self._native, found, self._rows_used + 1)
+        return [
+            Histogram(
+                guest=one[0],
+                reason=one[1],
+                isa=one[2],
+                nested=one[3],
+                handler=one[4],
+                halt=one[5],
+                count=one[6],
+                total_ns=one[7],
+                kvm_ns=one[10],
+                vmm_ns=one[11],
+                wait_ns=one[12],
+                idle_ns=one[13],
+                paused_ns=one[14],
+                octaves=one[15:],
+            )
+            for one in _HISTOGRAM.iter_unpack(ffi.buffer(found, count * _HISTOGRAM.size))
+        ]
 
     def _continues(self, base: Snapshot) -> bool:
         same = self.statistics_id == base.statistics_id
@@ -361,3 +413,6 @@ _GROUP: Final = struct.Struct("=IHBxI?B?xQBxHxxxx" + "9Q" + "4Q" + "?7x")
 _COUNTS: Final = struct.Struct(f"={OCTAVES}Q")
 if _GROUP.size != ffi.sizeof("struct kvmlog_statistics_group"):
     raise ImportError("reader.py and struct kvmlog_statistics_group differ")
+_HISTOGRAM: Final = struct.Struct(f"=IIB?B?4x9Q{lib.KVMLOG_HISTOGRAM_OCTAVES}Q")
+if _HISTOGRAM.size != ffi.sizeof("struct kvmlog_statistics_histogram"):
+    raise ImportError("reader.py and struct kvmlog_statistics_histogram differ")

@@ -13,7 +13,6 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final
 
-from kvmlog.config.load import Config
 from kvmlog.rpcserver.auth import tls
 from kvmlog.rpcserver.auth.caller import ALL_ROLES, Caller
 from kvmlog.rpcserver.auth.tokens import Tokens
@@ -30,12 +29,11 @@ _CHALLENGE: Final = MappingProxyType({"WWW-Authenticate": 'Bearer realm="kvmlog"
 class Credentials:
     """The certificates and tokens that the configuration accepts; replaced as a whole at SIGHUP."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, keys: tls.CredentialKeys) -> None:
         """Read all files; KvmlogError when one cannot be used."""
-        self.context = tls.server_context(config)
-        keys = config.rpc
+        self.context = tls.server_context(keys)
         self._tokens = Tokens.read(keys.token_file, keys.user) if keys.token_file else Tokens()
-        self._switch_names = config.rpc.switch_names
+        self._switch_names = keys.switch_names
 
     def caller(self, peer: Peer, connection: object, authorization: str | None) -> Caller:
         """Return who calls.

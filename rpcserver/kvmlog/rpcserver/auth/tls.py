@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from kvmlog.config.load import Config
 from kvmlog.rpcserver.auth.caller import ALL_ROLES, Role
 from kvmlog.util.errors import KvmlogError
 from kvmlog.util.secrets import UnreadableError, read_secret
@@ -20,13 +19,40 @@ class TlsError(KvmlogError):
     """Certificates or keys that cannot be used."""
 
 
-def server_context(config: Config) -> ssl.SSLContext | None:
+class CredentialKeys(Protocol):
+    """The keys of a server's section that tell whom it serves: `rpc`, `metrics`."""
+
+    @property
+    def user(self) -> str:
+        """The user that it runs as, who may own its secrets."""
+
+    @property
+    def tls_cert(self) -> str:
+        """PEM file; "": no TLS."""
+
+    @property
+    def tls_key(self) -> str:
+        """PEM file; "": no TLS."""
+
+    @property
+    def tls_ca(self) -> str:
+        """PEM file; "": no client certificates."""
+
+    @property
+    def token_file(self) -> str:
+        """File of Tokens; "": there are none."""
+
+    @property
+    def switch_names(self) -> tuple[str, ...]:
+        """Names in certificates that may switch; none: all."""
+
+
+def server_context(keys: CredentialKeys) -> ssl.SSLContext | None:
     """Return the server's side of TLS, as restrict() has it; None without a certificate.
 
     With tls_ca clients' certificates are verified, and required unless there are tokens, which a
     client may show instead. TlsError, SecretError for files that cannot be used.
     """
-    keys = config.rpc
     if not keys.tls_cert and not keys.tls_key:
         if keys.tls_ca:
             raise TlsError("--tls-ca needs TLS; give --tls-cert and --tls-key as well")

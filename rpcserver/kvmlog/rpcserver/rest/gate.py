@@ -6,37 +6,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-import json
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from http import HTTPMethod, HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from xmlrpc.client import Fault
 
 from aiohttp import web
 
 from kvmlog.guests.sanitize import clean
 from kvmlog.rpcserver.auth.caller import Caller, Role
+from kvmlog.rpcserver.auth.credentials import Credentials
 from kvmlog.rpcserver.http.service import RefusalError, StaleCredentialsError
 from kvmlog.rpcserver.http.work import Accounts, Work
-from kvmlog.rpcserver.rest import microversions, problems
+from kvmlog.rpcserver.rest import problems
 from kvmlog.rpcserver.rest.connection import JsonConnection
-from kvmlog.rpcserver.rest.encode import encoded
-from kvmlog.rpcserver.rest.nova.paths import PREFIX
-from kvmlog.rpcserver.rest.routes import Question, Route, bad_request
-from kvmlog.rpcserver.service import RpcService
-from kvmlog.rpcserver.vms.documents import Vms
 from kvmlog.util.errors import HistoryError, VmStatsError
 
 # Requests are not for web pages: the ones of browsers carry one of these (Fetch, 3.1 and 5.2).
 _NOT_OF_PAGES: Final = ("", "none")
 # keystoneauth's plugin `none` sends it, as a token has to be something.
 _NO_TOKEN: Final = "notused"
-_JSON: Final = "application/json"
 _WITHOUT_BODY: Final = (HTTPMethod.GET, HTTPMethod.HEAD)
-_BODY_BYTES: Final = 4 * 1024
 
 
 @dataclass
@@ -47,20 +40,26 @@ class _Queue:
     users: int = 0
 
 
+class Guarded(Protocol):
+    """What is behind the gate."""
+
+    @property
+    def credentials(self) -> Credentials:
+        """Those that are accepted now."""
+
+
 class Gate:
     """What all requests pass; its methods run in the event loop."""
 
     def __init__(
         self,
-        service: RpcService,
-        vms: Vms,
+        service: Guarded,
         accounts: Accounts,
         executor: Executor,
         log_sparingly: Callable[[str], None],
     ) -> None:
         """executor: has a thread for each caller at a time."""
         self._service = service
-        self._vms = vms
         self._accounts = accounts
         self._limits = accounts.limits
         self._executor = executor
@@ -93,7 +92,7 @@ class Gate:
             )
             answer = problems.response(refusal, request.path)
         except web.HTTPException as error:
-            answer = problems.response(problems.not_routed(error, request.path), request.path)
+            answer = problems.response(self._not_routed(error, request.path), request.path)
         except (HistoryError, VmStatsError, Fault) as error:
             answer = problems.response(problems.refusal_of(error), request.path)
         except Exception as error:  # noqa: BLE001 - a defect must not take the connection with it
@@ -106,30 +105,25 @@ class Gate:
                 work.sent()
             connection.answered()
 
-    def handler(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        """Return what serves a route behind the gate."""
-        of_nova = route.path.startswith(PREFIX)
+    async def compute(self, request: web.Request, make: Callable[[], bytes]) -> bytes:
+        """Return what `make` returns in a thread, on its caller's account, one at a time for each.
 
-        async def serve(request: web.Request) -> web.StreamResponse:
-            self._check_role(request["caller"], route)
-            version = microversions.negotiate(request.headers) if of_nova else microversions.MOST
-            query: dict[str, list[str]] = {}
-            for name, value in request.query.items():
-                query.setdefault(name, []).append(value)
-            path, given = route.question(request.match_info, query)
-            caller, work = request["caller"], request["work"]
-            sent = {} if route.body is None else await self._body_of(request)
-            question = Question(self._vms, self._service, caller, work, path, given, version, sent)
-            headers = microversions.headers_of(version) if of_nova else {}
-            try:
-                body = await self._compute(caller.key, lambda: _body(route, question))
-            except (HistoryError, VmStatsError, Fault) as error:
-                found = problems.response(problems.refusal_of(error), request.path)
-                found.headers.update(headers)
-                return found
-            return web.Response(body=body, content_type=_JSON, headers=headers)
+        To be called by what serves a request behind the gate.
+        """
+        work: Work = request["work"]
 
-        return serve
+        def made() -> bytes:
+            with work:
+                body = make()
+                work.made(len(body))
+                return body
+
+        async with self._turn(request["caller"].key):
+            return await asyncio.get_running_loop().run_in_executor(self._executor, made)
+
+    def _not_routed(self, error: web.HTTPException, path: str) -> RefusalError:
+        """Return the refusal of a path or a method that is not served."""
+        return problems.not_routed(error, path)
 
     def _caller(self, request: web.Request, connection: JsonConnection) -> Caller:
         """Return who calls, and count it; RefusalError, StaleCredentialsError."""
@@ -154,46 +148,6 @@ class Gate:
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "A GET has no body here; send none."
             )
         return caller
-
-    def _check_role(self, caller: Caller, route: Route) -> None:
-        if not caller.may(route.role):
-            rights = " and ".join(str(one.name).lower() for one in route.role)
-            self._log_sparingly(f"{caller} may not call {route.name}: no right to {rights}")
-            raise RefusalError(
-                HTTPStatus.FORBIDDEN,
-                f"{caller.name} ({caller.how}) is not allowed to do that; it takes the right to "
-                f"{rights}.",
-            )
-
-    async def _body_of(self, request: web.Request) -> Mapping[str, Any]:
-        """Return the object that a request has as its body; RefusalError."""
-        raw = b""
-        try:
-            async with asyncio.timeout(self._limits.request_s):
-                while len(raw) <= _BODY_BYTES and (part := await request.content.readany()):
-                    raw += part
-        except TimeoutError:
-            raise RefusalError(
-                HTTPStatus.REQUEST_TIMEOUT,
-                f"The body did not arrive within {self._limits.request_s:g} s.",
-            ) from None
-        if len(raw) > _BODY_BYTES:
-            raise RefusalError(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"The body has more than {_BODY_BYTES} bytes; send less.",
-            )
-        try:
-            found = json.loads(raw)
-        except (ValueError, RecursionError):
-            raise bad_request("The body is no JSON; send an object.") from None
-        if not isinstance(found, dict):
-            raise bad_request("The body is no JSON object; send one.")
-        return found
-
-    async def _compute(self, key: Hashable, make: Callable[[], bytes]) -> bytes:
-        """Return what `make` returns in a thread, one at a time for each caller."""
-        async with self._turn(key):
-            return await asyncio.get_running_loop().run_in_executor(self._executor, make)
 
     @contextlib.asynccontextmanager
     async def _turn(self, key: Hashable) -> AsyncIterator[None]:
@@ -234,16 +188,9 @@ class Gate:
             self._log_sparingly(f"{connection.entry.peer.address} did not accept its reply")
             if request.transport is not None:
                 request.transport.abort()
+        except ConnectionError:
+            self._log_sparingly(f"{connection.entry.peer.address} went before its reply came")
         return answer
-
-
-def _body(route: Route, question: Question) -> bytes:
-    """Return the reply to a question, on its caller's account; called in a thread."""
-    with question.work as work:
-        found = route.answer(question)
-        body = found if isinstance(found, bytes) else encoded(found)
-        work.made(len(body))
-        return body
 
 
 def _tls_of(request: web.Request) -> ssl.SSLObject | None:

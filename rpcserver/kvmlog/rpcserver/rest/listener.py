@@ -7,8 +7,9 @@ import asyncio
 import contextlib
 import os
 import socket
+import ssl
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from aiohttp import web
 
@@ -16,12 +17,19 @@ from kvmlog.rpcserver.http.connections import Connection, Connections
 from kvmlog.rpcserver.http.peers import Peer, identify
 from kvmlog.rpcserver.limits import BURST_S, Limits
 from kvmlog.rpcserver.rest.connection import JsonConnection
-from kvmlog.rpcserver.service import RpcService
 from kvmlog.util.ratelimit import TokenBuckets
 from kvmlog.util.shortage import shortage
 
 # How long a connection waits that there is no descriptor for, before the next look.
 _SHORTAGE_S: Final = 0.1
+
+
+class Served(Protocol):
+    """What is behind a listener."""
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """The server's side of TLS for new connections; None for plain HTTP."""
 
 
 class Listener:
@@ -31,7 +39,7 @@ class Listener:
         self,
         listening: socket.socket,
         manager: web.Server,
-        service: RpcService,
+        service: Served,
         limits: Limits,
         log_sparingly: Callable[[str], None],
     ) -> None:

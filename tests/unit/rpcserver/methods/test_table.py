@@ -93,7 +93,7 @@ def test_a_method_that_cannot_be_loaded_is_an_internal_fault(
         str(tmp_path / "ring"),
         str(tmp_path / "switch"),
         str(tmp_path / "vms"),
-        Credentials(Config()),
+        Credentials(Config().rpc),
         32,
         log,
     )
@@ -121,7 +121,7 @@ def test_a_method_is_found_once_a_call(monkeypatch: pytest.MonkeyPatch, tmp_path
         str(tmp_path / "ring"),
         str(tmp_path / "switch"),
         str(tmp_path / "vms"),
-        Credentials(Config()),
+        Credentials(Config().rpc),
         32,
         log,
     )

@@ -40,7 +40,7 @@ class Running:
         self.accounts = Accounts(LIMITS)
         ring, switch, path = (str(folder / name) for name in ("ring", "switch", "vms"))
         service = RpcService(
-            ring, switch, path, Credentials(Config()), LIMITS.depth, self.lines.append
+            ring, switch, path, Credentials(Config().rpc), LIMITS.depth, self.lines.append
         )
         vms = Vms(path, ring)
         self.server = JsonServer(
@@ -158,6 +158,6 @@ def test_it_stops_while_a_request_is_under_way(running: Running) -> None:
 
 def test_it_can_be_stopped_without_being_started() -> None:
     """As when another part of the process cannot start."""
-    service = RpcService("r", "s", "v", Credentials(Config()), 32, print)
+    service = RpcService("r", "s", "v", Credentials(Config().rpc), 32, print)
     with JsonServer("127.0.0.1", 0, service, Vms("v", "r"), Accounts(LIMITS), "1", print) as made:
         assert made.url().startswith("http://127.0.0.1:")
