@@ -103,17 +103,19 @@ def _parquet_place(source: str) -> Iterator[str]:
         yield source
         return
     from kvmlog.analysis.export.dataset import write_dataset
-    from kvmlog.analysis.records.batches import batches_of, empty, identity_of
+    from kvmlog.analysis.export.tables import write_parquet
+    from kvmlog.analysis.records.batches import batches_of, identity_of
 
     with (
         recorded.opened(source) as recording,
         tempfile.TemporaryDirectory(prefix="kvmlog-query-") as folder,
     ):
         view = recorded.view_of(recording, [])
-        batches: Iterator[Any] = batches_of(recording, view, Selection())
-        if not recording.records:
-            batches = iter([empty()])
-        write_dataset(batches, folder, recording.header, identity_of(recording))
+        batches = batches_of(recording, view, Selection())
+        if not write_dataset(batches, folder, recording.header, identity_of(recording)):
+            # Without a row it has no day, and a data set no file.
+            with open(os.path.join(folder, "empty.parquet"), "wb") as stream:
+                write_parquet([], stream, recording.header)
         yield folder
 
 

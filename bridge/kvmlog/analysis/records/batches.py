@@ -271,8 +271,3 @@ def _array(column: Any, field: Any) -> Any:
     wide = np.dtype("i4") if field.type == pa.int32() else np.dtype("i8")
     column = column.view("i8") if column.dtype == np.dtype("u8") else column.astype(wide)
     return pa.array(column, mask=mask).cast(field.type)
-
-
-def empty() -> Any:
-    """Return a batch without rows."""
-    return pa.RecordBatch.from_pylist([], schema=SCHEMA)

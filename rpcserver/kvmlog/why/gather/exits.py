@@ -46,6 +46,9 @@ def with_pending(exits: Exits, pending: Iterable[Record]) -> Exits:
     """Return the exits with those that had not ended: halts, pauses, and vCPUs that are stuck."""
     halted_ns, held_ns = exits.halted_ns, exits.held_ns
     stuck = list(exits.stuck)
+    pending = list(pending)
+    # A vCPU that halts for longer than the watch has made no exit in it.
+    vcpus = max(exits.vcpus or 0, len({(one.guest, one.vcpu) for one in pending})) or None
     for record in pending:
         within_ns = min(record.total_ns, exits.over_ns)
         if names.halted_ns(record) or _halts_in_vmm(record):
@@ -54,7 +57,7 @@ def with_pending(exits: Exits, pending: Iterable[Record]) -> Exits:
             held_ns += within_ns
         else:
             stuck.append(_stuck(record))
-    return replace(exits, stuck=tuple(stuck), halted_ns=halted_ns, held_ns=held_ns)
+    return replace(exits, vcpus=vcpus, stuck=tuple(stuck), halted_ns=halted_ns, held_ns=held_ns)
 
 
 def _halts_in_vmm(record: Record) -> bool:
