@@ -12,13 +12,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from scripts.docs_pictures import screen
+from scripts.docs_pictures import page, screen
 
 PICTURES: Final = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 # File -> function that returns its content. Each is the same whenever it is made.
 MAKERS: Final[Mapping[str, Callable[[], str | bytes]]] = {
     "top.svg": screen.guests,
     "top-reasons.svg": screen.reasons,
+    "report.png": page.beginning,
+    "report-timeline.png": page.time_line,
 }
 
 

@@ -25,10 +25,8 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("kvmlog rpc --listen 127.0.0.1:8080 --user root", "on another port, as root"),
     ),
     "notify": (
-        (
-            "kvmlog notify --webhook https://engine.example/events --exists day",
-            "each change to a webhook, and once a day which VMs there are",
-        ),
+        ("kvmlog notify --webhook https://engine1/events", "each change, to a webhook"),
+        ("kvmlog notify --exists day", "as configured, and daily which VMs there are"),
     ),
     "history": (
         ("kvmlog history", "as /etc/kvmlog/kvmlog.toml has it"),

@@ -19,7 +19,7 @@ from kvmlog.cli.check import exits, services, vms
 from kvmlog.cli.check.figures import Measured, judge
 from kvmlog.cli.check.ranges import Threshold
 from kvmlog.cli.check.status import Outcome, State
-from kvmlog.cli.remote.command import add_link, connect
+from kvmlog.cli.remote.link import add_link, connect
 from kvmlog.client import Client
 from kvmlog.client.connection import MOST_TIMEOUT_S
 from kvmlog.util.errors import KvmlogError

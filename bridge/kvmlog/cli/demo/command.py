@@ -103,7 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help=f"configuration file (default: {DEFAULT_CONFIG}, where it exists)",
     )
-    link.add_link(parser, TIMEOUT_S)
+    link.add_link(parser, timeout_s=TIMEOUT_S)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,10 +7,10 @@ import sys
 import time
 from typing import Final, TextIO
 
-from kvmlog.cli.table import printable
 from kvmlog.exits.format.notes import counted
 from kvmlog.recording.writer import RecordingWriter
 from kvmlog.util import units
+from kvmlog.util.printable import printable
 from kvmlog.util.units import KIB
 
 _EACH_S: Final = 0.5

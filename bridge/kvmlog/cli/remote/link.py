@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT_S: Final = 10.0
 
 
-def add_link(parser: argparse.ArgumentParser, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
-    """Add credentials, trust and timeout, for connect()."""
+def add_link(
+    parser: argparse.ArgumentParser, *also: str, timeout_s: float = DEFAULT_TIMEOUT_S
+) -> None:
+    """Add credentials, trust and timeout, for connect(); also: other names of the last."""
     parser.add_argument(
         "--token-file", metavar="FILE", help="file that holds only the token to authenticate with"
     )
@@ -25,6 +27,7 @@ def add_link(parser: argparse.ArgumentParser, timeout_s: float = DEFAULT_TIMEOUT
     parser.add_argument("--tls-cert", metavar="FILE", help="PEM file of the client certificate")
     parser.add_argument("--tls-key", metavar="FILE", help="PEM file of its key")
     parser.add_argument(
+        *also,
         "--timeout",
         metavar="S",
         type=float,

@@ -42,8 +42,8 @@ class Host:
 
     def call(self, *given: Any) -> Any:
         """Return the result as a stock client gets it."""
-        places = {"switch": str(self._folder / "switch"), "vmstats": str(self._vms)}
-        call = call_of(str(self._folder / "ring"), *given, **places)
+        switch, vms = str(self._folder / "switch"), str(self._vms)
+        call = call_of(str(self._folder / "ring"), *given, switch=switch, vmstats=vms)
         return as_received(table.run("kvmWhy", table.find("kvmWhy"), call))
 
 
@@ -146,7 +146,7 @@ def test_who_may_only_read_does_not_switch_tracing_on(
 
     monkeypatch.setattr(method, "watch", watch)
     ring, switch, vms = (str(tmp_path / name) for name in ("ring", "switch", "vms"))
-    service = RpcService(ring, switch, vms, Credentials(Config()), 32, log)
+    service = RpcService(ring, switch, vms, Credentials(Config().rpc), 32, log)
     reader = Caller("engine", Role.READ, "token", "192.0.2.1:7")
     asked = {"vm": "web1", "for_s": 1.0}
     found: Any = loads(answer(service, dumps((asked,), "kvmWhy").encode(), reader))[0]
