@@ -297,8 +297,8 @@ def test_guests_that_lack_memory(
             try:
                 done = subprocess.run(command, capture_output=True, preexec_fn=fail_from_here)
                 ended.append(done.returncode)
-            except OSError as error:
-                assert error.errno == errno.ENOMEM  # not even its program could be run
+            except OSError as error:  # not even its program could be run
+                ended.append(error.errno or 0)
             receiver.drain(0.05)
     host.guest(*command[1:])
     control.switch_off()
