@@ -387,7 +387,7 @@ class HistoryKeys:
         DEFAULT_HISTORY_SOCKET,
         "local socket for heartbeats of services, and for what is set of them",
         option="--history-socket",
-        commands=_OF_HISTORY,
+        commands=(*_OF_HISTORY, "metrics"),
         metavar="SOCKET",
     )
     keep_days: int = key(

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from kvmlog.config.load import Config, add_options
 from kvmlog.config.reload import Reload
+from kvmlog.history.client import Heartbeat
+from kvmlog.history.model import Binary
 from kvmlog.metrics import log, preflight
 from kvmlog.metrics.preflight import MetricsError
 from kvmlog.rpcserver.auth.tokens import new_token
@@ -75,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
             host, port = parse_listen(keys.listen)
             server = stack.enter_context(MetricsServer(host, port, service, metrics, log_sparingly))
         pusher = _pusher(config, metrics, headers) if keys.otlp_url else None
+        heartbeat = stack.enter_context(Heartbeat(config.history.socket, Binary.METRICS))
         # Everything that takes root has been done: the address is bound, secrets are read.
         dropped = privileges.drop(keys.user)
         reload = Reload("metrics", config, lambda: Config.of(args), log)
@@ -90,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
         # Always, since the contents of the files may have changed.
         reload.on(*_CREDENTIAL_KEYS, apply=renew_credentials, always=True)
         bridge.start()
+        heartbeat.start()
         doing = []
         if server is not None:
             server.start()

@@ -19,6 +19,7 @@ from kvmlog.history.protocol import Update
 from kvmlog.util.errors import HistoryError
 from tests.support.bridge_process import HANG_S, running_bridge, without_module
 from tests.support.history_process import History, command, history
+from tests.support.metrics_host import metrics_host
 from tests.support.users import NOBODY, as_root, run_as
 
 
@@ -165,3 +166,12 @@ def test_reload_and_end(kept: History) -> None:
     assert kept.stop() == 0
     assert kept.log().endswith("kvmlog history: stopped\n")
     assert not kept.socket.exists()
+
+
+def test_metrics_tell_that_they_live(tmp_path: Path) -> None:
+    """As rpc does: `kvmlog metrics` is among the services, and up."""
+    with history(tmp_path) as kept, metrics_host(tmp_path) as host:
+        assert not kept.reader.services(binary="kvmlog-metrics")
+        with host.serving("--history-socket", str(kept.socket)):
+            (found,) = kept.until(lambda reader: reader.services(binary="kvmlog-metrics"))
+        assert found.is_up(found.last_seen)
