@@ -77,6 +77,7 @@ _CALLS: Final[tuple[tuple[str, tuple[Any, ...]], ...]] = (
     ("vmActions", ({"vm": "web1", "limit": 3, "since": "2026-11-20", "before": "2026-11-21"},)),
     ("vmAction", ("web1", "req-1")),
     ("vmFaults", ({"vm": "web1", "limit": 3, "since": "2026-11-20T19:46:02"},)),
+    ("kvmWhy", ({"vm": "web1", "for_s": 1.0, "trace": False},)),
     ("projectUsage", ({"start": "2026-11-20", "end": "2026-11-21", "detailed": True},)),
     ("system.listMethods", ()),
     ("system.multicall", ([{"methodName": "kvmRecords", "params": [{"count": 3}]}] * 2,)),

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any, Final, TypeAlias
 from kvmlog.cli import records, selection, table
 from kvmlog.cli.since import moment
 from kvmlog.cli.table import Column, Table
+from kvmlog.util.spreadsheet import csv_line
 
 Document: TypeAlias = Mapping[str, Any]
 # The actions and faults of a VM, or of all VMs, newest first, at most so many of each.
@@ -137,9 +137,8 @@ def _row(one: Document) -> list[str]:
 
 
 def _write_csv(events: Sequence[Document]) -> None:
-    writer = csv.DictWriter(sys.stdout, _NAMES, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(events)
+    lines = (csv_line([one[name] for name in _NAMES]) for one in events)
+    table.write([csv_line(_NAMES), *lines], sys.stdout)
 
 
 def local_time(text: str) -> str:

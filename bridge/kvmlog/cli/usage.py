@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +13,7 @@ from kvmlog.cli import records, table
 from kvmlog.cli.events import local_time
 from kvmlog.cli.since import moment
 from kvmlog.cli.table import Column, Table
+from kvmlog.util.spreadsheet import csv_line
 
 _OWNERS: Final = (
     Column("PROJECT", width=32),
@@ -89,9 +89,8 @@ def show(args: argparse.Namespace, ask: Callable[..., dict[str, Any]]) -> int:
     if args.json:
         table.write([json.dumps(found)], sys.stdout)
     elif args.csv:
-        writer = csv.DictWriter(sys.stdout, _NAMES, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(_servers(tenants))
+        lines = (csv_line([one[name] for name in _NAMES]) for one in _servers(tenants))
+        table.write([csv_line(_NAMES), *lines], sys.stdout)
     elif not tenants:
         table.show(f"nothing was used; observed since {local_time(found['observed_since'])}")
     else:

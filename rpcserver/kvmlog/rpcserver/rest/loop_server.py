@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import socket
 import threading
 import time
@@ -43,7 +44,7 @@ class LoopServer(ABC):
         self._socket = listening
         self._executor = ThreadPoolExecutor(_THREADS, name)
         self._last_round_s = time.monotonic()
-        self._loop = asyncio.new_event_loop()
+        self._loop = _new_loop()
         self._stopping = asyncio.Event()
         self._listener: Listener | None = None
         self._thread = threading.Thread(target=self._run, name=name)
@@ -136,3 +137,12 @@ def listen(host: str, port: int, remedy: str) -> socket.socket:
         ) from error
     found.setblocking(False)
     return found
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """Return a new event loop; OSError where there are too few descriptors for one."""
+    # One that is made half complains when it is collected: what it takes is tried before.
+    with select.epoll():
+        for end in socket.socketpair():
+            end.close()
+    return asyncio.new_event_loop()
