@@ -289,7 +289,7 @@ def test_the_openstack_command_and_the_library_show_what_happened(
     sdk = json.loads(done.stdout)
     assert sdk["down"] == ["down", True]
     assert [one["action"] for one in sdk["pages"]] == list(reversed(kept.names(web.uuid)))
-    assert sdk["action"]["action"] == "unpause"
+    assert sdk["action"]["action"] == kept.names(web.uuid)[-1]
     assert sdk["limits"]["absolute"]["total_cores_used"] == 3
     (usage,) = [one for one in sdk["usage"]["server_usages"] if one["instance_id"] == web.uuid]
     assert (usage["vcpus"], usage["memory_mb"], usage["flavor"]) == (3, 256, "m1.tiny")
