@@ -62,7 +62,12 @@ def test_guests_that_live_for_a_moment_have_their_names(bridge: Bridge) -> None:
         with qemu.qemu_guest(f"short-{number}", Orders()) as guest:
             pids.append(guest.pid)
             guest.qmp.execute("query-status")
-    until(lambda: all(listed(bridge, "--all")[pid]["numbers"] for pid in pids), "all announced")
+
+    def all_are_announced() -> bool:
+        found = listed(bridge, "--all")
+        return all(pid in found and found[pid]["numbers"] for pid in pids)
+
+    until(all_are_announced, "all announced")
     found = [listed(bridge, "--all")[pid] for pid in pids]
     assert [(one["name"], one["kind"], one["running"]) for one in found] == [
         (f"short-{number}", "qemu", False) for number in range(SHORT)

@@ -109,7 +109,7 @@ def test_a_healthy_guest_that_is_busy(why: Why) -> None:
 
 def test_an_idle_guest(why: Why) -> None:
     """It halts, and its timer wakes it now and then; and one that halts for longer than a watch."""
-    for halt_us in ("50000", "4000000"):
+    for halt_us in ("250000", "4000000"):
         options = ("--kinds", "hlt", "--hlt", "timer", "--halt-us", halt_us)
         with guest(*options, before=FIRST) as pid:
             verdict = why(pid)
