@@ -143,7 +143,7 @@ def test_engines_agree(dataset: Path, tmp_path: Path, engine: Any) -> None:
 
 
 def test_they_are_those_of_stat(dataset: Path) -> None:
-    """Of one of the hosts: `kvmlog stat --from` its recording."""
+    """`kvmlog stat --from` the recording of one of the hosts."""
     sql = (
         "select reason_name, count(*) as n, sum(total_ns) as ns, "
         "percentile_disc(0.99) within group (order by total_ns) as p99 "

@@ -107,7 +107,7 @@ class Broker:
 
 
 def test_nothing_is_lost_while_the_broker_is_away(tmp_path: Path) -> None:
-    """In their order, in oslo's envelope; killed with notifications under way, they come again."""
+    """They come in order, in oslo's envelope; those under way at a kill come again."""
     broker, expected = Broker(tmp_path), [f"reason {number}" for number in range(30)]
     password = tmp_path / "password"
     password.write_text("guest\n")

@@ -73,7 +73,7 @@ def test_a_dataset_that_kill_ends_has_no_half_file(long: Path, tmp_path: Path) -
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small tmpfs: root only")
 def test_without_space_nothing_is_left(long: Path, tmp_path: Path) -> None:
-    """Of a file, an object of a data set and the result of a query."""
+    """Neither a file nor an object of a data set nor the result of a query is left half written."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", tmp_path], check=True)
     try:
         for words in (
@@ -114,7 +114,7 @@ def test_a_file_that_is_there_stays(tmp_path: Path) -> None:
     ],
 )
 def test_a_missing_package_is_named(tmp_path: Path, package: str, words: tuple[str, ...]) -> None:
-    """With the command that installs it; JSON lines take none."""
+    """The sentence has the command that installs it; JSON lines take none."""
     made = exported.made(tmp_path / "r", 50)
     hidden = tmp_path / "hidden" / package
     hidden.mkdir(parents=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From the journal into the delivery of one target, and back: how far it has got.
+"""Feed of one target: entries of the journal into its delivery, and how far it has got.
 
 All up to the cursor is done with, and the history keeps it. Entries behind it are taken before the
 one at its front is done, so that one VM does not hold up the others; at most WINDOW.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From the configuration to targets: URLs, secrets, certificates, each checked at the start."""
+"""Targets of the configuration: URLs, secrets, certificates, each checked at the start."""
 
 from __future__ import annotations
 

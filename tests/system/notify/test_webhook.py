@@ -48,7 +48,7 @@ def got(file: Path, status: int = 204) -> list[dict[str, Any]]:
 
 
 def reasons(file: Path) -> list[str]:
-    """Of the updates of services, each once, in the order in which they came first."""
+    """Reasons of the updates of services, each once, in the order in which they came first."""
     found = [
         line["body"]["payload"]["nova_object.data"]["disabled_reason"]
         for line in got(file)

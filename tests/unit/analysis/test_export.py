@@ -61,7 +61,7 @@ def test_parquet_is_read_by_duckdb_and_pandas(made: Path, tmp_path: Path) -> Non
 
 
 def test_parquet_takes_less_than_40_bytes_a_record(tmp_path: Path) -> None:
-    """Of real guests; so does the file in which Arrow has them, within its dictionaries' size."""
+    """Real guests stay below it; so does the file in which Arrow has them, by its dictionaries."""
     path = export(exported.REAL, tmp_path / "x.parquet")
     with Recording(exported.REAL) as recording:
         assert path.stat().st_size < 40 * recording.records
