@@ -385,10 +385,13 @@ static int vendor_notify(struct notifier_block *nb, unsigned long action, void *
 		if (action == MODULE_STATE_COMING) {
 			/*
 			 * Known already: found while it was loaded the last time, when another
-			 * notifier refused it. Then nobody tells this one that it has gone.
+			 * notifier refused it. Then nobody tells this one that it has gone. The
+			 * probes go first: they would call nothing if it is not found again.
 			 */
-			if (kvmlog_vendor_is(module->name))
+			if (kvmlog_vendor_is(module->name)) {
+				detach_and_report();
 				kvmlog_vendor_forget();
+			}
 			/* The other vendor's module is announced too, before it sees the CPU. */
 			if (!kvmlog_vendor.get_exit_info && resolve_vendor(module->name) == -ENOENT)
 				pr_err("%s has no get_exit_info that kvmlog knows\n", module->name);
