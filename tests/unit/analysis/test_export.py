@@ -94,7 +94,7 @@ def test_csv_is_harmless_and_numbers_stay_numbers(made: Path, tmp_path: Path) ->
 def test_lines_of_json_are_those_of_dump(
     made: Path, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    """To the byte."""
+    """Lines are those of `dump --json`, to the byte."""
     path = export(made, tmp_path / "x.jsonl")
     assert main(["dump", "--json", "-n", "100000", "--from", str(made)]) == 0
     assert path.read_bytes() == capsysbinary.readouterr().out
@@ -125,7 +125,7 @@ def packets(path: Path) -> list[Any]:
 
 
 def test_perfetto_has_a_slice_per_exit(made: Path, tmp_path: Path) -> None:
-    """On the track of its vCPU, below its guest, with reason, arguments, and CLOCK_MONOTONIC."""
+    """Each is on the track of its vCPU, with reason, arguments, and CLOCK_MONOTONIC."""
     found = packets(export(made, tmp_path / "x.pftrace"))
     names: dict[int, str] = {}
     strings: dict[int, str] = {}
@@ -206,7 +206,7 @@ def test_folded_stacks_add_up(made: Path, tmp_path: Path, halts: bool) -> None:
 
 
 def test_a_dataset_has_a_recording_once(made: Path, tmp_path: Path) -> None:
-    """By host and day; what is exported again, in part, replaces what was there."""
+    """Files stand by host and day; what is exported again, in part, replaces what was there."""
     root = tmp_path / "set"
     for options in ([], ["--vm", "web2"], []):
         assert main(["export", str(made), "--dataset", str(root), *options]) == 0
@@ -237,7 +237,7 @@ def test_days_of_a_recording_are_folders(tmp_path: Path) -> None:
 
 
 def test_guests_of_one_name_are_told_apart(tmp_path: Path) -> None:
-    """By their process, in stacks, whose separators are no part of a name."""
+    """Guests are named by their process, in stacks, whose separators are no part of a name."""
     guests = [recordings.guest(number, "a;b", pid=70 + number) for number in (1, 2)]
     path = recordings.write(tmp_path / "r", exported.varied(200), guests=guests)
     text = export(path, tmp_path / "x.folded").read_text()
@@ -245,7 +245,7 @@ def test_guests_of_one_name_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_exports_have_the_exits_of_stat(tmp_path: Path) -> None:
-    """Of real guests, by vCPU and reason together."""
+    """Sums are those of real guests, by vCPU and reason together."""
     table = pq.read_table(export(exported.REAL, tmp_path / "x.parquet"))
     with Recording(exported.REAL) as recording:
         snapshot = recording.statistics()

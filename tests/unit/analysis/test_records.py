@@ -79,7 +79,7 @@ def require_same(row: dict[str, Any], found: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("isa", ["svm", "vmx"])
 def test_rows_are_what_dump_prints_as_json(tmp_path: Path, isa: str) -> None:
-    """Of records of all types, in the same order."""
+    """Columns are those of records of all types, in the same order."""
     path = exported.made(tmp_path / "r", 800, isa)
     rows, found = rows_of(path), objects_of(path)
     assert len(rows) == len(found) == 806

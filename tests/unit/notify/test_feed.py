@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From the journal to a target: where it begins, what it skips, what it tells once a period."""
+"""Feed of a target: where it begins, what it skips, what it tells once a period."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def test_all_groups_are_the_same(tmp_path: Path, isa: str) -> None:
 
 
 def test_guests_that_were_announced_before_are_known(tmp_path: Path) -> None:
-    """By the file of guests: a recording may begin at any time."""
+    """The file of guests names them: a recording may begin at any time."""
     guests = [recordings.guest(1, "web1", numbers=((1, 5), (2, 900 * 10**9)))]
     records = recordings.exits(1_000, guests=2)
     path = tmp_path / "x"
