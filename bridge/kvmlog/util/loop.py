@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import selectors
 import signal
 import socket
@@ -83,3 +84,12 @@ def signals() -> Iterator[socket.socket]:
             signal.signal(number, handler)
         reader.close()
         writer.close()
+
+
+def next_signals(wake: socket.socket, wait_s: float | None) -> bytes:
+    """Return the signals that came, none when the wait ended first; wake: from signals().
+
+    A descriptor, since a signal taken by another thread does not wake one that waits for a lock.
+    """
+    ready, _, _ = select.select([wake], [], [], wait_s)
+    return wake.recv(4096) if ready else b""

@@ -5,10 +5,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import select
 import signal
-import socket
-from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
 from kvmlog.config.load import Config, add_options
@@ -21,9 +18,10 @@ from kvmlog.rpcserver.auth.tokens import new_token
 from kvmlog.rpcserver.http.listen import parse_listen
 from kvmlog.util import privileges
 from kvmlog.util.errors import KvmlogError
-from kvmlog.util.loop import END, signals
+from kvmlog.util.loop import END, next_signals, signals
 from kvmlog.util.ratelimit import LogLimiter
 from kvmlog.util.sdnotify import Notifier
+from kvmlog.util.version import version
 
 if TYPE_CHECKING:
     from kvmlog.metrics.host import HostMetrics
@@ -107,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
             log(dropped)
         notifier.ready(state)
         while True:
-            caught = _next_signals(wake, notifier.interval_s)
+            caught = next_signals(wake, notifier.interval_s)
             if any(number in caught for number in END):
                 break
             if signal.SIGHUP in caught:
@@ -121,12 +119,6 @@ def run(args: argparse.Namespace) -> int:
         notifier.stopping()
     log("stopped")
     return 0
-
-
-def _next_signals(wake: socket.socket, wait_s: float | None) -> bytes:
-    """Return the signals that came, none when the wait ended first; wake: from signals()."""
-    ready, _, _ = select.select([wake], [], [], wait_s)
-    return wake.recv(4096) if ready else b""
 
 
 def _print_token(config: Config, name: str) -> int:
@@ -150,17 +142,13 @@ def _pusher(config: Config, metrics: HostMetrics, headers: dict[str, str]) -> Pu
             "(opentelemetry-exporter-otlp-proto-http), or set no otlp_url"
         ) from None
     try:
-        version = metadata.version("kvmlog")
-    except metadata.PackageNotFoundError:
-        version = "unknown"
-    try:
         return Pusher(
             metrics,
             keys.otlp_url,
             keys.otlp_interval_s,
             headers,
             keys.otlp_ca,
-            version,
+            version(),
             log,
         )
     except (OSError, ValueError) as error:

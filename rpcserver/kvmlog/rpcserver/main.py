@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import select
 import signal
-import socket
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
@@ -29,7 +27,7 @@ from kvmlog.rpcserver.methods.call import HistoryPaths
 from kvmlog.rpcserver.service import RpcService
 from kvmlog.util import privileges
 from kvmlog.util.errors import KvmlogError, RingError, RingMissingError
-from kvmlog.util.loop import END, signals
+from kvmlog.util.loop import END, next_signals, signals
 from kvmlog.util.ratelimit import LogLimiter
 from kvmlog.util.sdnotify import Notifier
 from kvmlog.util.version import version
@@ -125,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
         heartbeat.start()
         notifier.ready(state)
         while True:
-            caught = _next_signals(wake, notifier.interval_s)
+            caught = next_signals(wake, notifier.interval_s)
             if any(number in caught for number in END):
                 break
             if signal.SIGHUP in caught:
@@ -184,12 +182,3 @@ def _print_token(config: Config, name: str, role: str) -> int:
     print(new_token(path, name, role, config.rpc.user), flush=True)
     log(f"{path}: token {name} added ({role}); a running server accepts it after SIGHUP")
     return 0
-
-
-def _next_signals(wake: socket.socket, wait_s: float | None) -> bytes:
-    """Return the signals that came, none when the wait ended first; wake: from signals().
-
-    A descriptor, since a signal taken by another thread does not wake one that waits for a lock.
-    """
-    ready, _, _ = select.select([wake], [], [], wait_s)
-    return wake.recv(4096) if ready else b""

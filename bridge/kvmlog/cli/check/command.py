@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import signal
 from collections.abc import Callable, Iterator
-from importlib import metadata
 from types import FrameType
 from typing import Any, Final, NoReturn
 
@@ -24,6 +23,7 @@ from kvmlog.client import Client
 from kvmlog.client.connection import MOST_TIMEOUT_S
 from kvmlog.util.errors import KvmlogError
 from kvmlog.util.shortage import shortage
+from kvmlog.util.version import version
 
 DEFAULT_HOST: Final = "127.0.0.1"
 _LEAST_OVER_S: Final = 1.0
@@ -57,11 +57,7 @@ class _Version(argparse.Action):
     """-V, after which plugins end as UNKNOWN."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        try:
-            version = metadata.version("kvmlog")
-        except metadata.PackageNotFoundError:
-            version = "unknown"
-        print(f"check_kvmlog {version}")
+        print(f"check_kvmlog {version()}")
         parser.exit(State.UNKNOWN)
 
 
