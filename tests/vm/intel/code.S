@@ -158,6 +158,26 @@ guest dirty
 	outb %al, %dx
 guest_dirty_end:
 
+/* Has the VMM raise an interrupt's line, takes that, has it lowered, and tells the end of it. */
+guest level
+	movw $PORT, %dx
+	movb $1, %al
+	outb %al, %dx
+	sti
+1:	cmpl $0, LEVEL_TAKEN
+	je 1b
+	movw $DONE_PORT, %dx
+	outb %al, %dx
+	.globl guest_level_interrupt
+guest_level_interrupt:
+	xorl %eax, %eax
+	movw $PORT, %dx
+	outb %al, %dx
+	movl $1, LEVEL_TAKEN
+	movl %eax, APIC_EOI
+	iretl
+guest_level_end:
+
 /*
  * A hypervisor (L1), and its guest (L2). In each turn L2 makes four exits: CPUID, VMCALL and HLT,
  * which go to L1, and an OUT, for which L1 did not ask. L1 tells last of all why it ended: the

@@ -53,7 +53,7 @@ DETAILS: Final[dict[str, Callable[[KernelExit], int | None]]] = {
     "MSR_WRITE": lambda of: of.number(r"msr_write (\w+) =", "msr"),
     "EPT_VIOLATION": lambda of: of.number(r"address (0x\w+)", "page_fault"),
     "EPT_MISCONFIG": _mmio,
-    "EOI_INDUCED": lambda of: of.info1 & 0xFF,
+    "EOI_INDUCED": lambda of: of.number(r"vector (\d+)", "eoi", base=10),
 }
 
 
@@ -127,7 +127,14 @@ def _compared_user(record: Record, told: KernelExit) -> Iterator[tuple[str, Any,
     yield "interrupted", bool(record.flags & lib.KVMLOG_F_USER_EINTR), interrupted
     entry = told.first("entry")
     if returns and entry is not None:
-        yield "time in user space", *_near(record.user_ns, entry.ns - returns[0].ns)
+        ours, theirs = _near(record.user_ns, entry.ns - returns[0].ns)
+        # The thread may lose the CPU between event and probe: then what it did before and after
+        # has to stand around the probe's time.
+        at = told.after.index(returns[0])
+        before, after = told.after[at - 1].ns if at else told.ns, told.after[at + 1].ns
+        if before <= entry.ns - ours <= after:
+            ours = theirs
+        yield "time in user space", ours, theirs
     elif not returns:
         yield "time in user space", record.user_ns, 0
 

@@ -56,11 +56,11 @@ class KernelExit:
         """The first of them."""
         return next(iter(self.all(*names)), None)
 
-    def number(self, pattern: str, *names: str) -> int | None:
-        """The number that the first of them has where the pattern's group is; a hex one."""
+    def number(self, pattern: str, *names: str, base: int = 16) -> int | None:
+        """The number that the first of them has where the pattern's group is."""
         event = self.first(*names)
         found = re.search(pattern, event.text) if event is not None else None
-        return int(found[1], 16) if found else None
+        return int(found[1], base) if found else None
 
 
 @dataclass

@@ -4,10 +4,10 @@
  * that ends:
  *
  *     kvmlog-vmx-guest kinds [STEPS]   the first STEPS instructions one by one
- *     kvmlog-vmx-guest spin | window | dirty | nested
+ *     kvmlog-vmx-guest spin | window | dirty | level | nested
  *
  * It says for each return of KVM_RUN its reason, and ends with status 0 when the
- * guest came to its end. There is no interrupt controller in the kernel.
+ * guest came to its end. Only "level" has interrupt controllers in the kernel.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,6 +36,7 @@ extern const char guest_kinds[], guest_kinds_end[], guest_kinds_skip[];
 extern const char guest_spin[], guest_spin_end[];
 extern const char guest_window[], guest_window_end[];
 extern const char guest_dirty[], guest_dirty_end[];
+extern const char guest_level[], guest_level_end[], guest_level_interrupt[];
 extern const char guest_nested[], guest_nested_end[];
 
 static const struct guest {
@@ -45,12 +46,14 @@ static const struct guest {
 	bool shuts_down; /* not done at DONE_PORT, but with a triple fault */
 	bool logs_dirty;
 	bool asks_for_window;
+	bool has_apic;	/* and an I/O APIC, in the kernel */
 	bool is_nested; /* runs a guest of its own */
 } guests[] = {
 	{ .name = "kinds", .code = guest_kinds, .end = guest_kinds_end, .shuts_down = true },
 	{ .name = "spin", .code = guest_spin, .end = guest_spin_end },
 	{ .name = "window", .code = guest_window, .end = guest_window_end, .asks_for_window = true },
 	{ .name = "dirty", .code = guest_dirty, .end = guest_dirty_end, .logs_dirty = true },
+	{ .name = "level", .code = guest_level, .end = guest_level_end, .has_apic = true },
 	{ .name = "nested", .code = guest_nested, .end = guest_nested_end, .is_nested = true },
 };
 
@@ -104,7 +107,9 @@ static void add_memory(struct machine *machine)
 	const struct guest *guest = machine->guest;
 	const uint64_t skip = GUEST_CODE + (uint64_t)(guest_kinds_skip - guest_kinds);
 	const uint64_t gdt[] = { 0, 0x00cf9b000000ffff, 0x00cf93000000ffff };
-	const uint64_t gate = (skip & 0xffff) | CODE_SELECTOR << 16 | 0x8e00ULL << 32;
+	const uint64_t taken = GUEST_CODE + (uint64_t)(guest_level_interrupt - guest_level);
+	const uint64_t gate = CODE_SELECTOR << 16 | 0x8e00ULL << 32;
+	const uint64_t of_opcode = gate | skip, of_level = gate | taken;
 
 	machine->memory =
 		mmap(NULL, GUEST_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -114,7 +119,8 @@ static void add_memory(struct machine *machine)
 		die("%s is too long", guest->name);
 	memcpy(machine->memory + GUEST_CODE, guest->code, (size_t)(guest->end - guest->code));
 	memcpy(machine->memory + GUEST_GDT, gdt, sizeof(gdt));
-	memcpy(machine->memory + UNTOUCHED_IDT + 8 * INVALID_OPCODE, &gate, sizeof(gate));
+	memcpy(machine->memory + UNTOUCHED_IDT + 8 * INVALID_OPCODE, &of_opcode, sizeof(gate));
+	memcpy(machine->memory + GUEST_IDT + 8 * LEVEL_VECTOR, &of_level, sizeof(gate));
 	machine->region.memory_size = GUEST_BYTES;
 	machine->region.userspace_addr = (uintptr_t)machine->memory;
 	if (guest->logs_dirty)
@@ -136,6 +142,35 @@ static void set_cpuid(const struct machine *machine)
 	free(cpuid);
 }
 
+/* Enabled, as the guest's own start-up would do it. */
+static void set_apic(const struct machine *machine)
+{
+	const uint32_t enabled = 0x1ff;
+	struct kvm_lapic_state apic;
+
+	KVM(machine->vcpu, KVM_GET_LAPIC, &apic);
+	memcpy(apic.regs + APIC_SPURIOUS, &enabled, sizeof(enabled));
+	KVM(machine->vcpu, KVM_SET_LAPIC, &apic);
+}
+
+static void set_io_apic(const struct machine *machine)
+{
+	struct kvm_irqchip chip = { .chip_id = KVM_IRQCHIP_IOAPIC };
+
+	KVM(machine->vm, KVM_GET_IRQCHIP, &chip);
+	memset(&chip.chip.ioapic.redirtbl[LEVEL_LINE], 0, sizeof(chip.chip.ioapic.redirtbl[0]));
+	chip.chip.ioapic.redirtbl[LEVEL_LINE].fields.vector = LEVEL_VECTOR;
+	chip.chip.ioapic.redirtbl[LEVEL_LINE].fields.trig_mode = 1; /* level */
+	KVM(machine->vm, KVM_SET_IRQCHIP, &chip);
+}
+
+static void set_line(const struct machine *machine, bool up)
+{
+	struct kvm_irq_level level = { .irq = LEVEL_LINE, .level = up };
+
+	KVM(machine->vm, KVM_IRQ_LINE, &level);
+}
+
 static void set_registers(const struct machine *machine)
 {
 	const struct kvm_regs regs = { .rip = GUEST_CODE, .rsp = GUEST_STACK, .rflags = 2 };
@@ -151,6 +186,8 @@ static void set_registers(const struct machine *machine)
 	sregs.cs = flat;
 	sregs.gdt.base = GUEST_GDT;
 	sregs.gdt.limit = 3 * 8 - 1;
+	sregs.idt.base = GUEST_IDT;
+	sregs.idt.limit = 256 * 8 - 1;
 	sregs.cr0 |= 1; /* protected mode */
 	KVM(machine->vcpu, KVM_SET_SREGS, &sregs);
 	KVM(machine->vcpu, KVM_SET_REGS, &regs);
@@ -173,6 +210,8 @@ static void create(struct machine *machine)
 	machine->vm = KVM(machine->kvm, KVM_CREATE_VM, 0);
 	add_memory(machine);
 	add_doorbells(machine);
+	if (machine->guest->has_apic)
+		KVM(machine->vm, KVM_CREATE_IRQCHIP, 0);
 	machine->vcpu = KVM(machine->vm, KVM_CREATE_VCPU, 0);
 	run_bytes = KVM(machine->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
 	machine->run =
@@ -181,6 +220,10 @@ static void create(struct machine *machine)
 		die("mmap of the vCPU: %s", strerror(errno));
 	set_cpuid(machine);
 	set_registers(machine);
+	if (machine->guest->has_apic) {
+		set_apic(machine);
+		set_io_apic(machine);
+	}
 	if (machine->guest->is_nested)
 		nested_prepare(machine);
 	if (machine->steps)
@@ -208,6 +251,8 @@ static void handle_io(const struct machine *machine)
 	}
 	if (run->io.port != PORT)
 		return;
+	if (machine->guest->has_apic)
+		set_line(machine, *((const uint8_t *)run + run->io.data_offset));
 	if (machine->guest->logs_dirty)
 		take_dirty_log(machine);
 	if (machine->guest->asks_for_window)

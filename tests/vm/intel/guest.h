@@ -4,6 +4,7 @@
 #define KVMLOG_TEST_INTEL_GUEST_H
 
 #define GUEST_GDT 0x1000
+#define GUEST_IDT 0x2000
 #define GUEST_CODE 0x4000
 #define GUEST_CODE_BYTES 0x1000
 #define GUEST_STACK 0x9f000
@@ -21,6 +22,13 @@
 /* One that wants four bytes of this value. */
 #define CHOOSY_DOORBELL 0xe0001000
 #define CHOOSY_VALUE 0x1234
+
+/* An interrupt whose line, which no PIC has, stays up until the VMM takes it down. */
+#define LEVEL_LINE 20
+#define LEVEL_VECTOR 0x50
+#define LEVEL_TAKEN 0x17000
+#define APIC_SPURIOUS 0xf0
+#define APIC_EOI 0xfee000b0
 
 #define PORT 0x3f8
 #define DONE_PORT 0x501

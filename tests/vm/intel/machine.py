@@ -21,7 +21,7 @@ from scripts.vm import console as console_reading
 from scripts.vm import initramfs
 from scripts.vm.kernels import PROJECT, Kernel, KernelError, find
 from scripts.vm.runner import RUNS, VmResult, checked, only_one
-from tests.vm.intel import images
+from tests.vm.intel import images, root
 
 _HERE: Final = Path(__file__).parent
 _PROGRAMS: Final = (
@@ -35,7 +35,6 @@ _BIOS: Final = Path("/usr/share/bochs/BIOS-bochs-latest")
 _VGA_BIOS: Final = Path("/usr/share/seabios/vgabios.bin")  # Bochs insists
 # In all of the machine's seconds; what its timers and its TSC count is derived of it.
 _INSTRUCTIONS_PER_S: Final = 200_000_000
-_MEMORY_MIB: Final = 512
 # tsc_early_khz: CPUs from Skylake on tell another frequency (CPUID 0x15) than Bochs gives them.
 # nosmp, mitigations: a third of the time.
 _COMMAND_LINE: Final = (
@@ -70,6 +69,12 @@ class Machine:
 
     model: str = "corei7_haswell_4770"  # of Bochs: `bochs --help cpu`
     cpus: int = 1
+    has_python: bool = False  # see root.py; kvmlog's module is there, but not loaded
+    files: tuple[Path, ...] = ()  # more of this machine's, with Python
+
+    @property
+    def memory_mib(self) -> int:
+        return 2048 if self.has_python else 512
 
 
 def run_bochs(
@@ -95,9 +100,11 @@ def run_bochs(
     with only_one(directory):
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir()
-        archive = _initramfs(chosen, scenario, config or {})
+        archive = _initramfs(chosen, scenario, machine, config or {})
         append = _COMMAND_LINE if machine.cpus > 1 else f"{_COMMAND_LINE} nosmp"
-        in_memory, floppy = images.write(directory, chosen, append, archive, _MEMORY_MIB << 20)
+        in_memory, floppy = images.write(
+            directory, chosen, append, archive, machine.memory_mib << 20
+        )
         (directory / "bochsrc").write_text(_configuration(machine, directory, in_memory, floppy))
         begin = time.monotonic()
         try:
@@ -130,22 +137,33 @@ def build() -> Path:
     return Path(done.stdout.splitlines()[-1])
 
 
-def _initramfs(kernel: Kernel, scenario: Path, config: Mapping[str, str]) -> bytes:
+def _initramfs(
+    kernel: Kernel, scenario: Path, machine: Machine, config: Mapping[str, str]
+) -> bytes:
     module = PROJECT / "build" / "kmod" / kernel.version / "kvmlog.ko"
     for path in (*_PROGRAMS, images.BOOT_SECTOR, module):
         if not path.exists():
             raise KernelError(f"{path} is missing: run `make setup`")
-    modules = [*initramfs.modules_of(kernel, ["kvm_intel"]), (module.name, module.read_bytes())]
+    modules = initramfs.modules_of(kernel, ["kvm_intel"])
+    if not machine.has_python:
+        modules.append((module.name, module.read_bytes()))
     archive = initramfs.Archive(_DIRECTORIES)
     archive.add_program("init", _HERE / "init.sh")
     archive.add_program("vm/scenario.sh", scenario)
     for program in _PROGRAMS:
         archive.add_program(f"bin/{program.name}", program)
     archive.add_config(
-        "vm/config.sh", {"VM_MODULES": " ".join(name for name, _ in modules), **config}
+        "vm/config.sh",
+        {
+            "VM_MODULES": " ".join(name for name, _ in modules),
+            "VM_PROJECT": str(PROJECT),
+            **config,
+        },
     )
     for name, content in modules:
         archive.add_file(f"vm/{name}", content)
+    if machine.has_python:
+        root.add(archive, kernel, machine.files)
     return archive.finish()
 
 
@@ -153,7 +171,7 @@ def _configuration(
     machine: Machine, directory: Path, in_memory: list[images.Image], floppy: Path
 ) -> str:
     text = _CONFIGURATION.format(
-        memory=_MEMORY_MIB,
+        memory=machine.memory_mib,
         bios=_BIOS,
         vga_bios=_VGA_BIOS,
         model=machine.model,

@@ -60,6 +60,7 @@ run steps kvmlog-vmx-guest kinds 12
 run spin kvmlog-vmx-guest spin
 run window kvmlog-vmx-guest window
 run dirty kvmlog-vmx-guest dirty
+run level kvmlog-vmx-guest level
 run nested kvmlog-vmx-guest nested
 run turns kvmlog-guest --turns 300 --kinds cpuid,pio,mmio,hlt,msr --json
 run timer kvmlog-guest --turns 4 --kinds cpuid,hlt --hlt timer --halt-us 500 --json

@@ -20,71 +20,48 @@ from kvmlog.exits.format.serialize import record_object
 from kvmlog.exits.reasons import vmx
 from kvmlog.native import lib
 from scripts.vm.kernels import SERIES
+from tests.support.scale import EVERY_KERNEL
 from tests.vm.intel.comparison import differences, is_given_to_l1, is_untold
-from tests.vm.intel.events import KernelExit, Run, read_runs
+from tests.vm.intel.events import Run, read_runs
+from tests.vm.intel.expected import (
+    DIRTY_PAGES,
+    KINDS,
+    MMIO,
+    NESTED_TURNS,
+    QUALIFICATIONS,
+    RAM_AND_TIME,
+    SHADOW_CR_ACCESS,
+    UNTOUCHED,
+    counted,
+)
 from tests.vm.intel.machine import Machine, run_bochs
 
 SCENARIO: Final = Path(__file__).with_name("scenario.sh")
+KERNELS: Final = os.environ.get("KVMLOG_KERNELS", " ".join(SERIES)).split()
 # The plain one first; then one with APIC virtualisation and PML, and a kernel that enforces IBT.
 MODELS: Final = {"6.1": "corei7_haswell_4770", "6.12": "tigerlake"}
 OTHERWISE: Final = "corei7_haswell_4770"
-KERNELS: Final = os.environ.get("KVMLOG_KERNELS", " ".join(SERIES)).split()
-# They come when the host's time has come, not by what the guest does.
-TIMED: Final = {"EXTERNAL_INTERRUPT", "PREEMPTION_TIMER"}
-# Of the guest "kinds", with EPT.
-KINDS: Final = {
-    "CPUID": 2,
-    "CR_ACCESS": 3,
-    "DR_ACCESS": 1,
-    "EPT_MISCONFIG": 12,
-    "EPT_VIOLATION": 9,
-    "EXCEPTION_NMI": 2,
-    "HLT": 1,
-    "INVD": 1,
-    "IO_INSTRUCTION": 7,
-    "MONITOR_INSTRUCTION": 1,
-    "MSR_READ": 2,
-    "MSR_WRITE": 1,
-    "MWAIT_INSTRUCTION": 1,
-    "TRIPLE_FAULT": 1,
-    "VMCALL": 1,
-    "WBINVD": 1,
-    "XSETBV": 1,
-}
-# Its accesses to devices after each page's first one: read and written, copied from one device to
-# another (two accesses), repeated, over the end of a page (two), an ioeventfd's that takes any
-# value, and one's that wants one: the last of them comes to the VMM.
-MMIO: Final = (
-    *(0xD0000020, 0xD0000041, 0xD0000062, 0xD0001034),
-    0xD0000100,
-    *(0xD0000080, 0xD0000084, 0xD0000088),
-    0xD0000FFE,
-    *(0xE0000000, 0xE0001000, 0xE0001000),
+# In `make soak`, on each kernel.
+ALL_MODELS: Final = (
+    *("core2_penryn_t9600", "corei7_sandy_bridge_2600k", "corei7_haswell_4770", "broadwell_ult"),
+    *("corei7_skylake_x", "corei7_icelake_u", "tigerlake", "sapphire_rapids", "arrow_lake"),
 )
-# What the qualifications of its other exits say, in their order.
-QUALIFICATIONS: Final = {
-    "IO_INSTRUCTION": (
-        *("in, 1 byte", "out, 2 bytes"),
-        *("out, 1 byte, string, rep",) * 4,
-        "out, 1 byte",
-    ),
-    "CR_ACCESS": ("mov to cr4, rbx", "lmsw 0x15", "mov to cr4, rax"),
-    "DR_ACCESS": ("mov to dr7, rdx",),
-    "MWAIT_INSTRUCTION": ("monitor not armed",),
-}
-# Without EPT these are there, too.
-SHADOW_CR_ACCESS: Final = ("mov to cr0, rax", "mov from cr3, rax", "mov to cr3, rax")
-UNTOUCHED: Final = 0x1A0000  # guest.h
-NESTED_TURNS: Final = 20
-RAM_AND_TIME: Final = {"EPT_VIOLATION", "EXTERNAL_INTERRUPT", "PREEMPTION_TIMER"}
 
 
-@pytest.fixture(scope="module", params=KERNELS)
+def machines() -> list[tuple[str, str]]:
+    """Return each kernel with the CPU models that it runs on."""
+    return [
+        (kernel, model)
+        for kernel in KERNELS
+        for model in (ALL_MODELS if EVERY_KERNEL else (MODELS.get(kernel, OTHERWISE),))
+    ]
+
+
+@pytest.fixture(scope="module", params=machines(), ids="-".join)
 def output(request: pytest.FixtureRequest) -> str:
     """What one boot printed; it fails when the machine hangs or its kernel complains."""
-    model = MODELS.get(request.param, OTHERWISE)
-    name = f"intel-{request.param}-{model}"
-    result = run_bochs(request.param, SCENARIO, Machine(model), name=name)
+    kernel, model = request.param
+    result = run_bochs(kernel, SCENARIO, Machine(model), name=f"intel-{kernel}-{model}")
     assert result.exit_code == 0, result.stdout[-2000:]
     return result.stdout
 
@@ -93,11 +70,6 @@ def output(request: pytest.FixtureRequest) -> str:
 def runs(output: str) -> dict[str, Run]:
     """All runs of the boot by name."""
     return {run.name: run for run in read_runs(output)}
-
-
-def counted(exits: list[KernelExit]) -> Counter[str]:
-    """How often each reason that does not depend on time."""
-    return Counter(told.reason for told in exits if told.reason not in TIMED)
 
 
 def qualifications(run: Run, reason: str) -> tuple[str, ...]:
@@ -143,6 +115,7 @@ def test_a_guest_exits_for_the_reasons_that_it_has(runs: dict[str, Run]) -> None
     assert Counter(told.reason for told in runs["spin"].exits)["EXTERNAL_INTERRUPT"] > 0
     # Its APIC is the CPU's own where that virtualises it, until it is told not to.
     has_apic = runs["timer"].parameters["enable_apicv"] == "Y"
+    assert counted(runs["level"].exits)["EOI_INDUCED"] == (1 if has_apic else 0)
     for name, is_virtual in (("timer", has_apic), ("timer-plain", False), ("timer-shadow", False)):
         assert counted(runs[name].exits)["APIC_WRITE"] == (4 if is_virtual else 0), name
         assert sum(record.halt_ns > 0 for record in runs[name].records) == 4, name
@@ -207,7 +180,7 @@ def test_the_log_of_written_pages_is_full(runs: dict[str, Run]) -> None:
     has_log = run.parameters["pml"] == "Y"
     reasons = counted(run.exits)
     assert reasons["PML_FULL"] == (1 if has_log else 0)
-    assert (reasons["EPT_VIOLATION"] > 2 * 520) == (not has_log)
+    assert (reasons["EPT_VIOLATION"] > 2 * DIRTY_PAGES) == (not has_log)
 
 
 def test_who_handled_exits_of_a_nested_guest(runs: dict[str, Run]) -> None:
