@@ -25,7 +25,9 @@ KERNELS: Final = os.environ.get("KVMLOG_KERNELS", "6.1 6.12").split()
 SOURCES: Final = {"kmod": lib.KVMLOG_SOURCE_KMOD, "bpf": lib.KVMLOG_SOURCE_BPF}
 
 
-@pytest.fixture(scope="module", params=[(kernel, one) for kernel in KERNELS for one in SOURCES])
+@pytest.fixture(
+    scope="module", params=[(kernel, one) for kernel in KERNELS for one in SOURCES], ids="-".join
+)
 def traced(request: pytest.FixtureRequest) -> tuple[str, dict[str, Run]]:
     """The source, and all runs of one boot by name."""
     kernel, source = request.param
