@@ -73,13 +73,22 @@ def is_untold(told: KernelExit) -> bool:
 
 def differences(run: Run) -> list[str]:
     """Return in words whatever a record of the run tells otherwise than the kernel."""
-    records, exits = run.records, run.exits
     found = []
-    if len(records) != len(exits):
-        found.append(f"{len(records)} records of {len(exits)} exits")
-    for number, (record, told) in enumerate(zip(records, exits, strict=False)):
+    if len(run.records) != len(run.exits):
+        found.append(f"{len(run.records)} records of {len(run.exits)} exits")
+    # By thread: on several CPUs two may exit at once.
+    of_thread: dict[int, list[Record]] = {}
+    for one in run.records:
+        of_thread.setdefault(one.tid, []).append(one)
+    records = {tid: iter(of_one) for tid, of_one in of_thread.items()}
+    for number, told in enumerate(run.exits):
+        record = next(records.get(told.tid, iter(())), None)
+        what = f"exit {number}, {told.reason} at {told.rip:#x}"
+        if record is None:
+            found.append(f"{what}: no record of thread {told.tid}")
+            continue
         found += [
-            f"exit {number}, {told.reason} at {told.rip:#x}: {name} is {ours!r}, not {theirs!r}"
+            f"{what}: {name} is {ours!r}, not {theirs!r}"
             for name, ours, theirs in _compared(record, told)
             if ours != theirs
         ]
@@ -91,7 +100,7 @@ def _compared(record: Record, told: KernelExit) -> Iterator[tuple[str, Any, Any]
     words = [reason_name(record.isa, record.reason), *reason_flags(record.isa, record.reason)]
     yield "reason", " ".join(words), told.reason
     yield "isa", record.isa, lib.KVMLOG_ISA_VMX
-    for name in ("rip", "info1", "info2", "tid", "vcpu", "cpu"):
+    for name in ("rip", "info1", "info2", "vcpu", "cpu"):
         yield name, getattr(record, name), getattr(told, name)
     yield "flags always set", record.flags & _ALWAYS, _ALWAYS
     yield "time", *_near(record.exit_ns, told.ns)

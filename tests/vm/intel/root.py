@@ -65,7 +65,7 @@ def add(archive: Archive, kernel: Kernel, more: Iterable[Path] = ()) -> None:
             for path in tree.glob(pattern):
                 paths.update(_below(path, leave_out=False))
     paths.update(_libraries(paths))
-    added: set[str] = set()
+    added = {".", "bin"}  # an archive begins with /bin
     for path in sorted(paths):
         _add(archive, added, path)
     for name, target in {
@@ -122,6 +122,6 @@ def _add(archive: Archive, added: set[str], path: Path) -> None:
 def _add_folders(archive: Archive, added: set[str], name: str) -> None:
     for parent in reversed(Path(name).parents):
         folder = str(parent)
-        if folder not in (".", "bin", *added):
+        if folder not in added:
             added.add(folder)
             archive.add(folder, stat.S_IFDIR | 0o755)

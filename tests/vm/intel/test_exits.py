@@ -234,11 +234,14 @@ def test_who_handled_exits_of_a_nested_guest(runs: dict[str, Run]) -> None:
     ids=lambda change: next(iter(change)),
 )
 def test_the_comparison_notices(runs: dict[str, Run], change: dict[str, object]) -> None:
-    """Whatever the kernel would tell otherwise is a difference, of that exit alone."""
+    """Whatever the kernel would tell otherwise is a difference, of that exit alone.
+
+    But where it were another thread's, its own records would belong to the exits before.
+    """
     run = runs["kinds"]
     at = next(i for i, told in enumerate(run.exits) if told.reason == "CPUID")
     other = [*run.exits]
     other[at] = replace(other[at], **change)  # type: ignore[arg-type]
     found = differences(replace(run, exits=other))
-    assert found
-    assert all(sentence.startswith(f"exit {at},") for sentence in found)
+    assert any(sentence.startswith(f"exit {at},") for sentence in found)
+    assert "tid" in change or all(sentence.startswith(f"exit {at},") for sentence in found)
