@@ -63,6 +63,8 @@ run dirty kvmlog-vmx-guest dirty
 run level kvmlog-vmx-guest level
 run nested kvmlog-vmx-guest nested
 run turns kvmlog-guest --turns 300 --kinds cpuid,pio,mmio,hlt,msr --json
+run two-vcpus kvmlog-guest --vcpus 2 --turns 50 --kinds cpuid,pio,mmio,hlt,msr --json
+run two-timers kvmlog-guest --vcpus 2 --turns 4 --kinds cpuid,hlt --hlt timer --halt-us 500 --json
 run timer kvmlog-guest --turns 4 --kinds cpuid,hlt --hlt timer --halt-us 500 --json
 reload enable_apicv=0
 run timer-plain kvmlog-guest --turns 4 --kinds cpuid,hlt --hlt timer --halt-us 500 --json

@@ -42,18 +42,19 @@ KERNELS: Final = os.environ.get("KVMLOG_KERNELS", " ".join(MODELS)).split()
 OTHERWISE: Final = "corei7_haswell_4770"
 # In `make soak`, on each kernel.
 ALL_MODELS: Final = (
-    *("core2_penryn_t9600", "corei7_sandy_bridge_2600k", "corei7_haswell_4770", "broadwell_ult"),
-    *("corei7_skylake_x", "corei7_icelake_u", "tigerlake", "sapphire_rapids", "arrow_lake"),
+    *("corei7_sandy_bridge_2600k", "corei7_haswell_4770", "broadwell_ult", "corei7_skylake_x"),
+    *("corei7_icelake_u", "tigerlake", "sapphire_rapids", "arrow_lake"),
 )
 WITH_IBT: Final = ("tigerlake", "sapphire_rapids", "arrow_lake")
 
 
-def machines() -> list[tuple[str, str]]:
-    """Return each kernel with the CPU models that it runs on."""
+def machines() -> list[tuple[str, str, int]]:
+    """Return each kernel with the CPU models that it runs on, and how many CPUs they are."""
+    if not EVERY_KERNEL:
+        return [(kernel, MODELS.get(kernel, OTHERWISE), 1) for kernel in KERNELS]
     return [
-        (kernel, model)
-        for kernel in KERNELS
-        for model in (ALL_MODELS if EVERY_KERNEL else (MODELS.get(kernel, OTHERWISE),))
+        *((kernel, model, 1) for kernel in KERNELS for model in ALL_MODELS),
+        *((kernel, OTHERWISE, 2) for kernel in KERNELS),
     ]
 
 
@@ -62,16 +63,18 @@ class Boot(NamedTuple):
 
     kernel: str
     model: str
+    cpus: int
     output: str
 
 
-@pytest.fixture(scope="module", params=machines(), ids="-".join)
+@pytest.fixture(scope="module", params=machines(), ids=lambda one: f"{one[0]}-{one[1]}-{one[2]}")
 def boot(request: pytest.FixtureRequest) -> Boot:
     """One of each machine; it fails when the machine hangs or its kernel complains."""
-    kernel, model = request.param
-    result = run_bochs(kernel, SCENARIO, Machine(model), name=f"intel-{kernel}-{model}")
+    kernel, model, cpus = request.param
+    name = f"intel-{kernel}-{model}-{cpus}"
+    result = run_bochs(kernel, SCENARIO, Machine(model, cpus), name=name)
     assert result.exit_code == 0, result.stdout[-2000:]
-    return Boot(kernel, model, result.stdout)
+    return Boot(kernel, model, cpus, result.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +176,17 @@ def test_without_ept_an_exit_has_the_exception_in_its_place(runs: dict[str, Run]
     assert invlpg.detail == UNTOUCHED
 
 
+def test_vcpus_run_at_once(boot: Boot, runs: dict[str, Run]) -> None:
+    """Each of two has its own exits; on a machine with two CPUs they run on both."""
+    for name in ("two-vcpus", "two-timers"):
+        records = runs[name].records
+        assert {(record.tid, record.vcpu) for record in records} == {
+            (told.tid, told.vcpu) for told in runs[name].exits
+        }
+        assert {record.vcpu for record in records} == {0, 1}
+    assert len({record.cpu for run in runs.values() for record in run.records}) == boot.cpus
+
+
 def test_what_is_called_begins_with_endbr(boot: Boot) -> None:
     """Where the CPU enforces it, all these calls would have been faults otherwise."""
     for function in ("vmx_get_exit_info", "vmx_cache_reg"):
@@ -225,9 +239,9 @@ def test_who_handled_exits_of_a_nested_guest(runs: dict[str, Run]) -> None:
         {"rip": 1},
         {"info1": 1},
         {"info2": 1},
-        {"tid": 1},
-        {"vcpu": 1},
-        {"cpu": 1},
+        {"tid": 7},
+        {"vcpu": 7},
+        {"cpu": 7},
         {"ns": 0},
         {"after": []},
     ],
