@@ -31,18 +31,8 @@ _STANDARD: Final = Path("/usr/lib") / PYTHON.name
 _DEBIAN: Final = Path("/usr/lib/python3/dist-packages")
 _PACKAGES: Final = (
     *("_cffi_backend*", "_pytest", "attr", "bcc", "cffi", "defusedxml", "iniconfig", "markdown_it"),
-    *(
-        "mdurl",
-        "packaging",
-        "pluggy",
-        "py",
-        "py.py",
-        "pycparser",
-        "pygments",
-        "pyroute2*",
-        "pytest*",
-        "rich",
-    ),
+    *("mdurl", "packaging", "pluggy", "py", "py.py", "pycparser", "pygments", "pyroute2*"),
+    *("pytest*", "rich"),
 )
 _OF_PROJECT: Final = (
     *("bridge", "include", "rpcserver", "scripts", "tests", "pyproject.toml"),
