@@ -75,7 +75,6 @@ guest kinds
 	lmsw %ax
 	movl $0x400, %edx
 	movl %edx, %db7
-	movl %db6, %ecx
 
 	movl $HYPERCALL, %eax
 	xorl %ebx, %ebx
@@ -139,11 +138,11 @@ guest window
 guest_window_end:
 
 /*
- * Writes twice to more pages than the CPU's log of them has room for. The first time each is
- * missing; before the second the VMM takes KVM's account of them, which begins anew.
+ * Writes again and again to more pages than the CPU's log of them has room for. The first time
+ * each is missing; before the others the VMM takes KVM's account of them, which begins anew.
  */
 guest dirty
-	movl $2, %ebx
+	movl $DIRTY_TURNS, %ebx
 1:	movl $DIRTY_FIRST, %edi
 	movl $DIRTY_PAGES, %ecx
 2:	movl %ecx, (%edi)

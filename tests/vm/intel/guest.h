@@ -14,6 +14,7 @@
 #define UNTOUCHED 0x1a0000
 #define UNTOUCHED_IDT 0x1c0000
 #define DIRTY_FIRST 0x200000
+#define DIRTY_TURNS 4
 #define DIRTY_PAGES 520 /* PML's buffer has 512 entries */
 
 #define DEVICE 0xd0000000

@@ -137,6 +137,7 @@ def test_qualifications_read_as_the_code_does(runs: dict[str, Run]) -> None:
     """Direction, width, register: of instructions that code.S has; and what was being delivered."""
     run = runs["kinds"]
     assert {name: qualifications(run, name) for name in QUALIFICATIONS} == QUALIFICATIONS
+    assert set(qualifications(run, "DR_ACCESS")) == {"mov to dr7, rdx"}
     violations = [words.split(", ") for words in qualifications(run, "EPT_VIOLATION")]
     assert [words[0] for words in violations] == [
         *("fetch", "read", "write", "write", "write"),
@@ -203,7 +204,8 @@ def test_the_log_of_written_pages_is_full(runs: dict[str, Run]) -> None:
     run = runs["dirty"]
     has_log = run.parameters["pml"] == "Y"
     reasons = counted(run.exits)
-    assert reasons["PML_FULL"] == (1 if has_log else 0)
+    # An exit at a time of its own empties the log early.
+    assert (1 <= reasons["PML_FULL"] <= 3) if has_log else not reasons["PML_FULL"]
     assert (reasons["EPT_VIOLATION"] > 2 * DIRTY_PAGES) == (not has_log)
 
 
