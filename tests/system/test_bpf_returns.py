@@ -9,8 +9,6 @@ import os
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from kvmlog.native import lib
 from kvmlog.ring.reader import RingReader
 from kvmlog.ring.records import NO_VCPU, Record
@@ -27,8 +25,6 @@ from tests.support.bpf_process import (
     user_exits,
 )
 from tests.support.bridge_process import until
-
-pytestmark = pytest.mark.usefixtures("headers")
 
 
 @needs_returns

@@ -42,7 +42,8 @@ class Files:
         for name, size in sizes.items():
             self.fds[name] = os.memfd_create(name)
             os.truncate(self.fds[name], -(-size // mmap.PAGESIZE) * mmap.PAGESIZE)
-        self.maps = Maps(self.fds, CPUS)
+        self.maps = Maps(self.fds, CPUS, THREADS)
+        self.maps.records(self.fds["kvmlog_records"], None)
 
     @property
     def native(self) -> Any:
@@ -156,7 +157,7 @@ def test_maps_that_cannot_be_mapped_are_said(files: Files) -> None:
     before = Path("/proc/self/maps").read_text(encoding="utf-8").count("memfd:kvmlog_")
     for name in ("kvmlog_control", "kvmlog_cpus", "kvmlog_slots"):
         with pytest.raises(SourceError) as refused:
-            Maps({**files.fds, name: -1}, CPUS)
+            Maps({**files.fds, name: -1}, CPUS, THREADS)
         assert str(refused.value) == (
             f"the BPF maps cannot be mapped ({os.strerror(errno.EBADF)}); "
             "is there memory left? It is tried again"
