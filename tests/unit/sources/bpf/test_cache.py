@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -137,7 +138,7 @@ def of_programs(programs: object) -> bytes:
     return sealed(json.dumps({"key": key_of(PLAN), "compiler": BCC, "programs": programs}).encode())
 
 
-DAMAGED: Final = {
+DAMAGED: Final[dict[str, tuple[Callable[[bytes], bytes], str]]] = {
     "empty": (lambda data: b"", "it is no file of this version's"),
     "truncated": (lambda data: data[:-40], "it is cut short or longer than it was"),
     "longer": (lambda data: data + b"x", "it is cut short or longer than it was"),
