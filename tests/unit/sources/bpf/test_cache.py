@@ -83,7 +83,7 @@ def test_the_second_start_compiles_nothing(cache: Cache) -> None:
 
 
 def test_without_a_compiler_any_ones_entry_fits(cache: Cache) -> None:
-    """With another version of it the entry is made anew, and that is said."""
+    """An installed one of another version makes the entry anew, and says so."""
     kept(cache)
     compiler = Compiler()
     assert compiled_for(PLAN, cache, None, compiler) == (MADE, True, [])
