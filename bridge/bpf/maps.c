@@ -4,7 +4,6 @@
  * text, this one first, and bcc compiles it. What depends on the running kernel
  * comes as macros (kvmlog.sources.bpf.plan), the offsets among them from its BTF:
  *
- *   KVMLOG_CPUS             possible CPUs
  *   KVMLOG_ISA              enum kvmlog_isa of the exits
  *   KVMLOG_REASON_VCPU      reasons are read from the vendor's vCPU, or
  *   KVMLOG_REASON_EVENT     come from the fields of the event kvm_exit, or
@@ -37,17 +36,20 @@ _Static_assert(sizeof(struct kvmlog_bpf_control) == KVMLOG_CONTROL_BYTES &&
 #define kvmlog_load(type, base, at) (*(type *)((base) + (at)))
 #endif
 
-#define KVMLOG_RECORDS (KVMLOG_CPUS * KVMLOG_BPF_CPU_RECORDS)
+/*
+ * bcc makes maps of its own while it compiles, which nobody uses: of one element. How many the real
+ * ones have is decided when they are made (kvmlog.sources.bpf.loader), so that what is compiled
+ * fits machines of any size.
+ */
 
 BPF_F_TABLE("array", int, struct kvmlog_bpf_control, kvmlog_control, 1, BPF_F_MMAPABLE);
-BPF_F_TABLE("array", u32, struct kvmlog_bpf_cpu, kvmlog_cpus, KVMLOG_CPUS, BPF_F_MMAPABLE);
-BPF_F_TABLE("array", u32, struct kvmlog_record, kvmlog_records, KVMLOG_RECORDS, BPF_F_MMAPABLE);
-BPF_F_TABLE("array", u32, struct kvmlog_bpf_slot, kvmlog_slots, KVMLOG_BPF_THREADS, BPF_F_MMAPABLE);
-BPF_TABLE("hash", u32, u32, kvmlog_threads, KVMLOG_BPF_THREADS);
-BPF_QUEUE(kvmlog_free, u32, KVMLOG_BPF_THREADS);
-BPF_TABLE("hash", struct kvmlog_bpf_guest_key, struct kvmlog_bpf_guest, kvmlog_guests,
-	  KVMLOG_BPF_GUESTS);
-BPF_TABLE("hash", struct kvmlog_bpf_tgid, u8, kvmlog_tgids, KVMLOG_BPF_TGIDS);
+BPF_F_TABLE("array", u32, struct kvmlog_bpf_cpu, kvmlog_cpus, 1, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", u32, struct kvmlog_record, kvmlog_records, 1, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", u32, struct kvmlog_bpf_slot, kvmlog_slots, 1, BPF_F_MMAPABLE);
+BPF_TABLE("hash", u32, u32, kvmlog_threads, 1);
+BPF_QUEUE(kvmlog_free, u32, 1);
+BPF_TABLE("hash", struct kvmlog_bpf_guest_key, struct kvmlog_bpf_guest, kvmlog_guests, 1);
+BPF_TABLE("hash", struct kvmlog_bpf_tgid, u8, kvmlog_tgids, 1);
 
 #define kvmlog_add(counter, n) __sync_fetch_and_add(&(counter), n)
 #define kvmlog_barrier() asm volatile("" ::: "memory")

@@ -3,7 +3,8 @@
  * What the BPF programs and the log engine share: the maps, which both have mapped.
  * Internal to one version of kvmlog: programs and engine are always of the same.
  *
- * Each CPU has its part of the records' map, a ring of KVMLOG_BPF_CPU_RECORDS:
+ * Each CPU has its part of the records' map, a ring of KVMLOG_BPF_CPU_RECORDS. The map is there
+ * while tracing is on, and so are the programs, which refer to it:
  *
  *   program  busy 0 -> 1, else the record is lost (and counted)
  *            head - tail < KVMLOG_BPF_CPU_RECORDS, else the same
@@ -26,8 +27,6 @@
 
 enum kvmlog_bpf_limit {
 	KVMLOG_BPF_CPU_RECORDS = 4096, /* a power of two */
-	KVMLOG_BPF_THREADS = 8192,     /* that run vCPUs at once */
-	KVMLOG_BPF_GUESTS = 4096,
 	KVMLOG_BPF_TGIDS = 512, /* twice KVMLOG_MAX_TGIDS: of the old and the new configuration */
 	KVMLOG_BPF_POLL_MS = 10,
 };
@@ -54,6 +53,7 @@ struct kvmlog_bpf_control {
 	__u32 on;     /* for the engine itself: programs look at their CPU's */
 	__u32 active; /* which of the configurations holds */
 	struct kvmlog_bpf_config configs[2];
+	__u64 slots;	  /* how many kvmlog_slots has: threads that run vCPUs at once */
 	__u64 last_guest; /* highest number given to a guest so far */
 	__u64 slots_used; /* slots that were ever taken: how far to look */
 };
@@ -108,6 +108,8 @@ struct kvmlog_bpf_slot {
 	__u32 announced;       /* the guest's record stands in the stream */
 	__u32 index;	       /* which slot this is */
 	__u32 vcpu_flags;      /* of each exit of this vCPU: KVMLOG_F_PROTECTED */
+	/* Whole cache lines: threads on two CPUs, whose slots are neighbours, share none. */
+	__u64 reserved[7];
 };
 
 /* Map kvmlog_guests. */

@@ -38,7 +38,7 @@ static __always_inline struct kvmlog_bpf_slot *kvmlog_slot_make(const struct kvm
 	u32 index = 0;
 
 	if (kvmlog_free.pop(&index)) {
-		if (control->slots_used >= KVMLOG_BPF_THREADS)
+		if (control->slots_used >= control->slots)
 			return 0;
 		index = kvmlog_add(control->slots_used, 1);
 	}

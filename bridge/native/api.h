@@ -208,6 +208,7 @@ __u32 kvmlog_pump_guests(struct kvmlog_pump *pump, struct kvmlog_record_guest *g
 			 __u32 capacity, __u64 *missed);
 void kvmlog_pump_socket(struct kvmlog_pump *pump, int fd, __u16 family);
 void kvmlog_pump_maps(struct kvmlog_pump *pump, struct kvmlog_bpf_maps *maps);
+int kvmlog_pump_records(struct kvmlog_pump *pump, int fd);
 int kvmlog_pump_run(struct kvmlog_pump *pump);
 void kvmlog_pump_stop(struct kvmlog_pump *pump);
 void kvmlog_pump_forget_stop(struct kvmlog_pump *pump);
@@ -411,12 +412,19 @@ int kvmlog_btf_tracepoint(struct kvmlog_btf *btf, const char *name, int *module)
 
 /* --- bpf/programs.c --- */
 
+enum kvmlog_bpf_map_kind {
+	KVMLOG_BPF_ARRAY = 1, /* that can be mapped */
+	KVMLOG_BPF_HASH = 2,
+	KVMLOG_BPF_QUEUE = 3,
+};
+
 enum kvmlog_bpf_kind {
 	KVMLOG_BPF_RAW = 1,   /* raw tracepoint */
 	KVMLOG_BPF_TYPED = 2, /* raw tracepoint with its BTF: pointers may be followed */
 	KVMLOG_BPF_EVENT = 3, /* classic tracepoint: the event's fields */
 };
 
+int kvmlog_bpf_map(const char *name, int kind, __u32 key_bytes, __u32 value_bytes, __u32 elements);
 int kvmlog_bpf_load(const char *name, int kind, const void *instructions, __u64 bytes,
 		    __u32 type_id, const char *module, char *log, __u64 log_bytes);
 int kvmlog_bpf_attach(int program, const char *name);
@@ -433,13 +441,15 @@ struct kvmlog_bpf_maps {
 	struct kvmlog_bpf_cpu *cpus;   /* count of them */
 	struct kvmlog_record *records; /* of all CPUs; or NULL: mapped one by one, in parts */
 	struct kvmlog_record **parts;  /* count of them; NULL: this CPU has written none yet */
-	struct kvmlog_bpf_slot *slots; /* KVMLOG_BPF_THREADS of them */
+	struct kvmlog_bpf_slot *slots; /* slot_count of them */
 	__u32 count;
-	int records_fd; /* borrowed */
+	__u32 slot_count;
+	int records_fd; /* borrowed; -1: there are none now */
 };
 
-struct kvmlog_bpf_maps *kvmlog_bpf_maps_new(int control_fd, int cpus_fd, int records_fd,
-					    int slots_fd, __u32 count);
+struct kvmlog_bpf_maps *kvmlog_bpf_maps_new(int control_fd, int cpus_fd, __u32 count, int slots_fd,
+					    __u32 slot_count);
+int kvmlog_bpf_records(struct kvmlog_bpf_maps *maps, int fd);
 void kvmlog_bpf_maps_free(struct kvmlog_bpf_maps *maps);
 
 /* --- bpf/counters.c, bpf/pending.c, bpf/tables.c --- */

@@ -17,7 +17,7 @@ from tests.support import records as make
 
 CPUS: Final = 3
 PART: Final[int] = lib.KVMLOG_BPF_CPU_RECORDS
-THREADS: Final[int] = lib.KVMLOG_BPF_THREADS
+THREADS: Final = 8192
 FULL: Final[int] = lib.KVMLOG_LOSS_BUFFER_FULL
 
 
@@ -27,6 +27,7 @@ class Programs:
     def __init__(self, cpus: int = CPUS) -> None:
         self.control = ffi.new("struct kvmlog_bpf_control *")
         self.control.on = 1
+        self.control.slots = THREADS
         self.cpus = ffi.new("struct kvmlog_bpf_cpu[]", cpus)
         self.records = ffi.new("struct kvmlog_record[]", cpus * PART)
         self.slots = ffi.new("struct kvmlog_bpf_slot[]", THREADS)
@@ -38,6 +39,8 @@ class Programs:
                 "records": self.records,
                 "slots": self.slots,
                 "count": cpus,
+                "slot_count": THREADS,
+                "records_fd": -1,
             },
         )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import subprocess
 from collections import Counter
@@ -18,25 +17,12 @@ from kvmlog.control.client import SwitchClient
 from kvmlog.native import lib
 from kvmlog.ring.reader import RingReader
 from kvmlog.ring.records import AnyRecord, GuestRecord, Record, unpack_records
-from kvmlog.sources.bpf.headers import VARIABLE, find_headers
-from kvmlog.util.errors import SourceError
-from scripts.vm.kernels import PROJECT, KernelError, find
+from scripts.vm.kernels import PROJECT
 from tests.support.bridge_process import HANG_S, Bridge
 
 GUEST: Final = PROJECT / "build" / "guest" / "kvmlog-guest"
 # linux/kvm.h
 USER_EXITS: Final = {2: "KVM_EXIT_IO", 5: "KVM_EXIT_HLT", 6: "KVM_EXIT_MMIO"}
-
-
-def kernel_source() -> str | None:
-    """Headers for bcc: those that the module is built with, else what it finds by itself."""
-    if os.environ.get(VARIABLE):
-        return os.environ[VARIABLE]
-    with contextlib.suppress(KernelError):
-        return str(find("6.1").headers.resolve())
-    with contextlib.suppress(SourceError):
-        return str(find_headers().path or "")
-    return None
 
 
 @dataclass

@@ -22,6 +22,8 @@ from kvmlog.control.client import SwitchClient
 KVMLOG = [sys.executable, "-m", "kvmlog.cli.main"]
 # Generous: reached only when something hangs.
 HANG_S = 60
+# Compiled BPF programs of this checkout: a text is compiled once, for all tests.
+BPF_CACHE = Path(__file__).resolve().parents[2] / "build" / "bpf-cache"
 NOT_LOADED = "the kernel module kvmlog is not loaded"
 
 without_module = pytest.mark.skipif(
@@ -65,6 +67,7 @@ def options(folder: Path) -> list[str]:
         *("--ring", str(folder / "ring")),
         *("--switch", str(folder / "switch")),
         *("--udp", "127.0.0.1:0"),
+        *("--bpf-cache", str(BPF_CACHE)),
     ]
 
 

@@ -123,7 +123,7 @@ class ScriptedBtf:
 
 def made(known: ScriptedBtf | None, vendor: str | None, wanted: str = "auto") -> Plan:
     """The plan for that kernel."""
-    return plan._Planner(cast(Btf | None, known), vendor, {"KVMLOG_CPUS": 8}).plan(wanted)
+    return plan._Planner(cast(Btf | None, known), vendor, {"KVMLOG_DECODE_ASSISTS": 1}).plan(wanted)
 
 
 def functions(of: Plan) -> list[tuple[str, int]]:

@@ -10,18 +10,9 @@ from pathlib import Path
 import pytest
 
 from kvmlog.sources.bpf import plan
-from kvmlog.sources.bpf.headers import VARIABLE
-from tests.support.bpf_process import Traced, kernel_source
+from tests.support.bpf_process import Traced
 from tests.support.bridge_process import running_bridge
 from tests.support.libvirt_host import LibvirtHost, libvirt_host
-
-
-@pytest.fixture
-def headers(monkeypatch: pytest.MonkeyPatch) -> str:
-    """Set where the bridge finds headers, whatever this machine has installed."""
-    source = kernel_source() or ""
-    monkeypatch.setenv(VARIABLE, source)
-    return source
 
 
 @pytest.fixture

@@ -16,12 +16,12 @@ from kvmlog.native import lib
 from kvmlog.ring.records import NO_VCPU, Record, unpack_records
 from kvmlog.sources.base import SwitchConfig
 from kvmlog.sources.bpf import plan
-from kvmlog.sources.bpf.loader import Loaded, compile_plan
+from kvmlog.sources.bpf.cache import Cache
+from kvmlog.sources.bpf.loader import RECORDS, Loaded, make_loaded
 from kvmlog.sources.bpf.maps import Maps
 from tests.support.bpf_host import made, needs_programs
 from tests.support.bpf_process import check_sum
-
-pytestmark = pytest.mark.usefixtures("headers")
+from tests.support.bridge_process import BPF_CACHE
 
 
 class RunOptions(ctypes.Structure):
@@ -52,7 +52,8 @@ class ByHand:
     def __init__(self, loaded: Loaded) -> None:
         self._loaded = loaded
         self._libbpf = ctypes.CDLL("libbpf.so.1", use_errno=True)
-        self.maps = Maps(loaded.maps, plan.possible_cpus())
+        self.maps = Maps(loaded.maps, loaded.cpus, loaded.slots)
+        self.maps.records(loaded.maps[RECORDS], None)
         self.maps.configure(SwitchConfig(on=True), 1, 0)
         self.maps.begin(None)
         (number,) = os.sched_getaffinity(0)
@@ -101,8 +102,9 @@ def by_hand(event: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hand]:
 
         def load(vendor: str, unsure: bool) -> ByHand:
             monkeypatch.setattr(plan, "_may_be_protected", lambda: unsure)
-            loaded = compile_plan(made(None, vendor, "auto"))
+            loaded, _ = make_loaded(made(None, vendor, "auto"), Cache(str(BPF_CACHE)), 16)
             stack.callback(loaded.close)
+            loaded.load()
             hand = ByHand(loaded)
             stack.callback(hand.maps.close)
             return hand

@@ -9,13 +9,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from tests.support.bpf_host import needs_returns
 from tests.support.bpf_process import Traced, guest
 from tests.support.bridge_process import HANG_S
 
-pytestmark = [pytest.mark.usefixtures("headers"), needs_returns]
+pytestmark = needs_returns
 
 
 def has_statistics_on(pid: int) -> bool:

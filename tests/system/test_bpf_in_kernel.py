@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import re
 import signal
@@ -12,12 +14,12 @@ from typing import Any, Final
 
 import pytest
 
-from kvmlog.ring.records import Record
+from kvmlog.ring.records import RECORD_BYTES, Record
+from kvmlog.sources.bpf.compiled import MAPS
+from kvmlog.sources.bpf.plan import possible_cpus
 from tests.support.bpf_host import BPFTOOL, needs_returns
 from tests.support.bpf_process import Traced, exits_of, guests, run_guest, user_exits
 from tests.support.bridge_process import running_bridge, until
-
-pytestmark = pytest.mark.usefixtures("headers")
 
 MEMORY_LIMIT_BYTES: Final = 100 << 20
 
@@ -44,6 +46,24 @@ def maps_in_kernel(numbers: set[int]) -> set[int]:
     return {m["id"] for m in bpftool("map", "show")} & numbers
 
 
+def gone(numbers: set[int]) -> bool:
+    """Return whether the kernel has none of these programs any more."""
+    return not programs_in_kernel(numbers)
+
+
+def maps_held(by: Traced) -> dict[str, int]:
+    """Bytes of the values of each map that the bridge holds, by the map's name."""
+    names = {m["id"]: m["name"] for m in bpftool("map", "show")}
+    held = {}
+    for entry in Path(f"/proc/{by.bridge.process.pid}/fdinfo").iterdir():
+        with contextlib.suppress(OSError):
+            fields = dict(re.findall(r"^(\w+):\s*(\d+)$", entry.read_text("ascii"), re.MULTILINE))
+            if "map_id" in fields:
+                size = int(fields["value_size"]) * int(fields["max_entries"])
+                held[names[int(fields["map_id"])]] = size
+    return held
+
+
 def attached(numbers: set[int]) -> set[str]:
     """The tracepoints that these programs are attached to."""
     return {
@@ -55,18 +75,24 @@ def attached(numbers: set[int]) -> set[str]:
 
 @needs_returns
 def test_off_leaves_nothing_attached(traced: Traced) -> None:
-    """Programs stay loaded, and are attached while tracing is on, again and again."""
-    numbers = traced.programs()
-    assert set(programs_in_kernel(numbers).values()) == {"kvmlog_sched_pr", "kvmlog_kvm_user"}
+    """Programs, and the records of each CPU, are there while tracing is on, again and again."""
+    own = maps_held(traced)
+    assert (set(own), traced.programs()) == (set(MAPS) - {"kvmlog_records"}, set())
     for _ in range(3):
-        assert attached(numbers) == set()
         traced.switch.switch(on=True)
         assert traced.status()["source"]["attached"] is True
+        numbers = traced.programs()
+        assert set(programs_in_kernel(numbers).values()) == {"kvmlog_sched_pr", "kvmlog_kvm_user"}
         assert attached(numbers) == {"sched_process_exit", "kvm_userspace_exit"}
+        held = maps_held(traced)
+        assert held.pop("kvmlog_records") == possible_cpus() * 4096 * RECORD_BYTES
+        assert held == own
         traced.switch.switch(on=False)
-        assert traced.status()["source"]["attached"] is False
-    assert attached(numbers) == set()
-    assert traced.programs() == numbers
+        status = traced.status()["source"]
+        assert (status["attached"], status["buffer_bytes"]) == (False, 0)
+        until(functools.partial(gone, numbers))
+        assert attached(numbers) == set()
+        assert (maps_held(traced), traced.programs()) == (own, set())
 
 
 @needs_returns

@@ -20,9 +20,7 @@ from kvmlog.sources.bpf import plan
 from kvmlog.sources.bpf.source import BpfSource
 from tests.support.bpf_host import needs_returns
 from tests.support.bpf_process import exits_of, guests, run_guest, user_exits
-from tests.support.bridge_process import HANG_S, until
-
-pytestmark = pytest.mark.usefixtures("headers")
+from tests.support.bridge_process import BPF_CACHE, HANG_S, until
 
 
 class InProcess:
@@ -31,7 +29,7 @@ class InProcess:
     def __init__(self, folder: Path) -> None:
         self.writer = RingWriter(str(folder / "own ring"), 1 << 16)
         self.pump = Pump(self.writer)
-        self.source = BpfSource()
+        self.source = BpfSource(cache=str(BPF_CACHE))
 
     def connect(self) -> None:
         """Programs are compiled anew; what the ring holds stays."""
@@ -161,7 +159,10 @@ def sleep_until(ns: int) -> None:
 
 @needs_returns
 def test_a_part_is_mapped_only_for_cpus_that_wrote(own: InProcess) -> None:
-    """Parts that no CPU wrote are not resident; the records in the others are the guest's."""
+    """Parts that no CPU wrote are not resident, and none while off.
+
+    The records in the others are the guest's.
+    """
     assert own.source._maps is not None
     native = own.source._maps.native
     assert native.records == ffi.NULL
@@ -175,10 +176,13 @@ def test_a_part_is_mapped_only_for_cpus_that_wrote(own: InProcess) -> None:
         said = run_guest("--turns", "50", "--vcpus", "2")
     finally:
         os.sched_setaffinity(0, allowed)
-    own.source.switch(SwitchConfig(on=False))
+    assert own.source._maps is not None
+    until(own.source._maps.drained)
     mapped = {number for number in range(native.count) if native.parts[number] != ffi.NULL}
     assert mapped == {number for number in range(native.count) if native.cpus[number].head}
     assert only in mapped
+    own.source.switch(SwitchConfig(on=False))
+    assert [number for number in range(native.count) if native.parts[number] != ffi.NULL] == []
     records = own.records()
     (note,) = guests(records, said["pid"])
     exits = exits_of(records, note.guest)

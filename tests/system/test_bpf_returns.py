@@ -9,8 +9,6 @@ import os
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from kvmlog.native import lib
 from kvmlog.ring.reader import RingReader
 from kvmlog.ring.records import NO_VCPU, Record
@@ -26,9 +24,7 @@ from tests.support.bpf_process import (
     run_guest,
     user_exits,
 )
-from tests.support.bridge_process import until
-
-pytestmark = pytest.mark.usefixtures("headers")
+from tests.support.bridge_process import running_bridge, until
 
 
 @needs_returns
@@ -141,3 +137,27 @@ def test_off_in_the_middle_of_a_guest_loses_nothing(traced: Traced) -> None:
     (note,) = guests(records, said["pid"])
     exits = exits_of(records, note.guest)
     assert 0 < user_exits(exits)["KVM_EXIT_IO"] < said["user_exits"]["KVM_EXIT_IO"]
+
+
+@needs_returns
+def test_more_vcpus_than_there_is_room_for_are_counted_and_said(tmp_path: Path) -> None:
+    """The status names the option; with room for them nothing is dropped."""
+    with running_bridge(tmp_path, "--source", "bpf", "--max-vcpus", "16") as bridge:
+        few = Traced(bridge)
+        few.switch.switch(on=True)
+        assert few.status()["source"]["pending_slots"] == 32
+        with guest("--turns", "0", "--vcpus", "40", "--kinds", "pio", "--pause-ms", "20"):
+            until(lambda: few.status()["counters"]["dropped_table"] > 0)
+            notes = few.status()["source"]["notes"]
+        few.switch.switch(on=False)
+        check_sum(few.status()["counters"])
+    assert any("exits had no room" in note and "raise max_vcpus of" in note for note in notes)
+    (tmp_path / "other").mkdir()
+    with running_bridge(tmp_path / "other", "--source", "bpf") as bridge:
+        enough = Traced(bridge)
+        enough.switch.switch(on=True)
+        run_guest("--turns", "10", "--vcpus", "40", "--kinds", "pio")
+        enough.switch.switch(on=False)
+        status = enough.status()
+        assert (status["source"]["pending_slots"], status["counters"]["dropped"]) == (8192, 0)
+        assert not any("max_vcpus" in note for note in status["source"]["notes"])

@@ -13,29 +13,24 @@ import pytest
 from kvmlog.control.client import SwitchClient
 from kvmlog.control.sampling import Sampling
 from kvmlog.ring.reader import RingReader
-from kvmlog.sources.bpf.headers import VARIABLE
 from tests.support import bridge_process
 from tests.support.bpf_host import needs_returns
 from tests.support.bpf_process import Traced
 from tests.support.bridge_process import KVMLOG, kvmlog, running_bridge
 
-pytestmark = pytest.mark.usefixtures("headers")
-
 RETURNS_ONLY: Final = "returns from KVM_RUN only: no exits are traced in this KVM"
 
 
 @needs_returns
-def test_the_status_says_what_is_traced_and_how_it_was_made(traced: Traced, headers: str) -> None:
-    """The status gives an operator the sentence, the times, and the origin of the headers."""
+def test_the_status_says_what_is_traced_and_how_it_was_made(traced: Traced) -> None:
+    """The status gives an operator the sentence, who compiled it, and the times."""
     source = traced.status()["source"]
     assert (source["name"], source["connected"]) == ("bpf", True)
     assert (source["isa"], source["vendor"], source["waiting_for"]) == ("none", None, None)
     sentence, how = source["notes"]
     assert sentence == RETURNS_ONLY
-    pattern = r"compiled in \d+\.\d s, loaded in \d+\.\d s, with the headers of (.*)"
-    match = re.fullmatch(pattern, how)
-    assert match is not None
-    assert match[1] == f"{VARIABLE}={headers}"
+    pattern = r"compiled (in \d+\.\d s|before,) by bcc \S+, checked by the kernel in \d+\.\d\d s"
+    assert re.fullmatch(pattern, how)
     assert any(RETURNS_ONLY in line for line in traced.bridge.lines)
     traced.switch.switch(on=True)
     status = traced.status()
@@ -67,19 +62,35 @@ def test_statistics_come_with_what_they_leave_out(traced: Traced, tmp_path: Path
 
 
 @needs_returns
-def test_headers_that_are_none_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The log, the status and the answer to `on` name the folder; the bridge runs all the same."""
-    monkeypatch.setenv(VARIABLE, "/nonexistent/headers")
-    words = f"{VARIABLE}=/nonexistent/headers: no configured kernel headers there"
-    with running_bridge(tmp_path, "--source", "bpf") as bridge:
+def test_without_bcc_a_kept_program_runs_and_none_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log, the status and the answer to `on` name the package; the bridge runs all the same.
+
+    What another start has compiled is enough: then neither bcc nor a child process is asked for.
+    """
+    # Found before the system's own, and no bcc.
+    (tmp_path / "bcc.py").write_text("raise ImportError('no such luck')\n", encoding="ascii")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    words = "bcc cannot be imported (no such luck); install python3-bpfcc"
+    own = str(tmp_path / "cache")
+    with running_bridge(tmp_path, "--source", "bpf", "--bpf-cache", own) as bridge:
         traced = Traced(bridge)
         assert any(words in line for line in bridge.lines)
         assert bridge.say("on").startswith(f"error: {words}")
         status = traced.status()
         assert (status["state"], status["source"]["connected"]) == ("off", False)
         assert words in status["trouble"]
-        assert "correct it or unset it" in status["trouble"]
+        assert "kvmlog bpf build" in status["trouble"]
         assert traced.programs() == set()
+    monkeypatch.delenv("PYTHONPATH")
+    with running_bridge(tmp_path, "--source", "bpf") as bridge:
+        assert any("compiled" in line for line in bridge.lines)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with running_bridge(tmp_path, "--source", "bpf") as bridge:
+        assert not any("compiling" in line for line in bridge.lines)
+        assert "compiled before, by bcc " in Traced(bridge).status()["source"]["notes"][1]
+        assert bridge.say("on") == "ok on"
 
 
 @needs_returns

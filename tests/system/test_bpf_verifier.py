@@ -13,12 +13,15 @@ import pytest
 
 from kvmlog.native import lib
 from kvmlog.sources.bpf import plan
-from kvmlog.sources.bpf.loader import compile_plan
+from kvmlog.sources.bpf.cache import Cache
+from kvmlog.sources.bpf.compiled import MAPS
+from kvmlog.sources.bpf.loader import make_loaded
 from kvmlog.sources.btf import Btf, BtfMissingError
 from kvmlog.util.errors import SourceError
 from tests.support.bpf_host import made, needs_programs
+from tests.support.bridge_process import BPF_CACHE
 
-pytestmark = pytest.mark.usefixtures("headers")
+CACHE: Final = Cache(str(BPF_CACHE))
 
 
 class WithVendor:
@@ -120,12 +123,12 @@ def test_a_program_that_the_verifier_refuses_is_said(
     found = made(cast(Btf, kernel), "kvm_amd", "vcpu")
     beyond = dataclasses.replace(found, macros=found.macros | {"KVMLOG_AT_EXITS": 1 << 24})
     with pytest.raises(SourceError) as refused:
-        compile_plan(beyond)
+        make_loaded(beyond, CACHE, 16)
     assert re.match(
         r"the kernel refuses the BPF program kvmlog_kvm_exit \(.*\); use --source kmod",
         str(refused.value),
     )
-    assert "compiler: " in capfd.readouterr().err
+    assert re.search(r"verifier: .*\S", capfd.readouterr().err)
 
 
 @needs_programs
@@ -136,17 +139,19 @@ def test_a_text_that_does_not_compile_is_said(
     found = made(cast(Btf, kernel), "kvm_amd", "vcpu")
     macros = {name: at for name, at in found.macros.items() if name != "KVMLOG_AT_KVM"}
     with pytest.raises(SourceError, match="the BPF programs cannot be compiled"):
-        compile_plan(dataclasses.replace(found, macros=macros))
+        make_loaded(dataclasses.replace(found, macros=macros), CACHE, 16)
     assert re.search(r"guest\.c:\d+.*KVMLOG_AT_KVM", capfd.readouterr().err)
 
 
 def check(found: plan.Plan, reason: str) -> None:
     """Compiled in a process of its own, loaded, and gone when its descriptors are closed."""
     assert found.reason == reason
-    loaded = compile_plan(found)
+    loaded, _ = make_loaded(found, CACHE, 16)
     try:
+        assert (set(loaded.maps), loaded.programs) == (set(MAPS) - {"kvmlog_records"}, {})
+        loaded.load()
         assert list(loaded.programs) == [program.function for program in found.programs]
-        assert len(loaded.maps) == 8
+        assert set(loaded.maps) == set(MAPS)
         assert [lib.kvmlog_bpf_misses(fd) for fd in loaded.programs.values()] == [0] * len(
             found.programs
         )

@@ -63,7 +63,6 @@ def test_who_may_not_use_kvm() -> None:
 
 
 @needs_returns
-@pytest.mark.usefixtures("headers")
 def test_returns_are_shown_as_what_they_are(tmp_path: Path, traced: Traced) -> None:
     """Returns to user space are counted by port and address where KVM tells no exits.
 
@@ -85,7 +84,6 @@ def test_returns_are_shown_as_what_they_are(tmp_path: Path, traced: Traced) -> N
 
 
 @needs_returns
-@pytest.mark.usefixtures("headers")
 def test_tracing_of_another_guest_is_left_alone(tmp_path: Path, traced: Traced) -> None:
     """The demo would change it: a sentence that says whose it is."""
     with guest("--turns", "0", "--pause-ms", "100") as other:

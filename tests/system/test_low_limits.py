@@ -57,6 +57,7 @@ def arguments(name: str, folder: Path) -> list[str]:
         "explain": ["HLT"],
         "remote": ["127.0.0.1:9", "status"],
         "demo": ["127.0.0.1:9"],
+        "bpf": ["list", "--bpf-cache", str(folder)],
         "config": ["show"],
     }
     return given[name]

@@ -18,6 +18,7 @@ from kvmlog.bridge.udp_server import UdpServer
 from kvmlog.bridge.unix_server import UnixServer
 from kvmlog.config.load import Config, add_options
 from kvmlog.config.reload import Reload
+from kvmlog.config.schema import DEFAULT_VCPUS, BridgeKeys
 from kvmlog.control.udp_auth import read_key
 from kvmlog.engine.budget import Budget
 from kvmlog.engine.engine import Engine
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     notifier = Notifier()
     config = Config.of(args)
     keys = config.bridge
-    source = make_source(keys.source, keys.bpf_reason)
+    source = make_source(keys)
     with contextlib.ExitStack() as stack:
         wake = stack.enter_context(signals())
         writer = stack.enter_context(RingWriter(keys.ring, keys.slots))
@@ -191,31 +192,36 @@ def _udp_key(config: Config) -> bytes | None:
     return read_key(config.udp.key_file) if config.udp.key_file else None
 
 
-def make_source(name: str, reason: str = "auto") -> Source:
-    """Return the source of a --source option; reason: of --bpf-reason."""
+def make_source(keys: BridgeKeys) -> Source:
+    """Return the source that the configuration asks for."""
+    name = keys.source
     if name == "auto":
-        name, why = choose_source()
+        name, why = choose_source(keys.max_vcpus)
         log(f"source {name}: {why}")
     # Only the one that is used is imported: pyroute2 takes a third of the daemon's start.
     if name == "bpf":
         from kvmlog.sources.bpf.source import BpfSource
 
-        return BpfSource(reason)
+        return BpfSource(keys.bpf_reason, keys.bpf_cache, keys.max_vcpus)
     from kvmlog.sources.kmod.source import KmodSource
 
     return KmodSource()
 
 
-def choose_source() -> tuple[str, str]:
-    """Return kmod where the module is loaded or can be, else bpf; and why."""
+def choose_source(max_vcpus: int) -> tuple[str, str]:
+    """Return kmod where the module is loaded or can be, else bpf; and why.
+
+    max_vcpus: its parameter; the default leaves it to modprobe's own configuration.
+    """
     if os.path.isdir("/sys/module/kvmlog"):
         return "kmod", "the kernel module kvmlog is loaded"
     if not os.path.exists("/proc/modules"):
         return "bpf", "this kernel cannot load modules"
+    given = [] if max_vcpus == DEFAULT_VCPUS else [f"max_vcpus={max_vcpus}"]
     why_not = "modprobe is not installed"
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run(
-            ["modprobe", "kvmlog"],
+            ["modprobe", "kvmlog", *given],
             check=False,
             capture_output=True,
             text=True,

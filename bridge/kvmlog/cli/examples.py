@@ -164,6 +164,11 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("kvmlog demo", "five seconds of exits"),
         ("kvmlog demo --seconds 1m", "a minute of them"),
     ),
+    "bpf": (
+        ("kvmlog bpf build", "compile for this host, for it and for others like it"),
+        ("kvmlog bpf list", "what is kept, and whether it fits this host"),
+        ("kvmlog bpf build --bpf-cache /root/fleet", "into a folder of its own, to be shipped"),
+    ),
     "config": (
         ("kvmlog config check", "report what is wrong with the configuration"),
         ("kvmlog config show", "each key, its value and where it comes from"),

@@ -74,6 +74,7 @@ COMMANDS: Final = (
         "kvmlog.cli.demo.command",
         "show a tracing session on this host, with a guest of its own",
     ),
+    ("bpf", "kvmlog.cli.bpf", "make and show the compiled programs of the source bpf"),
     ("config", "kvmlog.cli.config", "check or show the configuration"),
 )
 # The name by which the command is `kvmlog check`: a symbolic link in a folder of plugins.

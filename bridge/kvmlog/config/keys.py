@@ -207,5 +207,11 @@ def absolute(given: str) -> None:
         raise RefusedValueError('give a path that begins with "/"')
 
 
+def optional_absolute(given: str) -> None:
+    """Check for "" or what absolute() takes."""
+    if given:
+        absolute(given)
+
+
 def _listed(words: Sequence[str]) -> str:
     return ", ".join(words[:-1]) + f" or {words[-1]}"

@@ -17,6 +17,7 @@ from kvmlog.config.keys import (
     address,
     key,
     keys_of,
+    optional_absolute,
     optional_address,
     optional_url,
     power_of_two,
@@ -28,6 +29,8 @@ DEFAULT_SLOTS: Final[int] = lib.KVMLOG_RING_DEFAULT_SLOTS
 DEFAULT_MIB: Final[int] = lib.KVMLOG_STATISTICS_DEFAULT_MIB
 MAX_MIB: Final[int] = lib.KVMLOG_STATISTICS_MAX_MIB
 DEFAULT_SOCKET: Final = "/run/kvmlog/switch"
+DEFAULT_BPF_CACHE: Final = "/var/cache/kvmlog"
+DEFAULT_VCPUS: Final = 4096  # the module's own default, too
 DEFAULT_UDP: Final = "127.0.0.1:50000"
 DEFAULT_PERCENT: Final = 2.0
 DEFAULT_LISTEN: Final = "127.0.0.1:50080"
@@ -46,6 +49,7 @@ REASONS: Final = ("auto", "vcpu", "event")
 PLAIN: Final = ("off", "owner", "any")
 
 _BRIDGE: Final = ("bridge",)
+_BPF: Final = ("bridge", "bpf")
 _RPC: Final = ("rpc",)
 _READERS: Final = ("bridge", "rpc", "history", "metrics")
 _NOTIFY: Final = ("notify",)
@@ -85,8 +89,26 @@ class BridgeKeys:
         "where bpf takes an exit's reason from: vcpu (SVM with BTF), event (the tracepoint "
         "kvm_exit; works everywhere, costs 600 instructions more) or auto (whichever fits)",
         option="--bpf-reason",
-        commands=_BRIDGE,
+        commands=_BPF,
         choices=REASONS,
+    )
+    bpf_cache: str = key(
+        DEFAULT_BPF_CACHE,
+        "folder of compiled BPF programs, root's own, so that only the first start compiles; "
+        "empty: each start compiles",
+        option="--bpf-cache",
+        commands=_BPF,
+        metavar="FOLDER",
+        check=optional_absolute,
+    )
+    max_vcpus: int = key(
+        DEFAULT_VCPUS,
+        "vCPUs of all guests that can be traced at once: the size of bpf's tables, and the "
+        "parameter max_vcpus where the bridge loads the module",
+        option="--max-vcpus",
+        commands=_BRIDGE,
+        low=16,
+        high=65536,
     )
     ring: str = key(DEFAULT_RING, "ring file", option="--ring", commands=_READERS, metavar="PATH")
     slots: int = key(

@@ -15,7 +15,7 @@ static __u32 slots_used(const struct kvmlog_bpf_maps *maps)
 	__u64 used = __atomic_load_n(&maps->control->slots_used, __ATOMIC_ACQUIRE);
 
 	/* Threads that come at once may count past the last one. */
-	return used < KVMLOG_BPF_THREADS ? (__u32)used : KVMLOG_BPF_THREADS;
+	return used < maps->slot_count ? (__u32)used : maps->slot_count;
 }
 
 /* The pending exit of one slot, with times up to now. 0: it has none. */
@@ -37,7 +37,7 @@ static int read_pending(const struct kvmlog_bpf_slot *shared, struct kvmlog_reco
 	return 1;
 }
 
-/* Exits that wait for their re-entry: at most KVMLOG_BPF_THREADS records; how many. */
+/* Exits that wait for their re-entry: at most as many as there are slots; how many. */
 int kvmlog_bpf_pending(const struct kvmlog_bpf_maps *maps, struct kvmlog_record *records)
 {
 	int count = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Loading compiled programs into the kernel, attaching and asking them. */
+/* Making maps, loading compiled programs into the kernel, attaching and asking them. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,6 +17,23 @@ enum {
 	KVMLOG_BPF_QUIESCE_MS = 100,
 	KVMLOG_BPF_PERF_OPEN_CLOEXEC = 8,
 };
+
+/* Makes a map: its descriptor, or -errno. @kind: enum kvmlog_bpf_map_kind. */
+int kvmlog_bpf_map(const char *name, int kind, __u32 key_bytes, __u32 value_bytes, __u32 elements)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options);
+	enum bpf_map_type type = BPF_MAP_TYPE_HASH;
+	int fd;
+
+	if (kind == KVMLOG_BPF_ARRAY) {
+		type = BPF_MAP_TYPE_ARRAY;
+		options.map_flags = BPF_F_MMAPABLE;
+	}
+	if (kind == KVMLOG_BPF_QUEUE)
+		type = BPF_MAP_TYPE_QUEUE;
+	fd = bpf_map_create(type, name, key_bytes, value_bytes, elements, &options);
+	return fd < 0 ? -errno : fd;
+}
 
 /* A descriptor for the BTF of a loaded module ("kvm"). -ENOENT: it has none. */
 static int module_btf_fd(const char *module)

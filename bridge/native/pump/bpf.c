@@ -114,6 +114,17 @@ static const struct kvmlog_pump_input bpf_input = {
 	.restart = restart,
 };
 
+/* From any thread: the map in which CPUs write now, as in kvmlog_bpf_records(). */
+int kvmlog_pump_records(struct kvmlog_pump *pump, int fd)
+{
+	int rc;
+
+	pthread_mutex_lock(&pump->writer->lock);
+	rc = kvmlog_bpf_records(pump->maps, fd);
+	pthread_mutex_unlock(&pump->writer->lock);
+	return rc;
+}
+
 /* While the pump does not run: take records out of these maps, which outlive that input. */
 void kvmlog_pump_maps(struct kvmlog_pump *pump, struct kvmlog_bpf_maps *maps)
 {

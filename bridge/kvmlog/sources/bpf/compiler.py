@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The child process that holds LLVM: compiles, loads, hands the descriptors over, ends.
+"""The child process that holds LLVM: compiles, answers, ends.
 
-    python -m kvmlog.sources.bpf.compiler FD     a Plan as JSON on stdin, the answer to socket FD
+    python -m kvmlog.sources.bpf.compiler     {"macros": ..., "functions": [...]} on stdin
 
-The answer is one JSON object with the descriptors of maps and programs beside it (SCM_RIGHTS), in
-the order of its lists `maps` and `programs`; or {"error": sentence}. What clang says goes to
-stderr.
+The answer goes to stdout: compiled programs as a file has them, under an empty key, or a line
+"error: " with a sentence. What clang says goes to stderr.
 """
 
 from __future__ import annotations
@@ -14,116 +13,67 @@ import contextlib
 import ctypes
 import json
 import os
-import re
 import signal
-import socket
 import sys
-import time
-from pathlib import Path
 from typing import Any, Final
 
-from kvmlog.native import ffi, lib
-from kvmlog.sources.bpf.headers import VARIABLE, find_headers, header_tree
-from kvmlog.sources.bpf.program_text import include_flags, program_text
+from kvmlog.sources.bpf.compiled import ERROR, MAPS, Compiled, detached
+from kvmlog.sources.bpf.program_text import (
+    COMPILER_FLAGS,
+    include_flags,
+    kernel_folder,
+    program_text,
+)
 from kvmlog.util.errors import SourceError
 
-MAPS: Final = (
-    "kvmlog_control",
-    "kvmlog_cpus",
-    "kvmlog_records",
-    "kvmlog_slots",
-    "kvmlog_threads",
-    "kvmlog_free",
-    "kvmlog_guests",
-    "kvmlog_tgids",
-)
-_LOG_BYTES: Final = 1 << 20
-# What the verifier says under lockdown, where securityfs may not be mounted to tell.
-_LOCKED: Final = re.compile("(cannot use helper|unknown func) bpf_probe_read")
-LOCKDOWN: Final = (
-    "kernel lockdown (confidentiality) forbids BPF to read the kernel's memory; boot with "
-    "lockdown=integrity, or use --source kmod with a signed module"
-)
+# bcc takes the kernel's headers from there.
+_VARIABLE: Final = "BCC_KERNEL_SOURCE"
 
 
-def compile_text(macros: dict[str, int], tree: Path | None) -> Any:
-    """Compile the text; return bcc's module, with its maps made."""
+def compile_text(macros: dict[str, int]) -> Any:
+    """Compile the text; return bcc's module, with maps that nobody uses."""
     try:
         from bcc import BPF
     except ImportError as error:
         raise SourceError(
-            f"bcc cannot be imported ({error}); install python3-bpfcc, and give a virtual "
-            "environment the system's packages (python3 -m venv --system-site-packages)"
+            f"bcc cannot be imported ({error}); install python3-bpfcc (and give a virtual "
+            "environment the system's packages: python3 -m venv --system-site-packages), or put "
+            "here what kvmlog bpf build makes on a host like this one"
         ) from None
-    if tree is not None:
-        os.environ[VARIABLE] = str(tree)
-    else:
-        os.environ.pop(VARIABLE, None)
+    os.environ[_VARIABLE] = str(kernel_folder())
     flags = [f"-D{name}={value}" for name, value in macros.items()] + include_flags()
-    flags.append("-Wno-ignored-attributes")  # of the kernel's headers
     try:
-        return BPF(text=program_text(), cflags=flags)
+        return BPF(text=program_text(), cflags=[*flags, *COMPILER_FLAGS])
     except Exception as error:  # noqa: BLE001 - bcc raises bare ones
         raise SourceError(f"the BPF programs cannot be compiled: {error}") from None
 
 
-def load(code: bytes, program: dict[str, Any]) -> int:
-    """Load a program; return its descriptor. SourceError, and the verifier's words on stderr."""
-    log = ffi.new("char[]", _LOG_BYTES)
-    module = program["module"]
-    fd = lib.kvmlog_bpf_load(
-        program["function"].encode()[:15],
-        program["kind"],
-        ffi.from_buffer(code),
-        len(code),
-        program["type_id"],
-        ffi.NULL if module is None else ffi.new("char[]", module.encode()),
-        log,
-        _LOG_BYTES,
-    )
-    if fd >= 0:
-        return int(fd)
-    words = ffi.string(log).decode(errors="replace")
-    if _LOCKED.search(words):
-        raise SourceError(LOCKDOWN)
-    print(words, file=sys.stderr)
-    raise SourceError(
-        f"the kernel refuses the BPF program {program['function']} ({os.strerror(-fd)}); use "
-        "--source kmod, and report what the bridge's log says"
-    )
+def compile_programs(macros: dict[str, int], functions: list[str]) -> Compiled:
+    """Return these functions of the text, compiled with these macros."""
+    module = compile_text(macros)
+    from bcc import __version__
 
-
-def compile_and_load(plan: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
-    """Return the answer and the descriptors that go with it."""
-    begin = time.monotonic()
-    headers = find_headers()
-    with header_tree(headers) as tree:
-        module = compile_text(plan["macros"], tree)
-    compiled = time.monotonic()
-    fds = [module[name].map_fd for name in MAPS]
-    fds += [load(module.dump_func(p["function"].encode()), p) for p in plan["programs"]]
-    answer = {
-        "maps": list(MAPS),
-        "programs": [program["function"] for program in plan["programs"]],
-        "headers": headers.words,
-        "compile_s": compiled - begin,
-        "load_s": time.monotonic() - compiled,
-    }
-    return answer, fds
+    fds = {name: int(module[name].map_fd) for name in MAPS}
+    return Compiled(
+        {name: detached(module.dump_func(name.encode()), fds) for name in functions},
+        f"bcc {__version__}",
+    )
 
 
 def main() -> int:
-    """0 when an answer was sent, an error too."""
+    """0 when an answer was written, an error too."""
     # Nobody wants it any more when the bridge is killed (PR_SET_PDEATHSIG, linux/prctl.h).
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    plan = json.load(sys.stdin)
-    fds: list[int] = []
+    wanted = json.load(sys.stdin)
+    # Only the answer goes to stdout, whatever libraries print.
+    answer = os.dup(1)
+    os.dup2(2, 1)
     try:
-        answer, fds = compile_and_load(plan)
+        data = compile_programs(wanted["macros"], wanted["functions"]).to_bytes("")
     except SourceError as error:
-        answer = {"error": str(error)}
-    with socket.socket(fileno=int(sys.argv[1])) as link:
-        socket.send_fds(link, [json.dumps(answer).encode()], fds)
+        data = ERROR + str(error).encode()
+    with open(answer, "wb") as out:
+        out.write(data)
     sys.stdout.flush()
     with contextlib.suppress(OSError):
         sys.stderr.flush()

@@ -24,14 +24,14 @@ WINDOWS: Final = 5  # of which the middle one counts
 
 
 class CostMeter:
-    """A thread between start() and stop(). programs: descriptors, the caller's, open until then.
+    """A thread between start() and stop(). seen: how many exits programs have seen so far.
 
-    seen: how many exits the programs have seen so far; asked for in the thread.
+    It is asked for in the thread.
     """
 
-    def __init__(self, programs: Sequence[int], seen: Callable[[], int]) -> None:
+    def __init__(self, seen: Callable[[], int]) -> None:
         self.trouble: str | None = None  # why nothing is measured
-        self._programs = programs
+        self._programs: Sequence[int] = ()
         self._seen = seen
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
@@ -40,8 +40,9 @@ class CostMeter:
         self._total_ns = 0.0
         self._counted = 0
 
-    def start(self) -> None:
-        """Begin the first window."""
+    def start(self, programs: Sequence[int]) -> None:
+        """Begin the first window. programs: descriptors, the caller's, open until stop()."""
+        self._programs = programs
         self._end.clear()
         self._thread = threading.Thread(target=self._run, name="kvmlog-cost", daemon=True)
         self._thread.start()
@@ -55,7 +56,7 @@ class CostMeter:
         self._thread = None
 
     def total_ns(self, seen: int) -> int:
-        """Return the CPU time of the programs for so many exits since they were loaded.
+        """Return the CPU time of the programs for so many exits, all that were seen.
 
         0 until the first window has ended, which then tells for the exits before too.
         """

@@ -17,28 +17,40 @@ _BUFFER_BYTES: Final[int] = lib.KVMLOG_BPF_CPU_RECORDS * lib.KVMLOG_RECORD_BYTES
 
 
 class Maps:
-    """fds: descriptors by the map's name, the caller's; cpus: possible CPUs."""
+    """fds: descriptors by the map's name, the caller's; cpus: possible CPUs; slots: threads."""
 
-    def __init__(self, fds: dict[str, int], cpus: int) -> None:
+    def __init__(self, fds: dict[str, int], cpus: int, slots: int) -> None:
         self._fds = fds
         self.native: Any = lib.kvmlog_bpf_maps_new(
-            fds["kvmlog_control"],
-            fds["kvmlog_cpus"],
-            fds["kvmlog_records"],
-            fds["kvmlog_slots"],
-            cpus,
+            fds["kvmlog_control"], fds["kvmlog_cpus"], cpus, fds["kvmlog_slots"], slots
         )
         if self.native == ffi.NULL:
             raise SourceError(
                 f"the BPF maps cannot be mapped ({os.strerror(ffi.errno)}); "
                 "is there memory left? It is tried again"
             )
+        self.native.control.slots = slots
 
     def close(self) -> None:
         """Unmap them; a second call does nothing. The pump must have left them."""
         if self.native != ffi.NULL:
             lib.kvmlog_bpf_maps_free(self.native)
             self.native = ffi.NULL
+
+    def records(self, fd: int, pump: Any) -> None:
+        """Take records from this map from now on, -1: from none; what the one before held goes.
+
+        pump: the native one that looks at them meanwhile, or None.
+        """
+        if pump is None:
+            error = lib.kvmlog_bpf_records(self.native, fd)
+        else:
+            error = lib.kvmlog_pump_records(pump, fd)
+        if error:
+            raise SourceError(
+                f"the records' map cannot be mapped ({os.strerror(-error)}); "
+                "is there memory left? Try again"
+            )
 
     def configure(self, config: SwitchConfig, epoch: int, until_ns: int) -> None:
         """Write the configuration beside the active one, then make it the active one.
@@ -106,7 +118,7 @@ class Maps:
 
     def pending(self) -> bytes:
         """Return exits that wait for their re-entry, as whole records."""
-        records = ffi.new("struct kvmlog_record[]", lib.KVMLOG_BPF_THREADS)
+        records = ffi.new("struct kvmlog_record[]", self.native.slot_count)
         count = lib.kvmlog_bpf_pending(self.native, records)
         return bytes(ffi.buffer(records, count * lib.KVMLOG_RECORD_BYTES))
 
@@ -123,7 +135,7 @@ class Maps:
                 dropped=self.native.cpus[number].dropped_table
                 + self.native.cpus[number].dropped_full,
                 messages=self.native.cpus[number].head,
-                buffer_bytes=_BUFFER_BYTES,
+                buffer_bytes=_BUFFER_BYTES if self.native.records_fd >= 0 else 0,
             )
             for number in range(self.native.count)
         }

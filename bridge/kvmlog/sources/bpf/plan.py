@@ -98,7 +98,6 @@ def possible_cpus() -> int:
 def machine_macros() -> dict[str, int]:
     """Return the macros that the text takes on any kernel."""
     return {
-        "KVMLOG_CPUS": possible_cpus(),
         "KVMLOG_DECODE_ASSISTS": int(_cpu_has("decodeassists")),
         # The text is compiled against what this process believes of the maps.
         "KVMLOG_CONTROL_BYTES": ffi.sizeof("struct kvmlog_bpf_control"),

@@ -9,6 +9,7 @@ from typing import Final
 _PACKAGE: Final = Path(__file__).resolve().parent
 # In this order: each uses what stands before it.
 FILES: Final = ("maps.c", "write.c", "guest.c", "slot.c", "exit.c", "reentry.c")
+COMPILER_FLAGS: Final = ("-Wno-ignored-attributes",)  # of bcc's own headers
 
 
 def _folders() -> tuple[Path, list[Path]]:
@@ -29,6 +30,19 @@ def program_text() -> str:
         parts.append(f'#line 1 "{name}"')
         parts.append((folder / name).read_text(encoding="ascii"))
     return "\n".join(parts)
+
+
+def text_files() -> list[Path]:
+    """Return the headers of our own that the text may include, in a fixed order."""
+    uapi, shared, text = _folders()[1]
+    return sorted([*(uapi / "kvmlog").glob("*.h"), *(shared / "kvmlog").glob("*.h")]) + sorted(
+        text.glob("*.h")
+    )
+
+
+def kernel_folder() -> Path:
+    """Return the tree that stands for the kernel's own headers."""
+    return _folders()[0] / "kernel"
 
 
 def include_flags() -> list[str]:

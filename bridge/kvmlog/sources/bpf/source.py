@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""BPF programs as a source: compiled and loaded when it is opened, attached while tracing is on.
+"""BPF programs as a source: compiled and checked when it is opened, loaded while tracing is on.
 
 Descriptors hold everything: when this process ends, however it does, the kernel detaches and frees.
 """
@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from kvmlog.config.schema import DEFAULT_BPF_CACHE, DEFAULT_VCPUS
 from kvmlog.native import ffi, lib
 from kvmlog.ring.records import RECORD_BYTES, SCHEMA_VERSION
 from kvmlog.sources.base import (
@@ -23,8 +24,9 @@ from kvmlog.sources.base import (
     SourceStatus,
     SwitchConfig,
 )
+from kvmlog.sources.bpf.cache import Cache
 from kvmlog.sources.bpf.cost import CostMeter
-from kvmlog.sources.bpf.loader import Loaded, compile_plan
+from kvmlog.sources.bpf.loader import RECORDS, Loaded, make_loaded
 from kvmlog.sources.bpf.maps import Maps
 from kvmlog.sources.bpf.plan import Plan, Program, make_plan, waiting_for
 from kvmlog.sources.bpf.switch_record import switch_record
@@ -45,17 +47,25 @@ _CAP_SYS_ADMIN: Final = 21
 
 
 class BpfSource(Source):
-    """reason: how an exit's reason is got (plan.REASONS)."""
+    """reason: how an exit's reason is got (plan.REASONS); cache: folder of compiled programs.
+
+    max_vcpus: for how many there is room, all guests together.
+    """
 
     name = "bpf"
     number: int = lib.KVMLOG_SOURCE_BPF
 
-    def __init__(self, reason: str = "auto") -> None:
+    def __init__(
+        self, reason: str = "auto", cache: str = DEFAULT_BPF_CACHE, max_vcpus: int = DEFAULT_VCPUS
+    ) -> None:
         self._reason = reason
+        self._cache = Cache(cache)
+        self._max_vcpus = max_vcpus
         self._open = False
         self._plan: Plan | None = None
         self._stamp: tuple[int, ...] = ()
         self._loaded: Loaded | None = None
+        self._how = ""  # it was made
         self._maps: Maps | None = None
         self._meter: CostMeter | None = None
         self._links: list[int] = []
@@ -66,15 +76,16 @@ class BpfSource(Source):
         self._own = dict.fromkeys(_COUNTERS, 0)  # what this process did itself
         self._notes_before = 0  # the pump's, when it became ours
         self._missed = 0  # reported in LOSS records
+        self._missed_before = 0  # of programs that are not loaded any more
         self._failed: tuple[float, str] | None = None  # not before this time again, and why
 
     def open(self) -> SourceStatus:
-        """Compile and load, where KVM is there; where it is not, wait for it."""
+        """Have the programs ready, where KVM is there; where it is not, wait for it."""
         if self._open:
             return self.status()
         _check_capabilities()
         if waiting_for() is None:
-            self._compile()
+            self._prepare()
         self._open = True
         return self._status()
 
@@ -105,12 +116,14 @@ class BpfSource(Source):
         if not self._end_lease() and waiting_for() is None and self._stamp != _stamp():
             self._switch_off(lib.KVMLOG_SWITCH_UNLOAD)
             raise SourceGoneError(
-                "KVM was loaded; compiling the BPF programs for it"
+                "KVM was loaded; making the BPF programs for it"
                 if self._maps is None
-                else "KVM was loaded anew; compiling the BPF programs again"
+                else "KVM was loaded anew; making the BPF programs again"
             )
         if self._config is not None:
             self._report_misses()
+        else:
+            self._unload()
         return self._status()
 
     def pending(self) -> bytes:
@@ -119,11 +132,13 @@ class BpfSource(Source):
     def notes(self) -> list[str]:
         if self._plan is None or self._loaded is None:
             return []
-        notes = [
-            self._plan.words,
-            f"compiled in {self._loaded.compile_s:.1f} s, loaded in {self._loaded.load_s:.1f} s, "
-            f"with the headers of {self._loaded.headers}",
-        ]
+        notes = [self._plan.words, self._how]
+        refused = 0 if self._maps is None else self._maps.counters()["dropped_table"]
+        if refused:
+            notes.append(
+                f"{refused} exits had no room in the tables of vCPUs and guests, which are for "
+                f"{self._max_vcpus} vCPUs; raise max_vcpus of [bridge], and restart the bridge"
+            )
         if self._meter is not None and self._meter.trouble is not None:
             notes.append(self._meter.trouble)
         return notes
@@ -140,9 +155,9 @@ class BpfSource(Source):
         self._plan = self._loaded = self._maps = self._meter = self._pump = self._config = None
         self._stamp = ()
         self._own = dict.fromkeys(_COUNTERS, 0)
-        self._missed = self._notes_before = 0
+        self._missed = self._missed_before = self._notes_before = 0
 
-    def _compile(self) -> None:
+    def _prepare(self) -> None:
         if self._failed is not None and time.monotonic() < self._failed[0]:
             raise SourceError(self._failed[1])
         self._failed = None
@@ -150,10 +165,9 @@ class BpfSource(Source):
         try:
             stamp = _stamp()
             plan = make_plan(self._reason)
-            log(f"compiling the BPF programs ({plan.words})")
-            loaded = compile_plan(plan)
+            loaded, how = make_loaded(plan, self._cache, self._max_vcpus)
             try:
-                maps = Maps(loaded.maps, plan.macros["KVMLOG_CPUS"])
+                maps = Maps(loaded.maps, loaded.cpus, loaded.slots)
             except SourceError:
                 loaded.close()
                 raise
@@ -168,8 +182,31 @@ class BpfSource(Source):
             self._failed = (time.monotonic() + retry_s, sentence)
             raise SourceError(sentence) from None
         self._plan, self._loaded, self._maps, self._stamp = plan, loaded, maps, stamp
-        self._meter = CostMeter(list(loaded.programs.values()), lambda: maps.counters()["seen"])
-        log(f"compiled in {loaded.compile_s:.1f} s, loaded in {loaded.load_s:.1f} s")
+        self._how = how
+        self._meter = CostMeter(lambda: maps.counters()["seen"])
+        log(f"BPF programs: {plan.words}; {how}")
+
+    def _load(self, maps: Maps) -> None:
+        """Load programs, and have a map for their records, which are not there while off."""
+        assert self._loaded is not None
+        if self._loaded.programs:
+            return
+        self._loaded.load()
+        try:
+            maps.records(self._loaded.maps[RECORDS], self._pump)
+        except SourceError:
+            self._loaded.unload()
+            raise
+
+    def _unload(self) -> None:
+        """Let them go, once the pump has all that they wrote."""
+        if self._loaded is None or self._maps is None or not self._loaded.programs:
+            return
+        if self._pump is not None and not self._maps.drained():
+            return
+        self._missed_before = self._misses()
+        self._maps.records(-1, self._pump)
+        self._loaded.unload()
 
     def _attach(self, maps: Maps) -> None:
         assert self._plan is not None
@@ -178,7 +215,7 @@ class BpfSource(Source):
         for program in self._plan.programs:
             self._links.append(_attach(program, self._loaded.programs[program.function]))
         if self._meter is not None:
-            self._meter.start()
+            self._meter.start(list(self._loaded.programs.values()))
         if self._pump is not None:
             lib.kvmlog_pump_wake(self._pump)
 
@@ -200,7 +237,11 @@ class BpfSource(Source):
                 self._maps.lease(until_ns)
             self._until_ns = until_ns
             return
+        # Without the KVM that they were made for it waits: status() notices the next one.
+        fits = self._maps is not None and self._stamp == _stamp()
         if self._maps is not None:
+            if fits and self._config is None:
+                self._load(self._maps)
             self._maps.configure(config, self._epoch + 1, until_ns)
         self._epoch += 1
         self._until_ns = until_ns
@@ -210,8 +251,7 @@ class BpfSource(Source):
             return
         self._config = config
         self._note_switch(True, lib.KVMLOG_SWITCH_COMMAND)
-        # Without the KVM that they were compiled for it waits: status() notices the next one.
-        if self._maps is not None and self._stamp == _stamp():
+        if self._maps is not None and fits:
             try:
                 self._attach(self._maps)
             except SourceError:
@@ -226,6 +266,7 @@ class BpfSource(Source):
             self._report_misses()
         self._note_switch(False, cause)
         self._config = None
+        self._unload()
 
     def _end_lease(self) -> bool:
         """Switch off when the lease is over; return whether it is. Programs do nothing since."""
@@ -277,11 +318,12 @@ class BpfSource(Source):
         lib.kvmlog_pump_append(self._pump, native, len(records) // RECORD_BYTES)
 
     def _misses(self) -> int:
-        """Return the exits that the kernel left out since the programs were loaded."""
-        if self._loaded is None:
-            return 0
+        """Return the exits that the kernel left out so far."""
+        if self._loaded is None or not self._loaded.programs:
+            return self._missed_before
         first = next(name for name in _FIRST if name in self._loaded.programs)
-        return max(0, int(lib.kvmlog_bpf_misses(self._loaded.programs[first])))
+        missed = max(0, int(lib.kvmlog_bpf_misses(self._loaded.programs[first])))
+        return self._missed_before + missed
 
     def _report_misses(self) -> None:
         missed = self._misses()
@@ -321,7 +363,7 @@ class BpfSource(Source):
             isa=lib.KVMLOG_ISA_NONE if self._plan is None else self._plan.isa,
             vendor=None if self._plan is None else self._plan.vendor,
             version="",
-            pending_slots=lib.KVMLOG_BPF_THREADS,
+            pending_slots=0 if self._loaded is None else self._loaded.slots,
             cpus=cpus,
             lease_ms=self._lease_left_ms(),
             cost=SourceCost(probe_ns),

@@ -48,6 +48,7 @@ class KmodSource(Source):
         self._prototypes: tuple[str, ...] = ()  # those that the module wants to check
         self._fields: tuple[str, ...] = ()  # likewise
         self._notes: list[str] = []
+        self._refused = 0  # exits for which the module's table had no room
 
     def open(self) -> SourceStatus:
         """Find the family, check that it speaks our format, and subscribe."""
@@ -101,6 +102,7 @@ class KmodSource(Source):
             raise SourceGoneError(RELOADED)
         self._prototypes = tuple(status.prototypes)
         self._fields = status.fields
+        self._refused = status.counters["dropped_table"]
         return status
 
     def pending(self) -> bytes:
@@ -108,7 +110,13 @@ class KmodSource(Source):
             return self._open_control().pending()
 
     def notes(self) -> list[str]:
-        return list(self._notes)
+        if not self._refused:
+            return list(self._notes)
+        full = (
+            f"{self._refused} exits had no room in the module's table of vCPUs; load it again "
+            "with a higher max_vcpus (of [bridge], where the bridge loads it)"
+        )
+        return [*self._notes, full]
 
     def close(self) -> None:
         for link in (self._receiver, self._control):

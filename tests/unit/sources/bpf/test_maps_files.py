@@ -42,7 +42,8 @@ class Files:
         for name, size in sizes.items():
             self.fds[name] = os.memfd_create(name)
             os.truncate(self.fds[name], -(-size // mmap.PAGESIZE) * mmap.PAGESIZE)
-        self.maps = Maps(self.fds, CPUS)
+        self.maps = Maps(self.fds, CPUS, THREADS)
+        self.maps.records(self.fds["kvmlog_records"], None)
 
     @property
     def native(self) -> Any:
@@ -151,12 +152,35 @@ def test_a_part_that_cannot_be_mapped_waits(
     assert stream(writer) == [1, 2, 10, 11, (1, 3, 3)]
 
 
+def test_records_come_and_go_while_the_pump_has_the_maps(
+    file_pump: Pump, files: Files, writer: RingWriter
+) -> None:
+    """Without records nothing is mapped and nothing taken; a map that comes later is read anew."""
+    files.write(0, make.exit_bytes(exit_ns=1))
+    drain(file_pump)
+    files.maps.records(-1, file_pump.native)
+    assert (files.mapped(), files.native.records) == ([], ffi.NULL)
+    assert {one.buffer_bytes for one in files.maps.cpus().values()} == {0}
+    files.native.cpus[0].head += 1
+    drain(file_pump)
+    assert (stream(writer), files.native.cpus[0].tail) == ([1], 1)
+    assert testing.kvmlog_bpf_part(files.native, 0) == ffi.NULL
+    again = os.memfd_create("again")
+    os.truncate(again, CPUS * PART * RECORD_BYTES)
+    os.pwrite(again, make.exit_bytes(exit_ns=2), RECORD_BYTES)
+    files.maps.records(again, file_pump.native)
+    drain(file_pump)
+    assert (stream(writer), files.native.cpus[0].tail) == ([1, 2], 2)
+    files.maps.records(-1, None)
+    os.close(again)
+
+
 def test_maps_that_cannot_be_mapped_are_said(files: Files) -> None:
     """Why, and that it goes on; nothing stays mapped."""
     before = Path("/proc/self/maps").read_text(encoding="utf-8").count("memfd:kvmlog_")
     for name in ("kvmlog_control", "kvmlog_cpus", "kvmlog_slots"):
         with pytest.raises(SourceError) as refused:
-            Maps({**files.fds, name: -1}, CPUS)
+            Maps({**files.fds, name: -1}, CPUS, THREADS)
         assert str(refused.value) == (
             f"the BPF maps cannot be mapped ({os.strerror(errno.EBADF)}); "
             "is there memory left? It is tried again"

@@ -51,7 +51,7 @@ def test_svm_with_btf_reads_the_vcpu() -> None:
     assert found.macros == {
         **SVM_MACROS,
         **TASK_MACROS,
-        "KVMLOG_CPUS": 8,
+        "KVMLOG_DECODE_ASSISTS": 1,
         "KVMLOG_ISA": lib.KVMLOG_ISA_SVM,
         "KVMLOG_REASON_VCPU": 1,
         "KVMLOG_AT_HFLAGS": 520,
@@ -113,7 +113,7 @@ def test_kvm_exit_with_the_reason_in_front(monkeypatch: pytest.MonkeyPatch) -> N
     assert found.macros == {
         **expected,
         **TASK_MACROS,
-        "KVMLOG_CPUS": 8,
+        "KVMLOG_DECODE_ASSISTS": 1,
         "KVMLOG_ISA": lib.KVMLOG_ISA_SVM,
         "KVMLOG_REASON_VCPU": 1,
     }
@@ -147,7 +147,7 @@ def test_vmx_takes_reasons_from_the_event(event: Event) -> None:
         },
         **TASK_MACROS,
         **EVENT_MACROS,
-        "KVMLOG_CPUS": 8,
+        "KVMLOG_DECODE_ASSISTS": 1,
         "KVMLOG_ISA": lib.KVMLOG_ISA_VMX,
         "KVMLOG_REASON_EVENT": 1,
         "KVMLOG_AT_LOADED_VMCS": 7000,
@@ -209,7 +209,7 @@ def test_without_btf_the_event_is_all_there_is(event: Event, vendor: str, isa: i
     assert found.programs[-1] == Program("kvmlog_kvm_exit", "kvm_exit", RAW)
     assert found.macros == {
         **EVENT_MACROS,
-        "KVMLOG_CPUS": 8,
+        "KVMLOG_DECODE_ASSISTS": 1,
         "KVMLOG_ISA": isa,
         "KVMLOG_REASON_EVENT": 1,
     }
@@ -257,7 +257,7 @@ def test_without_a_vendor_only_returns_are_seen() -> None:
     assert functions(found) == [("sched_process_exit", TYPED), ("kvm_userspace_exit", TYPED)]
     assert found.macros == {
         **TASK_MACROS,
-        "KVMLOG_CPUS": 8,
+        "KVMLOG_DECODE_ASSISTS": 1,
         "KVMLOG_ISA": lib.KVMLOG_ISA_NONE,
         "KVMLOG_REASON_NONE": 1,
     }

@@ -52,7 +52,7 @@ def test_a_vcpu_that_is_laid_out_otherwise_is_not_read(
     assert found.macros == {
         **TASK_MACROS,
         **EVENT_MACROS,
-        "KVMLOG_CPUS": 8,
+        "KVMLOG_DECODE_ASSISTS": 1,
         "KVMLOG_ISA": lib.KVMLOG_ISA_SVM,
         "KVMLOG_REASON_EVENT": 1,
     }
@@ -104,7 +104,7 @@ def test_task_struct_laid_out_otherwise() -> None:
     """The three members are used all or none; run_delay is by itself (CONFIG_SCHED_INFO)."""
     found = made(ScriptedBtf(offsets={"task_struct.comm": None}), None)
     assert found.macros == {
-        "KVMLOG_CPUS": 8,
+        "KVMLOG_DECODE_ASSISTS": 1,
         "KVMLOG_ISA": lib.KVMLOG_ISA_NONE,
         "KVMLOG_REASON_NONE": 1,
         "KVMLOG_AT_RUN_DELAY": 1208,

@@ -421,7 +421,7 @@ def test_a_kvm_that_came_ends_what_was_on(
     for _ in range(2):
         with pytest.raises(SourceGoneError) as gone:
             source.status()
-        assert str(gone.value) == "KVM was loaded; compiling the BPF programs for it"
+        assert str(gone.value) == "KVM was loaded; making the BPF programs for it"
         clock.move_ms(1)
     assert switches(writer) == [(1, COMMAND, 1, begin), (0, UNLOAD, 1, begin + 4 * MS)]
 

@@ -3,12 +3,7 @@
 
 from __future__ import annotations
 
-import re
-
-import pytest
-
-from kvmlog.util.errors import SwitchError
-from tests.vm.inside import host
+from tests.vm.inside import host, ring_bytes
 from tests.vm.inside.conftest import load_module, unload_module
 from tests.vm.inside.processes import KVMLOG, Bridge, ended, folder
 
@@ -33,17 +28,25 @@ def test_auto_takes_what_there_is() -> None:
         unload_module()
 
 
-def test_without_headers_it_says_what_to_install() -> None:
-    """A sentence with the package; the bridge stays, and compiles when they are there."""
-    release = host.run("uname", "-r").strip()
+def test_without_headers_it_compiles_and_the_next_start_needs_no_compiler() -> None:
+    """Nothing of a kernel's build is there the first time, and no bcc the second."""
     with folder() as place:
-        hidden = "mount -t tmpfs none /lib/modules && exec "
-        command = (
-            f"{hidden}{KVMLOG} bridge --source bpf --ring {place}/ring "
-            f"--switch {place}/switch --udp 127.0.0.1:0"
-        )
-        bridge = Bridge(place, command=("unshare", "--mount", "sh", "-c", command))
-        with ended(bridge):
-            bridge.ready()
-            with pytest.raises(SwitchError, match=re.escape(f"linux-headers-{release} (")):
-                bridge.client.switch(on=True)
+        for name, hidden, how in (
+            ("first", ("/lib/modules", "/usr/src"), "compiled in "),
+            ("second", ("/usr/lib/python3/dist-packages/bcc",), "compiled before, by bcc "),
+        ):
+            mounts = "".join(f"mount -t tmpfs none {path} && " for path in hidden)
+            command = (
+                f"{mounts}exec {KVMLOG} bridge --source bpf --ring {place}/ring "
+                f"--switch {place}/switch --udp 127.0.0.1:0 --bpf-cache {place}/cache"
+            )
+            bridge = Bridge(place, command=("unshare", "--mount", "sh", "-c", command), name=name)
+            with ended(bridge):
+                bridge.ready().client.switch(on=True)
+                begin = bridge.info().head
+                host.guest("--turns", "101")
+                bridge.client.switch(on=False)
+                assert len(ring_bytes.exits(bridge.records(begin))) > 202
+                assert bridge.status()["source"]["notes"][1].startswith(how)
+                assert ("compiling the BPF programs" in bridge.log()) == (name == "first")
+                assert bridge.end() == 0
