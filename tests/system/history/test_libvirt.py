@@ -243,7 +243,7 @@ def test_a_qemu_that_dies_while_the_collector_is_away(scene: Scene) -> None:
 
 
 def test_a_life_ends(scene: Scene) -> None:
-    """Undefined while it runs, it lives until it is destroyed, whatever older samples have of it."""
+    """Undefined while it runs, it lives until it is destroyed; no older sample revives it."""
     guest, host, kept = scene.guest, scene.host, scene.kept
     before = kept.reader.status().newest_sequence
     host.virsh("undefine", guest.name)
