@@ -3,66 +3,31 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import jsonschema
 import pytest
 
-from kvmlog.guests.model import encode as encode_guests
-from kvmlog.ring.reader import boot_id
 from kvmlog.ring.statistics.reader import Fold
 from kvmlog.rpcserver.methods import exits as methods
-from kvmlog.rpcserver.methods import table
 from kvmlog.rpcserver.vms.exits import Counted, Earlier, VmExits
 from kvmlog.vmstats.file import encode
 from kvmlog.vmstats.moment import Moment
-from kvmlog.vmstats.views.schemas import schema
 from tests.support import vmstats_samples as samples
-from tests.support.metrics_host import guest
-from tests.support.rpc_calls import call_of
 from tests.support.statistics_feed import Counting, exits, note
+from tests.support.traced_vm import IO, MSR, PID, ask, feed, named, traced_vm
 
-IO, MSR, HLT = 0x7B, 0x7C, 0x78
-PID = 4_000_001
 # No process has it.
 ENDED = 4_000_002
 
 
 @pytest.fixture
 def counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counting]:
-    """The statistics of a host with web1, of 3 exits by port I/O, one of an MSR and 2 halts."""
+    """The statistics of a host with web1, about which nobody has asked before."""
     monkeypatch.setattr(methods, "_earlier", Earlier())
-    with Counting(tmp_path) as made:
-        made.feed(note(1, PID))
-        feed(made, IO, 3, total_ns=1_000, user_ns=400)
-        feed(made, MSR, 1, total_ns=500)
-        feed(made, HLT, 2, total_ns=9_000)
-        known = guest(PID, "instance-00000001", samples.WEB1)
-        (tmp_path / "ring.guests").write_bytes(encode_guests(boot_id(), [known]))
+    with traced_vm(tmp_path) as made:
         yield made
-
-
-def feed(counting: Counting, reason: int, count: int, **fields: int) -> None:
-    """Count exits of web1."""
-    counting.feed(exits(count, guest=1, reason=reason, exit_ns=10**9, **fields))
-    counting.writer.flush()
-
-
-def ask(folder: Path) -> Any:
-    """Return the document, which its schema allows, as JSON has it."""
-    call = call_of(str(folder / "ring"), vmstats=str(folder / "vms"))
-    found = json.loads(json.dumps(table.run("vmExits", table.find("vmExits"), call)))
-    jsonschema.Draft202012Validator(schema("exits")).validate(found)
-    return found
-
-
-def named(listed: list[dict[str, Any]], figure: str) -> dict[str, Any]:
-    """Return the figures of a list by their names."""
-    return {one["name"]: one[figure] for one in listed}
 
 
 def test_counters(counting: Counting, tmp_path: Path) -> None:
