@@ -118,7 +118,7 @@ def address(server: Server) -> str:
 
 @pytest.mark.parametrize("point", ["after_get_all_vm_stats", "after_get_vm_stats"])
 def test_vms_get_their_exits(vdsm: Vdsm, server: Server, point: str) -> None:
-    """By UUID; all else is as it was, and so are VMs without exits."""
+    """Found by UUID; all else is as it was, and so are VMs without exits."""
     after, said = vdsm.run(point, json.dumps(VMS).encode(), address(server))
     assert said == ""
     web1, db1 = json.loads(after)
