@@ -38,6 +38,7 @@
 #define KVMLOG_SIGNATURE_KVM_VCPU_WAKEUP "long long unsigned int, _Bool"
 #define KVMLOG_SIGNATURE_KVM_PAGE_FAULT "struct kvm_vcpu *, long long unsigned int"
 #define KVMLOG_SIGNATURE_KVM_FAST_MMIO "long long unsigned int"
+#define KVMLOG_SIGNATURE_KVM_MMIO "int, int, long long unsigned int, void *"
 #define KVMLOG_SIGNATURE_KVM_NESTED_VMEXIT_INJECT "unsigned int"
 #define KVMLOG_SIGNATURE_SCHED_PROCESS_EXIT "struct task_struct *"
 #define KVMLOG_SIGNATURE_GET_EXIT_INFO                                  \
