@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,17 +20,11 @@ import aio_pika
 from kvmlog.history.protocol import Update
 from tests.support.history_process import history
 from tests.support.notify_process import notify, until
+from tests.support.ports import free_port
 
 BINARY = "kvmlog-history"
 QUEUE = "versioned_notifications.info"
 _SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"
-
-
-def free_port() -> int:
-    """A port of loopback where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Broker:

@@ -66,6 +66,7 @@ _CALLS: Final[tuple[tuple[str, tuple[Any, ...]], ...]] = (
     ("vmVdsm", ("web1",)),
     ("vmCloudStack", ("engine",)),
     ("vmSamples", ("engine",)),
+    ("vmExits", ()),
     ("hostStats", ()),
     ("hypervisorDetail", ("nova-2.53",)),
     ("hypervisorList", ({"pattern": "kvm1", "servers": True},)),

@@ -20,6 +20,7 @@ PATHS: Final = [
     ("/v1/vms/{vm}/vdsm", "/v1/vms/db1/vdsm"),
     ("/v1/vms/cloudstack", "/v1/vms/cloudstack?caller=a"),
     ("/v1/samples", "/v1/samples"),
+    ("/v1/exits", "/v1/exits"),
     ("/v1/host", "/v1/host"),
     ("/v1/hypervisor", "/v1/hypervisor"),
     ("/v1/hypervisor", "/v1/hypervisor?format=nova-2.53"),

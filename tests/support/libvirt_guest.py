@@ -39,7 +39,7 @@ _DOMAIN: Final = """
   <features><acpi/><apic/></features>
   <cpu mode='custom'><model>qemu64</model></cpu>
   <on_reboot>restart</on_reboot>
-  <on_crash>destroy</on_crash>
+  <on_crash>{on_crash}</on_crash>
   <devices>
     <emulator>/usr/bin/qemu-system-x86_64</emulator>
     <disk type='file' device='disk'>
@@ -59,6 +59,7 @@ _DOMAIN: Final = """
     <serial type='unix'><source mode='bind' path='{serial}'/></serial>
     <memballoon model='virtio'>{balloon}</memballoon>
     <watchdog model='i6300esb' action='reset'/>
+    <panic model='isa'/>
   </devices>
 </domain>
 """
@@ -150,10 +151,12 @@ def libvirt_guest(
     balloon_period_s: int | None = 1,
     metadata: str = "",
     uuid: str | None = None,
+    on_crash: str = "destroy",
 ) -> Iterator[LibvirtGuest]:
     """A persistent domain that boots, until the end.
 
-    metadata: an XML element for the domain; balloon_period_s: None: no statistics period.
+    metadata: an XML element for the domain; balloon_period_s: None: no statistics period; on_crash:
+    what libvirt does with it once it has panicked.
     """
     folder = host.folder / "guests"
     folder.mkdir(exist_ok=True)
@@ -181,6 +184,7 @@ def libvirt_guest(
             mac=mac,
             serial=made.serial,
             balloon=stats,
+            on_crash=on_crash,
         )
     )
     host.virsh("define", str(description))

@@ -3,22 +3,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kvmlog.cli import main as cli
 from kvmlog.cli.check import command
+from kvmlog.client import Client
 from tests.support import vmstats_samples as samples
 from tests.support.bridge_process import HANG_S, running_bridge, without_module
+from tests.support.json_history import served_history
 from tests.support.json_process import JsonHost, fresh, json_server, json_server_of, write_vms
 from tests.support.metrics_host import uuid_of
 from tests.support.users import as_root
@@ -236,6 +241,42 @@ def test_a_bridge_without_its_source(tmp_path: Path, capsys: pytest.CaptureFixtu
             "'lost_dropped'=0c 'lost_records'=0c 'lost_messages'=0c"
         )
         assert bridge.process.poll() is None
+
+
+def test_services_by_their_heartbeats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Down is critical, disabled a warning, forced down critical; history away: not known."""
+    with contextlib.ExitStack() as stack:
+        past = stack.enter_context(contextlib.ExitStack())
+        running, options = past.enter_context(served_history(tmp_path, tmp_path / "vms"))
+        host = stack.enter_context(json_server(tmp_path, fresh(), options))
+        running.until(lambda reader: len(reader.services()) == 3)
+
+        def told(binary: str) -> str:
+            lines = check(host, capsys, "service", "-v")[1][1:]
+            (line,) = (one for one in lines if one.split(":")[0].endswith(f" {binary}"))
+            return line
+
+        def update(binary: str, **wanted: Any) -> None:
+            with Client("127.0.0.1", host.server.port) as client:
+                (found,) = client.services(binary=f"kvmlog-{binary}")
+                client.update_service(found["id"], **wanted)
+
+        assert told("history").startswith("OK history: ")
+        update("vmstats", enabled=False, disabled_reason="new disks")
+        lines = check(host, capsys, "service", "-v")[1]
+        assert "WARNING vmstats: disabled (new disks)" in lines
+        update("vmstats", enabled=True)
+        update("history", forced_down=True)
+        status, lines = check(host, capsys, "service")
+        assert (status, "history: forced down" in lines[0]) == (2, True)
+        update("history", forced_down=False)
+        past.close()
+        # Nobody listens any more, and nobody has for long.
+        with sqlite3.connect(running.file) as file:
+            file.execute("UPDATE service SET seen_mono = 0, seen = 0")
+        status, _ = check(host, capsys, "service")
+        assert status == 2
+        assert told("history").startswith("CRITICAL history: down, last seen 1970-")
 
 
 def test_a_link_to_it_is_a_plugin(host: JsonHost, tmp_path: Path) -> None:

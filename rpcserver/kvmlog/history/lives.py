@@ -196,6 +196,15 @@ def all_there(transaction: Transaction) -> list[Vm]:
     return [Vm(transaction, row) for row in found]
 
 
+def last_ended(transaction: Transaction, uuid: str) -> Stamp | None:
+    """Return when the last life of a UUID ended, also of a VM that was never sampled."""
+    row = transaction.one(
+        "SELECT * FROM state_change WHERE uuid = ? AND after IS NULL ORDER BY id DESC LIMIT 1",
+        [uuid],
+    )
+    return None if row is None else rows.stamp(row, "at", transaction.boots)
+
+
 def begin(
     transaction: Transaction,
     *,

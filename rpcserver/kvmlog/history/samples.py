@@ -101,6 +101,9 @@ def host_went_down(transaction: Transaction, last: Stamp) -> None:
 def _take(transaction: Transaction, vm: Vm | None, sample: Sample, boot_id: str) -> None:
     at = _stamp(sample.taken, boot_id)
     if vm is None:
+        ended = lives.last_ended(transaction, sample.uuid)
+        if ended is not None and not _is_clearly_younger(at, ended):
+            return  # the events of its end are taken at once, samples some seconds later
         vm = lives.begin(
             transaction,
             uuid=sample.uuid,

@@ -16,26 +16,21 @@ from prometheus_client.core import Metric
 from prometheus_client.utils import floatToGoString
 
 from kvmlog.exits.reasons import names as reasons
-from kvmlog.guests.names import Guest
-from kvmlog.guests.registry import TICK_NS
 from kvmlog.metrics.series import NS_PER_S, Families, Kind, Labels, Room, apart, label
 from kvmlog.ring.statistics.reader import (
     OCTAVE_ENDS_NS,
     Histogram,
     Snapshot,
-    StatisticsGuest,
 )
 from kvmlog.stat.names import StatisticsNames
+from kvmlog.stat.running import runs
 from kvmlog.stat.serialize import HANDLERS
-from kvmlog.util.process import is_running
 
 # Each doubling from 1 us to 1 ms, where exits are; above that, where they are rare, every other.
 WORK_OCTAVES: Final = (*range(5, 16), *range(17, 27, 2))
 # From 4 us to 69 s.
 HALT_OCTAVES: Final = tuple(range(7, 33, 2))
 _UNTOLD: Final = "unknown"
-# So long after its last exit a VM is shown of which only exits are known.
-_UNANNOUNCED_NS: Final = 60 * 1_000_000_000
 
 FAMILIES: Final[Mapping[str, tuple[Kind, str]]] = {
     "kvmlog_exits_total": (
@@ -179,7 +174,7 @@ def vms(snapshot: Snapshot, names: StatisticsNames, writer_alive: bool) -> list[
     taken: dict[str, set[str]] = {}
     for guest in sorted(snapshot.guests.values(), key=lambda one: (one.first_ns, one.id)):
         known = names.guests.get(guest.id)
-        if guest.id not in rows or not _runs(guest, known, snapshot, writer_alive):
+        if guest.id not in rows or not runs(guest, known, snapshot, writer_alive):
             continue
         uuid = (known.uuid if known else None) or ""
         name = apart(
@@ -196,16 +191,3 @@ def families(found: Sequence[VmExits], room: Room) -> list[Metric]:
         if room.admit(one.series):
             one.write(made)
     return made.metrics()
-
-
-def _runs(
-    guest: StatisticsGuest, known: Guest | None, snapshot: Snapshot, writer_alive: bool
-) -> bool:
-    if known is not None and known.ended_realtime_ns is not None:
-        return False
-    if guest.tgid == 0:
-        # Its announcement is on its way, or was lost.
-        return snapshot.folded_ns - guest.last_ns < _UNANNOUNCED_NS
-    if known is not None and writer_alive:
-        return True
-    return is_running(guest.tgid, guest.start_boottime_ns // TICK_NS)

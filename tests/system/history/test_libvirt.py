@@ -243,7 +243,7 @@ def test_a_qemu_that_dies_while_the_collector_is_away(scene: Scene) -> None:
 
 
 def test_a_life_ends(scene: Scene) -> None:
-    """Undefined while it runs, it lives until it is destroyed."""
+    """Undefined while it runs, it lives until it is destroyed; no older sample revives it."""
     guest, host, kept = scene.guest, scene.host, scene.kept
     before = kept.reader.status().newest_sequence
     host.virsh("undefine", guest.name)
@@ -252,11 +252,20 @@ def test_a_life_ends(scene: Scene) -> None:
     host.virsh("destroy", guest.name)
     scene.actions("stop")
     kept.until(lambda reader: _life(reader, guest).ended)
-    life = _life(kept.reader, guest)
+    # A younger sample has been taken, after those in which the guest still was.
+    with libvirt_guest(host, "web2") as other:
+        kept.until(lambda reader: reader.last_life(other.uuid))
+        life = _life(kept.reader, guest)
     # On a machine so busy that the connection is given up, a sample tells it.
     lost = False in _connections(kept.reader, before)
     assert life.end_source is (Source.SAMPLE if lost else Source.EVENT)
     assert life.spans[-1].ended == life.runs[-1].ended == life.ended
+    told = [
+        one.body["what"]
+        for one in kept.reader.changes(before)
+        if one.kind is ChangeKind.LIFE and one.uuid == guest.uuid
+    ]
+    assert told == ["ended"]
 
 
 def _connections(reader: HistoryReader, after: int) -> list[bool]:

@@ -135,6 +135,28 @@ def test_a_sample_older_than_an_event(book: Book) -> None:
     assert book.actions()[-1].source is Source.SAMPLE
 
 
+@pytest.mark.parametrize("sampled", [True, False])
+def test_a_sample_older_than_the_end(book: Book, sampled: bool) -> None:
+    """Begins no life, nor does one that is hardly younger; a later one does."""
+    book.started()
+    if sampled:
+        book.poll(5, book.sample(5))
+    book.tell(10, Kind.UNDEFINED, "removed")
+    book.tell(20, Kind.STOPPED, "destroyed")
+    before = book.reader.status().newest_sequence
+    for seconds in (19, 20.5, 21.9):
+        book.poll(seconds, book.sample(seconds))
+    book.poll(23)
+    book.poll(24)
+    assert book.reader.status().newest_sequence == before
+    if sampled:
+        assert (book.life().ended, book.life().end_source) == (book.stamp(20), Source.EVENT)
+    else:
+        assert book.reader.last_life(UUID) is None
+    book.poll(30, book.sample(30))
+    assert (book.life().ended, book.life().state) == (None, State.RUNNING)
+
+
 def test_equal_samples_write_nothing(book: Book) -> None:
     """A host on which nothing happens makes no history."""
     book.poll(10, book.sample(10))

@@ -39,6 +39,10 @@ class SharedSnapshot:
         return made
 
 
+# Of all methods that read statistics.
+SHARED: Final = SharedSnapshot()
+
+
 def _is_recent(copy: Snapshot, reader: StatisticsReader) -> bool:
     fold = reader.fold()
     same = copy.path == reader.path and copy.fold[:2] == fold[:2]

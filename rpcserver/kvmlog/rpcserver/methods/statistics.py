@@ -20,7 +20,7 @@ from kvmlog.rpcserver.methods.params import Check
 from kvmlog.rpcserver.methods.places import Places
 from kvmlog.rpcserver.methods.readers import open_statistics
 from kvmlog.rpcserver.methods.records import VM
-from kvmlog.rpcserver.methods.shared_snapshot import SharedSnapshot
+from kvmlog.rpcserver.methods.shared_snapshot import SHARED
 from kvmlog.stat.query import BY_WORDS, SORTS, Query, by_words, sort_of
 from kvmlog.stat.report import Report
 from kvmlog.stat.sampler import Sampler
@@ -39,7 +39,6 @@ _MOST_TOP_OCTAVES: Final = MOST_TOP // 2
 _WAITING: Final = 8
 _WAITING_PER_CALLER: Final = 4
 PLACES: Final = Places(_WAITING, _WAITING_PER_CALLER, "kvmStatistics with over_s or fresh")
-_shared: Final = SharedSnapshot()
 
 _STATISTICS: Final[Mapping[str, Check]] = {
     "by": params.strings(len(BY_WORDS), 16),
@@ -98,7 +97,7 @@ def _reply(call: Call, query: Query, given: dict[str, Any]) -> dict[str, Any]:
             query,
             given.get("vm", ()),
             notes.append,
-            lambda: _shared.copy(reader) if _waits(given) else _shared.recent(reader),
+            lambda: SHARED.copy(reader) if _waits(given) else SHARED.recent(reader),
         )
         with call.work.waiting():
             sampler.warn_if_incomplete()

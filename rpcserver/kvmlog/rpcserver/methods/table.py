@@ -247,6 +247,14 @@ METHODS: Final[Mapping[str, Method]] = {
         (("array",), ("array", "string")),
         "Samples of all meters of OpenStack's Ceilometer for running VMs. First: as vmCloudStack.",
     ),
+    "vmExits": Method(
+        "exits",
+        "of_vms",
+        Role.READ,
+        (("struct",),),
+        "The exits of each VM that runs, for engines: counters since the statistics began, who "
+        "spent the time, reasons, rates of the last seconds, and what the host lost.",
+    ),
     "hostStats": Method(
         "vms",
         "hosts",

@@ -84,6 +84,10 @@ def _samples(question: Question) -> Any:
     return question.vms.samples(question.poll(), question.caller.key, word)
 
 
+def _exits(question: Question) -> Any:
+    return question.service.result("vmExits", (), question.caller, question.work)
+
+
 def _host(question: Question) -> Any:
     return question.vms.hosts(question.poll(0))
 
@@ -174,6 +178,13 @@ ROUTES: Final = (
         _samples,
         {"$ref": "ceilometer"},
         query=(_CALLER,),
+    ),
+    Route(
+        "/v1/exits",
+        "exits",
+        "Exits of the VMs that run: counters since the statistics began, and rates",
+        _exits,
+        {"$ref": "exits"},
     ),
     Route(
         "/v1/host",

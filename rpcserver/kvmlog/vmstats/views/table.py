@@ -56,6 +56,7 @@ SCHEMAS: Final = (
     "cloudstack",
     "cloudstack-accumulated",
     "ceilometer",
+    "exits",
     "hypervisor-2.53",
     "hypervisor-2.88",
     "hypervisor-listed",
