@@ -16,9 +16,9 @@ from kvmlog.rpcserver.rest.nova import (
     services,
     versions,
 )
-from kvmlog.rpcserver.rest.routes import Route
+from kvmlog.rpcserver.rest.routes import Question, Route
 
-ROUTES: Final[tuple[Route, ...]] = (
+ROUTES: Final[tuple[Route[Question], ...]] = (
     *versions.ROUTES,
     *services.ROUTES,
     *hypervisors.ROUTES,

@@ -14,6 +14,7 @@ from kvmlog.rpcserver.rest.routes import (
     LIMIT,
     MARKER,
     TEXT,
+    Asked,
     Parameter,
     Question,
     Route,
@@ -116,18 +117,16 @@ def _details(question: Question) -> dict[str, Any]:
     return {"servers": servers, **_next(question, "/servers/detail", marker)}
 
 
-def _next(question: Question, path: str, marker: str | None) -> dict[str, Any]:
+def _next(question: Asked, path: str, marker: str | None) -> dict[str, Any]:
     links = next_links(question, f"{PREFIX}{path}", marker)
     return {"servers_links": links} if links else {}
 
 
-def _show(question: Question) -> dict[str, Any]:
-    poll = question.poll(1)
-    vm = question.vms.find(poll, question.path["id"])
-    return {"server": _document(question, vm, poll.snapshot.host_of(vm))}
+def _show(question: Asked) -> dict[str, Any]:
+    return {"server": _document(question, *question.computes.server(question.path["id"]))}
 
 
-def _document(question: Question, vm: Vm, host: Host | None) -> dict[str, Any]:
+def _document(question: Asked, vm: Vm, host: Host | None) -> dict[str, Any]:
     sample, instance = vm.sample, vm.sample.definition.instance
     found: dict[str, Any] = {
         "id": sample.uuid,
@@ -149,7 +148,7 @@ def _document(question: Question, vm: Vm, host: Host | None) -> dict[str, Any]:
     if question.version >= _FLAVOR_INSIDE:
         found["flavor"] = _flavor(vm)
     if sample.state is State.CRASHED:
-        fault = question.past.newest_fault(sample.uuid)
+        fault = question.computes.newest_fault(sample.uuid)
         if fault is not None:
             found["fault"] = faults.of_server(fault)
     return found
@@ -178,9 +177,9 @@ def _links(vm: Vm) -> list[dict[str, str]]:
     return [{"rel": "self", "href": f"{PREFIX}/servers/{vm.sample.uuid}"}]
 
 
-def _diagnostics(question: Question) -> dict[str, Any]:
+def _diagnostics(question: Asked) -> dict[str, Any]:
     kind = "nova-2.48" if question.version >= _STANDARD_DIAGNOSTICS else "nova"
-    return question.vms.of_vm(question.poll(1), question.path["id"], kind)
+    return question.computes.diagnostics(question.path["id"], kind)
 
 
 _SERVER: Final = {"type": "object", "required": ["id", "name", "status"]}
