@@ -77,7 +77,7 @@ def parse(
 ) -> list[FleetHost]:
     """Return the hosts of some lines; as read()."""
     found: dict[tuple[str, int], int] = {}
-    hosts = []
+    hosts: list[FleetHost] = []
     for number, line in enumerate(lines, 1):
         words = line.partition("#")[0].split()
         if not words:
@@ -104,18 +104,23 @@ def parse(
 
 def _host(words: Sequence[str], *, tls: bool, port: int) -> FleetHost:
     host, given_port, with_tls = parse_address(words[0], port, tls)
-    labels: dict[str, str] = {}
-    for word in words[1:]:
+    return FleetHost(host, given_port, with_tls, labels(words[1:]))
+
+
+def labels(words: Sequence[str]) -> dict[str, str]:
+    """Return labels by name; FleetError for what is none."""
+    found: dict[str, str] = {}
+    for word in words:
         name, equals, value = word.partition("=")
         if not equals or not _LABEL.fullmatch(name) or len(value) > _VALUE_CHARACTERS:
             raise FleetError(
                 f"{word[:_SHOWN_CHARACTERS]!a} is no label; give NAME=VALUE, the name of letters, "
                 f"digits and underscores, {_VALUE_CHARACTERS} characters of value at most"
             )
-        if name in labels or len(labels) == _MOST_LABELS:
+        if name in found or len(found) == _MOST_LABELS:
             raise FleetError(
                 f"label {name[:_SHOWN_CHARACTERS]}: given twice, or more than {_MOST_LABELS} "
                 "labels; give each name once"
             )
-        labels[name] = value
-    return FleetHost(host, given_port, with_tls, labels)
+        found[name] = value
+    return found

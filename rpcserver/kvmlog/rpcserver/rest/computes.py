@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from kvmlog.config.schema import LimitsKeys
-from kvmlog.history.model import Fault
+from kvmlog.history.views import faults
 from kvmlog.rpcserver.vms import computes
 from kvmlog.rpcserver.vms.documents import Vms
 from kvmlog.rpcserver.vms.past import Page, Past, Period, Usage
@@ -60,8 +60,8 @@ class Computes(Protocol):
     def server(self, word: str) -> tuple[Vm, Host | None]:
         """Return a VM and its host."""
 
-    def newest_fault(self, uuid: str) -> Fault | None:
-        """Return a VM's newest fault."""
+    def server_fault(self, uuid: str) -> dict[str, Any] | None:
+        """Return a VM's newest fault as Nova's server has it."""
 
     def diagnostics(self, word: str, kind: str) -> dict[str, Any]:
         """Return a VM in one of Nova's formats."""
@@ -144,8 +144,9 @@ class HostComputes:
         vm = self.vms.find(poll, word)
         return vm, poll.snapshot.host_of(vm)
 
-    def newest_fault(self, uuid: str) -> Fault | None:
-        return self.past.newest_fault(uuid)
+    def server_fault(self, uuid: str) -> dict[str, Any] | None:
+        found = self.past.newest_fault(uuid)
+        return None if found is None else faults.of_server(faults.document(found))
 
     def diagnostics(self, word: str, kind: str) -> dict[str, Any]:
         return self.vms.of_vm(self.poll(1), word, kind)

@@ -8,7 +8,6 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from kvmlog.guests.sanitize import clean
-from kvmlog.history.views import faults
 from kvmlog.rpcserver.rest.nova.paths import PREFIX, next_links, one
 from kvmlog.rpcserver.rest.routes import (
     LIMIT,
@@ -148,9 +147,9 @@ def _document(question: Asked, vm: Vm, host: Host | None) -> dict[str, Any]:
     if question.version >= _FLAVOR_INSIDE:
         found["flavor"] = _flavor(vm)
     if sample.state is State.CRASHED:
-        fault = question.computes.newest_fault(sample.uuid)
+        fault = question.computes.server_fault(sample.uuid)
         if fault is not None:
-            found["fault"] = faults.of_server(fault)
+            found["fault"] = fault
     return found
 
 
@@ -189,22 +188,6 @@ _QUERY: Final = (*_FILTERS, _NAME, _TENANTS, _DELETED, LIMIT, MARKER)
 
 ROUTES: Final = (
     Route(
-        f"{PREFIX}/servers",
-        "nova_servers",
-        "Servers, as far as their host knows them",
-        _list,
-        one("servers", {"type": "array", "items": _LISTED}, **_LINKS),
-        query=_QUERY,
-    ),
-    Route(
-        f"{PREFIX}/servers/detail",
-        "nova_servers_detail",
-        "Servers in detail",
-        _details,
-        one("servers", {"type": "array", "items": _SERVER}, **_LINKS),
-        query=_QUERY,
-    ),
-    Route(
         f"{PREFIX}/servers/{{id}}",
         "nova_server",
         "A server, as far as its host knows it",
@@ -221,5 +204,24 @@ ROUTES: Final = (
         {"anyOf": [{"$ref": "nova-diagnostics-2.48"}, {"$ref": "nova-diagnostics"}]},
         in_path=(SERVER,),
         refusals=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+    ),
+)
+# Of one host only: of many they take too long to collect.
+LISTS: Final = (
+    Route(
+        f"{PREFIX}/servers",
+        "nova_servers",
+        "Servers, as far as their host knows them",
+        _list,
+        one("servers", {"type": "array", "items": _LISTED}, **_LINKS),
+        query=_QUERY,
+    ),
+    Route(
+        f"{PREFIX}/servers/detail",
+        "nova_servers_detail",
+        "Servers in detail",
+        _details,
+        one("servers", {"type": "array", "items": _SERVER}, **_LINKS),
+        query=_QUERY,
     ),
 )

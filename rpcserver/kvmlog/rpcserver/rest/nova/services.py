@@ -110,6 +110,9 @@ ROUTES: Final = (
         one("services", {"type": "array", "items": _SERVICE}),
         query=(_HOST, _BINARY),
     ),
+)
+# Of one host only.
+CHANGES: Final = (
     Route(
         f"{PREFIX}/os-services/{{id}}",
         "nova_service_update",
