@@ -504,7 +504,7 @@ class LimitsKeys:
         (),
         'limits of owners (Nova\'s project ids, "*": of any other), such as '
         '"c1a2b3d4e5f60718293a4b5c6d7e8f90 cores=20 ram_mib=51200 instances=10"',
-        commands=_RPC,
+        commands=("rpc", "fleet"),
         check=_owners,
         live=True,
     )

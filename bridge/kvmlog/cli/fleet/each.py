@@ -58,7 +58,7 @@ def run(fleet: Fleet, args: argparse.Namespace, name: str) -> int:
         elif as_json:
             take = (lambda line: _json(host.name, [line], printed.write)) if live else lines.append
         with printed.of(f"{host.name}: ", take, live=live):
-            done = act(client, args, words_about(host.url)) == 0
+            done = act(client, args, words_about(host.name)) == 0
         if as_json and not live:
             _json(host.name, lines, printed.write)
         return done
@@ -69,7 +69,8 @@ def run(fleet: Fleet, args: argparse.Namespace, name: str) -> int:
             failed += answer.value is not True
         elif not (_names_vm(args) and answer.fault == _NO_GUEST):
             failed += 1
-            words = words_about(answer.host.url)
+            # What an answer advises is for that host; that there is none, says so itself.
+            words = str if answer.fault is None else words_about(answer.host.name)
             printed.say(f"kvmlog: {answer.host.name}: {printable(words(answer.error))}")
 
     with ExitStack() as stack:
