@@ -127,13 +127,17 @@ class _Server:
         kind = self._kinds[number]
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            try:
                 while True:
                     head = await reader.readuntil(b"\r\n\r\n")
                     length = _LENGTH.search(head)
                     request = await reader.readexactly(int(length[1]) if length else 0)
                     await self._answer(writer, kind, request, number)
-            writer.close()
+            except (ConnectionError, asyncio.IncompleteReadError):
+                pass
+            finally:
+                # At once: a client may be gone without reading.
+                writer.transport.abort()
 
         return serve
 
@@ -144,7 +148,8 @@ class _Server:
             await asyncio.sleep(3600)
         elif kind is Kind.NOISE:
             writer.write(b"SSH-2.0-OpenSSH_9.2\r\n")
-            writer.close()
+            await writer.drain()
+            raise ConnectionError
         elif kind is Kind.HUGE:
             writer.write(b"HTTP/1.0 200 OK\r\nContent-Type: text/xml\r\n\r\n")
             while True:
@@ -204,7 +209,9 @@ def fleet_hosts(*kinds: Kind) -> Iterator[Hosts]:
         rest = asyncio.all_tasks(loop)
         for one in rest:
             one.cancel()
-        loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
+        if rest:
+            loop.run_until_complete(asyncio.wait(rest))
+        # What they have closed is closed in the next round.
         loop.run_until_complete(asyncio.sleep(0))
 
     thread = threading.Thread(target=run)

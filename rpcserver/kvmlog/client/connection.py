@@ -110,6 +110,7 @@ class Connection:
         self._timeout_s = timeout_s
         self._tries = max(1, connect_tries)
         self._reply_bytes = reply_bytes
+        self._under_way: socket.socket | None = None
         self._headers = {"Content-Type": "text/xml", "User-Agent": "kvmlog"}
         if token is not None:
             self._headers["Authorization"] = f"Bearer {token}"
@@ -125,7 +126,7 @@ class Connection:
 
     def interrupt(self) -> None:
         """Shut the connection down from another thread: what waits for it there ends."""
-        found = self._http.sock
+        found = self._under_way
         if found is not None:
             with contextlib.suppress(OSError):
                 # The socket below TLS: that of TLS says goodbye first, and may wait for it.
@@ -140,6 +141,8 @@ class Connection:
         timeout_s = min(self._timeout_s + longer_s, MOST_TIMEOUT_S)
         self._connect()
         assert self._http.sock is not None
+        # http.client forgets it before a reply that ends the connection has been read.
+        self._under_way = self._http.sock
         try:
             self._http.sock.settimeout(timeout_s)
             self._http.request("POST", "/RPC2", body, self._headers)

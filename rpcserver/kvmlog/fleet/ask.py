@@ -20,6 +20,7 @@ from kvmlog.fleet import log
 from kvmlog.fleet.access import Access
 from kvmlog.fleet.hosts import FleetHost
 from kvmlog.util.errors import KvmlogError
+from kvmlog.util.event_loop import new_event_loop
 from kvmlog.util.shortage import shortage
 
 PARALLEL: Final = 32
@@ -53,7 +54,8 @@ def ask_all(
     parallel: hosts at a time. deadline_s: for each, connection and reply together; None: the calls
     end by themselves. done: takes each answer as it comes.
     """
-    return asyncio.run(_ask(hosts, access, call, parallel, deadline_s, done))
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(_ask(hosts, access, call, parallel, deadline_s, done))
 
 
 async def _ask(

@@ -59,10 +59,12 @@ def _server(text: str) -> tuple[str, int]:
     before, colon, after = text.rpartition(":")
     if colon and after.isdecimal() and (":" not in before or before.endswith("]")):
         address, port = before, int(after)
+    if address.startswith("[") and address.endswith("]"):
+        address = address[1:-1]
     with contextlib.suppress(ValueError):
-        ipaddress.ip_address(address.strip("[]"))
+        ipaddress.ip_address(address)
         if 0 < port < 1 << 16:
-            return address.strip("[]"), port
+            return address, port
     raise FleetError(
         f"{clean(text, 80)}: no name server; give ADDRESS, ADDRESS:PORT or [IPv6]:PORT"
     )

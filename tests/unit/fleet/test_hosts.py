@@ -34,7 +34,7 @@ def test_addresses_labels_and_comments(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("kvm1\nkvm2\n\nKVM1:50080\n", "line 4: KVM1 is on line 1 already"),
+        ("kvm1\nkvm2\n\nKVM1:50080\n", "line 4: kvm1 is on line 1 already"),
         ("kvm1\nkvm/2\n", r"line 2: 'kvm/2': no server's address; give HOST"),
         ("kvm1:99999\n", "line 1: 'kvm1:99999': no server's address"),
         ("kvm1 rack\n", "line 1: 'rack' is no label; give NAME=VALUE"),
