@@ -97,14 +97,12 @@ class StandingOrder(Closeable):
             event = lookout.look()
             if event is None:
                 continue
-            view.reload()
             self._keep(ring, view, event)
             self._ending.wait(self._keys.pause_s)
             lookout.skip()
 
     def _keep(self, ring: RingReader, view: GuestView, event: Event) -> None:
-        label = view.labels.label(event.record)
-        text = event.text(None if label is None else label.text)
+        text = flight.describe(ring, view, event)
         self._make_room()
         path = os.path.join(self._folder, self._name())
         fd = output.create(path, mode=_MODE)

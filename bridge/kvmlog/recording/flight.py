@@ -29,6 +29,8 @@ from kvmlog.util.errors import KvmlogError
 # How often a recorder that waits looks at what has come.
 LOOK_S: Final = 0.1
 _SLOWER: Final = "slower-than"
+# Of the newest announcements: more than there are guests that the file does not list yet.
+_ANNOUNCED_MOST: Final = 1_024
 _EXITS: Final[tuple[int, ...]] = (lib.KVMLOG_RECORD_EXIT,)
 TRIGGERS: Final = "slower-than TIME, internal-error, triple-fault, shutdown, or an exit reason"
 
@@ -164,6 +166,18 @@ class Lookout:
                 assert isinstance(record, Record)
                 events.append((record.exit_ns + record.total_ns, Event(trigger.text, record)))
         return min(events, key=lambda one: one[0])[1] if events else None
+
+
+def describe(ring: RingReader, view: GuestView, event: Event) -> str:
+    """Return what happened, in words, with the name of the guest where it is known.
+
+    The ring announces a guest before its file of guests lists it: until then the file may name one
+    that had the number before.
+    """
+    view.reload()
+    view.learn(iter_records(ring.select_newest(ANNOUNCEMENTS, _ANNOUNCED_MOST).records))
+    label = view.labels.label(event.record)
+    return event.text(None if label is None else label.text)
 
 
 def feed_since(

@@ -36,8 +36,12 @@ class Ring:
     def write(self, *parts: Records) -> None:
         """Append records."""
         for part in parts:
-            raw = ffi.from_buffer(part.tobytes())
-            lib.kvmlog_writer_append(self.writer.native, raw, len(part))
+            self.append(part.tobytes())
+
+    def append(self, raw: bytes) -> None:
+        """Append whole records."""
+        count = len(raw) // lib.KVMLOG_RECORD_BYTES
+        lib.kvmlog_writer_append(self.writer.native, ffi.from_buffer(raw), count)
 
     def close(self) -> None:
         """Both."""
@@ -146,6 +150,19 @@ def test_only_of_chosen_guests(ring: Ring) -> None:
     event = lookout.look()
     assert event is not None
     assert event.record.guest == 2
+
+
+def test_a_guest_that_is_not_listed_yet_has_not_the_name_of_an_older_one(ring: Ring) -> None:
+    """Both were announced by the same number; the announcement may come after the exit."""
+    view = GuestView(GuestList([recordings.guest(1, "old")]))
+    lookout = look(ring, "npf")
+    at = recordings.STARTED_NS + 10**9
+    ring.write(exits(reason=NPF, guest=1, exit_ns=at))
+    event = lookout.look()
+    assert event is not None
+    ring.append(recordings.announcements([recordings.guest(1, pid=77, numbers=((1, at + 1),))]))
+    text = flight.describe(ring.reader, view, event)
+    assert text.startswith("npf: guest 1, vCPU 0, ")
 
 
 def test_a_ring_that_is_replaced_is_looked_at_from_its_begin(ring: Ring, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import os
 import pwd
 import re
 import signal
+import subprocess
 import uuid as uuids
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,8 @@ _SOCKET: Final = Path("/run/libvirt/libvirt-sock")
 _STATE: Final = Path("/run/libvirt/qemu")
 # It wants this user to be there even when QEMU runs as another.
 _USER: Final = "libvirt-qemu"
+# Command lines of what libvirtd has started to ask QEMU, and of what has not executed it yet.
+_LEFT: Final = r"^libvirtd|/qmp-\w+/qmp\.monitor"
 _QEMU_CONF: Final = 'security_driver = "none"\nuser = "root"\ngroup = "root"\n'
 _LIBVIRTD_CONF: Final = 'unix_sock_group = "root"\nauth_unix_rw = "none"\nauth_unix_ro = "none"\n'
 _DOMAIN: Final = """
@@ -82,8 +85,12 @@ def libvirtd() -> Iterator[None]:
             assert left == "", f"domains of someone else: {left}"
             yield
         finally:
-            # It may still be asking QEMU, for longer than it takes to end when told to.
+            # It may still be asking QEMU, for longer than it takes to end when told to. The one
+            # that it asks outlives it, with a VM: none may stay.
             daemon.end(signal.SIGKILL)
+            until(
+                lambda: subprocess.run(["pkill", "-KILL", "-f", _LEFT]).returncode == 1, "none left"
+            )
 
 
 class Domain:

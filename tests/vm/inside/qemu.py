@@ -91,6 +91,10 @@ class QemuGuest:
         """Return what a vCPU says it did; see payload.done()."""
         return payload.done(self.memory, vcpu)
 
+    def wait_until_at_work(self) -> None:
+        """Wait until the first vCPU has made an exit: on a busy machine it may take its time."""
+        until(lambda: any(self.done().values()), f"{self.name} to exit")
+
     def wait_until_parked(self) -> None:
         """Wait until every vCPU has done all its turns and halts for ever."""
         vcpus = range(len(self.vcpu_tids))

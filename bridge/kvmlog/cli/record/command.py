@@ -164,8 +164,7 @@ class _Session:
         if event is None:
             self._progress.say(f"no event came ({self._waited_for()}); nothing is recorded")
             return _FAILED
-        label = self._view.labels.label(event.record)
-        text = event.text(None if label is None else label.text)
+        text = flight.describe(self._ring, self._view, event)
         self._progress.say(text)
         before_ns = round((args.before_s or _BEFORE_S) * NS_PER_S)
         since_ns = max(0, event.record.exit_ns - before_ns)
@@ -190,7 +189,6 @@ class _Session:
             found = lookout.look()
             if found is not None:
                 self._tracing.find_guests()
-                self._view.reload()
                 return found
             self._tracing.keep()
             self._progress.wait(f"waiting for {self._waited_for()}")

@@ -61,7 +61,7 @@ def test_guests_that_live_for_a_moment_have_their_names(bridge: Bridge) -> None:
     for number in range(SHORT):
         with qemu.qemu_guest(f"short-{number}", Orders()) as guest:
             pids.append(guest.pid)
-            guest.qmp.execute("query-status")
+            guest.wait_until_at_work()
 
     def all_are_announced() -> bool:
         found = listed(bridge, "--all")
