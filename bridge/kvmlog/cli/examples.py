@@ -243,9 +243,13 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("kvmlog fleet hypervisors --hosts hosts.txt", "each host, and what of it is used"),
         ("kvmlog fleet hypervisors --hosts hosts.txt --search rack7 --servers", "VMs of some"),
     ),
-    "fleet totals": (("kvmlog fleet totals --hosts hosts.txt", "all hosts together"),),
+    "fleet totals": (
+        ("kvmlog fleet totals --hosts hosts.txt", "all hosts together"),
+        ("kvmlog fleet totals --hosts hosts.txt --json", "the same for programs"),
+    ),
     "fleet services": (
         ("kvmlog fleet services --hosts hosts.txt", "all services; UNKNOWN: no answer"),
+        ("kvmlog fleet services --hosts hosts.txt --json", "the same for programs"),
     ),
     "fleet usage": (
         ("kvmlog fleet usage --hosts hosts.txt --since 30d", "what owners used, of all hosts"),
@@ -266,26 +270,41 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ),
         ("kvmlog fleet switch off --hosts hosts.txt --yes", "everywhere"),
     ),
-    "fleet dump": (("kvmlog fleet dump --hosts hosts.txt --vm web1", "wherever web1 is"),),
-    "fleet tail": (("kvmlog fleet tail --hosts hosts.txt -n 0", "what comes, of all hosts"),),
+    "fleet dump": (
+        ("kvmlog fleet dump --hosts hosts.txt --vm web1", "wherever web1 is"),
+        ("kvmlog fleet dump --hosts hosts.txt -n 5", "the newest records of each host"),
+    ),
+    "fleet tail": (
+        ("kvmlog fleet tail --hosts hosts.txt -n 0", "what comes, of all hosts"),
+        ("kvmlog fleet tail --hosts hosts.txt --vm web1", "those of one guest"),
+    ),
     "fleet stat": (
         ("kvmlog fleet stat --hosts hosts.txt --top 3", "the three largest groups of each"),
         ("kvmlog fleet stat --hosts hosts.txt --csv", "CSV with a column `host`"),
     ),
-    "fleet guests": (("kvmlog fleet guests --hosts hosts.txt", "the guests of all hosts"),),
+    "fleet guests": (
+        ("kvmlog fleet guests --hosts hosts.txt", "the guests of all hosts"),
+        ("kvmlog fleet guests --hosts hosts.txt --all --json", "ended ones too, for programs"),
+    ),
     "fleet vms": (
         ("kvmlog fleet vms --hosts hosts.txt --csv", "all VMs, CSV with a column `host`"),
         ("kvmlog fleet vms --hosts hosts.txt --vm web1", "one, wherever it is"),
     ),
     "fleet events": (
         ("kvmlog fleet events --hosts hosts.txt --since 1h", "what happened in the last hour"),
+        ("kvmlog fleet events --hosts hosts.txt --vm web1", "to one VM, on all of its hosts"),
     ),
     "fleet why": (
         ("kvmlog fleet why web1 --hosts hosts.txt", "what slows a VM down, wherever it is"),
+        ("kvmlog fleet why web1 --hosts hosts.txt --for 30s", "for longer"),
     ),
-    "fleet pending": (("kvmlog fleet pending --hosts hosts.txt", "vCPUs in an exit now"),),
+    "fleet pending": (
+        ("kvmlog fleet pending --hosts hosts.txt", "vCPUs in an exit now"),
+        ("kvmlog fleet pending --hosts hosts.txt --json", "the same for programs"),
+    ),
     "fleet explain": (
         ("kvmlog fleet explain npf --hosts hosts.txt", "a reason, as each version explains it"),
+        ("kvmlog fleet explain --list --hosts hosts.txt", "all reasons that each knows"),
     ),
 }
 
