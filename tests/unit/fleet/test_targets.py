@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import dns.flags
 import dns.message
@@ -121,6 +122,7 @@ def test_what_is_no_name_server(server: str) -> None:
 
 def test_without_dnspython_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is optional."""
-    monkeypatch.setitem(sys.modules, "dns.resolver", None)
+    modules = cast("dict[str, Any]", sys.modules)
+    monkeypatch.setitem(modules, "dns.resolver", None)
     with pytest.raises(FleetError, match=r"install python3-dnspython, or kvmlog\[srv\]"):
         srv.lookup(NAME)
