@@ -17,7 +17,7 @@ from tests.support.bridge_process import kvmlog
 from tests.support.fleet_hosts import id_of, name_of
 from tests.support.fleet_servers import Served, fleet_server, listed, real_fleet, vm_uuid
 from tests.support.foreign_clients import openstack
-from tests.support.json_process import JsonHost, Reply, ask
+from tests.support.json_process import JsonHost, Reply
 from tests.support.prometheus import needs_prometheus, prometheus
 from tests.support.users import as_root
 
@@ -53,7 +53,7 @@ class Nova(JsonHost):
 def get(served: Served, path: str, version: str = "2.53") -> Reply:
     """The reply to one request of a microversion."""
     headers = {"OpenStack-API-Version": f"compute {version}"}
-    return ask(Nova(served).connect(), path, headers=headers)
+    return Nova(served).get(path, headers=headers)
 
 
 def test_merged_tables_and_who_is_missing(hosts: list[JsonHost], tmp_path: Path) -> None:
