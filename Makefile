@@ -114,7 +114,7 @@ lint: ## ruff, mypy --strict, clang-format, sparse, gcc -fanalyzer, coccinelle, 
 	@scripts/setup lint
 	@scripts/lint
 
-bench: ## measure the cost per exit, of searches, recordings, RPC calls and their fairness, of VM statistics, history and metrics, of the live screen, and print tables (not a test)
+bench: ## measure the cost per exit, of searches, recordings, RPC calls and their fairness, of VM statistics, history and metrics, of calls on a fleet, of the live screen, and print tables (not a test)
 	$(PYTHON) -m tests.bench.search
 	$(PYTHON) -m tests.bench.recording
 	$(PYTHON) -m tests.bench.rpc
@@ -127,6 +127,7 @@ bench: ## measure the cost per exit, of searches, recordings, RPC calls and thei
 	$(PYTHON) -m tests.bench.analysis
 	$(PYTHON) -m tests.bench.history
 	$(PYTHON) -m tests.bench.metrics
+	$(PYTHON) -m tests.bench.fleet
 	$(PYTHON) -m tests.bench
 
 docs-pictures: ## set up, then make the pictures of README and docs anew, by the program itself

@@ -56,6 +56,7 @@ def arguments(name: str, folder: Path) -> list[str]:
         "pending": [*ring, *switch],
         "explain": ["HLT"],
         "remote": ["127.0.0.1:9", "status"],
+        "fleet": ["status", "--hosts", str(folder / "hosts")],
         "demo": ["127.0.0.1:9"],
         "bpf": ["list", "--bpf-cache", str(folder)],
         "config": ["show"],
@@ -78,6 +79,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Guest(pid=n + 10, start_ticks=1, comm="qemu", kind="qemu", name=f"web{n}", named=True)
         for n in range(2_000)
     ]
+    (found / "hosts").write_text("127.0.0.1:9\n")
     (found / "ring.guests").write_bytes(encode(boot_id(), guests))
     return found
 

@@ -34,6 +34,7 @@ LAYERS = (
     "analysis",
     "rpcserver",
     "metrics",
+    "fleet",
     "top",
     "cli",
 )
@@ -56,7 +57,12 @@ RPC_LAYERS = (
 WRITING = ("engine", "sources", "bridge", "ring.writer", "ring.statistics.writer")
 FOREIGN = {
     "aio_pika": ("kvmlog.notify.amqp",),
-    "aiohttp": ("kvmlog.notify.webhook", "kvmlog.rpcserver.rest", "kvmlog.metrics.server"),
+    "aiohttp": (
+        "kvmlog.notify.webhook",
+        "kvmlog.rpcserver.rest",
+        "kvmlog.metrics.server",
+        "kvmlog.fleet.server",
+    ),
     "apispec": ("kvmlog.rpcserver.rest.openapi",),
     "microversion_parse": ("kvmlog.rpcserver.rest.microversions",),
     "pyroute2": ("kvmlog.sources.kmod",),
@@ -74,6 +80,7 @@ FOREIGN = {
     "pyarrow": ("kvmlog.analysis",),
     "duckdb": ("kvmlog.analysis.query",),
     "perfetto": ("kvmlog.analysis.export.perfetto",),
+    "dns": ("kvmlog.fleet.srv",),
     "textual": ("kvmlog.top.ui",),
     "nagiosplugin": ("kvmlog.cli.check",),
     "opentelemetry": ("kvmlog.metrics.otlp",),

@@ -15,6 +15,7 @@ from kvmlog.cli.table import Column, Table
 from kvmlog.config.load import DEFAULT_CONFIG, Config, ConfigError
 from kvmlog.config.reference import default_file, toml_value
 from kvmlog.config.schema import KEYS
+from kvmlog.fleet import preflight as fleet_start
 from kvmlog.metrics import preflight as metrics_start
 from kvmlog.rpcserver import preflight as rpc_start
 from kvmlog.util.printable import printable
@@ -91,6 +92,7 @@ def _at_the_start(config: Config) -> tuple[list[str], list[str]]:
         ("rpc", rpc_start.problems(config), rpc_start.is_reader(config.rpc)),
         ("vmstats", vmstats_start.problems(config), True),
         ("metrics", metrics_start.problems(config), rpc_start.is_reader(config.metrics)),
+        ("fleet serve", fleet_start.problems(config), rpc_start.is_reader(config.fleet)),
     ):
         for error in problems:
             if isinstance(error, UnreadableError) and not sees:

@@ -229,6 +229,88 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("kvmlog remote host1 explain npf", "a reason, as that host's version explains it"),
         ("kvmlog remote host1 explain --list", "all reasons it knows"),
     ),
+    "fleet": (
+        ("kvmlog fleet hypervisors --hosts hosts.txt", "hosts, their VMs, and what is used"),
+        ("kvmlog fleet status --hosts hosts.txt --parallel 64", "what each bridge does"),
+    ),
+    "fleet targets": (
+        (
+            "kvmlog fleet targets --hosts hosts.txt -o /etc/prometheus/kvmlog.json",
+            "for Prometheus' file_sd_configs",
+        ),
+        ("kvmlog fleet targets --srv _kvmlog-metrics._tcp.example.net", "from DNS"),
+    ),
+    "fleet serve": (
+        ("kvmlog fleet serve", "as /etc/kvmlog/kvmlog.toml has it"),
+        ("kvmlog fleet serve --hosts /root/hosts.txt --user root", "to try it, as root"),
+    ),
+    "fleet hypervisors": (
+        ("kvmlog fleet hypervisors --hosts hosts.txt", "each host, and what of it is used"),
+        ("kvmlog fleet hypervisors --hosts hosts.txt --search rack7 --servers", "VMs of some"),
+    ),
+    "fleet totals": (
+        ("kvmlog fleet totals --hosts hosts.txt", "all hosts together"),
+        ("kvmlog fleet totals --hosts hosts.txt --json", "the same for programs"),
+    ),
+    "fleet services": (
+        ("kvmlog fleet services --hosts hosts.txt", "all services; UNKNOWN: no answer"),
+        ("kvmlog fleet services --hosts hosts.txt --json", "the same for programs"),
+    ),
+    "fleet usage": (
+        ("kvmlog fleet usage --hosts hosts.txt --since 30d", "what owners used, of all hosts"),
+        ("kvmlog fleet usage --hosts hosts.txt --since 30d --csv", "a line for each VM"),
+    ),
+    "fleet limits": (
+        ("kvmlog fleet limits --hosts hosts.txt --project c1a2b3d4", "of one owner"),
+        ("kvmlog fleet limits --hosts hosts.txt --json", "of all VMs, for programs"),
+    ),
+    "fleet status": (
+        ("kvmlog fleet status --hosts hosts.txt", "bridge and ring of each host"),
+        ("kvmlog fleet status --hosts hosts.txt --json", "a JSON object for each host"),
+    ),
+    "fleet switch": (
+        (
+            "kvmlog fleet switch on --hosts hosts.txt --for 5m --max-per-s 1000 --yes",
+            "trace everywhere, for five minutes, bounded",
+        ),
+        ("kvmlog fleet switch off --hosts hosts.txt --yes", "everywhere"),
+    ),
+    "fleet dump": (
+        ("kvmlog fleet dump --hosts hosts.txt --vm web1", "wherever web1 is"),
+        ("kvmlog fleet dump --hosts hosts.txt -n 5", "the newest records of each host"),
+    ),
+    "fleet tail": (
+        ("kvmlog fleet tail --hosts hosts.txt -n 0", "what comes, of all hosts"),
+        ("kvmlog fleet tail --hosts hosts.txt --vm web1", "those of one guest"),
+    ),
+    "fleet stat": (
+        ("kvmlog fleet stat --hosts hosts.txt --top 3", "the three largest groups of each"),
+        ("kvmlog fleet stat --hosts hosts.txt --csv", "CSV with a column `host`"),
+    ),
+    "fleet guests": (
+        ("kvmlog fleet guests --hosts hosts.txt", "the guests of all hosts"),
+        ("kvmlog fleet guests --hosts hosts.txt --all --json", "ended ones too, for programs"),
+    ),
+    "fleet vms": (
+        ("kvmlog fleet vms --hosts hosts.txt --csv", "all VMs, CSV with a column `host`"),
+        ("kvmlog fleet vms --hosts hosts.txt --vm web1", "one, wherever it is"),
+    ),
+    "fleet events": (
+        ("kvmlog fleet events --hosts hosts.txt --since 1h", "what happened in the last hour"),
+        ("kvmlog fleet events --hosts hosts.txt --vm web1", "to one VM, on all of its hosts"),
+    ),
+    "fleet why": (
+        ("kvmlog fleet why web1 --hosts hosts.txt", "what slows a VM down, wherever it is"),
+        ("kvmlog fleet why web1 --hosts hosts.txt --for 30s", "for longer"),
+    ),
+    "fleet pending": (
+        ("kvmlog fleet pending --hosts hosts.txt", "vCPUs in an exit now"),
+        ("kvmlog fleet pending --hosts hosts.txt --json", "the same for programs"),
+    ),
+    "fleet explain": (
+        ("kvmlog fleet explain npf --hosts hosts.txt", "a reason, as each version explains it"),
+        ("kvmlog fleet explain --list --hosts hosts.txt", "all reasons that each knows"),
+    ),
 }
 
 

@@ -70,6 +70,11 @@ COMMANDS: Final = (
         "run these commands for another host, through its kvmlog rpc",
     ),
     (
+        "fleet",
+        "kvmlog.cli.fleet.command",
+        "run these commands for many hosts at once, and merge what they answer",
+    ),
+    (
         "demo",
         "kvmlog.cli.demo.command",
         "show a tracing session on this host, with a guest of its own",
@@ -89,6 +94,7 @@ exit status:
   0         success
   1         failure, with a message on stderr that says what to do
   2         invalid option or argument
+  3         kvmlog fleet: some hosts answered, others did not
   0 to 3    kvmlog check: OK, WARNING, CRITICAL, UNKNOWN (invalid options, too)
   74        kvmlog bridge: its ring or statistics were cut short by somebody else
   126, 127  kvmlog stat, record: their command cannot be run; is not found

@@ -20,6 +20,7 @@ from kvmlog.config.schema import (
     SECTIONS,
     BridgeKeys,
     BudgetKeys,
+    FleetKeys,
     HistoryKeys,
     LimitsKeys,
     MetricsKeys,
@@ -71,6 +72,7 @@ class Config:
     notify: NotifyKeys = field(default_factory=NotifyKeys)
     limits: LimitsKeys = field(default_factory=LimitsKeys)
     metrics: MetricsKeys = field(default_factory=MetricsKeys)
+    fleet: FleetKeys = field(default_factory=FleetKeys)
     origins: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(KEYS, DEFAULT))
     path: str | None = None
 

@@ -12,8 +12,8 @@ from kvmlog.config.schema import KEYS, SECTIONS
 
 _HEAD: Final = """\
 # kvmlog: configuration of the services kvmlog-bridge, kvmlog-rpc, kvmlog-vmstats, kvmlog-history,
-# kvmlog-notify and kvmlog-metrics (and of `kvmlog bridge`, `kvmlog rpc` and so on, whose options go
-# before what stands here).
+# kvmlog-notify and kvmlog-metrics, and of kvmlog fleet serve (and of `kvmlog bridge`, `kvmlog rpc`
+# and so on, whose options go before what stands here).
 # Each key is shown with its default, commented out. `kvmlog config check` reports all problems,
 # `kvmlog config show` the values in effect. `systemctl reload` applies the keys that say so, a
 # restart applies all.

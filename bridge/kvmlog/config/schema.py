@@ -36,6 +36,7 @@ DEFAULT_PERCENT: Final = 2.0
 DEFAULT_LISTEN: Final = "127.0.0.1:50080"
 DEFAULT_JSON: Final = "127.0.0.1:50081"
 DEFAULT_METRICS: Final = "127.0.0.1:50082"
+DEFAULT_FLEET: Final = "127.0.0.1:50083"
 DEFAULT_USER: Final = "kvmlog-rpc"
 DEFAULT_RECORDINGS: Final = "/var/lib/kvmlog/recordings"
 DEFAULT_VMSTATS: Final = "/run/kvmlog-vmstats/vms.json"
@@ -57,6 +58,12 @@ _VMSTATS: Final = ("vmstats",)
 _HISTORY: Final = ("history",)
 _OF_HISTORY: Final = ("history", "rpc", "notify")
 _METRICS: Final = ("metrics",)
+_FLEET: Final = ("fleet",)
+
+
+def _optional_path(given: str) -> None:
+    if given:
+        absolute(given)
 
 
 def _statistics_mib(given: int) -> None:
@@ -519,7 +526,7 @@ class LimitsKeys:
         (),
         'limits of owners (Nova\'s project ids, "*": of any other), such as '
         '"c1a2b3d4e5f60718293a4b5c6d7e8f90 cores=20 ram_mib=51200 instances=10"',
-        commands=_RPC,
+        commands=("rpc", "fleet"),
         check=_owners,
         live=True,
     )
@@ -655,6 +662,152 @@ class MetricsKeys:
     )
 
 
+@dataclass(frozen=True)
+class FleetKeys:
+    """The server of many hosts' merged answers, on a machine that reaches all of them."""
+
+    # Names of certificates that may switch, as rpc has them: here nothing is switched.
+    switch_names: ClassVar[tuple[str, ...]] = ()
+
+    hosts: str = key(
+        "",
+        "list of the hosts, one HOST[:PORT] of its kvmlog rpc a line; empty: there is no fleet",
+        option="--hosts",
+        commands=_FLEET,
+        metavar="FILE",
+        live=True,
+        check=_optional_path,
+    )
+    listen: str = key(
+        DEFAULT_FLEET,
+        "address to serve on; port 0: any free port",
+        option="--listen",
+        commands=_FLEET,
+        metavar="HOST:PORT",
+        check=address,
+    )
+    user: str = key(
+        DEFAULT_USER,
+        'user to run as when started as root; "root": stay root',
+        option="--user",
+        commands=_FLEET,
+        metavar="NAME",
+    )
+    tls_cert: str = key(
+        "",
+        "TLS certificate with its chain, PEM",
+        option="--tls-cert",
+        commands=_FLEET,
+        metavar="FILE",
+        live=True,
+    )
+    tls_key: str = key(
+        "",
+        "private key of the certificate, PEM",
+        option="--tls-key",
+        commands=_FLEET,
+        metavar="FILE",
+        live=True,
+    )
+    tls_ca: str = key(
+        "",
+        "CAs of client certificates, PEM; without token_file every client needs a certificate",
+        option="--tls-ca",
+        commands=_FLEET,
+        metavar="FILE",
+        live=True,
+    )
+    token_file: str = key(
+        "",
+        "file with the tokens of clients (kvmlog fleet serve --new-token)",
+        option="--token-file",
+        commands=_FLEET,
+        metavar="FILE",
+        live=True,
+    )
+    requests_per_s: float = key(
+        20.0,
+        "requests of one caller at most; 0: no limit",
+        option="--requests-per-s",
+        commands=_FLEET,
+        metavar="N",
+        low=0,
+        high=1_000_000,
+    )
+    parallel: int = key(
+        32,
+        "hosts that are asked at a time",
+        option="--parallel",
+        commands=_FLEET,
+        metavar="N",
+        low=1,
+        high=1_024,
+        live=True,
+    )
+    timeout_s: float = key(
+        10.0,
+        "seconds that a host may take for connection and reply",
+        option="--timeout",
+        commands=_FLEET,
+        metavar="S",
+        low=0.1,
+        high=3_600,
+        live=True,
+    )
+    fresh_s: float = key(
+        15.0,
+        "seconds for which answers of the hosts serve all callers; 0: hosts are asked each time",
+        option="--fresh",
+        commands=_FLEET,
+        metavar="S",
+        low=0,
+        high=3_600,
+        live=True,
+    )
+    metrics_port: int = key(
+        50082,
+        "port of kvmlog metrics on the hosts, for Prometheus (/targets)",
+        option="--metrics-port",
+        commands=_FLEET,
+        metavar="N",
+        low=1,
+        high=65_535,
+        live=True,
+    )
+    host_token_file: str = key(
+        "",
+        "file that holds only the token to show to the hosts",
+        option="--host-token-file",
+        commands=_FLEET,
+        metavar="FILE",
+        live=True,
+    )
+    host_tls_ca: str = key(
+        "",
+        "CA to verify the hosts with, PEM (without: the system's)",
+        option="--host-tls-ca",
+        commands=_FLEET,
+        metavar="FILE",
+        live=True,
+    )
+    host_tls_cert: str = key(
+        "",
+        "certificate to show to the hosts, PEM",
+        option="--host-tls-cert",
+        commands=_FLEET,
+        metavar="FILE",
+        live=True,
+    )
+    host_tls_key: str = key(
+        "",
+        "private key of that certificate, PEM",
+        option="--host-tls-key",
+        commands=_FLEET,
+        metavar="FILE",
+        live=True,
+    )
+
+
 # The names are those of Config's attributes.
 SECTIONS: Final[dict[str, type]] = {
     "bridge": BridgeKeys,
@@ -667,6 +820,7 @@ SECTIONS: Final[dict[str, type]] = {
     "notify": NotifyKeys,
     "limits": LimitsKeys,
     "metrics": MetricsKeys,
+    "fleet": FleetKeys,
 }
 KEYS: Final[dict[str, Key]] = {
     one.full: one for section, kind in SECTIONS.items() for one in keys_of(section, kind)

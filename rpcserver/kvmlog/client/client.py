@@ -18,6 +18,7 @@ from kvmlog.client import past, replies
 from kvmlog.client.connection import (
     CONNECT_TRIES,
     DEFAULT_PORT,
+    REPLY_BYTES,
     Connection,
     RpcError,
     parse_address,
@@ -43,6 +44,8 @@ class Client(Closeable):
     file. tls_ca: PEM file with the certificates to trust (default: the system's), tls_cert and
     tls_key: PEM files of the client's own; any of the three means TLS. timeout_s: for connecting,
     and for each call. connect_tries: how often connecting is tried; a call is never repeated.
+    context: of tls_context(), in place of the three, for many clients: making one takes long.
+    reply_bytes: of a reply at most.
     """
 
     def __init__(
@@ -56,13 +59,18 @@ class Client(Closeable):
         tls_key: str | None = None,
         timeout_s: float = 10.0,
         connect_tries: int = CONNECT_TRIES,
+        context: ssl.SSLContext | None = None,
+        reply_bytes: int = REPLY_BYTES,
     ) -> None:
-        wants_tls = any((tls_ca, tls_cert, tls_key))
+        wants_tls = any((tls_ca, tls_cert, tls_key, context))
         host, port, tls = parse_address(url_or_host, port, wants_tls)
         if wants_tls and not tls:
             raise RpcError(f"{url_or_host}: plain HTTP, with options for TLS; give https://")
-        context = _tls(tls_ca, tls_cert, tls_key) if tls else None
-        self._connection = Connection(host, port, token, context, timeout_s, connect_tries)
+        if context is None and tls:
+            context = tls_context(tls_ca, tls_cert, tls_key)
+        self._connection = Connection(
+            host, port, token, context, timeout_s, connect_tries, reply_bytes
+        )
 
     @property
     def name(self) -> str:
@@ -72,6 +80,10 @@ class Client(Closeable):
     def close(self) -> None:
         """Close the connection; a later call opens another."""
         self._connection.close()
+
+    def interrupt(self) -> None:
+        """End the call under way, from another thread: it raises RpcError."""
+        self._connection.interrupt()
 
     def call(self, method: str, *parameters: Any) -> Any:
         """Call any method; return its result as XML-RPC carries it."""
@@ -167,6 +179,10 @@ class Client(Closeable):
         given = parameters(vm, for_s, trace=trace)
         return parse_why(self._connection.call("kvmWhy", given, longer_s=for_s))
 
+    def diagnostics(self, vm: str, kind: str) -> dict[str, Any]:
+        """Return a VM in a format of OpenStack's: nova-2.48, or nova (docs/schemas)."""
+        return past.figures(self._connection.call("vmDiagnostics", vm, kind))
+
     def services(self, host: str | None = None, binary: str | None = None) -> list[dict[str, Any]]:
         """Return the services of the host, as docs/schemas/service.json; exactly these."""
         params = _given(host=host, binary=binary)
@@ -198,6 +214,10 @@ class Client(Closeable):
         """
         params = _given(pattern=pattern, servers=servers or None)
         return past.documents(self._connection.call("hypervisorList", params))
+
+    def hypervisor_details(self, kind: str) -> list[dict[str, Any]]:
+        """Return the hosts of VMs in detail; kind: nova-2.53 or nova-2.88 (docs/schemas)."""
+        return past.hypervisors(self._connection.call("hypervisorDetail", kind))
 
     def hypervisor_statistics(self) -> dict[str, Any]:
         """Return the sums over all enabled hosts, as docs/schemas/hypervisor-statistics.json."""
@@ -273,7 +293,10 @@ def _given(**params: Any) -> dict[str, Any]:
     return {name: value for name, value in params.items() if value is not None}
 
 
-def _tls(ca: str | None, cert: str | None, key: str | None) -> ssl.SSLContext:
+def tls_context(
+    ca: str | None = None, cert: str | None = None, key: str | None = None
+) -> ssl.SSLContext:
+    """Return how servers are verified, and what is shown to them: PEM files, as of Client."""
     if key is not None and cert is None:
         raise RpcError(f"{key}: a key without its certificate; give --tls-cert too")
     for path in (ca, cert, key):

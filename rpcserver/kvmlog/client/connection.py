@@ -31,7 +31,7 @@ CONNECT_TRIES: Final = 3
 MOST_TIMEOUT_S: Final = 1e6
 _RETRY_S: Final = 0.3
 # The longest reply, 65,536 records in base64, is a sixth of it.
-_REPLY_BYTES: Final = 64 << 20
+REPLY_BYTES: Final = 64 << 20
 _SHOWN_CHARACTERS: Final = 200
 _TOKEN: Final = re.compile(r"[!-~]+")
 _PATHS: Final = ("", "/", "/RPC2")
@@ -94,6 +94,7 @@ class Connection:
         tls: ssl.SSLContext | None,
         timeout_s: float,
         connect_tries: int = CONNECT_TRIES,
+        reply_bytes: int = REPLY_BYTES,
     ) -> None:
         if not 0 < timeout_s <= MOST_TIMEOUT_S:
             raise RpcError(
@@ -108,6 +109,8 @@ class Connection:
         self.name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._timeout_s = timeout_s
         self._tries = max(1, connect_tries)
+        self._reply_bytes = reply_bytes
+        self._under_way: socket.socket | None = None
         self._headers = {"Content-Type": "text/xml", "User-Agent": "kvmlog"}
         if token is not None:
             self._headers["Authorization"] = f"Bearer {token}"
@@ -121,6 +124,14 @@ class Connection:
         """Close the connection; the next call opens another."""
         self._http.close()
 
+    def interrupt(self) -> None:
+        """Shut the connection down from another thread: what waits for it there ends."""
+        found = self._under_way
+        if found is not None:
+            with contextlib.suppress(OSError):
+                # The socket below TLS: that of TLS says goodbye first, and may wait for it.
+                socket.socket.shutdown(found, socket.SHUT_RDWR)
+
     def call(self, method: str, *parameters: Any, longer_s: float = 0.0) -> Any:
         """Return the result of one call; RpcFaultError for a fault, RpcError for no reply.
 
@@ -130,11 +141,13 @@ class Connection:
         timeout_s = min(self._timeout_s + longer_s, MOST_TIMEOUT_S)
         self._connect()
         assert self._http.sock is not None
+        # http.client forgets it before a reply that ends the connection has been read.
+        self._under_way = self._http.sock
         try:
             self._http.sock.settimeout(timeout_s)
             self._http.request("POST", "/RPC2", body, self._headers)
             reply = self._http.getresponse()
-            content = reply.read(_REPLY_BYTES + 1)
+            content = reply.read(self._reply_bytes + 1)
         except TimeoutError:
             self.close()
             raise RpcError(
@@ -156,9 +169,11 @@ class Connection:
                 )
             text = content.decode("utf-8", "replace").strip()[:_SHOWN_CHARACTERS]
             raise RpcError(f"{self.name}: refused with HTTP {reply.status}: {ascii(text)[1:-1]}")
-        if len(content) > _REPLY_BYTES:
+        if len(content) > self._reply_bytes:
             self.close()
-            raise RpcError(f"{self.name}: a reply of more than {_REPLY_BYTES} bytes; ask for less")
+            raise RpcError(
+                f"{self.name}: a reply of more than {self._reply_bytes} bytes; ask for less"
+            )
         return self._result(content)
 
     def _connect(self) -> None:

@@ -14,11 +14,14 @@ from kvmlog.client.connection import RpcError
 # All others that look like numbers are names and ids.
 _INTEGERS: Final = frozenset(
     (
+        "cells",
         "code",
+        "cores",
         "count",
         "disk_available_least",
         "free_disk_gb",
         "free_ram_mb",
+        "hypervisor_version",
         "local_gb",
         "local_gb_used",
         "maxTotalCores",
@@ -28,6 +31,8 @@ _INTEGERS: Final = frozenset(
         "memory_mb_used",
         "report_count",
         "running_vms",
+        "sockets",
+        "threads",
         "totalCoresUsed",
         "totalInstancesUsed",
         "totalRAMUsed",
@@ -41,6 +46,8 @@ _INTEGERS: Final = frozenset(
     )
 )
 
+# Of 64 bits, with a sign.
+_DIGITS: Final = 20
 _TOTALS: Final = (
     "total_hours",
     "total_local_gb_usage",
@@ -67,6 +74,25 @@ def document(reply: Any) -> dict[str, Any]:
     return found
 
 
+def hypervisors(reply: Any) -> list[dict[str, Any]]:
+    """Return an array of hypervisors in detail, whose uptime is a line of text; RpcError."""
+    if not isinstance(reply, list) or not all(isinstance(one, dict) for one in reply):
+        raise _foreign()
+    found = []
+    for one in reply:
+        uptime = {"uptime": one["uptime"] or None} if "uptime" in one else {}
+        found.append(document({name: one[name] for name in one if name != "uptime"}) | uptime)
+    return found
+
+
+def figures(reply: Any) -> dict[str, Any]:
+    """Return a document in which all texts of digits are numbers; RpcError for anything else."""
+    if not isinstance(reply, dict):
+        raise _foreign()
+    found: dict[str, Any] = _numbers(reply)
+    return found
+
+
 def merged(pages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the pages of a usage as one: an owner's VMs may be on several."""
     tenants: dict[str | None, dict[str, Any]] = {}
@@ -90,6 +116,17 @@ def _restored(value: Any, name: str) -> Any:
     if value == "":
         return None
     return int(value) if isinstance(value, str) and name in _INTEGERS else value
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _numbers(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_numbers(member) for member in value]
+    if value == "":
+        return None
+    digits = isinstance(value, str) and value.removeprefix("-").isdecimal() and value.isascii()
+    return int(value) if digits and len(value) <= _DIGITS else value
 
 
 def _foreign() -> RpcError:

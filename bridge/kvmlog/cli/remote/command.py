@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_link(parser)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name, (add, act, words) in _COMMANDS.items():
+    for name, (add, act, words) in COMMANDS.items():
         command = commands.add_parser(name, help=words, description=words)
         add(command)
         add_examples(command, f"remote {name}")
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
 
 def words_about(host: str) -> Words:
     """Return the function that words sentences of that host's for here."""
-    return sentences.about(host, _COMMANDS)
+    return sentences.about(host, COMMANDS)
 
 
 def _status(client: Client, args: argparse.Namespace, words: Words) -> int:
@@ -264,7 +264,7 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
     _json(parser)
 
 
-_COMMANDS: Final[
+COMMANDS: Final[
     dict[
         str,
         tuple[

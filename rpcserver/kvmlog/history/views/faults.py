@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from kvmlog.history.model import Fault
@@ -28,12 +29,12 @@ def document(fault: Fault) -> dict[str, Any]:
     }
 
 
-def of_server(fault: Fault) -> dict[str, Any]:
-    """Return a fault as Nova's server has it: details are a text, times have a zone."""
-    told = [f"{name} {value}" for name, value in fault.details.items() if value is not None]
+def of_server(fault: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a fault's document as Nova's server has it: details are a text, times have a zone."""
+    told = [f"{name} {value}" for name, value in fault["details"].items() if value is not None]
     return {
         "code": _CODE,
-        "created": f"{times.text(fault.created).partition('.')[0]}Z",
-        "message": fault.message,
+        "created": fault["created"].partition(".")[0] + "Z",
+        "message": fault["message"],
         "details": ", ".join(told),
     }

@@ -15,7 +15,7 @@ from kvmlog.rpcserver.methods.polls import given_word, newest, past
 from kvmlog.rpcserver.vms import computes
 from kvmlog.rpcserver.vms.computes import HYPERVISORS
 from kvmlog.rpcserver.vms.source import Poll
-from kvmlog.vmstats.views.hypervisor import Services
+from kvmlog.vmstats.views.hypervisor import Reserved, Services
 
 _LIST: Final[Mapping[str, Check]] = {
     "pattern": params.word(NAME_CHARACTERS),
@@ -27,7 +27,7 @@ def details(call: Call) -> list[Any]:
     """Serve hypervisorDetail: Nova's detail of each host."""
     kind = given_word(call, 0, "hypervisorDetail: the format", HYPERVISORS) or HYPERVISORS[-1]
     with _newest(call) as (poll, services):
-        return computes.details(poll, kind, services)
+        return computes.details(poll, kind, services, reserved=Reserved.of(call.limits))
 
 
 def listed(call: Call) -> list[Any]:
@@ -45,7 +45,7 @@ def listed(call: Call) -> list[Any]:
 def statistics(call: Call) -> dict[str, Any]:
     """Serve hypervisorStatistics: sums over all hosts that are enabled."""
     with _newest(call) as (poll, services):
-        return computes.statistics(poll, services)
+        return computes.statistics(poll, services, Reserved.of(call.limits))
 
 
 def hosts(call: Call) -> list[Any]:

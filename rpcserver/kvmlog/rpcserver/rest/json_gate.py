@@ -5,46 +5,73 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from http import HTTPStatus
-from typing import Any, Final
+from http import HTTPMethod, HTTPStatus
+from typing import Any, Final, Generic, Protocol, TypeVar
 from xmlrpc.client import Fault
 
 from aiohttp import web
 
 from kvmlog.rpcserver.auth.caller import Caller
 from kvmlog.rpcserver.http.service import RefusalError
-from kvmlog.rpcserver.http.work import Accounts
+from kvmlog.rpcserver.http.work import Accounts, Work
 from kvmlog.rpcserver.rest import microversions, problems
 from kvmlog.rpcserver.rest.encode import encoded
-from kvmlog.rpcserver.rest.gate import Gate
+from kvmlog.rpcserver.rest.gate import Gate, Guarded
 from kvmlog.rpcserver.rest.nova.paths import PREFIX
-from kvmlog.rpcserver.rest.routes import Question, Route, bad_request
-from kvmlog.rpcserver.service import RpcService
-from kvmlog.rpcserver.vms.documents import Vms
+from kvmlog.rpcserver.rest.routes import Asked, Route, bad_request
 from kvmlog.util.errors import HistoryError, VmStatsError
 
 _JSON: Final = "application/json"
 _BODY_BYTES: Final = 4 * 1024
 
 
-class JsonGate(Gate):
-    """The gate of the JSON port."""
+Q = TypeVar("Q", bound=Asked)
+Q_co = TypeVar("Q_co", bound=Asked, covariant=True)
+
+
+class Asking(Protocol[Q_co]):
+    """Makes the question of a request."""
+
+    def __call__(
+        self,
+        *,
+        caller: Caller,
+        work: Work,
+        path: Mapping[str, Any],
+        query: Mapping[str, Any],
+        version: tuple[int, int],
+        body: Mapping[str, Any],
+    ) -> Q_co: ...
+
+
+class JsonGate(Gate, Generic[Q]):
+    """The gate of a JSON port."""
 
     def __init__(
         self,
-        service: RpcService,
-        vms: Vms,
+        service: Guarded,
+        asking: Asking[Q],
         accounts: Accounts,
         executor: Executor,
         log_sparingly: Callable[[str], None],
     ) -> None:
         super().__init__(service, accounts, executor, log_sparingly)
-        self._rpc = service
-        self._vms = vms
+        self._asking = asking
 
-    def handler(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def application(self, routes: Sequence[Route[Q]]) -> web.Application:
+        """Return what serves these routes."""
+        app = web.Application(middlewares=[self.serve])
+        for route in routes:
+            handler, method = self.handler(route), route.method
+            if method == HTTPMethod.GET:
+                app.router.add_get(route.path, handler, name=route.name)
+            else:
+                app.router.add_route(method, route.path, handler, name=route.name)
+        return app
+
+    def handler(self, route: Route[Q]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         """Return what serves a route behind the gate."""
         of_nova = route.path.startswith(PREFIX)
 
@@ -57,7 +84,9 @@ class JsonGate(Gate):
                 query.setdefault(name, []).append(value)
             path, given = route.question(request.match_info, query)
             sent = {} if route.body is None else await self._body_of(request)
-            question = Question(self._vms, self._rpc, caller, work, path, given, version, sent)
+            question = self._asking(
+                caller=caller, work=work, path=path, query=given, version=version, body=sent
+            )
             headers = microversions.headers_of(version) if of_nova else {}
             try:
                 body = await self.compute(request, lambda: _body(route, question))
@@ -69,7 +98,7 @@ class JsonGate(Gate):
 
         return serve
 
-    def _check_role(self, caller: Caller, route: Route) -> None:
+    def _check_role(self, caller: Caller, route: Route[Q]) -> None:
         if not caller.may(route.role):
             rights = " and ".join(str(one.name).lower() for one in route.role)
             self._log_sparingly(f"{caller} may not call {route.name}: no right to {rights}")
@@ -105,7 +134,7 @@ class JsonGate(Gate):
         return found
 
 
-def _body(route: Route, question: Question) -> bytes:
+def _body(route: Route[Q], question: Q) -> bytes:
     """Return the reply to a question; called in a thread."""
     found = route.answer(question)
     return found if isinstance(found, bytes) else encoded(found)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import select
 import socket
 import threading
 import time
@@ -19,6 +18,7 @@ from aiohttp import web
 from kvmlog.rpcserver.http.server import ServerError
 from kvmlog.rpcserver.limits import Limits
 from kvmlog.rpcserver.rest.listener import Listener, Served
+from kvmlog.util.event_loop import new_event_loop
 
 # One caller computes in one thread at a time; more callers than that wait.
 _THREADS: Final = 32
@@ -44,7 +44,7 @@ class LoopServer(ABC):
         self._socket = listening
         self._executor = ThreadPoolExecutor(_THREADS, name)
         self._last_round_s = time.monotonic()
-        self._loop = _new_loop()
+        self._loop = new_event_loop()
         self._stopping = asyncio.Event()
         self._listener: Listener | None = None
         self._thread = threading.Thread(target=self._run, name=name)
@@ -137,12 +137,3 @@ def listen(host: str, port: int, remedy: str) -> socket.socket:
         ) from error
     found.setblocking(False)
     return found
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    """Return a new event loop; OSError where there are too few descriptors for one."""
-    # One that is made half complains when it is collected: what it takes is tried before.
-    with select.epoll():
-        for end in socket.socketpair():
-            end.close()
-    return asyncio.new_event_loop()

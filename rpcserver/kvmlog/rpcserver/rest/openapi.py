@@ -51,7 +51,7 @@ _NOVA_FAULT: Final = {
 }
 
 
-def document(routes: Iterable[Route], version: str) -> dict[str, Any]:
+def document(routes: Iterable[Route[Any]], version: str) -> dict[str, Any]:
     """Return the description."""
     spec = apispec.APISpec(
         "kvmlog",
@@ -78,7 +78,7 @@ def document(routes: Iterable[Route], version: str) -> dict[str, Any]:
     return made
 
 
-def _operation(route: Route) -> dict[str, Any]:
+def _operation(route: Route[Any]) -> dict[str, Any]:
     of_nova = route.path.startswith(PREFIX)
     fault, kind = ("nova-fault", "application/json") if of_nova else ("problem", PROBLEM)
     own = (HTTPStatus.NOT_ACCEPTABLE,) if of_nova else ()

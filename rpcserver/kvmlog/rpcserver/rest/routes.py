@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPMethod, HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from kvmlog.guests.sanitize import NAME_CHARACTERS, clean
 from kvmlog.history.model import Service
@@ -16,6 +17,7 @@ from kvmlog.rpcserver import nearest
 from kvmlog.rpcserver.auth.caller import Caller, Role
 from kvmlog.rpcserver.http.service import RefusalError
 from kvmlog.rpcserver.http.work import Work
+from kvmlog.rpcserver.rest.computes import Computes, HostComputes
 from kvmlog.rpcserver.service import RpcService
 from kvmlog.rpcserver.vms.documents import VM_BYTES, Vms
 from kvmlog.rpcserver.vms.past import MOST, Page, Past, past_of
@@ -50,12 +52,10 @@ class Parameter:
         return found if self.several else found[0]
 
 
-@dataclass(frozen=True)
-class Question:
+@dataclass(frozen=True, kw_only=True)
+class Asked(ABC):
     """One request to a route, with its parameters checked; answered in a thread of its own."""
 
-    vms: Vms
-    service: RpcService
     caller: Caller
     work: Work
     path: Mapping[str, Any]
@@ -64,19 +64,36 @@ class Question:
     body: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def page(self) -> Page:
+        """Return the part of a list that is asked for by LIMIT and MARKER."""
+        return Page(self.query.get(LIMIT.name, MOST), self.query.get(MARKER.name))
+
+    @property
+    @abstractmethod
+    def computes(self) -> Computes:
+        """Return what Nova's paths are answered from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question(Asked):
+    """A request that this host answers."""
+
+    vms: Vms
+    service: RpcService
+
+    @property
     def past(self) -> Past:
         """Return the history's answers."""
         history = self.service.history
         return past_of(history.file, history.socket)
 
     @property
-    def page(self) -> Page:
-        """Return the part of a list that is asked for by LIMIT and MARKER."""
-        return Page(self.query.get(LIMIT.name, MOST), self.query.get(MARKER.name))
+    def computes(self) -> Computes:
+        return HostComputes(self.poll, self.vms, self.past, self.service.limits)
 
     def vm_of(self, word: str) -> str:
         """Return the UUID of a VM that there is or was; UnknownVmError, InvalidRequestError."""
-        return self.past.vm(word, lambda word: self.vms.find(self.poll(1), word).sample.uuid)
+        return self.computes.server_id(word)
 
     def change(self, service: Service, change: Update) -> dict[str, Any]:
         """Change a service for the caller; return it as it is then. ServiceNotChangedError."""
@@ -90,14 +107,18 @@ class Question:
         return poll
 
 
+# A route takes these questions, and so all that are more.
+Q_contra = TypeVar("Q_contra", bound=Asked, contravariant=True)
+
+
 @dataclass(frozen=True)
-class Route:
+class Route(Generic[Q_contra]):
     """A path that is served."""
 
     path: str  # parameters in braces: /v1/vms/{vm}
     name: str
     about: str
-    answer: Callable[[Question], Any]  # bytes are JSON already
+    answer: Callable[[Q_contra], Any]  # bytes are JSON already
     schema: Mapping[str, Any]  # of the reply; {"$ref": "NAME"}: one of docs/schemas
     query: tuple[Parameter, ...] = ()
     # Beyond what any route may refuse.

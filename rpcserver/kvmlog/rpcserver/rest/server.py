@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from http import HTTPMethod
 from typing import Final
 
 from aiohttp import web
@@ -14,7 +14,7 @@ from kvmlog.rpcserver.rest import nova, openapi, v1, v1_history
 from kvmlog.rpcserver.rest.encode import encoded
 from kvmlog.rpcserver.rest.json_gate import JsonGate
 from kvmlog.rpcserver.rest.loop_server import LoopServer, listen
-from kvmlog.rpcserver.rest.routes import Route
+from kvmlog.rpcserver.rest.routes import Question, Route
 from kvmlog.rpcserver.service import RpcService
 from kvmlog.rpcserver.vms.documents import Vms, look_ahead
 
@@ -41,24 +41,18 @@ class JsonServer(LoopServer):
         remedy = "is another kvmlog rpc running? --json-listen takes another port"
         found = listen(host, port, remedy)
         super().__init__(found, "json", service, accounts.limits, log_sparingly)
-        self._gate = JsonGate(service, vms, accounts, self._executor, log_sparingly)
+        asking = functools.partial(Question, vms=vms, service=service)
+        self._gate = JsonGate(service, asking, accounts, self._executor, log_sparingly)
         self._routes = routes(version)
 
     def _app(self) -> web.Application:
-        app = web.Application(middlewares=[self._gate.serve])
-        for route in self._routes:
-            handler, method = self._gate.handler(route), route.method
-            if method == HTTPMethod.GET:
-                app.router.add_get(route.path, handler, name=route.name)
-            else:
-                app.router.add_route(method, route.path, handler, name=route.name)
-        return app
+        return self._gate.application(self._routes)
 
     def _tidy(self) -> None:
         look_ahead()
 
 
-def routes(version: str) -> list[Route]:
+def routes(version: str) -> list[Route[Question]]:
     """Return all routes, with that of their own description."""
     about = "This description, OpenAPI 3.1"
     found = [*v1.ROUTES, *v1_history.ROUTES, *nova.ROUTES]

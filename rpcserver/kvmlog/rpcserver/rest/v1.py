@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from kvmlog.rpcserver.rest.encode import encoded
 from kvmlog.rpcserver.rest.routes import TEXT, Parameter, Question, Route, one_of, text
-from kvmlog.rpcserver.vms import computes
 from kvmlog.rpcserver.vms.computes import HYPERVISORS
 from kvmlog.rpcserver.vms.documents import DIAGNOSTICS, GROUPS
 
@@ -94,8 +93,7 @@ def _host(question: Question) -> Any:
 
 def _hypervisor(question: Question) -> Any:
     kind = question.query.get("format", HYPERVISORS[-1])
-    poll = question.poll()
-    return computes.details(poll, kind, question.past.of_hosts(poll.snapshot.hosts))
+    return question.computes.details(kind)
 
 
 def _status(question: Question) -> Any:

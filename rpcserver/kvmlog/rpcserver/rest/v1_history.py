@@ -54,23 +54,18 @@ def _hosts(question: Question) -> Any:
 
 
 def _hypervisors(question: Question) -> Any:
-    poll, query = question.poll(), question.query
-    return computes.listed(
-        poll,
-        question.past.of_hosts(poll.snapshot.hosts),
-        pattern=query.get("pattern"),
-        with_servers=query.get("servers", False),
+    query = question.query
+    return question.computes.listed(
+        pattern=query.get("pattern"), with_servers=query.get("servers", False)
     )
 
 
 def _statistics(question: Question) -> Any:
-    poll = question.poll()
-    return computes.statistics(poll, question.past.of_hosts(poll.snapshot.hosts))
+    return question.computes.statistics()
 
 
 def _limits(question: Question) -> Any:
-    project = question.query.get("project")
-    return computes.limits(question.poll(), project, question.service.limits)
+    return question.computes.limits(question.query.get("project"))
 
 
 def _actions(question: Question) -> Any:

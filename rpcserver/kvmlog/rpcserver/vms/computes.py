@@ -27,7 +27,7 @@ from kvmlog.vmstats.views import (
 )
 from kvmlog.vmstats.views import limits as limit_views
 from kvmlog.vmstats.views.errors import NoHypervisorError, UnknownFormatError
-from kvmlog.vmstats.views.hypervisor import NO_SERVICES, Services
+from kvmlog.vmstats.views.hypervisor import NO_SERVICES, UNCONFIGURED, Reserved, Services
 
 
 class _OfHost(Protocol):
@@ -39,6 +39,7 @@ class _OfHost(Protocol):
         *,
         with_servers: bool = False,
         service: hypervisor.Service | None = None,
+        reserved: Reserved = UNCONFIGURED,
     ) -> dict[str, Any]: ...
 
 
@@ -56,6 +57,7 @@ def details(
     *,
     pattern: str | None = None,
     with_servers: bool = False,
+    reserved: Reserved = UNCONFIGURED,
 ) -> list[dict[str, Any]]:
     """Return Nova's detail of each host, kind: of HYPERVISORS; they tell that they are late.
 
@@ -71,6 +73,7 @@ def details(
             now,
             with_servers=with_servers,
             service=services.get(one.hostname),
+            reserved=reserved,
         )
         for one in _chosen(poll, pattern)
     ]
@@ -93,9 +96,11 @@ def listed(
     )
 
 
-def statistics(poll: Poll, services: Services = NO_SERVICES) -> dict[str, Any]:
+def statistics(
+    poll: Poll, services: Services = NO_SERVICES, reserved: Reserved = UNCONFIGURED
+) -> dict[str, Any]:
     """Return the sums over all hosts that are enabled."""
-    return hypervisor_statistics.document(details(poll, "nova-2.53", services))
+    return hypervisor_statistics.document(details(poll, "nova-2.53", services, reserved=reserved))
 
 
 def hosts(poll: Poll, services: Services, others: Sequence[Service]) -> list[dict[str, str]]:
@@ -103,11 +108,11 @@ def hosts(poll: Poll, services: Services, others: Sequence[Service]) -> list[dic
     return host_views.document(listed(poll, services), others)
 
 
-def resources(poll: Poll, name: str) -> list[dict[str, Any]]:
+def resources(poll: Poll, name: str, reserved: Reserved = UNCONFIGURED) -> list[dict[str, Any]]:
     """Return Nova's resources of the host of a name; NoHypervisorError."""
     for one in poll.snapshot.hosts:
         if one.hostname == name:
-            return host_resources.document(one, poll.snapshot)
+            return host_resources.document(one, poll.snapshot, reserved)
     known = ", ".join(one.hostname for one in poll.snapshot.hosts) or "none yet"
     raise NoHypervisorError(f"compute host {clean(name)} could not be found; known are: {known}")
 

@@ -8,14 +8,16 @@ from typing import Any
 from kvmlog.vmstats.host import Host
 from kvmlog.vmstats.snapshot import Snapshot, Vm
 from kvmlog.vmstats.views import flavors
-from kvmlog.vmstats.views.hypervisor import vms_on
+from kvmlog.vmstats.views.hypervisor import UNCONFIGURED, Reserved, vms_on
 from kvmlog.vmstats.views.hypervisor_253 import capacities
 
 
-def document(host: Host, snapshot: Snapshot) -> list[dict[str, Any]]:
+def document(
+    host: Host, snapshot: Snapshot, reserved: Reserved = UNCONFIGURED
+) -> list[dict[str, Any]]:
     """Return the resources; disk_gb is null where only the host itself could tell it."""
     vms = vms_on(host, snapshot)
-    whole = capacities(host, snapshot)
+    whole = capacities(host, snapshot, reserved)
     by_project: dict[str | None, list[Vm]] = {}
     for vm in vms:
         by_project.setdefault(flavors.owner(vm), []).append(vm)

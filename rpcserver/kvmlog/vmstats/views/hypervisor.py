@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
+from kvmlog.config.schema import LimitsKeys
 from kvmlog.guests.sanitize import normal_uuid
 from kvmlog.vmstats.host import Host
 from kvmlog.vmstats.moment import Moment
@@ -29,6 +30,22 @@ class Service:
     disabled_reason: str | None
     forced_down: bool
 
+
+@dataclass(frozen=True)
+class Reserved:
+    """What of each host is not for VMs, and counts as used."""
+
+    ram_mib: int
+    cpus: int
+
+    @classmethod
+    def of(cls, keys: LimitsKeys) -> Reserved:
+        """Return what is configured."""
+        return cls(keys.reserved_ram_mib, keys.reserved_cpus)
+
+
+# As long as nothing else is configured: Nova's own reserved_host_memory_mb.
+UNCONFIGURED: Final = Reserved.of(LimitsKeys())
 
 # By the name of the host.
 Services: TypeAlias = Mapping[str, Service]

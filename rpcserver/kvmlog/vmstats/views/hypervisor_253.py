@@ -7,17 +7,21 @@ instances, running or not (kvmlog.vmstats.views.flavors).
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from kvmlog.vmstats.host import Host, HostCpu
 from kvmlog.vmstats.moment import Moment
 from kvmlog.vmstats.snapshot import Snapshot, Vm
 from kvmlog.vmstats.views import flavors
-from kvmlog.vmstats.views.hypervisor import Service, identity, servers, vms_on
+from kvmlog.vmstats.views.hypervisor import (
+    UNCONFIGURED,
+    Reserved,
+    Service,
+    identity,
+    servers,
+    vms_on,
+)
 from kvmlog.vmstats.views.units import GIB, MIB, in_units, known
-
-# Nova's reserved_host_memory_mb; it reserves no CPU and no disk by default.
-_RESERVED_MIB: Final = 512
 
 
 def document(
@@ -27,6 +31,7 @@ def document(
     *,
     with_servers: bool = False,
     service: Service | None = None,
+    reserved: Reserved = UNCONFIGURED,
 ) -> dict[str, Any]:
     """Return the detail; capacities are null where only the host itself could tell them."""
     detail = {
@@ -34,16 +39,16 @@ def document(
         "cpu_info": _cpu_info(host.cpu),
         # What Nova counts there are its own tasks: builds, migrations.
         "current_workload": None,
-        **capacities(host, snapshot),
+        **capacities(host, snapshot, reserved),
     }
     return detail | ({"servers": servers(host, snapshot)} if with_servers else {})
 
 
-def capacities(host: Host, snapshot: Snapshot) -> dict[str, Any]:
+def capacities(host: Host, snapshot: Snapshot, reserved: Reserved = UNCONFIGURED) -> dict[str, Any]:
     """Return what a host has, and what of it is used."""
     vms = vms_on(host, snapshot)
     memory_mib = host.memory.total_bytes // MIB
-    memory_used_mib = _RESERVED_MIB + sum(map(flavors.memory_mib, vms))
+    memory_used_mib = reserved.ram_mib + sum(map(flavors.memory_mib, vms))
     disk_gib = in_units(host.disk.total_bytes if host.disk else None, GIB)
     disk_used_gib = None if disk_gib is None else int(sum(map(flavors.disk_gib, vms)))
     return {
@@ -56,7 +61,7 @@ def capacities(host: Host, snapshot: Snapshot) -> dict[str, Any]:
         "memory_mb_used": memory_used_mib,
         "running_vms": len(vms),
         "vcpus": host.cpu.count,
-        "vcpus_used": sum(map(flavors.vcpus, vms)),
+        "vcpus_used": reserved.cpus + sum(map(flavors.vcpus, vms)),
     }
 
 

@@ -9,7 +9,13 @@ from typing import Any
 from kvmlog.vmstats.host import Host
 from kvmlog.vmstats.moment import Moment
 from kvmlog.vmstats.snapshot import Snapshot
-from kvmlog.vmstats.views.hypervisor import Service, identity, servers
+from kvmlog.vmstats.views.hypervisor import (
+    UNCONFIGURED,
+    Reserved,
+    Service,
+    identity,
+    servers,
+)
 
 
 def document(
@@ -19,6 +25,7 @@ def document(
     *,
     with_servers: bool = False,
     service: Service | None = None,
+    reserved: Reserved = UNCONFIGURED,  # as the detail with capacities has it
 ) -> dict[str, Any]:
     """Return the detail; uptime is null where only the host itself could tell it."""
     detail = {**identity(host, snapshot, now, service), "uptime": _uptime(host)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from kvmlog.cli.remote.command import _COMMANDS
+from kvmlog.cli.remote.command import COMMANDS
 from kvmlog.cli.remote.sentences import about
 
 
@@ -39,4 +39,4 @@ from kvmlog.cli.remote.sentences import about
 )
 def test_commands_are_those_that_reach_the_other_host(local: str, remote: str) -> None:
     """What there is for other hosts is named as it is typed here, the rest is to be done there."""
-    assert about("db1:8080", _COMMANDS)(local).endswith(remote)
+    assert about("db1:8080", COMMANDS)(local).endswith(remote)

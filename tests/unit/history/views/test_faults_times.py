@@ -25,7 +25,7 @@ def test_a_fault_tells_what_was_seen() -> None:
 
 def test_a_servers_fault_is_novas() -> None:
     """Four members, with a text as details and whole seconds with a zone."""
-    assert faults.of_server(fault()) == {
+    assert faults.of_server(faults.document(fault())) == {
         "code": 500,
         "created": "2026-11-20T19:46:02Z",
         "message": "vda: I/O error (enospc)",

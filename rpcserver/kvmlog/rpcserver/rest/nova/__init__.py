@@ -16,9 +16,10 @@ from kvmlog.rpcserver.rest.nova import (
     services,
     versions,
 )
-from kvmlog.rpcserver.rest.routes import Route
+from kvmlog.rpcserver.rest.routes import Asked, Question, Route
 
-ROUTES: Final[tuple[Route, ...]] = (
+# What several hosts can answer as well: kvmlog.fleet.
+SHARED: Final[tuple[Route[Asked], ...]] = (
     *versions.ROUTES,
     *services.ROUTES,
     *hypervisors.ROUTES,
@@ -27,3 +28,4 @@ ROUTES: Final[tuple[Route, ...]] = (
     *owners.ROUTES,
     *projects.ROUTES,
 )
+ROUTES: Final[tuple[Route[Question], ...]] = (*SHARED, *servers.LISTS, *services.CHANGES)

@@ -13,8 +13,8 @@ from kvmlog.rpcserver.rest.routes import (
     MARKER,
     TEXT,
     TIME,
+    Asked,
     Parameter,
-    Question,
     Route,
     moment,
     text,
@@ -29,10 +29,10 @@ _SINCE: Final = Parameter("changes-since", "Only those that changed then or late
 _BEFORE: Final = Parameter("changes-before", "Only those that changed then or before", TIME, moment)
 
 
-def _list(question: Question) -> dict[str, Any]:
+def _list(question: Asked) -> dict[str, Any]:
     since, before = (question.query.get(one.name) for one in (_SINCE, _BEFORE))
-    uuid, asked = question.vm_of(question.path["id"]), question.page
-    found = question.past.actions(uuid, asked, since, before)
+    uuid, asked = question.computes.server_id(question.path["id"]), question.page
+    found = question.computes.actions(uuid, asked, since, before)
     links = []
     if "limit" in question.query and len(found) == asked.limit:
         path = f"{PREFIX}/servers/{uuid}/os-instance-actions"
@@ -41,9 +41,9 @@ def _list(question: Question) -> dict[str, Any]:
     return {"instanceActions": listed, **({"links": links} if links else {})}
 
 
-def _show(question: Question) -> dict[str, Any]:
-    uuid = question.vm_of(question.path["id"])
-    found = question.past.action(uuid, question.path["request_id"])
+def _show(question: Asked) -> dict[str, Any]:
+    uuid = question.computes.server_id(question.path["id"])
+    found = question.computes.action(uuid, question.path["request_id"])
     events = found["events"]
     for event in events:
         if question.version < _DETAILS:

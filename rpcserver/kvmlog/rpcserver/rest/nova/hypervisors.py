@@ -14,13 +14,12 @@ from kvmlog.rpcserver.rest.routes import (
     LIMIT,
     MARKER,
     TEXT,
+    Asked,
     Parameter,
-    Question,
     Route,
     boolean,
     text,
 )
-from kvmlog.rpcserver.vms import computes
 from kvmlog.rpcserver.vms.errors import InvalidRequestError
 from kvmlog.vmstats.views.errors import NoHypervisorError
 from kvmlog.vmstats.views.hypervisors import brief
@@ -43,18 +42,11 @@ _WITH_SERVERS: Final = Parameter(
 )
 
 
-def _found(question: Question, **more: Any) -> list[dict[str, Any]]:
+def _found(question: Asked, **more: Any) -> list[dict[str, Any]]:
     """Return the details that are asked for."""
     kind = "nova-2.88" if question.version >= _NO_CAPACITIES else "nova-2.53"
-    poll = question.poll()
-    services = question.past.of_hosts(poll.snapshot.hosts)
-    found = computes.details(
-        poll,
-        kind,
-        services,
-        with_servers=question.query.get("with_servers", False),
-        **more,
-    )
+    with_servers = question.query.get("with_servers", False)
+    found = question.computes.details(kind, with_servers=with_servers, **more)
     if question.version < UUIDS:
         found = [_numbered(one, number) for number, one in enumerate(found, 1)]
     if question.version < _STRUCTURED_CPU:
@@ -66,16 +58,16 @@ def _numbered(detail: Mapping[str, Any], number: int) -> dict[str, Any]:
     return {**detail, "id": number, "service": {**detail["service"], "id": number}}
 
 
-def _detail(question: Question) -> dict[str, Any]:
+def _detail(question: Asked) -> dict[str, Any]:
     return _page(question, f"{PREFIX}/os-hypervisors/detail", _searched(question))
 
 
-def _list(question: Question) -> dict[str, Any]:
+def _list(question: Asked) -> dict[str, Any]:
     found = [brief(one) for one in _searched(question)]
     return _page(question, f"{PREFIX}/os-hypervisors", found)
 
 
-def _searched(question: Question) -> list[dict[str, Any]]:
+def _searched(question: Asked) -> list[dict[str, Any]]:
     pattern = question.query.get("hypervisor_hostname_pattern")
     if pattern is not None and {"limit", "marker"} & question.query.keys():
         raise InvalidRequestError(
@@ -84,7 +76,7 @@ def _searched(question: Question) -> list[dict[str, Any]]:
     return _found(question, pattern=pattern)
 
 
-def _page(question: Question, path: str, found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _page(question: Asked, path: str, found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     asked, start = question.page, 0
     if asked.marker is not None:
         ids = [str(one["id"]) for one in found]
@@ -97,18 +89,18 @@ def _page(question: Question, path: str, found: Sequence[Mapping[str, Any]]) -> 
     return {"hypervisors": shown, **({"hypervisors_links": links} if links else {})}
 
 
-def _show(question: Question) -> dict[str, Any]:
+def _show(question: Asked) -> dict[str, Any]:
     return {"hypervisor": _with_id(question)[1]}
 
 
-def _uptime(question: Question) -> dict[str, Any]:
+def _uptime(question: Asked) -> dict[str, Any]:
     until(question, _WITH_CAPACITIES, "the hypervisor itself has it")
     at, found = _with_id(question)
-    uptime = computes.details(question.poll(), "nova-2.88")[at]["uptime"]
+    uptime = question.computes.details("nova-2.88")[at]["uptime"]
     return {"hypervisor": {**brief(found), "uptime": uptime}}
 
 
-def _with_id(question: Question) -> tuple[int, dict[str, Any]]:
+def _with_id(question: Asked) -> tuple[int, dict[str, Any]]:
     """Return a hypervisor and its place."""
     for at, found in enumerate(_found(question)):
         if str(found["id"]) == question.path["id"]:
@@ -118,44 +110,36 @@ def _with_id(question: Question) -> tuple[int, dict[str, Any]]:
     )
 
 
-def _statistics(question: Question) -> dict[str, Any]:
+def _statistics(question: Asked) -> dict[str, Any]:
     until(question, _WITH_CAPACITIES, "add up what Placement has")
-    poll = question.poll()
-    services = question.past.of_hosts(poll.snapshot.hosts)
-    return {"hypervisor_statistics": computes.statistics(poll, services)}
+    return {"hypervisor_statistics": question.computes.statistics()}
 
 
-def _search(question: Question, *, with_servers: bool = False) -> dict[str, Any]:
+def _search(question: Asked, *, with_servers: bool = False) -> dict[str, Any]:
     until(question, _SEARCHED_BY_PATH, "give hypervisor_hostname_pattern to os-hypervisors")
-    poll = question.poll()
-    services = question.past.of_hosts(poll.snapshot.hosts)
-    whole = computes.listed(poll, services, with_servers=with_servers)
-    numbers = {one["id"]: number for number, one in enumerate(whole, 1)}
-    found = computes.listed(
-        poll, services, pattern=question.path["pattern"], with_servers=with_servers
-    )
+    computes = question.computes
+    numbers = {one["id"]: number for number, one in enumerate(computes.listed(), 1)}
+    found = computes.listed(pattern=question.path["pattern"], with_servers=with_servers)
     return {"hypervisors": [{**one, "id": numbers[one["id"]]} for one in found]}
 
 
-def _servers(question: Question) -> dict[str, Any]:
+def _servers(question: Asked) -> dict[str, Any]:
     return _search(question, with_servers=True)
 
 
-def _hosts(question: Question) -> dict[str, Any]:
+def _hosts(question: Asked) -> dict[str, Any]:
     until(question, _HOSTS, "list os-services")
-    poll = question.poll()
-    past = question.past
-    found = computes.hosts(poll, past.of_hosts(poll.snapshot.hosts), past.known())
+    found = question.computes.hosts()
     zone = question.query.get("zone")
     return {"hosts": [one for one in found if zone in (None, one["zone"])]}
 
 
-def _host(question: Question) -> dict[str, Any]:
+def _host(question: Asked) -> dict[str, Any]:
     until(question, _HOSTS, "list os-hypervisors")
-    return {"host": computes.resources(question.poll(), question.path["host"])}
+    return {"host": question.computes.resources(question.path["host"])}
 
 
-def _aggregates(_: Question) -> dict[str, Any]:
+def _aggregates(_: Asked) -> dict[str, Any]:
     # `openstack hypervisor show` asks for it; a host knows of no aggregate.
     return {"aggregates": []}
 

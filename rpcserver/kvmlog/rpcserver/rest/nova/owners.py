@@ -11,14 +11,13 @@ from kvmlog.rpcserver.rest.routes import (
     MARKER,
     TEXT,
     TIME,
+    Asked,
     Parameter,
-    Question,
     Route,
     boolean,
     moment,
     text,
 )
-from kvmlog.rpcserver.vms import computes
 from kvmlog.rpcserver.vms.past import Period
 
 _START: Final = Parameter("start", "Since when; all that is known without", TIME, moment)
@@ -31,13 +30,13 @@ _RESERVED: Final = Parameter(
 _PROJECT: Final = Parameter("project", "The owner's project", TEXT, text)
 
 
-def _period(question: Question) -> Period:
+def _period(question: Asked) -> Period:
     return Period(question.query.get("start"), question.query.get("end"))
 
 
-def _usages(question: Question) -> dict[str, Any]:
+def _usages(question: Asked) -> dict[str, Any]:
     detailed = question.query.get("detailed", False)
-    found = question.past.usage(_period(question), question.page, detailed=detailed)
+    found = question.computes.usage(_period(question), question.page, detailed=detailed)
     links = next_links(question, f"{PREFIX}/os-simple-tenant-usage", found.next_marker)
     return {
         "tenant_usages": found.tenants,
@@ -45,9 +44,11 @@ def _usages(question: Question) -> dict[str, Any]:
     }
 
 
-def _usage(question: Question) -> dict[str, Any]:
+def _usage(question: Asked) -> dict[str, Any]:
     project = question.path["project"]
-    found = question.past.usage(_period(question), question.page, detailed=True, project=project)
+    found = question.computes.usage(
+        _period(question), question.page, detailed=True, project=project
+    )
     path = f"{PREFIX}/os-simple-tenant-usage/{project}"
     links = next_links(question, path, found.next_marker)
     return {
@@ -56,9 +57,9 @@ def _usage(question: Question) -> dict[str, Any]:
     }
 
 
-def _limits(question: Question) -> dict[str, Any]:
+def _limits(question: Asked) -> dict[str, Any]:
     project = question.query.get("tenant_id")
-    return {"limits": computes.limits(question.poll(), project, question.service.limits)}
+    return {"limits": question.computes.limits(project)}
 
 
 _LINKS: Final = {"type": "array", "items": {"type": "object"}}

@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from kvmlog.rpcserver.rest.microversions import shown
-from kvmlog.rpcserver.rest.routes import Question
+from kvmlog.rpcserver.rest.routes import Asked
 from kvmlog.rpcserver.vms.errors import NotServedError
 from kvmlog.rpcserver.vms.past import MOST
 
@@ -22,7 +22,7 @@ def one(name: str, schema: Mapping[str, Any], **more: Mapping[str, Any]) -> dict
     return {"type": "object", "required": [name], "properties": {name: schema, **more}}
 
 
-def until(question: Question, last: tuple[int, int], instead: str) -> None:
+def until(question: Asked, last: tuple[int, int], instead: str) -> None:
     """Refuse a path that Nova has no more; NotServedError says what is there instead."""
     if question.version > last:
         raise NotServedError(
@@ -31,7 +31,7 @@ def until(question: Question, last: tuple[int, int], instead: str) -> None:
         )
 
 
-def next_links(question: Question, path: str, marker: str | None) -> list[dict[str, str]]:
+def next_links(question: Asked, path: str, marker: str | None) -> list[dict[str, str]]:
     """Return the link to the next page; none where there is no marker of it."""
     if marker is None:
         return []

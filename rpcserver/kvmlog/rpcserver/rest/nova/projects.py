@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from kvmlog.guests.sanitize import clean
 from kvmlog.rpcserver.rest.nova.paths import PREFIX, one
-from kvmlog.rpcserver.rest.routes import TEXT, Parameter, Question, Route, text
+from kvmlog.rpcserver.rest.routes import TEXT, Asked, Parameter, Route, text
 from kvmlog.rpcserver.vms.errors import UnknownVmError
 
 _ID: Final = Parameter("id", "The project's id", TEXT, text)
@@ -19,30 +19,25 @@ _NAME: Final = Parameter("name", "Only those of exactly this name", TEXT, text)
 _DOMAIN: Final = Parameter("domain_id", "Taken and ignored: a host knows no domains", TEXT, text)
 
 
-def _known(question: Question) -> dict[str, dict[str, Any]]:
+def _known(question: Asked) -> dict[str, dict[str, Any]]:
     """Return the owners of VMs that there are or were, by id."""
-    found = question.past.owners()
-    for vm in question.poll().snapshot.vms:
-        instance = vm.sample.definition.instance
-        if instance is not None and instance.project_id is not None:
-            found[instance.project_id] = instance.project_name
     return {
         project: {
             "id": project,
             "name": name or project,
             "links": {"self": f"{PREFIX}/projects/{project}"},
         }
-        for project, name in found.items()
+        for project, name in question.computes.owners().items()
     }
 
 
-def _list(question: Question) -> dict[str, Any]:
+def _list(question: Asked) -> dict[str, Any]:
     name = question.query.get("name")
     found = _known(question).values()
     return {"projects": [one for one in found if name in (None, one["name"])]}
 
 
-def _show(question: Question) -> dict[str, Any]:
+def _show(question: Asked) -> dict[str, Any]:
     found = _known(question).get(question.path["id"])
     if found is None:
         raise UnknownVmError(

@@ -8,12 +8,12 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from kvmlog.guests.sanitize import clean
-from kvmlog.history.views import faults
 from kvmlog.rpcserver.rest.nova.paths import PREFIX, next_links, one
 from kvmlog.rpcserver.rest.routes import (
     LIMIT,
     MARKER,
     TEXT,
+    Asked,
     Parameter,
     Question,
     Route,
@@ -116,18 +116,16 @@ def _details(question: Question) -> dict[str, Any]:
     return {"servers": servers, **_next(question, "/servers/detail", marker)}
 
 
-def _next(question: Question, path: str, marker: str | None) -> dict[str, Any]:
+def _next(question: Asked, path: str, marker: str | None) -> dict[str, Any]:
     links = next_links(question, f"{PREFIX}{path}", marker)
     return {"servers_links": links} if links else {}
 
 
-def _show(question: Question) -> dict[str, Any]:
-    poll = question.poll(1)
-    vm = question.vms.find(poll, question.path["id"])
-    return {"server": _document(question, vm, poll.snapshot.host_of(vm))}
+def _show(question: Asked) -> dict[str, Any]:
+    return {"server": _document(question, *question.computes.server(question.path["id"]))}
 
 
-def _document(question: Question, vm: Vm, host: Host | None) -> dict[str, Any]:
+def _document(question: Asked, vm: Vm, host: Host | None) -> dict[str, Any]:
     sample, instance = vm.sample, vm.sample.definition.instance
     found: dict[str, Any] = {
         "id": sample.uuid,
@@ -149,9 +147,9 @@ def _document(question: Question, vm: Vm, host: Host | None) -> dict[str, Any]:
     if question.version >= _FLAVOR_INSIDE:
         found["flavor"] = _flavor(vm)
     if sample.state is State.CRASHED:
-        fault = question.past.newest_fault(sample.uuid)
+        fault = question.computes.server_fault(sample.uuid)
         if fault is not None:
-            found["fault"] = faults.of_server(fault)
+            found["fault"] = fault
     return found
 
 
@@ -178,9 +176,9 @@ def _links(vm: Vm) -> list[dict[str, str]]:
     return [{"rel": "self", "href": f"{PREFIX}/servers/{vm.sample.uuid}"}]
 
 
-def _diagnostics(question: Question) -> dict[str, Any]:
+def _diagnostics(question: Asked) -> dict[str, Any]:
     kind = "nova-2.48" if question.version >= _STANDARD_DIAGNOSTICS else "nova"
-    return question.vms.of_vm(question.poll(1), question.path["id"], kind)
+    return question.computes.diagnostics(question.path["id"], kind)
 
 
 _SERVER: Final = {"type": "object", "required": ["id", "name", "status"]}
@@ -189,22 +187,6 @@ _LINKS: Final = {"servers_links": {"type": "array", "items": {"type": "object"}}
 _QUERY: Final = (*_FILTERS, _NAME, _TENANTS, _DELETED, LIMIT, MARKER)
 
 ROUTES: Final = (
-    Route(
-        f"{PREFIX}/servers",
-        "nova_servers",
-        "Servers, as far as their host knows them",
-        _list,
-        one("servers", {"type": "array", "items": _LISTED}, **_LINKS),
-        query=_QUERY,
-    ),
-    Route(
-        f"{PREFIX}/servers/detail",
-        "nova_servers_detail",
-        "Servers in detail",
-        _details,
-        one("servers", {"type": "array", "items": _SERVER}, **_LINKS),
-        query=_QUERY,
-    ),
     Route(
         f"{PREFIX}/servers/{{id}}",
         "nova_server",
@@ -222,5 +204,24 @@ ROUTES: Final = (
         {"anyOf": [{"$ref": "nova-diagnostics-2.48"}, {"$ref": "nova-diagnostics"}]},
         in_path=(SERVER,),
         refusals=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+    ),
+)
+# Of one host only: of many they take too long to collect.
+LISTS: Final = (
+    Route(
+        f"{PREFIX}/servers",
+        "nova_servers",
+        "Servers, as far as their host knows them",
+        _list,
+        one("servers", {"type": "array", "items": _LISTED}, **_LINKS),
+        query=_QUERY,
+    ),
+    Route(
+        f"{PREFIX}/servers/detail",
+        "nova_servers_detail",
+        "Servers in detail",
+        _details,
+        one("servers", {"type": "array", "items": _SERVER}, **_LINKS),
+        query=_QUERY,
     ),
 )

@@ -13,7 +13,7 @@ from typing import Any, Final
 from kvmlog.guests.sanitize import NAME_CHARACTERS, clean
 from kvmlog.rpcserver.auth.caller import Role
 from kvmlog.rpcserver.rest.nova.paths import PREFIX, UUIDS, one
-from kvmlog.rpcserver.rest.routes import TEXT, Parameter, Question, Route, bad_request, text
+from kvmlog.rpcserver.rest.routes import TEXT, Asked, Parameter, Question, Route, bad_request, text
 from kvmlog.rpcserver.vms import changes
 from kvmlog.rpcserver.vms.errors import UnknownServiceError
 
@@ -36,13 +36,13 @@ _ACTIONS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def _list(question: Question) -> dict[str, Any]:
-    found = question.past.services(question.query.get("host"), question.query.get("binary"))
+def _list(question: Asked) -> dict[str, Any]:
+    found = question.computes.services(question.query.get("host"), question.query.get("binary"))
     if question.version < UUIDS:
         found = [{**one, "id": number} for number, one in enumerate(found, 1)]
     if question.version < _FORCED_DOWN:
         for one in found:
-            del one["forced_down"]
+            one.pop("forced_down", None)
     return {"services": found}
 
 
@@ -110,6 +110,9 @@ ROUTES: Final = (
         one("services", {"type": "array", "items": _SERVICE}),
         query=(_HOST, _BINARY),
     ),
+)
+# Of one host only.
+CHANGES: Final = (
     Route(
         f"{PREFIX}/os-services/{{id}}",
         "nova_service_update",

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from kvmlog.rpcserver.rest.microversions import LEAST, MOST, shown
 from kvmlog.rpcserver.rest.nova.paths import PREFIX, one
-from kvmlog.rpcserver.rest.routes import Question, Route
+from kvmlog.rpcserver.rest.routes import Asked, Route
 
 
-def document(_: Question) -> dict[str, Any]:
+def document(_: Asked) -> dict[str, Any]:
     """Serve the version discovery: which microversions there are."""
     return {
         "version": {
