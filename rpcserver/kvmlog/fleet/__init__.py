@@ -6,9 +6,10 @@ srv       the same from DNS
 targets   what Prometheus scrapes of them
 access    credentials, shared by the clients of all hosts
 ask       one call on all of them, with a deadline for each
+calls     what is asked of each
 merge     their answers as one
-limits    those of owners over all of them
-holders   which of them has a VM
+servers   which of them has a VM
+tenants   pages of what owners used
 computes  what Nova's paths are answered from
 server    the JSON port, for OpenStack's clients and Prometheus
 preflight, serve   start-up
