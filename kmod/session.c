@@ -12,8 +12,8 @@
 
 #include <linux/jiffies.h>
 #include <linux/netlink.h>
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
-#include <linux/tracepoint.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
@@ -118,8 +118,12 @@ static void publish(struct kvmlog_config *config)
 	rcu_assign_pointer(kvmlog_config, config);
 	kvmlog_config_start_window(config);
 	if (old) {
-		/* Probes run with preemption off, on recent kernels within SRCU besides. */
-		tracepoint_synchronize_unregister();
+		/*
+		 * Whoever reads it has preemption off or RCU locked: probes (compat/kernel.h),
+		 * kvmlog_emit(), notes. On recent kernels tracepoint_synchronize_unregister() waits
+		 * for none of these, but for SRCU alone.
+		 */
+		synchronize_rcu();
 		kfree(old);
 	}
 }
@@ -247,8 +251,11 @@ int kvmlog_session_stop(enum kvmlog_switch_cause cause)
 	set_lease(0);
 	static_branch_disable(&kvmlog_key);
 	kvmlog_tracepoints_disable();
-	/* Whoever saw the key enabled in kvmlog_emit() has left it after this. */
-	tracepoint_synchronize_unregister();
+	/*
+	 * Whoever saw the key enabled in kvmlog_emit() has left it after this: it has preemption
+	 * off, and no tracepoint calls it.
+	 */
+	synchronize_rcu();
 	stop_cause = cause;
 	stop_deadline = jiffies + msecs_to_jiffies(FINAL_DELIVERY_MS);
 	drained = false;
