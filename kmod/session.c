@@ -20,6 +20,7 @@
 #include <kvmlog/kvmlog.h>
 
 #include "clock.h"
+#include "compat/kernel.h"
 #include "config.h"
 #include "cpus.h"
 #include "flush.h"
@@ -94,7 +95,7 @@ static void set_lease(u32 lease_ms)
 	if (!lease_ms)
 		return;
 	lease_end = (jiffies + msecs_to_jiffies(lease_ms)) ?: 1;
-	queue_delayed_work(system_unbound_wq, &lease_work, msecs_to_jiffies(lease_ms));
+	queue_delayed_work(system_dfl_wq, &lease_work, msecs_to_jiffies(lease_ms));
 }
 
 static void lease_worker(struct work_struct *work)
@@ -239,7 +240,7 @@ static void stop_worker(struct work_struct *work)
 {
 	mutex_lock(&kvmlog_session_mutex);
 	if (stopping && !stop_step())
-		queue_delayed_work(system_unbound_wq, &stop_work,
+		queue_delayed_work(system_dfl_wq, &stop_work,
 				   msecs_to_jiffies(KVMLOG_FLUSH_RETRY_MS));
 	mutex_unlock(&kvmlog_session_mutex);
 }
@@ -261,7 +262,7 @@ int kvmlog_session_stop(enum kvmlog_switch_cause cause)
 	drained = false;
 	stopping = true;
 	if (!stop_step())
-		queue_delayed_work(system_unbound_wq, &stop_work,
+		queue_delayed_work(system_dfl_wq, &stop_work,
 				   msecs_to_jiffies(KVMLOG_FLUSH_RETRY_MS));
 	return 0;
 }

@@ -61,6 +61,11 @@ static inline u64 kvmlog_cgroup_id(struct task_struct *task)
 #define KVMLOG_RESV_START_OP(command)
 #endif
 
+/* The unbound workqueue, by its new name. */
+#ifndef KVMLOG_HAVE_SYSTEM_DFL_WQ
+#define system_dfl_wq system_unbound_wq
+#endif
+
 /* NL_SET_ERR_MSG() for a text that is no literal; it must live on, as literals do. */
 static inline void kvmlog_set_extack(struct netlink_ext_ack *extack, const char *text)
 {

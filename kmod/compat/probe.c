@@ -7,6 +7,7 @@
 #include <linux/build_bug.h>
 #include <linux/kvm_host.h>
 #include <linux/tracepoint.h>
+#include <linux/workqueue.h>
 #include <net/genetlink.h>
 
 #if defined(PROBE_NOTHING)
@@ -58,6 +59,14 @@ unsigned int probe(const struct genl_family *family);
 unsigned int probe(const struct genl_family *family)
 {
 	return family->resv_start_op;
+}
+
+#elif defined(PROBE_SYSTEM_DFL_WQ)
+/* v6.17, and ported back: the new name of system_unbound_wq, whose users 7.2 warns of. */
+struct workqueue_struct *probe(void);
+struct workqueue_struct *probe(void)
+{
+	return system_dfl_wq;
 }
 
 #else
