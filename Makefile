@@ -8,6 +8,7 @@ GUEST_SOURCES := $(addprefix tests/guest/,main.c machine.c interrupt.c code.S)
 PAYLOAD := build/guest/payload.rom
 RECEIVER := build/diskless/kvmlog-receiver
 RECEIVER_SOURCES := $(addprefix tests/vm/diskless/,receiver.c genl.c)
+INTEL := $(addprefix build/intel/,boot.bin kvmlog-port kvmlog-vmx-guest)
 
 # vm-ssh without CMD is a shell.
 SSH_COMMAND := $(if $(filter undefined,$(origin CMD)),,-c "$$CMD")
@@ -46,6 +47,10 @@ test-vm: ## only the tests in VMs; KVMLOG_KERNELS=6.1 limits what runs inside to
 	@scripts/setup test
 	$(PYTHON) -m pytest tests/vm
 
+test-intel: ## only the tests on an Intel CPU, in Bochs, which is built the first time
+	@scripts/setup test
+	$(PYTHON) -m pytest tests/vm/intel
+
 vm: ## set up, then a shell in a VM where kvmlog traces a guest; KERNEL=6.1, CPUS=2, MEMORY=2G
 	@scripts/setup test
 	@$(PYTHON) -m scripts.vm.interactive --kernel '$(KERNEL)' --memory '$(MEMORY)' $(if $(CPUS),--cpus '$(CPUS)')
@@ -77,7 +82,7 @@ kmod: ## build kvmlog.ko and the test modules for every fetched kernel, into bui
 kmod-matrix: ## build them for kernels of other suites too, 5.10 to 7.3 and -rt; fetches 2 GB once
 	@scripts/kmod-matrix
 
-guest: $(GUEST) $(NESTED) $(PAYLOAD) ## build the test guests, and what QEMU's guests run
+guest: $(GUEST) $(NESTED) $(PAYLOAD) $(INTEL) ## build the test guests, and what emulated machines run
 
 $(GUEST): $(GUEST_SOURCES) tests/guest/guest.h bridge/guest/turn.h
 	@mkdir -p $(@D)
@@ -95,6 +100,18 @@ receiver: $(RECEIVER) ## build the receiver of the VM that can sleep
 $(RECEIVER): $(RECEIVER_SOURCES) tests/vm/diskless/genl.h $(wildcard include/uapi/kvmlog/*.h include/kvmlog/*.h)
 	@mkdir -p $(@D)
 	gcc -static -O2 -Wall -Wextra -Werror -Iinclude/uapi -Iinclude -o $@ $(RECEIVER_SOURCES)
+
+build/intel/boot.bin: tests/vm/intel/boot.S tests/vm/intel/layout.h
+	@mkdir -p $(@D)
+	gcc -m32 -nostdlib -static -no-pie -Wall -Werror -Wl,--build-id=none,-Ttext=0x7c00,-e,_start,--oformat=binary -o $@ $<
+
+build/intel/kvmlog-port: tests/vm/intel/port.c
+	@mkdir -p $(@D)
+	gcc -static -O2 -Wall -Wextra -Werror -o $@ $<
+
+build/intel/kvmlog-vmx-guest: $(addprefix tests/vm/intel/,guest.c nested.c code.S guest.h)
+	@mkdir -p $(@D)
+	gcc -static -O2 -Wall -Wextra -Werror -o $@ $(filter-out %.h,$^)
 
 lint: ## ruff, mypy --strict, clang-format, sparse, gcc -fanalyzer, coccinelle, shellcheck, circles among objects
 	@scripts/setup lint
@@ -130,7 +147,7 @@ uninstall: ## remove what install installed; configuration and users stay
 	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' UNITDIR='$(UNITDIR)' scripts/install uninstall
 
 clean: ## remove what was built; keeps .venv and the fetched kernels
-	rm -rf build/guest build/diskless build/install build/kmod build/kmod-analyzed build/native build/native-tests build/native-asan build/tsan build/vm build/stamps build/lib* build/bdist* \
+	rm -rf build/guest build/diskless build/intel build/install build/kmod build/kmod-analyzed build/native build/native-tests build/native-asan build/tsan build/vm build/stamps build/lib* build/bdist* \
 		*.egg-info bridge/kvmlog/native/_native*.so tests/native/_testing*.so
 
-.PHONY: help setup run check test test-unit test-vm vm vm-sh vm-ssh vm-reload vm-console test-vagrant kmod kmod-matrix guest receiver lint bench docs-pictures soak install uninstall clean
+.PHONY: help setup run check test test-unit test-vm test-intel vm vm-sh vm-ssh vm-reload vm-console test-vagrant kmod kmod-matrix guest receiver lint bench docs-pictures soak install uninstall clean

@@ -247,7 +247,8 @@ void kvmlog_probe_kvm_page_fault(void *data, KVMLOG_KVM_PAGE_FAULT_PROTO)
 	kvmlog_probe_end();
 }
 
-void kvmlog_probe_kvm_fast_mmio(void *data, u64 gpa)
+/* An access to a device, wherever it is handled. */
+static void take_mmio(u64 gpa)
 {
 	struct kvmlog_vcpu_state *state;
 
@@ -259,6 +260,18 @@ void kvmlog_probe_kvm_fast_mmio(void *data, u64 gpa)
 		kvmlog_vcpu_state_unlock(state);
 	}
 	kvmlog_probe_end();
+}
+
+/* By an ioeventfd that wants no value: the instruction is not looked at. */
+void kvmlog_probe_kvm_fast_mmio(void *data, u64 gpa)
+{
+	take_mmio(gpa);
+}
+
+/* By emulating the instruction. Of several accesses, the record keeps the first. */
+void kvmlog_probe_kvm_mmio(void *data, int type, int len, u64 gpa, void *value)
+{
+	take_mmio(gpa);
 }
 
 void kvmlog_probe_kvm_nested_vmexit_inject(void *data, u32 reason)
@@ -287,6 +300,7 @@ static void __maybe_unused check_probe_types(void)
 {
 	check_trace_callback_type_kvm_userspace_exit(kvmlog_probe_kvm_userspace_exit);
 	check_trace_callback_type_kvm_vcpu_wakeup(kvmlog_probe_kvm_vcpu_wakeup);
+	check_trace_callback_type_kvm_mmio(kvmlog_probe_kvm_mmio);
 }
 
 int kvmlog_emit(const struct kvmlog_record *foreign)

@@ -19,6 +19,7 @@ void kvmlog_probe_kvm_userspace_exit(void *data, __u32 reason, int error);
 void kvmlog_probe_kvm_vcpu_wakeup(void *data, __u64 ns, bool waited, bool valid);
 void kvmlog_probe_kvm_page_fault(void *data, KVMLOG_KVM_PAGE_FAULT_PROTO);
 void kvmlog_probe_kvm_fast_mmio(void *data, u64 gpa);
+void kvmlog_probe_kvm_mmio(void *data, int type, int len, u64 gpa, void *value);
 void kvmlog_probe_kvm_nested_vmexit_inject(void *data, u32 reason);
 void kvmlog_probe_sched_process_exit(void *data, struct task_struct *task);
 

@@ -59,6 +59,8 @@ static struct probed {
 	  kvmlog_probe_kvm_page_fault, KVMLOG_ISA_VMX, .optional = true },
 	{ "kvm_fast_mmio", KVMLOG_SIGNATURE_KVM_FAST_MMIO, MISMATCH("kvm_fast_mmio"),
 	  kvmlog_probe_kvm_fast_mmio, KVMLOG_ISA_VMX, .optional = true },
+	{ "kvm_mmio", KVMLOG_SIGNATURE_KVM_MMIO, MISMATCH("kvm_mmio"), kvmlog_probe_kvm_mmio,
+	  KVMLOG_ISA_VMX, .optional = true },
 	{ "kvm_exit", KVMLOG_SIGNATURE_KVM_EXIT, MISMATCH("kvm_exit"), kvmlog_probe_kvm_exit },
 };
 

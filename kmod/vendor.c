@@ -38,7 +38,10 @@ static const struct {
 	const char *module;
 	u8 isa;
 	u16 feature; /* that the CPU has, or the module refuses to start after it was announced */
-	/* The first that is found: v6.16 put vt_ before vmx_ for TDX. */
+	/*
+	 * The first that is found: v6.16 put vt_ before vmx_ for TDX. vt_cache_reg() warns
+	 * when it is asked about a trust domain, whose registers are protected: it is not.
+	 */
 	const char *exit_info[2];
 	const char *cache_reg[2];
 } vendors[] = {

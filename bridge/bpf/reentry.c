@@ -89,9 +89,17 @@ int kvmlog_kvm_page_fault(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+/* By an ioeventfd that wants no value: the instruction is not looked at. */
 int kvmlog_kvm_fast_mmio(struct bpf_raw_tracepoint_args *ctx)
 {
 	kvmlog_set_address(KVMLOG_VMX_EPT_MISCONFIG, ctx->args[0]);
+	return 0;
+}
+
+/* By emulating the instruction. Of several accesses, the record keeps the first. */
+int kvmlog_kvm_mmio(struct bpf_raw_tracepoint_args *ctx)
+{
+	kvmlog_set_address(KVMLOG_VMX_EPT_MISCONFIG, ctx->args[2]);
 	return 0;
 }
 #endif

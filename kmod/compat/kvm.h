@@ -79,6 +79,7 @@ static_assert(__same_type(typeof_member(struct kvm_x86_ops, cache_reg), kvmlog_c
 #define KVMLOG_SIGNATURE_KVM_USERSPACE_EXIT "unsigned int, int"
 #define KVMLOG_SIGNATURE_KVM_VCPU_WAKEUP "long long unsigned int, _Bool"
 #define KVMLOG_SIGNATURE_KVM_FAST_MMIO "long long unsigned int"
+#define KVMLOG_SIGNATURE_KVM_MMIO "int, int, long long unsigned int, void *"
 #define KVMLOG_SIGNATURE_KVM_NESTED_VMEXIT_INJECT "unsigned int"
 #define KVMLOG_SIGNATURE_SCHED_PROCESS_EXIT "struct task_struct *"
 #define KVMLOG_SIGNATURE_CACHE_REG "struct kvm_vcpu *, enum kvm_reg"

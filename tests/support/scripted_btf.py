@@ -53,6 +53,7 @@ SIGNATURES = {
     "kvm_vcpu_wakeup": "long long unsigned int, _Bool, _Bool",
     "kvm_page_fault": f"{VCPU}, long long unsigned int, long long unsigned int",
     "kvm_fast_mmio": "long long unsigned int",
+    "kvm_mmio": "int, int, long long unsigned int, void *",
 }
 OFFSETS = {
     "task_struct.group_leader": 1608,

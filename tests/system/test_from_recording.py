@@ -29,6 +29,7 @@ from tests.support.bridge_process import HANG_S, KVMLOG, until
 from tests.support.guests_file import write_guests
 
 REAL = Path(__file__).resolve().parents[1] / "data/recordings/two-guests-boot.kvmlog"
+INTEL = REAL.with_name("two-guests-boot-intel.kvmlog")
 COMMANDS = ("stat", "dump", "tail", "guests", "explain")
 BY = ("guest,reason", "reason,detail", "guest,vcpu", "guest,return", "reason")
 
@@ -196,21 +197,32 @@ def test_explain_what_took_most_time(both: tuple[str, str]) -> None:
     assert done.stderr == f"kvmlog: {file}: no exit of WBINVD, wbinvd in it\n"
 
 
-def test_of_real_guests() -> None:
+@pytest.mark.parametrize("real", [REAL, INTEL], ids=["amd", "intel"])
+def test_of_real_guests(real: Path) -> None:
     """Two that boot under QEMU: the figures that tests/data/recordings/README.md names."""
-    with Recording(REAL) as recording:
+    with Recording(real) as recording:
         assert recording.damaged == []
         assert recording.end is not None
         assert recording.end.records == recording.records
-        assert REAL.stat().st_size / recording.records < 20
+        assert real.stat().st_size / recording.records < 20
         exits = recording.statistics().exits
-    told = json.loads(lines("stat", "--from", str(REAL), "--json")[0])
+    told = json.loads(lines("stat", "--from", str(real), "--json")[0])
     assert (told["exits"], told["lost_records"]) == (exits, 0)
     assert sum(row["count"] for row in told["rows"]) == exits
     assert {one["name"] for one in told["guests"]} == {"web1", "db1"}
-    guests = [json.loads(line) for line in lines("guests", "--all", "--json", "--from", str(REAL))]
+    guests = [json.loads(line) for line in lines("guests", "--all", "--json", "--from", str(real))]
     assert sum(one["exits"] for one in guests) == exits
     assert len({one["uuid"] for one in guests}) == 2
+
+
+def test_devices_of_an_intel_host_are_named() -> None:
+    """Each access has its address, not only the first to a page."""
+    told = json.loads(lines("stat", "--by", "reason,detail", "--json", "--from", str(INTEL))[0])
+    rows = [row for row in told["rows"] if row["reason_name"] == "EPT_MISCONFIG"]
+    assert {row["detail_words"]: row["count"] for row in rows} == {
+        "gpa 0xfec00000-0xfec00fff (ioapic)": 1_328,
+        "gpa 0xfed00000-0xfed003ff (hpet)": 206,
+    }
 
 
 @pytest.mark.parametrize("command", COMMANDS)

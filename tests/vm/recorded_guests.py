@@ -48,16 +48,16 @@ def guest_command(name: str, uuid: str, vcpus: int, kernel: Path) -> list[str]:
     ]
 
 
-def inside(kernel: Path) -> None:
-    """Record in the VM."""
+def record(kernel: Path, limit_s: int) -> Path:
+    """Record in the VM; return the file."""
     from tests.vm.inside.conftest import bridge_of
     from tests.vm.inside.processes import KVMLOG
 
+    output = Path("/run") / NAME
     with bridge_of("kmod") as bridge:
         places = ["--ring", str(bridge.ring), "--switch", str(bridge.switch)]
-        output = Path("/run") / NAME
         recorder = subprocess.Popen(
-            [KVMLOG, "record", "-o", output, "--size", BYTES, "--for", str(LIMIT_S), *places]
+            [KVMLOG, "record", "-o", output, "--size", BYTES, "--for", str(limit_s), *places]
         )
         time.sleep(3)
         guests = [
@@ -73,7 +73,7 @@ def inside(kernel: Path) -> None:
         for name, _, _ in GUESTS:
             console = Path(f"/run/{name}.console").read_text(errors="replace")
             print(f"{name}: {console.splitlines()[-1:]}", flush=True)
-        shutil.copy(output, PROJECT / "build" / NAME)
+    return output
 
 
 def main() -> int:
@@ -89,6 +89,6 @@ def main() -> int:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["inside"]:
-        inside(Path(sys.argv[2]))
+        shutil.copy(record(Path(sys.argv[2]), LIMIT_S), PROJECT / "build" / NAME)
     else:
         sys.exit(main())

@@ -5,7 +5,9 @@
  * record that is no exit, sums of those that are. It speaks the protocol of
  * include/uapi/kvmlog/netlink.h and needs nothing but the kernel.
  *
- *     kvmlog-receiver COMMAND [ARGUMENT...]
+ *     kvmlog-receiver [--records] COMMAND [ARGUMENT...]
+ *
+ * With --records each batch also comes as it is, in hexadecimal digits.
  *
  * Every line has "line", which names its kind. Its exit status is the command's,
  * or 1 with a sentence on stderr when the stream breaks a promise of the header.
@@ -46,6 +48,7 @@ struct cpu_sum {
 
 static struct cpu_sum cpus[MAX_CPUS];
 static uint64_t exits;
+static bool shows_records;
 
 void die(const char *format, ...)
 {
@@ -128,6 +131,20 @@ static void take_record(const struct kvmlog_record *record)
 	}
 }
 
+/* printf() of each byte would take most of a slow machine's time. */
+static void print_records(uint32_t cpu, const uint8_t *records, size_t bytes)
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t i;
+
+	printf("{\"line\": \"records\", \"cpu\": %u, \"bytes\": \"", cpu);
+	for (i = 0; i < bytes; i++) {
+		putchar_unlocked(digits[records[i] >> 4]);
+		putchar_unlocked(digits[records[i] & 0xf]);
+	}
+	puts("\"}");
+}
+
 /* One message: checked against what the header promises, then its records. */
 static void take_batch(const uint8_t *message, size_t bytes)
 {
@@ -155,6 +172,9 @@ static void take_batch(const uint8_t *message, size_t bytes)
 	sum->dropped = batch.dropped;
 	for (i = 0; i < batch.count; i++)
 		take_record(&records[i]);
+	if (shows_records)
+		print_records(batch.cpu, (const void *)records,
+			      (size_t)batch.count * KVMLOG_RECORD_BYTES);
 }
 
 /* Takes what comes within `timeout_ms`; false when nothing did. */
@@ -272,8 +292,13 @@ int main(int argc, char **argv)
 	uint16_t family;
 	pid_t child;
 
+	if (argc > 1 && !strcmp(argv[1], "--records")) {
+		shows_records = true;
+		argc--;
+		argv++;
+	}
 	if (argc < 2) {
-		fputs("usage: kvmlog-receiver COMMAND [ARGUMENT...]\n", stderr);
+		fputs("usage: kvmlog-receiver [--records] COMMAND [ARGUMENT...]\n", stderr);
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);

@@ -152,12 +152,15 @@ def test_a_halt_in_the_kernel_has_its_own_time(control: Control, receiver: Recei
     control.switch_off()
     receiver.drain()
 
-    halts = [r for r in receiver.exits if r.reason == SVM_HLT and r.halt_ns]
+    halts = [r for r in receiver.exits if r.reason == SVM_HLT]
     assert len(halts) >= 50
     for record in halts:
         assert record.halt_ns <= record.total_ns
         assert record.user_exits == 0
-    assert any(record.flags & lib.KVMLOG_F_HALT_SLEPT for record in halts)
+    # On a busy machine many a timer expires before its halt begins.
+    slept = [r for r in halts if r.flags & lib.KVMLOG_F_HALT_SLEPT]
+    assert slept
+    assert all(record.halt_ns for record in slept)
 
 
 def test_a_halt_in_user_space_is_user_time(control: Control, receiver: Receiver) -> None:

@@ -35,6 +35,7 @@ _FIXED: Final = {
     "kvm_userspace_exit": "unsigned int, int",
     "kvm_vcpu_wakeup": "long long unsigned int, _Bool",
     "kvm_fast_mmio": "long long unsigned int",
+    "kvm_mmio": "int, int, long long unsigned int, void *",
     "kvm_nested_vmexit_inject": "unsigned int",
 }
 _EVENT_FIELDS: Final = {
@@ -210,10 +211,14 @@ class _Planner:
     def _nested(self) -> None:
         """Add who handles exits of nested guests, where the kernel tells it as it is known here."""
         name = "kvm_nested_vmexit_inject"
-        running = self._btf.signature(name) if self._btf is not None else None
-        if running is not None and _begins(running, _FIXED[name]):
+        if self._is_as_known(name):
             self._macros["KVMLOG_TELLS_L1"] = 1
             self._raw("kvmlog_kvm_nested_vmexit_inject", name)
+
+    def _is_as_known(self, tracepoint: str) -> bool:
+        """Return whether BTF has it, with the arguments in _FIXED: for what can be left out."""
+        running = self._btf.signature(tracepoint) if self._btf is not None else None
+        return running is not None and _begins(running, _FIXED[tracepoint])
 
     def _task(self) -> None:
         """Add the offsets of what is read of struct task_struct."""
@@ -293,7 +298,7 @@ class _Planner:
         }
 
     def _addresses(self) -> None:
-        """VMX: the address of an EPT exit comes from another tracepoint."""
+        """VMX: the address of an EPT exit comes from other tracepoints."""
         assert self._btf is not None
         running = self._btf.signature("kvm_page_fault") or ""
         self._macros["KVMLOG_VMX_ADDRESSES"] = 1
@@ -301,6 +306,8 @@ class _Planner:
         self._macros["KVMLOG_ARGUMENT_FAULT_ADDRESS"] = int(_begins(running, _VCPU))
         self._raw("kvmlog_kvm_page_fault", "kvm_page_fault")
         self._raw("kvmlog_kvm_fast_mmio", "kvm_fast_mmio")
+        if self._is_as_known("kvm_mmio"):
+            self._raw("kvmlog_kvm_mmio", "kvm_mmio")
 
     def _event(self) -> None:
         """The event kvm_exit: its id, and the offsets of its fields."""

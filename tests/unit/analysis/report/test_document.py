@@ -26,6 +26,7 @@ from tests.support.records import loss_bytes
 from tests.support.statistics_feed import exits
 
 REAL = Path(__file__).parents[3] / "data" / "recordings" / "two-guests-boot.kvmlog"
+INTEL = REAL.with_name("two-guests-boot-intel.kvmlog")
 EVIL = '</script><script>alert("&1")</script><img src=x onerror=alert(2)>'
 VOID = ("meta", "br", "img", "input")
 # By figure of `kvmlog stat --json`: the columns of the page.
@@ -200,6 +201,19 @@ def test_returns_and_places_are_those_of_stat(
     shown = page.tables["places-port-table"]
     shown_exits = sum(row["Exits="] for row in shown)
     assert shown_exits == sum(row["count"] for row in ports if row["detail_words"])
+
+
+def test_devices_of_an_intel_host_are_places() -> None:
+    """Accesses to them have their addresses, each a known number of times."""
+    _, page = page_of(INTEL)
+    assert {
+        row["Detail"]: row["Exits="]
+        for row in page.tables["places-gpa-table"]
+        if row["Reason"] == "EPT_MISCONFIG"
+    } == {
+        "gpa 0xfec00000-0xfec00fff (ioapic)": 1_328,
+        "gpa 0xfed00000-0xfed003ff (hpet)": 206,
+    }
 
 
 def test_the_drawn_figures_add_up_to_the_tables(real: tuple[str, Parsed]) -> None:

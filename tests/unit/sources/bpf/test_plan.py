@@ -120,7 +120,7 @@ def test_kvm_exit_with_the_reason_in_front(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_vmx_takes_reasons_from_the_event(event: Event) -> None:
-    """And the address of an EPT exit from two more tracepoints; kvm_exit's own program is the last,
+    """And the address of an EPT exit from three more; kvm_exit's own program is the last,
 
     right behind the event's: so they run, one telling the other.
     """
@@ -135,6 +135,7 @@ def test_vmx_takes_reasons_from_the_event(event: Event) -> None:
         ("kvm_vcpu_wakeup", TYPED),
         ("kvm_page_fault", TYPED),
         ("kvm_fast_mmio", TYPED),
+        ("kvm_mmio", TYPED),
         ("event_exit", EVENT),
         ("kvm_exit", TYPED),
     ]
@@ -161,6 +162,18 @@ def test_kvm_page_fault_with_the_address_in_front(event: Event) -> None:
     event(FORMAT)
     old = ScriptedBtf({"kvm_page_fault": "long unsigned int, unsigned int"})
     assert made(old, "kvm_intel").macros["KVMLOG_ARGUMENT_FAULT_ADDRESS"] == 0
+
+
+@pytest.mark.parametrize("signature", [None, "int, int, void *", "long long unsigned int"])
+def test_addresses_of_mmio_are_left_out_where_they_are_not_known(
+    event: Event, signature: str | None
+) -> None:
+    """All else is traced; the address of a fast one stands in another tracepoint."""
+    event(FORMAT)
+    known = ScriptedBtf({"kvm_mmio": signature})
+    names = [name for name, _ in functions(made(known, "kvm_intel"))]
+    assert "kvm_mmio" not in names
+    assert names[-4:] == ["kvm_page_fault", "kvm_fast_mmio", "event_exit", "kvm_exit"]
 
 
 def test_svm_can_be_told_to_use_the_event(event: Event) -> None:
