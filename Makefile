@@ -79,6 +79,9 @@ test-vagrant: ## build the Vagrant box and test the VM with it: up, demo, reload
 kmod: ## build kvmlog.ko and the test modules for every fetched kernel, into build/kmod/VERSION
 	@scripts/build-kmod
 
+kmod-matrix: ## build them for kernels of other suites too, 5.10 to 7.3 and -rt; fetches 2 GB once
+	@scripts/kmod-matrix
+
 guest: $(GUEST) $(NESTED) $(PAYLOAD) $(INTEL) ## build the test guests, and what emulated machines run
 
 $(GUEST): $(GUEST_SOURCES) tests/guest/guest.h bridge/guest/turn.h
@@ -148,4 +151,4 @@ clean: ## remove what was built; keeps .venv and the fetched kernels
 	rm -rf build/guest build/diskless build/intel build/install build/kmod build/kmod-analyzed build/native build/native-tests build/native-asan build/tsan build/vm build/stamps build/lib* build/bdist* \
 		*.egg-info bridge/kvmlog/native/_native*.so tests/native/_testing*.so
 
-.PHONY: help setup run check test test-unit test-vm test-intel vm vm-sh vm-ssh vm-reload vm-console test-vagrant kmod guest receiver lint bench docs-pictures soak install uninstall clean
+.PHONY: help setup run check test test-unit test-vm test-intel vm vm-sh vm-ssh vm-reload vm-console test-vagrant kmod kmod-matrix guest receiver lint bench docs-pictures soak install uninstall clean

@@ -4,6 +4,7 @@
 #include <linux/string.h>
 #include <linux/workqueue.h>
 
+#include "compat/kernel.h"
 #include "config.h"
 
 struct kvmlog_config __rcu *kvmlog_config;
@@ -64,7 +65,7 @@ static void window_worker(struct work_struct *work)
 	}
 	rcu_read_unlock();
 	if (next_ms)
-		queue_delayed_work(system_unbound_wq, &window_work, msecs_to_jiffies(next_ms));
+		queue_delayed_work(system_dfl_wq, &window_work, msecs_to_jiffies(next_ms));
 }
 
 void kvmlog_config_start_window(const struct kvmlog_config *config)
@@ -72,6 +73,5 @@ void kvmlog_config_start_window(const struct kvmlog_config *config)
 	cancel_delayed_work_sync(&window_work);
 	WRITE_ONCE(kvmlog_window_open, true);
 	if (config && config->off_ms)
-		queue_delayed_work(system_unbound_wq, &window_work,
-				   msecs_to_jiffies(config->on_ms));
+		queue_delayed_work(system_dfl_wq, &window_work, msecs_to_jiffies(config->on_ms));
 }

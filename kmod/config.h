@@ -8,10 +8,10 @@
 
 /*
  * One configuration, never changed once published. Readers: probes and
- * kvmlog_emit(), preemption disabled. Writer: session.c, under its mutex.
+ * kvmlog_emit(), preemption disabled; notes and the window's work, RCU locked. Writer:
+ * session.c, under its mutex; it waits for RCU before it frees one.
  */
 struct kvmlog_config {
-	struct rcu_head rcu;
 	u32 epoch;
 	u32 one_in;
 	u32 on_ms;

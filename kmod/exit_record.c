@@ -5,7 +5,7 @@
 #include "exit_record.h"
 
 static_assert((int)KVMLOG_RAX == (int)VCPU_REGS_RAX && (int)KVMLOG_RCX == (int)VCPU_REGS_RCX &&
-	      (int)KVMLOG_RIP == (int)VCPU_REGS_RIP);
+	      (int)KVMLOG_RIP == (int)KVMLOG_REG_RIP);
 static_assert(KVMLOG_EINTR == EINTR);
 
 u16 kvmlog_exit_record_nested = KVMLOG_F_NESTED;

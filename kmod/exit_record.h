@@ -27,9 +27,10 @@
  */
 extern u16 kvmlog_exit_record_nested;
 
-/* Why and where the vCPU left its guest, as the vendor's KVM knows it. */
+/* Why and where the vCPU left its guest, as the vendor's KVM knows it, or kvm_exit told. */
 static __always_inline void kvmlog_exit_record_fill_reason(struct kvmlog_vcpu_state *state,
-							   struct kvm_vcpu *vcpu, u32 isa)
+							   struct kvm_vcpu *vcpu, u32 isa,
+							   u32 passed_reason)
 {
 	struct kvmlog_record *record = &state->record;
 	const bool protected = kvmlog_vcpu_protected(vcpu);
@@ -43,15 +44,15 @@ static __always_inline void kvmlog_exit_record_fill_reason(struct kvmlog_vcpu_st
 		record->flags = 0;
 		return;
 	}
-	kvmlog_vendor_exit_info(vcpu, &record->reason, &record->info1, &record->info2,
-				&state->intr_info, &state->error_code);
+	kvmlog_vendor_exit_info(vcpu, passed_reason, &record->reason, &record->info1,
+				&record->info2, &state->intr_info, &state->error_code);
 	record->rip = 0;
 	if (unlikely(kvmlog_vcpu_nested(vcpu)))
 		flags |= READ_ONCE(kvmlog_exit_record_nested);
 	if (unlikely(protected)) {
 		flags |= KVMLOG_F_PROTECTED;
 	} else if (likely(kvmlog_vendor_cache_rip(vcpu))) {
-		record->rip = kvmlog_vcpu_register(vcpu, VCPU_REGS_RIP);
+		record->rip = kvmlog_vcpu_rip(vcpu);
 		flags |= KVMLOG_F_RIP_VALID;
 	}
 	if (kvmlog_detail_get(isa, record, vcpu, state->intr_info, protected))
@@ -61,8 +62,8 @@ static __always_inline void kvmlog_exit_record_fill_reason(struct kvmlog_vcpu_st
 
 /* @state locked, not pending: the vCPU has exited just now; it is pending after. */
 static __always_inline void kvmlog_exit_record_open(struct kvmlog_vcpu_state *state,
-						    struct kvm_vcpu *vcpu, u32 isa, u32 epoch,
-						    u64 now_ns)
+						    struct kvm_vcpu *vcpu, u32 isa,
+						    u32 passed_reason, u32 epoch, u64 now_ns)
 {
 	struct kvmlog_record *record = &state->record;
 
@@ -70,7 +71,7 @@ static __always_inline void kvmlog_exit_record_open(struct kvmlog_vcpu_state *st
 	record->tid = current->pid;
 	record->vcpu = kvmlog_vcpu_id(vcpu);
 	record->cpu = raw_smp_processor_id();
-	kvmlog_exit_record_fill_reason(state, vcpu, isa);
+	kvmlog_exit_record_fill_reason(state, vcpu, isa, passed_reason);
 	state->delay_exit_ns = kvmlog_run_delay_ns();
 	state->pending = true;
 }

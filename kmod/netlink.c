@@ -17,6 +17,7 @@
 #include <kvmlog/netlink.h>
 #include <kvmlog/record.h>
 
+#include "compat/kernel.h"
 #include "config.h"
 #include "cost.h"
 #include "counters.h"
@@ -469,7 +470,7 @@ static struct genl_family kvmlog_family __ro_after_init = {
 	.module = THIS_MODULE,
 	.ops = kvmlog_ops,
 	.n_ops = ARRAY_SIZE(kvmlog_ops),
-	.resv_start_op = KVMLOG_CMD_GET_STATUS,
+	KVMLOG_RESV_START_OP(KVMLOG_CMD_GET_STATUS)
 };
 
 int kvmlog_netlink_init(void)

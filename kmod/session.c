@@ -12,14 +12,15 @@
 
 #include <linux/jiffies.h>
 #include <linux/netlink.h>
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
-#include <linux/tracepoint.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
 #include <kvmlog/kvmlog.h>
 
 #include "clock.h"
+#include "compat/kernel.h"
 #include "config.h"
 #include "cpus.h"
 #include "flush.h"
@@ -94,7 +95,7 @@ static void set_lease(u32 lease_ms)
 	if (!lease_ms)
 		return;
 	lease_end = (jiffies + msecs_to_jiffies(lease_ms)) ?: 1;
-	queue_delayed_work(system_unbound_wq, &lease_work, msecs_to_jiffies(lease_ms));
+	queue_delayed_work(system_dfl_wq, &lease_work, msecs_to_jiffies(lease_ms));
 }
 
 static void lease_worker(struct work_struct *work)
@@ -118,8 +119,12 @@ static void publish(struct kvmlog_config *config)
 	rcu_assign_pointer(kvmlog_config, config);
 	kvmlog_config_start_window(config);
 	if (old) {
-		/* Probes run with preemption off, on recent kernels within SRCU besides. */
-		tracepoint_synchronize_unregister();
+		/*
+		 * Whoever reads it has preemption off or RCU locked: probes (compat/kernel.h),
+		 * kvmlog_emit(), notes. On recent kernels tracepoint_synchronize_unregister() waits
+		 * for none of these, but for SRCU alone.
+		 */
+		synchronize_rcu();
 		kfree(old);
 	}
 }
@@ -235,7 +240,7 @@ static void stop_worker(struct work_struct *work)
 {
 	mutex_lock(&kvmlog_session_mutex);
 	if (stopping && !stop_step())
-		queue_delayed_work(system_unbound_wq, &stop_work,
+		queue_delayed_work(system_dfl_wq, &stop_work,
 				   msecs_to_jiffies(KVMLOG_FLUSH_RETRY_MS));
 	mutex_unlock(&kvmlog_session_mutex);
 }
@@ -247,14 +252,17 @@ int kvmlog_session_stop(enum kvmlog_switch_cause cause)
 	set_lease(0);
 	static_branch_disable(&kvmlog_key);
 	kvmlog_tracepoints_disable();
-	/* Whoever saw the key enabled in kvmlog_emit() has left it after this. */
-	tracepoint_synchronize_unregister();
+	/*
+	 * Whoever saw the key enabled in kvmlog_emit() has left it after this: it has preemption
+	 * off, and no tracepoint calls it.
+	 */
+	synchronize_rcu();
 	stop_cause = cause;
 	stop_deadline = jiffies + msecs_to_jiffies(FINAL_DELIVERY_MS);
 	drained = false;
 	stopping = true;
 	if (!stop_step())
-		queue_delayed_work(system_unbound_wq, &stop_work,
+		queue_delayed_work(system_dfl_wq, &stop_work,
 				   msecs_to_jiffies(KVMLOG_FLUSH_RETRY_MS));
 	return 0;
 }

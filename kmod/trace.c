@@ -75,16 +75,16 @@ static bool replace_vcpu(struct kvmlog_vcpu_state *state)
 	return kvmlog_guest_get(state);
 }
 
-static noinline void time_kvm_exit(struct kvm_vcpu *vcpu, u32 isa)
+static noinline void time_kvm_exit(KVMLOG_KVM_EXIT_PROTO)
 {
 	struct kvmlog_cost_timing timing;
 
 	kvmlog_cost_begin(&timing);
-	kvmlog_probe_kvm_exit(NULL, vcpu, isa);
+	kvmlog_probe_kvm_exit(NULL, KVMLOG_KVM_EXIT_ARGS);
 	kvmlog_cost_end(&timing);
 }
 
-void kvmlog_probe_kvm_exit(void *data, struct kvm_vcpu *vcpu, u32 isa)
+void kvmlog_probe_kvm_exit(void *data, KVMLOG_KVM_EXIT_PROTO)
 {
 	const struct kvmlog_config *config;
 	struct kvmlog_vcpu_state *state;
@@ -92,7 +92,7 @@ void kvmlog_probe_kvm_exit(void *data, struct kvm_vcpu *vcpu, u32 isa)
 
 	kvmlog_probe_begin();
 	if (kvmlog_cost_is_timed()) {
-		time_kvm_exit(vcpu, isa);
+		time_kvm_exit(KVMLOG_KVM_EXIT_ARGS);
 		goto out;
 	}
 	now_ns = ktime_get_mono_fast_ns();
@@ -126,7 +126,7 @@ void kvmlog_probe_kvm_exit(void *data, struct kvm_vcpu *vcpu, u32 isa)
 			goto out;
 		}
 	}
-	kvmlog_exit_record_open(state, vcpu, isa, config->epoch, now_ns);
+	kvmlog_exit_record_open(state, vcpu, isa, KVMLOG_KVM_EXIT_REASON, config->epoch, now_ns);
 	this_cpu_inc(kvmlog_counters.taken);
 	kvmlog_vcpu_state_unlock(state);
 out:
@@ -233,12 +233,12 @@ out:
 	kvmlog_probe_end();
 }
 
-void kvmlog_probe_kvm_page_fault(void *data, struct kvm_vcpu *vcpu, u64 address, u64 error_code)
+void kvmlog_probe_kvm_page_fault(void *data, KVMLOG_KVM_PAGE_FAULT_PROTO)
 {
 	struct kvmlog_vcpu_state *state;
 
 	kvmlog_probe_begin();
-	state = kvmlog_vcpu_table_find(vcpu);
+	state = kvmlog_vcpu_table_find_current();
 	if (state) {
 		if (state->pending)
 			kvmlog_exit_set_address(&state->record, KVMLOG_VMX_EPT_VIOLATION, address);

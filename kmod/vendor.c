@@ -24,7 +24,9 @@
 #include <linux/module.h>
 #include <linux/string.h>
 
+#ifdef CONFIG_X86_KERNEL_IBT
 #include <asm/ibt.h>
+#endif
 
 #include <kvmlog/record.h>
 
@@ -72,6 +74,15 @@ static long offset_in_symbol(unsigned long address, const char *symbol)
 	return offset;
 }
 
+static bool enforces_ibt(void)
+{
+#ifdef CONFIG_X86_KERNEL_IBT
+	return cpu_feature_enabled(X86_FEATURE_IBT);
+#else
+	return false;
+#endif
+}
+
 static bool begins_with_endbr(unsigned long start)
 {
 #ifdef CONFIG_X86_KERNEL_IBT
@@ -111,7 +122,7 @@ static void *find_function(const char *module, const char *symbol)
 	if (offset < 0)
 		return NULL;
 	start -= offset;
-	if (cpu_feature_enabled(X86_FEATURE_IBT) && !begins_with_endbr(start)) {
+	if (enforces_ibt() && !begins_with_endbr(start)) {
 		pr_err("%s does not begin with ENDBR: it cannot be called on this CPU\n", symbol);
 		return NULL;
 	}

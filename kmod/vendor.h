@@ -30,10 +30,12 @@ int kvmlog_vendor_resolve(const char *name);
 void kvmlog_vendor_forget(void);
 bool kvmlog_vendor_is(const char *name);
 
-static inline void kvmlog_vendor_exit_info(struct kvm_vcpu *vcpu, u32 *reason, u64 *info1,
-					   u64 *info2, u32 *intr_info, u32 *error_code)
+/* @passed: KVMLOG_KVM_EXIT_REASON. */
+static inline void kvmlog_vendor_exit_info(struct kvm_vcpu *vcpu, u32 passed, u32 *reason,
+					   u64 *info1, u64 *info2, u32 *intr_info, u32 *error_code)
 {
-	kvmlog_vendor.get_exit_info(vcpu, reason, info1, info2, intr_info, error_code);
+	kvmlog_vcpu_exit_info(kvmlog_vendor.get_exit_info, vcpu, passed, reason, info1, info2,
+			      intr_info, error_code);
 }
 
 /* False: the guest's instruction pointer cannot be had at this exit. */
@@ -43,7 +45,7 @@ static inline bool kvmlog_vendor_cache_rip(struct kvm_vcpu *vcpu)
 		return true;
 	if (!kvmlog_vendor.cache_reg)
 		return false;
-	kvmlog_vendor.cache_reg(vcpu, VCPU_REGS_RIP);
+	kvmlog_vendor.cache_reg(vcpu, KVMLOG_REG_RIP);
 	return kvmlog_vcpu_has_rip(vcpu);
 }
 

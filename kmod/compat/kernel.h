@@ -7,23 +7,24 @@
 #include <linux/netlink.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
-#include <linux/version.h>
+
+#include "generated/features.h"
 
 /*
- * Around each probe: what it uses of this CPU stays this CPU's. Up to v6.12 the
- * tracepoint itself calls its probes with preemption disabled; later kernels call
- * them preemptible, under SRCU.
+ * Around each probe: what it uses of this CPU stays this CPU's, and RCU waits for it. The
+ * tracepoint itself calls its probes with preemption disabled, until "tracing: Guard
+ * __DECLARE_TRACE() use of __DO_TRACE_CALL() with SRCU-fast" (v7.0) called them preemptible.
  */
 static __always_inline void kvmlog_probe_begin(void)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+#ifdef KVMLOG_HAVE_TRACEPOINT_SRCU
 	preempt_disable_notrace();
 #endif
 }
 
 static __always_inline void kvmlog_probe_end(void)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+#ifdef KVMLOG_HAVE_TRACEPOINT_SRCU
 	preempt_enable_notrace();
 #endif
 }
@@ -47,6 +48,23 @@ static inline u64 kvmlog_cgroup_id(struct task_struct *task)
 	return 0;
 #endif
 }
+
+/* v6.1: before, nobody is told the name of an attribute that is missing. */
+#ifndef GENL_REQ_ATTR_CHECK
+#define GENL_REQ_ATTR_CHECK(info, attr) (!(info)->attrs[attr])
+#endif
+
+/* v6.1: from which command on unknown parts of a message are refused; before, from the first. */
+#ifdef KVMLOG_HAVE_GENL_RESV_START_OP
+#define KVMLOG_RESV_START_OP(command) .resv_start_op = command,
+#else
+#define KVMLOG_RESV_START_OP(command)
+#endif
+
+/* The unbound workqueue, by its new name. */
+#ifndef KVMLOG_HAVE_SYSTEM_DFL_WQ
+#define system_dfl_wq system_unbound_wq
+#endif
 
 /* NL_SET_ERR_MSG() for a text that is no literal; it must live on, as literals do. */
 static inline void kvmlog_set_extack(struct netlink_ext_ack *extack, const char *text)
