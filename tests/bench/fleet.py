@@ -25,7 +25,6 @@ CALLS = (
     ("services", "--json"),
     ("usage", "--json"),
     ("limits", "--json"),
-    ("status", "--json"),
 )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import operator
 from dataclasses import replace
 from typing import Any, Final
 
@@ -81,6 +82,10 @@ def _converter() -> cattrs.Converter:
     # By type, not by a function: such hooks come after cattrs' own.
     for kind in (int, float, str, bool):
         converter.register_structure_hook(kind, _exactly)
+        # Most fields are these: cattrs' own way would look up each one's hook at each value.
+        converter.register_structure_hook_func(
+            functools.partial(operator.eq, kind | None), functools.partial(_exactly_or_none, kind)
+        )
     converter.register_structure_hook(State, lambda value, _: State(_exactly(value, int)))
     return converter
 
@@ -94,6 +99,12 @@ def _exactly(value: Any, kind: type) -> Any:
     if type(value) is not kind:
         raise TypeError(f"{kind.__name__} expected, not {type(value).__name__}")
     return value
+
+
+def _exactly_or_none(kind: type, value: Any, _: Any) -> Any:
+    if value is None or (type(value) is kind and kind is not float):
+        return value
+    return _exactly(value, kind)
 
 
 def foreign(path: str, what: str, named_by: str) -> VmStatsError:

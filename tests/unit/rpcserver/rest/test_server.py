@@ -49,10 +49,10 @@ class Running:
         self.port = int(self.server.url().rpartition(":")[2].rstrip("/"))
         self.server.start()
 
-    def routes(self, _version: str) -> list[Route]:
+    def routes(self, _version: str) -> list[Route[Question]]:
         """Return the paths, in place of the server's own."""
 
-        def route(name: str, answer: Callable[[Question], Any]) -> Route:
+        def route(name: str, answer: Callable[[Question], Any]) -> Route[Question]:
             return Route(f"/v1/{name}", name, name, answer, {})
 
         def slow(_: Question) -> str:
