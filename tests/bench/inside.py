@@ -21,7 +21,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from statistics import median
 
-from kvmlog.config.schema import DEFAULT_SOCKET
+from kvmlog.config.schema.defaults import DEFAULT_SOCKET
 from kvmlog.control.client import SwitchClient
 from kvmlog.ring.reader import RingReader
 from kvmlog.util.errors import KvmlogError

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kvmlog.config.schema import DEFAULT_SLOTS
+from kvmlog.config.schema.defaults import DEFAULT_SLOTS
 from kvmlog.native import ffi, lib
 from kvmlog.recording.format import BLOCK_RECORDS, records_block
 from kvmlog.recording.reader import Recording

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kvmlog.config.schema import DEFAULT_MIB, DEFAULT_SLOTS
+from kvmlog.config.schema.defaults import DEFAULT_MIB, DEFAULT_SLOTS
 from kvmlog.native import ffi, lib
 from kvmlog.ring.statistics.reader import By, StatisticsReader
 from kvmlog.ring.statistics.writer import StatisticsWriter

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 from xmlrpc.client import loads
 
-from kvmlog.config.schema import LimitsKeys
+from kvmlog.config.schema.vms import LimitsKeys
 from kvmlog.rpcserver.auth.caller import ALL_ROLES, Caller
 from kvmlog.rpcserver.http.work import Accounts, Work
 from kvmlog.rpcserver.limits import Limits

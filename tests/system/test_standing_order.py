@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from kvmlog.bridge.recorder import StandingOrder
-from kvmlog.config.schema import RecorderKeys
+from kvmlog.config.schema.tracing import RecorderKeys
 from kvmlog.native import ffi, lib
 from kvmlog.recording.reader import Recording
 from kvmlog.ring.records import RECORD_BYTES

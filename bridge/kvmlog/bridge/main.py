@@ -18,7 +18,8 @@ from kvmlog.bridge.udp_server import UdpServer
 from kvmlog.bridge.unix_server import UnixServer
 from kvmlog.config.load import Config, add_options
 from kvmlog.config.reload import Reload
-from kvmlog.config.schema import DEFAULT_VCPUS, BridgeKeys
+from kvmlog.config.schema.defaults import DEFAULT_VCPUS
+from kvmlog.config.schema.tracing import BridgeKeys
 from kvmlog.control.udp_auth import read_key
 from kvmlog.engine.budget import Budget
 from kvmlog.engine.engine import Engine

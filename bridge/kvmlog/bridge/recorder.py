@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from kvmlog.config.schema import RecorderKeys
+from kvmlog.config.schema.tracing import RecorderKeys
 from kvmlog.exits.search import Selection
 from kvmlog.guests.labels import GuestView
 from kvmlog.guests.names import GuestNames

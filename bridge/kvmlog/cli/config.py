@@ -14,7 +14,7 @@ from kvmlog.cli import table
 from kvmlog.cli.table import Column, Table
 from kvmlog.config.load import DEFAULT_CONFIG, Config, ConfigError
 from kvmlog.config.reference import default_file, toml_value
-from kvmlog.config.schema import KEYS
+from kvmlog.config.schema.sections import KEYS
 from kvmlog.fleet import preflight as fleet_start
 from kvmlog.metrics import preflight as metrics_start
 from kvmlog.rpcserver import preflight as rpc_start

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from kvmlog.config.schema import DEFAULT_HISTORY, DEFAULT_RING, DEFAULT_SOCKET
+from kvmlog.config.schema.defaults import DEFAULT_HISTORY, DEFAULT_RING, DEFAULT_SOCKET
 from kvmlog.exits.format.lines import format_record, sentence_line
 from kvmlog.exits.format.notes import counted
 from kvmlog.guests.labels import GuestView, Label

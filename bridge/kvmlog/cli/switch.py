@@ -9,7 +9,7 @@ import time
 from typing import Any, Final
 
 from kvmlog.cli import selection
-from kvmlog.config.schema import DEFAULT_SOCKET
+from kvmlog.config.schema.defaults import DEFAULT_SOCKET
 from kvmlog.control.client import SwitchClient, accepted
 from kvmlog.control.protocol import LEAST_FOR_S, MOST_FOR_S
 from kvmlog.control.sampling import (

@@ -12,7 +12,7 @@ from typing import Final
 from kvmlog.cli import recorded, records, table
 from kvmlog.cli.switch import period_s
 from kvmlog.cli.table import Words
-from kvmlog.config.schema import DEFAULT_VMSTATS
+from kvmlog.config.schema.defaults import DEFAULT_VMSTATS
 from kvmlog.control.client import SwitchClient
 from kvmlog.guests.names import GuestNames
 from kvmlog.rpcserver.vms.selection import VmIndex

@@ -15,21 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kvmlog.config.keys import Key, RefusedValueError
-from kvmlog.config.schema import (
-    KEYS,
-    SECTIONS,
-    BridgeKeys,
-    BudgetKeys,
-    FleetKeys,
-    HistoryKeys,
-    LimitsKeys,
-    MetricsKeys,
-    NotifyKeys,
-    RecorderKeys,
-    RpcKeys,
-    UdpKeys,
-    VmStatsKeys,
-)
+from kvmlog.config.schema.sections import KEYS, SECTIONS
+from kvmlog.config.schema.serving import FleetKeys, MetricsKeys, RpcKeys
+from kvmlog.config.schema.tracing import BridgeKeys, BudgetKeys, RecorderKeys, UdpKeys
+from kvmlog.config.schema.vms import HistoryKeys, LimitsKeys, NotifyKeys, VmStatsKeys
 from kvmlog.util import ownership
 from kvmlog.util.errors import KvmlogError, UsageError
 

@@ -8,7 +8,7 @@ import textwrap
 from typing import Any, Final
 
 from kvmlog.config.keys import Key
-from kvmlog.config.schema import KEYS, SECTIONS
+from kvmlog.config.schema.sections import KEYS, SECTIONS
 
 _HEAD: Final = """\
 # kvmlog: configuration of the services kvmlog-bridge, kvmlog-rpc, kvmlog-vmstats, kvmlog-history,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kvmlog.config.load import Config
-from kvmlog.config.schema import KEYS
+from kvmlog.config.schema.sections import KEYS
 from kvmlog.util.errors import KvmlogError
 
 

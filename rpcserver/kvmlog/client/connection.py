@@ -22,7 +22,7 @@ from xmlrpc.client import Fault, ResponseError, Unmarshaller, dumps
 from defusedxml.common import DefusedXmlException
 from defusedxml.xmlrpc import DefusedExpatParser
 
-from kvmlog.config.schema import DEFAULT_LISTEN
+from kvmlog.config.schema.defaults import DEFAULT_LISTEN
 from kvmlog.util.errors import KvmlogError
 
 DEFAULT_PORT: Final = int(DEFAULT_LISTEN.rpartition(":")[2])

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from kvmlog.config import owner_limits
 from kvmlog.config.load import Config
-from kvmlog.config.schema import DEFAULT_FLEET
+from kvmlog.config.schema.defaults import DEFAULT_FLEET
 from kvmlog.fleet import FleetError, hosts
 from kvmlog.fleet.access import Access
 from kvmlog.fleet.computes import Settings

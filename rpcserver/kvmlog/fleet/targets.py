@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from kvmlog.config.schema import DEFAULT_METRICS
+from kvmlog.config.schema.defaults import DEFAULT_METRICS
 from kvmlog.fleet import FleetError
 from kvmlog.fleet.hosts import FleetHost
 from kvmlog.util import whole_file

@@ -7,7 +7,7 @@ import re
 from typing import Final
 
 from kvmlog.config.load import Config
-from kvmlog.config.schema import DEFAULT_METRICS
+from kvmlog.config.schema.defaults import DEFAULT_METRICS
 from kvmlog.rpcserver import preflight
 from kvmlog.rpcserver.auth import tls
 from kvmlog.rpcserver.auth.credentials import Credentials

@@ -7,7 +7,7 @@ import ssl
 import urllib.parse
 from typing import Final
 
-from kvmlog.config.schema import NotifyKeys
+from kvmlog.config.schema.vms import NotifyKeys
 from kvmlog.notify.amqp import Amqp
 from kvmlog.notify.message import Origin
 from kvmlog.notify.target import Target

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from kvmlog.config.load import Config, add_options
 from kvmlog.config.reload import Reload
-from kvmlog.config.schema import KEYS
+from kvmlog.config.schema.sections import KEYS
 from kvmlog.history.client import Heartbeat
 from kvmlog.history.model import Binary
 from kvmlog.ring.reader import RingReader

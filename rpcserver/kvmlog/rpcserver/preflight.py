@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from kvmlog.config.load import DEFAULT, Config
 from kvmlog.config.problems import collect_problems
-from kvmlog.config.schema import DEFAULT_JSON, DEFAULT_LISTEN
+from kvmlog.config.schema.defaults import DEFAULT_JSON, DEFAULT_LISTEN
 from kvmlog.rpcserver.auth import tls
 from kvmlog.rpcserver.auth.credentials import Credentials
 from kvmlog.rpcserver.auth.tls import CredentialKeys

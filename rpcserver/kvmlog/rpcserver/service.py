@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from xmlrpc.client import Fault, dumps
 
-from kvmlog.config.schema import LimitsKeys
+from kvmlog.config.schema.vms import LimitsKeys
 from kvmlog.rpcserver import faults, log
 from kvmlog.rpcserver.auth.caller import Caller, Role
 from kvmlog.rpcserver.auth.credentials import Credentials

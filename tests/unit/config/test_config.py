@@ -18,7 +18,7 @@ from kvmlog.config.keys import RefusedValueError
 from kvmlog.config.load import MAX_BYTES, Config, ConfigError, OptionError, add_options, check
 from kvmlog.config.reference import default_file, reference, toml_value
 from kvmlog.config.reload import Reload
-from kvmlog.config.schema import KEYS, SECTIONS
+from kvmlog.config.schema.sections import KEYS, SECTIONS
 from tests.support import forking
 from tests.support.users import NOBODY, as_root
 

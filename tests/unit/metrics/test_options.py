@@ -10,7 +10,7 @@ import pytest
 
 from kvmlog.cli.main import main
 from kvmlog.config.load import Config
-from kvmlog.config.schema import MetricsKeys
+from kvmlog.config.schema.serving import MetricsKeys
 from kvmlog.metrics.preflight import headers
 from kvmlog.util.errors import KvmlogError
 

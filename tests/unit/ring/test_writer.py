@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import pytest
 
-from kvmlog.config.schema import DEFAULT_SLOTS
+from kvmlog.config.schema.defaults import DEFAULT_SLOTS
 from kvmlog.native import ffi, lib
 from kvmlog.ring.reader import RingReader
 from kvmlog.ring.records import LossRecord, unpack_records

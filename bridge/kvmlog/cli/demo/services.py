@@ -19,7 +19,7 @@ from typing import Final
 
 from kvmlog.cli.demo.guest import DemoError
 from kvmlog.client.client import Client
-from kvmlog.config.schema import DEFAULT_SOCKET
+from kvmlog.config.schema.defaults import DEFAULT_SOCKET
 from kvmlog.control.client import SwitchClient
 from kvmlog.util.closeable import Closeable
 from kvmlog.util.errors import KvmlogError, SwitchError

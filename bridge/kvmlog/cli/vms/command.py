@@ -17,7 +17,7 @@ from kvmlog.cli.vms.columns import LEGEND
 from kvmlog.cli.vms.figures import SORTS
 from kvmlog.cli.vms.local import LocalSource
 from kvmlog.cli.vms.poll import Poll
-from kvmlog.config.schema import DEFAULT_VMSTATS
+from kvmlog.config.schema.defaults import DEFAULT_VMSTATS
 from kvmlog.util.errors import VmStatsError
 
 _NUMBER: Final = re.compile(r"\d+")

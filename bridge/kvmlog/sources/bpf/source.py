@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from kvmlog.config.schema import DEFAULT_BPF_CACHE, DEFAULT_VCPUS
+from kvmlog.config.schema.defaults import DEFAULT_BPF_CACHE, DEFAULT_VCPUS
 from kvmlog.native import ffi, lib
 from kvmlog.ring.records import RECORD_BYTES, SCHEMA_VERSION
 from kvmlog.sources.base import (

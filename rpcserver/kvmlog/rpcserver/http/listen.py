@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from kvmlog.config.schema import DEFAULT_LISTEN
+from kvmlog.config.schema.defaults import DEFAULT_LISTEN
 from kvmlog.util.errors import KvmlogError
 
 _MAX_PORT = 65535

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from kvmlog.config.schema import LimitsKeys
+from kvmlog.config.schema.vms import LimitsKeys
 from kvmlog.rpcserver.http.service import Work
 
 # Calls a method, by its name and parameters, for the same caller; raises Fault.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from kvmlog.config.schema import LimitsKeys
+from kvmlog.config.schema.vms import LimitsKeys
 from kvmlog.history.views import faults
 from kvmlog.rpcserver.vms import computes
 from kvmlog.rpcserver.vms.documents import Vms

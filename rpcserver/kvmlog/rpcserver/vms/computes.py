@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from kvmlog.config import owner_limits
-from kvmlog.config.schema import LimitsKeys
+from kvmlog.config.schema.vms import LimitsKeys
 from kvmlog.guests.sanitize import clean
 from kvmlog.history.model import Service
 from kvmlog.history.views import hosts as host_views

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
-from kvmlog.config.schema import LimitsKeys
+from kvmlog.config.schema.vms import LimitsKeys
 from kvmlog.guests.sanitize import normal_uuid
 from kvmlog.vmstats.host import Host
 from kvmlog.vmstats.moment import Moment

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from kvmlog.config.load import Config
-from kvmlog.config.schema import RpcKeys
+from kvmlog.config.schema.serving import RpcKeys
 from kvmlog.rpcserver import preflight
 from kvmlog.rpcserver.http.listen import ListenError, is_loopback, parse_listen
 from kvmlog.util.errors import KvmlogError

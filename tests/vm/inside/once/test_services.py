@@ -14,7 +14,7 @@ from xmlrpc.client import ServerProxy
 import pytest
 
 from kvmlog.config.load import DEFAULT_CONFIG
-from kvmlog.config.schema import (
+from kvmlog.config.schema.defaults import (
     DEFAULT_HISTORY,
     DEFAULT_HISTORY_SOCKET,
     DEFAULT_RING,
