@@ -111,6 +111,7 @@ class Connection:
         self._tries = max(1, connect_tries)
         self._reply_bytes = reply_bytes
         self._under_way: socket.socket | None = None
+        self._interrupted = False
         self._headers = {"Content-Type": "text/xml", "User-Agent": "kvmlog"}
         if token is not None:
             self._headers["Authorization"] = f"Bearer {token}"
@@ -125,7 +126,11 @@ class Connection:
         self._http.close()
 
     def interrupt(self) -> None:
-        """Shut the connection down from another thread: what waits for it there ends."""
+        """Shut the connection down from another thread: what waits for it there ends.
+
+        No call is sent after that: the thread may be between two of them.
+        """
+        self._interrupted = True
         found = self._under_way
         if found is not None:
             with contextlib.suppress(OSError):
@@ -143,6 +148,10 @@ class Connection:
         assert self._http.sock is not None
         # http.client forgets it before a reply that ends the connection has been read.
         self._under_way = self._http.sock
+        # After that line: interrupt() shuts down what stands there.
+        if self._interrupted:
+            self.close()
+            raise RpcError(f"{self.name}: ended before {method} was sent; ask again")
         try:
             self._http.sock.settimeout(timeout_s)
             self._http.request("POST", "/RPC2", body, self._headers)

@@ -48,14 +48,16 @@ def ask_all(
     parallel: int = PARALLEL,
     deadline_s: float | None = None,
     done: Callable[[Answer[T]], None] = lambda _: None,
+    stopping: threading.Event | None = None,
 ) -> list[Answer[T]]:
     """Return an answer for each host, in their order; not from within an event loop.
 
     parallel: hosts at a time. deadline_s: for each, connection and reply together; None: the calls
-    end by themselves. done: takes each answer as it comes.
+    end by themselves. done: takes each answer as it comes. stopping: once it is set, hosts that
+    were not asked yet are not.
     """
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(_ask(hosts, access, call, parallel, deadline_s, done))
+        return runner.run(_ask(hosts, access, call, parallel, deadline_s, done, stopping))
 
 
 async def _ask(
@@ -65,6 +67,7 @@ async def _ask(
     parallel: int,
     deadline_s: float | None,
     done: Callable[[Answer[T]], None],
+    stopping: threading.Event | None,
 ) -> list[Answer[T]]:
     found: dict[int, Answer[T]] = {}
     waiting = iter(enumerate(hosts))
@@ -72,7 +75,10 @@ async def _ask(
     async def work() -> None:
         # As many of these as hosts at a time: a task for each host would be made at once.
         for at, host in waiting:
-            found[at] = await _one(host, access, call, deadline_s)
+            if stopping is not None and stopping.is_set():
+                found[at] = Answer(host, error="not asked, since the server ends; ask again")
+            else:
+                found[at] = await _one(host, access, call, deadline_s)
             done(found[at])
 
     async with asyncio.TaskGroup() as group:
@@ -92,7 +98,11 @@ async def _one(
         async with asyncio.timeout(deadline_s):
             return await attempt.start()
     except TimeoutError:
-        return Answer(host, error=f"no reply within {deadline_s:g} s")
+        return Answer(
+            host,
+            error=f"no reply within {deadline_s:g} s, though it may yet carry it out; give it "
+            "longer, or look at kvmlog rpc there",
+        )
     finally:
         # Also where somebody interrupts the whole.
         attempt.end()

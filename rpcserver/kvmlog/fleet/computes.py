@@ -83,6 +83,7 @@ class Fleet:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._stopping = threading.Event()
         self._lock = threading.Lock()  # covers all below
         self._kept: dict[Hashable, _Kept] = {}
         # By question and host: what a host answered last.
@@ -97,6 +98,10 @@ class Fleet:
             names = {one.name for one in settings.hosts}
             self._last = {key: one for key, one in self._last.items() if key[1] in names}
             self._failing = {name: one for name, one in self._failing.items() if name in names}
+
+    def stop(self) -> None:
+        """Ask no more hosts: what is under way ends within their deadline."""
+        self._stopping.set()
 
     def ask(
         self, key: Hashable, call: Callable[[Client, FleetHost], T], work: Work
@@ -139,6 +144,7 @@ class Fleet:
                 call,
                 parallel=settings.parallel,
                 deadline_s=settings.timeout_s,
+                stopping=self._stopping,
             )
         except BaseException as error:
             kept.future.set_exception(error)
@@ -148,7 +154,8 @@ class Fleet:
             raise
         kept.made_s = time.monotonic()
         kept.future.set_result(found)
-        self._note(key, found)
+        if not self._stopping.is_set():
+            self._note(key, found)
 
     def _note(self, key: Hashable, found: Sequence[Answer[Any]]) -> None:
         """Keep what is remembered of hosts, and log which went and came."""
@@ -248,12 +255,7 @@ class FleetComputes:
     def usage(
         self, period: Period, page: Page, *, detailed: bool, project: str | None = None
     ) -> Usage:
-        key = ("usage", period.start, period.stop, project)
-        answers = self._answered(
-            key, lambda client, _: calls.usage(client, period.start, period.stop, project)
-        )
-        whole = merge.usage([told for _, told in values(answers)])
-        return tenants.page(whole, page, detailed=detailed)
+        return tenants.page(self._usage(period, project), page, detailed=detailed)
 
     def limits(self, project: str | None) -> dict[str, Any]:
         answers = self._answered(("limits", project), lambda client, _: client.limits(project))
@@ -262,7 +264,7 @@ class FleetComputes:
         return merge.limits(told, project, owners, complete=len(told) == len(answers))
 
     def owners(self) -> dict[str, str | None]:
-        found = self.usage(Period(), Page(), detailed=False).tenants
+        found = self._usage(Period(), None)["tenant_usages"]
         return {one["tenant_id"]: None for one in found if one["tenant_id"] is not None}
 
     def server_id(self, word: str) -> str:
@@ -292,7 +294,7 @@ class FleetComputes:
         answers = self._answered(
             ("actions", uuid, since, before),
             lambda client, _: client.actions(uuid, limit=MOST, since=since, before=before),
-            nowhere=f"No VM of these hosts has the UUID '{uuid}'",
+            of_vm=uuid,
         )
         found = [one for _, told in values(answers) for one in told]
         found.sort(key=lambda one: str(one["start_time"] or one["updated_at"]), reverse=True)
@@ -316,11 +318,33 @@ class FleetComputes:
         for _, found in values(answers):
             # Callers change what they get.
             return {**found, "events": [dict(one) for one in found["events"]]}
+        silent = self._silent_holder(answers, uuid)
+        if silent is not None:
+            raise _refusal(silent)
         if any(one.fault in _NOT_THERE for one in answers):
             raise UnknownActionError(
                 f"action {clean(request_id, 80)} not found; list the VM's actions"
             )
         raise _refusal(answers[0])
+
+    def _usage(self, period: Period, project: str | None) -> dict[str, Any]:
+        """Return the usages of all hosts as one, all pages."""
+        answers = self._answered(
+            ("usage", period.start, period.stop, project),
+            lambda client, _: calls.usage(client, period.start, period.stop, project),
+        )
+        return merge.usage([told for _, told in values(answers)])
+
+    def _silent_holder(self, answers: Sequence[Answer[Any]], uuid: str) -> Answer[Any] | None:
+        """Return the answer of a host that had a VM and does not answer now; None: there is none.
+
+        That the others do not know the VM does not mean that it is gone.
+        """
+        silent = {one.host.name: one for one in answers if one.error and one.fault is None}
+        if not silent:
+            return None
+        holders = servers.find(self._servers(), uuid)
+        return next((silent[host.name] for host, _ in holders if host.name in silent), None)
 
     def _details(self, kind: str) -> list[tuple[FleetHost, dict[str, Any]]]:
         """Return each hypervisor once, with the host that tells of it."""
@@ -344,8 +368,14 @@ class FleetComputes:
                 told.append((one.host, [{**each, "state": "down"} for each in known]))
         if not told:
             self._require(answers)
-        tellers = {str(one["id"]): host for host, found in reversed(told) for one in found}
-        return [(tellers[str(one["id"])], one) for one in merge.hypervisors(told)[0]]
+        # As merge.hypervisors() chooses: the first, or the first for which it is up.
+        tellers: dict[str, tuple[FleetHost, str]] = {}
+        for host, found in told:
+            for each in found:
+                own, state = str(each["id"]), str(each["state"])
+                if own not in tellers or (tellers[own][1], state) == ("down", "up"):
+                    tellers[own] = (host, state)
+        return [(tellers[str(one["id"])][0], one) for one in merge.hypervisors(told)[0]]
 
     def _holder(self, word: str) -> tuple[FleetHost, str]:
         """Return the host that has a VM, by UUID or name, and its UUID."""
@@ -379,24 +409,26 @@ class FleetComputes:
         return found[0][1]
 
     def _answered(
-        self, key: Hashable, call: Callable[[Client, FleetHost], T], nowhere: str | None = None
+        self, key: Hashable, call: Callable[[Client, FleetHost], T], of_vm: str | None = None
     ) -> list[Answer[T]]:
         """Return the answers of all hosts, of which there is one at least."""
         answers = self._fleet.ask(key, call, self._work)
-        self._require(answers, nowhere)
+        self._require(answers, of_vm)
         return answers
 
-    def _require(self, answers: Sequence[Answer[Any]], nowhere: str | None = None) -> None:
+    def _require(self, answers: Sequence[Answer[Any]], of_vm: str | None = None) -> None:
         """Raise a refusal where no host has an answer.
 
-        nowhere: what to say where hosts do not know a VM; another's failure says nothing of it.
+        of_vm: the UUID of the VM that was asked about, which most hosts do not know.
         """
         bad = failed(answers)
         if len(bad) < len(answers):
             return
-        unknown = [one for one in bad if one.fault in _NOT_THERE]
-        if nowhere is not None and unknown:
-            raise UnknownVmError(nowhere)
+        if of_vm is not None and any(one.fault in _NOT_THERE for one in bad):
+            silent = self._silent_holder(bad, of_vm)
+            if silent is not None:
+                raise _refusal(silent)
+            raise UnknownVmError(f"No VM of these hosts has the UUID '{of_vm}'")
         raise _refusal(next((one for one in bad if one.fault is not None), bad[0]))
 
 

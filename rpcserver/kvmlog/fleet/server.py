@@ -63,6 +63,7 @@ class FleetServer(LoopServer):
     ) -> None:
         """Bind the address; ServerError when it cannot be had."""
         remedy = "is another kvmlog fleet serve running? --listen takes another port"
+        self._fleet = fleet
         super().__init__(listen(host, port, remedy), "fleet", service, limits, log_sparingly)
         asking = functools.partial(FleetQuestion, fleet=fleet)
         accounts = Accounts(limits)
@@ -71,6 +72,10 @@ class FleetServer(LoopServer):
 
     def _app(self) -> web.Application:
         return self._gate.application(self._routes)
+
+    def stop(self) -> None:
+        self._fleet.stop()
+        super().stop()
 
     def _tidy(self) -> None:
         """Do nothing: there is nothing to have ready for the next caller."""

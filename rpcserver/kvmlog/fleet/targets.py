@@ -7,19 +7,21 @@ Each host is a group of its own. `host` is the name without the port, for legend
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import tempfile
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from kvmlog.config.schema.defaults import DEFAULT_METRICS
 from kvmlog.fleet import FleetError
 from kvmlog.fleet.hosts import FleetHost
-from kvmlog.util import whole_file
 
 METRICS_PORT: Final = int(DEFAULT_METRICS.rpartition(":")[2])
 # Prometheus looks at these only, and at once: a temporary file must not end so.
 _ENDINGS: Final = (".json", ".yml", ".yaml")
+_MODE: Final = 0o644
 
 
 def document(
@@ -52,7 +54,9 @@ def write(path: str, content: str) -> bool:
     FleetError.
     """
     if not path.endswith(_ENDINGS):
-        raise FleetError(f"{path}: Prometheus reads files that end in {', '.join(_ENDINGS)}")
+        raise FleetError(
+            f"{path}: Prometheus reads files that end in {', '.join(_ENDINGS)}; give one that does"
+        )
     data = content.encode()
     try:
         with open(path, "rb") as old:
@@ -62,7 +66,23 @@ def write(path: str, content: str) -> bool:
     except OSError:
         pass
     try:
-        whole_file.replace(os.path.abspath(path), data, 0o644)
+        _replace(os.path.abspath(path), data)
     except OSError as error:
-        raise FleetError(f"{path}: cannot be written ({error.strerror})") from None
+        raise FleetError(
+            f"{path}: cannot be written ({error.strerror}); give another (-o)"
+        ) from None
     return True
+
+
+def _replace(path: str, data: bytes) -> None:
+    """Put a new file in place of the old one; two at once have a new one each."""
+    fd, new = tempfile.mkstemp(prefix=".kvmlog-", suffix=".new", dir=os.path.dirname(path))
+    try:
+        with open(fd, "wb") as file:
+            os.fchmod(fd, _MODE)
+            file.write(data)
+        os.rename(new, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(new)
+        raise

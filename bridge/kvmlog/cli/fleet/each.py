@@ -73,9 +73,16 @@ def run(fleet: Fleet, args: argparse.Namespace, name: str) -> int:
             words = str if answer.fault is None else words_about(answer.host.name)
             printed.say(f"kvmlog: {answer.host.name}: {printable(words(answer.error))}")
 
-    with ExitStack() as stack:
-        stack.enter_context(printed.installed())
-        answers = fleet.ask(call, longer_s=None if live else _longer_s(args), done=ended)
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(printed.installed())
+            answers = fleet.ask(call, longer_s=None if live else _longer_s(args), done=ended)
+    except KeyboardInterrupt:
+        if printed.reader_went:
+            raise BrokenPipeError from None
+        if live:
+            return 0
+        raise
     if not failed and all(one.error is not None for one in answers):
         raise KvmlogError(f"no host of the list has this VM: {answers[0].error}")
     return status_of(len(answers), failed)

@@ -7,6 +7,7 @@ each thread has its own behind these.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import io
 import sys
@@ -75,6 +76,7 @@ class Output:
     def __init__(self, out: TextIO, err: TextIO) -> None:
         self._out, self._err = _PerThread(out), _PerThread(err)
         self._lock = threading.Lock()  # of both: a line, or a host's whole output, at a time
+        self.reader_went = False
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
@@ -117,13 +119,24 @@ class Output:
     def _print(self, kept: list[tuple[TextIO, str]]) -> None:
         with self._lock:
             for stream, text in kept:
-                # A reader that went is found out by the main thread, which flushes in the end.
-                with contextlib.suppress(BrokenPipeError, ValueError):
+                with self._reader_may_go():
                     stream.write(text)
             for stream in {id(one): one for one, _ in kept}.values():
-                with contextlib.suppress(BrokenPipeError, ValueError):
+                with self._reader_may_go():
                     stream.flush()
         kept.clear()
+
+    @contextlib.contextmanager
+    def _reader_may_go(self) -> Iterator[None]:
+        """Interrupt the main thread where nobody reads any more: what goes on for ever would."""
+        try:
+            yield
+        except BrokenPipeError:
+            if not self.reader_went:
+                self.reader_went = True
+                _thread.interrupt_main()
+        except ValueError:
+            pass  # closed by now
 
     def write(self, line: str) -> None:
         """Print a line on standard output."""

@@ -28,4 +28,5 @@ SHARED: Final[tuple[Route[Asked], ...]] = (
     *owners.ROUTES,
     *projects.ROUTES,
 )
-ROUTES: Final[tuple[Route[Question], ...]] = (*SHARED, *servers.LISTS, *services.CHANGES)
+# The lists first: servers/detail is no server's name.
+ROUTES: Final[tuple[Route[Question], ...]] = (*servers.LISTS, *SHARED, *services.CHANGES)

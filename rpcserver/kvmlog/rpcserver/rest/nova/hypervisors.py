@@ -90,21 +90,26 @@ def _page(question: Asked, path: str, found: Sequence[Mapping[str, Any]]) -> dic
 
 
 def _show(question: Asked) -> dict[str, Any]:
-    return {"hypervisor": _with_id(question)[1]}
+    return {"hypervisor": _with_id(question)}
 
 
 def _uptime(question: Asked) -> dict[str, Any]:
     until(question, _WITH_CAPACITIES, "the hypervisor itself has it")
-    at, found = _with_id(question)
-    uptime = question.computes.details("nova-2.88")[at]["uptime"]
-    return {"hypervisor": {**brief(found), "uptime": uptime}}
+    found = _with_id(question)
+    # Of several hosts, some may be known in one of the two lists only.
+    name = found["hypervisor_hostname"]
+    of_name = (
+        one["uptime"]
+        for one in question.computes.details("nova-2.88")
+        if one["hypervisor_hostname"] == name
+    )
+    return {"hypervisor": {**brief(found), "uptime": next(of_name, None)}}
 
 
-def _with_id(question: Asked) -> tuple[int, dict[str, Any]]:
-    """Return a hypervisor and its place."""
-    for at, found in enumerate(_found(question)):
+def _with_id(question: Asked) -> dict[str, Any]:
+    for found in _found(question):
         if str(found["id"]) == question.path["id"]:
-            return at, found
+            return found
     raise NoHypervisorError(
         f"compute host {clean(question.path['id'])} could not be found; list os-hypervisors"
     )
@@ -118,9 +123,11 @@ def _statistics(question: Asked) -> dict[str, Any]:
 def _search(question: Asked, *, with_servers: bool = False) -> dict[str, Any]:
     until(question, _SEARCHED_BY_PATH, "give hypervisor_hostname_pattern to os-hypervisors")
     computes = question.computes
-    numbers = {one["id"]: number for number, one in enumerate(computes.listed(), 1)}
     found = computes.listed(pattern=question.path["pattern"], with_servers=with_servers)
-    return {"hypervisors": [{**one, "id": numbers[one["id"]]} for one in found]}
+    numbers = {one["id"]: number for number, one in enumerate(computes.listed(), 1)}
+    # One that came, or went, between the two.
+    known = [one for one in found if one["id"] in numbers]
+    return {"hypervisors": [{**one, "id": numbers[one["id"]]} for one in known]}
 
 
 def _servers(question: Asked) -> dict[str, Any]:
