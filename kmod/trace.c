@@ -238,7 +238,12 @@ void kvmlog_probe_kvm_page_fault(void *data, KVMLOG_KVM_PAGE_FAULT_PROTO)
 	struct kvmlog_vcpu_state *state;
 
 	kvmlog_probe_begin();
+#ifdef KVMLOG_HAVE_EXIT_INFO_REASON
+	/* A kernel that does not pass the vCPU yet passes an address here, which is no vCPU's. */
+	state = kvmlog_vcpu_table_find(vcpu);
+#else
 	state = kvmlog_vcpu_table_find_current();
+#endif
 	if (state) {
 		if (state->pending)
 			kvmlog_exit_set_address(&state->record, KVMLOG_VMX_EPT_VIOLATION, address);

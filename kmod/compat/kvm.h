@@ -30,6 +30,7 @@
 #include <linux/build_bug.h>
 #include <linux/compiler.h>
 #include <linux/kvm_host.h>
+#include <linux/version.h>
 
 #include "generated/features.h"
 
@@ -91,6 +92,9 @@ static_assert(__same_type(typeof_member(struct kvm_x86_ops, cache_reg), kvmlog_c
 #endif
 #ifdef KVMLOG_HAVE_VCPU_PROTECTED
 #define KVMLOG_PROTECTED_FIELD(X) X(guest_state_protected, kvm_vcpu, arch.guest_state_protected)
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(5, 11, 0)
+/* Without it registers that are hidden would be told as if they were the guest's. */
+#error "kvmlog does not find how this kernel marks guests whose registers are hidden"
 #else
 #define KVMLOG_PROTECTED_FIELD(X)
 #endif

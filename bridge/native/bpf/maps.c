@@ -75,11 +75,11 @@ void kvmlog_bpf_maps_free(struct kvmlog_bpf_maps *maps)
 {
 	if (!maps)
 		return;
-	unmap(maps->control, sizeof(*maps->control));
-	unmap(maps->cpus, maps->count * sizeof(*maps->cpus));
-	if (maps->parts)
+	if (maps->cpus && maps->parts)
 		kvmlog_bpf_records(maps, -1);
 	free(maps->parts);
+	unmap(maps->cpus, maps->count * sizeof(*maps->cpus));
+	unmap(maps->control, sizeof(*maps->control));
 	unmap(maps->slots, slots_bytes(maps));
 	free(maps);
 }
@@ -95,6 +95,8 @@ int kvmlog_bpf_records(struct kvmlog_bpf_maps *maps, int fd)
 	for (__u32 i = 0; i < maps->count; i++) {
 		unmap(maps->parts[i], part_bytes());
 		maps->parts[i] = NULL;
+		/* What stood in the map before does not stand in the next one. */
+		maps->cpus[i].tail = __atomic_load_n(&maps->cpus[i].head, __ATOMIC_ACQUIRE);
 	}
 	maps->records_fd = fd;
 	if (fd < 0 || parts_are_pages())

@@ -168,8 +168,12 @@ void kvmlog_bpf_quiesce(void)
 {
 	struct timespec pause = { .tv_nsec = KVMLOG_BPF_QUIESCE_MS * 1000000L };
 
-	/* A grace period of RCU, under which programs run. */
-	if (!syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
+	/*
+	 * A grace period of RCU, under which programs run. With one CPU online the call returns at
+	 * once, though programs can be preempted.
+	 */
+	if (sysconf(_SC_NPROCESSORS_ONLN) > 1 &&
+	    !syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
 		return;
 	while (nanosleep(&pause, &pause) && errno == EINTR)
 		;

@@ -21,6 +21,7 @@ from typing import Final
 from kvmlog.sources.bpf.compiled import MOST_BYTES, Compiled, DamagedError
 from kvmlog.sources.bpf.plan import Plan
 from kvmlog.sources.bpf.program_text import COMPILER_FLAGS, kernel_folder, program_text, text_files
+from kvmlog.util.errors import SourceError
 
 SUFFIX: Final = ".bpf"
 # A kernel more makes an entry more: the newest stay.
@@ -84,10 +85,13 @@ class Cache:
         if not self.folder:
             return
         try:
+            made = False
             with contextlib.suppress(FileExistsError):
-                os.mkdir(self.folder)
-                os.chmod(self.folder, _FOLDER_MODE)  # whatever the umask is
+                os.mkdir(self.folder, _FOLDER_MODE)
+                made = True
             with self._opened() as folder:
+                if made:
+                    os.fchmod(folder, _FOLDER_MODE)  # whatever the umask is
                 fresh = f"{key}.{os.getpid()}{_FRESH}"
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(fresh, dir_fd=folder)
@@ -146,12 +150,15 @@ class Cache:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
             fd = os.open(name, flags, dir_fd=folder)
-            with open(fd, "rb") as file:
+            try:
                 about = os.fstat(fd)
                 if not stat.S_ISREG(about.st_mode):
                     raise RefusedError(f"{path}: it is no regular file")
                 _check_owner(path, about)
-                data = file.read(MOST_BYTES + 1)
+                with open(fd, "rb", closefd=False) as file:
+                    data = file.read(MOST_BYTES + 1)
+            finally:
+                os.close(fd)
         except OSError as error:
             raise RefusedError(f"{path}: {error.strerror}") from None
         if len(data) > MOST_BYTES:
@@ -168,6 +175,7 @@ def compiled_for(
     """
     key = key_of(plan)
     said = []
+    older: Compiled | None = None
     try:
         kept = cache.find(key)
         if kept is not None and not _has_all(kept.programs, plan):
@@ -177,13 +185,18 @@ def compiled_for(
                 f"{cache.path_of(key)}: compiled by {kept.compiler}, {installed} is installed: "
                 "compiled anew"
             )
-            kept = None
+            older, kept = kept, None
     except RefusedError as error:
         said.append(f"{error}; it is not used, and compiled anew")
         kept = None
     if kept is not None:
         return kept, True, said
-    fresh = compiler(plan)
+    try:
+        fresh = compiler(plan)
+    except SourceError as error:
+        if older is None:
+            raise
+        return older, True, [*said, f"{error}; what was compiled before is used"]
     try:
         cache.store(key, fresh)
     except RefusedError as error:

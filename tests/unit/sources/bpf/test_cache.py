@@ -19,6 +19,7 @@ from kvmlog.sources.bpf import cache as module
 from kvmlog.sources.bpf.cache import Cache, RefusedError, compiled_for, key_of
 from kvmlog.sources.bpf.compiled import MAGIC, MAPS, MOST_BYTES, Compiled, attached, detached
 from kvmlog.sources.bpf.plan import Plan, Program
+from kvmlog.util.errors import SourceError
 
 BCC: Final = "bcc 0.26.0"
 # lddw r1, map 2; lddw r2, 3 (no map, and its second half looks like one); exit
@@ -228,6 +229,31 @@ def test_a_folder_that_others_may_write_keeps_nothing(cache: Cache) -> None:
     link.symlink_to(path.parent)
     with pytest.raises(RefusedError, match="link: "):
         Cache(str(link)).find(key_of(PLAN))
+
+
+def test_a_compiler_that_fails_costs_no_programs_that_are_kept(cache: Cache) -> None:
+    """One of another version is installed: what was compiled before serves on, and it is said."""
+    kept(cache)
+
+    def fails(_: Plan) -> Compiled:
+        raise SourceError("compiling took too long")
+
+    compiled, from_cache, said = compiled_for(PLAN, cache, "bcc 0.31.0", fails)
+    assert (compiled, from_cache) == (MADE, True)
+    assert said[-1] == "compiling took too long; what was compiled before is used"
+    with pytest.raises(SourceError, match="took too long"):
+        compiled_for(PLAN, Cache(""), "bcc 0.31.0", fails)
+
+
+def test_an_entry_that_is_a_folder_is_refused(cache: Cache) -> None:
+    """And leaves no descriptor open."""
+    path = kept(cache)
+    path.unlink()
+    path.mkdir()
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(RefusedError, match="no regular file"):
+        cache.find(key_of(PLAN))
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
