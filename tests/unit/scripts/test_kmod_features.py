@@ -46,7 +46,7 @@ def test_features_are_those_of_the_kernel(series: str) -> None:
 
 
 def test_features_are_those_of_each_kernel_that_was_built_besides() -> None:
-    """Of those that `scripts/kmod-matrix` has built since what is asked has changed."""
+    """Each that `scripts/kmod-matrix` has built since what is asked has changed."""
     asked_at = max(
         (PROJECT / "kmod" / name).stat().st_mtime for name in ("Kbuild", "compat/probe.c")
     )
