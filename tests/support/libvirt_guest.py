@@ -59,7 +59,7 @@ _DOMAIN: Final = """
     <serial type='unix'><source mode='bind' path='{serial}'/></serial>
     <memballoon model='virtio'>{balloon}</memballoon>
     <watchdog model='i6300esb' action='reset'/>
-    <panic model='isa'/>
+    {panic}
   </devices>
 </domain>
 """
@@ -151,12 +151,12 @@ def libvirt_guest(
     balloon_period_s: int | None = 1,
     metadata: str = "",
     uuid: str | None = None,
-    on_crash: str = "destroy",
+    on_crash: str | None = None,
 ) -> Iterator[LibvirtGuest]:
     """A persistent domain that boots, until the end.
 
     metadata: an XML element for the domain; balloon_period_s: None: no statistics period; on_crash:
-    what libvirt does with it once it has panicked.
+    what libvirt does with it once it has panicked, for which it has a device; None: it has none.
     """
     folder = host.folder / "guests"
     folder.mkdir(exist_ok=True)
@@ -184,7 +184,8 @@ def libvirt_guest(
             mac=mac,
             serial=made.serial,
             balloon=stats,
-            on_crash=on_crash,
+            on_crash=on_crash or "destroy",
+            panic="" if on_crash is None else "<panic model='isa'/>",
         )
     )
     host.virsh("define", str(description))
