@@ -111,13 +111,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print_token(config: Config, name: str) -> int:
-    from kvmlog.rpcserver.auth.tokens import new_token
+    from kvmlog.rpcserver.auth.tokens import print_new_token
 
     path = config.fleet.token_file
-    if not path:
-        raise KvmlogError(
-            "--new-token needs a file to add the token to; give --token-file or set it"
-        )
-    print(new_token(path, name, "read", config.fleet.user), flush=True)
+    print_new_token(path, name, "read", config.fleet.user)
     log(f"{path}: token {name} added; a running server accepts it after SIGHUP")
     return 0

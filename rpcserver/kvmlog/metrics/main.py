@@ -14,7 +14,7 @@ from kvmlog.history.client import Heartbeat
 from kvmlog.history.model import Binary
 from kvmlog.metrics import log, preflight
 from kvmlog.metrics.preflight import MetricsError
-from kvmlog.rpcserver.auth.tokens import new_token
+from kvmlog.rpcserver.auth.tokens import print_new_token
 from kvmlog.rpcserver.http.listen import parse_listen
 from kvmlog.util import privileges
 from kvmlog.util.errors import KvmlogError
@@ -123,11 +123,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _print_token(config: Config, name: str) -> int:
     path = config.metrics.token_file
-    if not path:
-        raise KvmlogError(
-            "--new-token needs a file to add the token to; give --token-file or set it"
-        )
-    print(new_token(path, name, "read", config.metrics.user), flush=True)
+    print_new_token(path, name, "read", config.metrics.user)
     log(f"{path}: token {name} added; a running server accepts it after SIGHUP")
     return 0
 

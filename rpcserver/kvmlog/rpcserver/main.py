@@ -17,7 +17,7 @@ from kvmlog.history.client import Heartbeat
 from kvmlog.history.model import Binary
 from kvmlog.ring.reader import RingReader
 from kvmlog.rpcserver import log, preflight
-from kvmlog.rpcserver.auth.tokens import ROLES, new_token
+from kvmlog.rpcserver.auth.tokens import ROLES, print_new_token
 from kvmlog.rpcserver.http.listen import parse_listen
 from kvmlog.rpcserver.http.server import RpcServer
 from kvmlog.rpcserver.http.work import Accounts
@@ -174,11 +174,6 @@ def _warn_unless_readable(ring: str) -> None:
 
 def _print_token(config: Config, name: str, role: str) -> int:
     path = config.rpc.token_file
-    if not path:
-        raise KvmlogError(
-            "--new-token needs a file to add the token to; give --token-file or set it"
-        )
-    # The whole line before the next one on stderr: both may be the same file.
-    print(new_token(path, name, role, config.rpc.user), flush=True)
+    print_new_token(path, name, role, config.rpc.user)
     log(f"{path}: token {name} added ({role}); a running server accepts it after SIGHUP")
     return 0

@@ -41,7 +41,7 @@ def test_each_command_has_a_page_that_kvmlog_1_names() -> None:
 
 @pytest.mark.parametrize("page", sorted(PAGES))
 def test_man_shows_a_page_without_a_warning(page: str, tmp_path: Path) -> None:
-    """With all options, their help and the examples, as they are typed."""
+    """All options, their help and the examples stand there, as they are typed."""
     text, warnings = shown(page, tmp_path)
     assert warnings == ""
     if page == "kvmlog.1":

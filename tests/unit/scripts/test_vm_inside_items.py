@@ -37,7 +37,7 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_only_what_stands_in_once_runs_on_one_kernel(
     monkeypatch: pytest.MonkeyPatch, path: Path, every: int, expected: list[str]
 ) -> None:
-    """In `make soak` that too runs on each."""
+    """What `make soak` runs besides runs on each."""
     assert path.exists()
     monkeypatch.setattr(scale, "EVERY_KERNEL", every)
     assert [boot.kernel for boot in boots_of(path, TEST)] == expected

@@ -49,6 +49,6 @@ def test_percentiles_are_the_ends_of_octaves() -> None:
 
 
 def test_used_octaves() -> None:
-    """From the first to the last that any has something in."""
+    """The first to the last that any has something in."""
     assert list(octaves.used([octaves_of({40: 1}), octaves_of({500: 1})])) == [1, 2, 3, 4]
     assert list(octaves.used([octaves.NONE])) == []

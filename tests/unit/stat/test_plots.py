@@ -8,7 +8,7 @@ from tests.support.statistics_rows import octaves_of
 
 
 def test_a_histogram() -> None:
-    """From the first to the last octave that has exits, with bars in proportion to the fullest."""
+    """The first to the last octave that has exits, with bars in proportion to the fullest."""
     counts = octaves_of({1_500: 1, 3_000: 200, 17_000: 50})
     assert list(plots.histogram(counts, 20)) == [
         "                    exits",

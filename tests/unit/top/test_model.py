@@ -92,7 +92,7 @@ def test_a_guest_that_has_ended_is_noted(tmp_path: Path) -> None:
 
 
 def test_guests_of_one_name_are_told_apart(tmp_path: Path) -> None:
-    """By their pids, as in all other commands."""
+    """Their pids tell them apart, as in all other commands."""
     twins = [make.named(7, "twin"), make.named(8, "twin")]
     found = groups_of(ROOT, reported(tmp_path, []), twins)
     assert [one.name for one in found][-2:] == ["twin:7", "twin:8"]

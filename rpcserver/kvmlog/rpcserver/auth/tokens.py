@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kvmlog.rpcserver.auth.caller import ALL_ROLES, Role
+from kvmlog.util.errors import KvmlogError
 from kvmlog.util.secrets import SecretError, check_secret, read_secret
 
 ROLES: Final = {"read": Role.READ, "switch": ALL_ROLES}
@@ -69,6 +70,16 @@ class Tokens:
             if hmac.compare_digest(token.digest, digest):
                 found = token
         return found
+
+
+def print_new_token(path: str, name: str, role: str, user: str) -> None:
+    """Make a token as new_token() does, and print it; KvmlogError without a file for it."""
+    if not path:
+        raise KvmlogError(
+            "--new-token needs a file to add the token to; give --token-file or set it"
+        )
+    # The whole line before the next one on stderr: both may be the same file.
+    print(new_token(path, name, role, user), flush=True)
 
 
 def new_token(path: str, name: str, role: str, user: str = "") -> str:

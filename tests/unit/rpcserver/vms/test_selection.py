@@ -41,7 +41,7 @@ def index(*vms: Vm, guests: tuple[Guest, ...] = ()) -> VmIndex:
     "word", ["web1", samples.WEB1, samples.WEB1.upper(), samples.WEB1.replace("-", ""), "4300"]
 )
 def test_name_uuid_and_pid_mean_a_vm(word: str) -> None:
-    """In any spelling of the UUID."""
+    """Any spelling of the UUID does."""
     assert index().one(word) is WEB1
 
 

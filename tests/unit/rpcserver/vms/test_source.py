@@ -144,7 +144,7 @@ def test_the_next_poll_is_read_ahead_while_somebody_asks(
 
 
 def test_encodings_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In number and in bytes; what is not kept is made again."""
+    """Number and bytes are; what is not kept is made again."""
     monkeypatch.setattr(source, "_ENCODED_BYTES", 6)
     poll = Poll(taken_now())
     made: list[int] = []

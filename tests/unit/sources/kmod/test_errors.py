@@ -26,7 +26,7 @@ from kvmlog.sources.kmod import source
 def test_a_family_that_is_not_seen_is_not_always_a_module_that_is_not_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str | None, sentence: str
 ) -> None:
-    """In another network namespace than the host's there is no family, whatever is loaded."""
+    """Another network namespace than the host's has no family, whatever is loaded."""
     initstate = tmp_path / "initstate"
     if state is not None:
         initstate.write_text(f"{state}\n")
